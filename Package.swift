@@ -1,0 +1,60 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+/// Every Swift target is compiled this way: Swift 6 mode, no warnings.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [])
+    -> Target
+{
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
+}
+
+let package = Package(
+    name: "tally",
+    products: [.executable(name: "tally", targets: ["tally"])],
+    targets: [
+        // C libraries, each behind one Swift target that may import it.
+        .systemLibrary(name: "CLibevent"),
+        .systemLibrary(name: "CHiredis"),
+        .systemLibrary(name: "CMsgpack"),
+        .systemLibrary(name: "COpenSSL"),
+        .systemLibrary(name: "CCurl"),
+        .target(name: "CLlhttp"),
+        .target(name: "CSimdjson", linkerSettings: [.linkedLibrary("simdjson")]),
+
+        // From the bottom up: nothing imports a target that stands below it in this list.
+        library("Observability", []),
+        library("EventLoop", ["CLibevent"]),
+        library("Redis", ["EventLoop", "CHiredis", "Observability"]),
+        library("HTTPServer", ["EventLoop", "CLlhttp", "Observability"]),
+        library("JSON", ["CSimdjson"]),
+        library(
+            "Metering", ["Redis", "EventLoop", "JSON", "CMsgpack", "COpenSSL", "Observability"],
+            resources: [.embedInCode("lua")]),
+        library("MeteringAPI", ["Metering", "HTTPServer", "JSON", "Observability"]),
+        .executableTarget(
+            name: "tally",
+            dependencies: [
+                "MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop", "JSON", "CCurl",
+                "Observability",
+            ],
+            swiftSettings: strict),
+
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        tests("EventLoopTests", ["EventLoop"]),
+    ],
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// A number that only grows.
+public final class Counter: Sendable {
+    private let value = Atomic<Int>(0)
+    public init() {}
+    /// Adds to the counter. From any thread.
+    public func add(_ amount: Int = 1) { value.wrappingAdd(amount, ordering: .relaxed) }
+    public var current: Int { value.load(ordering: .relaxed) }
+}
+
+/// A number that goes up and down.
+public final class Gauge: Sendable {
+    private let value = Atomic<Int>(0)
+    public init() {}
+    /// Adds to the gauge; a negative amount takes away. From any thread.
+    public func add(_ amount: Int) { value.wrappingAdd(amount, ordering: .relaxed) }
+    public func set(_ amount: Int) { value.store(amount, ordering: .relaxed) }
+    public var current: Int { value.load(ordering: .relaxed) }
+}
+
+/// Counts observations in buckets of powers of two, from 1 to 2^23.
+///
+/// The unit is the caller's (microseconds, events); `scale` turns it into the unit that is
+/// published, for example 1e-6 for seconds.
+public final class Histogram: Sendable {
+    static let bucketCount = 24
+    let scale: Double
+    private let buckets: [Counter]
+    private let sum = Atomic<Int>(0)
+
+    public init(scale: Double) {
+        self.scale = scale
+        buckets = (0...Self.bucketCount).map { _ in Counter() }
+    }
+
+    /// Counts one observation. O(1), from any thread.
+    public func observe(_ value: Int) {
+        let index =
+            value <= 1 ? 0 : min(Self.bucketCount, Int.bitWidth - (value - 1).leadingZeroBitCount)
+        buckets[index].add()
+        sum.wrappingAdd(max(0, value), ordering: .relaxed)
+    }
+
+    var snapshot: (cumulative: [Int], sum: Int) {
+        var total = 0
+        return (
+            buckets.map {
+                total += $0.current; return total
+            }, sum.load(ordering: .relaxed)
+        )
+    }
+}
+
+/// Named metrics, and their text in Prometheus' exposition format 0.0.4.
+///
+/// A metric is made once, at start, and kept by whoever counts with it; asking again for the same
+/// name and labels gives the same object.
+public final class MetricsRegistry: Sendable {
+    private enum Kind: Sendable {
+        case counter(Counter), gauge(Gauge), histogram(Histogram)
+        case computed(@Sendable () -> Double)
+    }
+    private struct Family: Sendable {
+        var help: String
+        var members: [String: Kind] = [:]
+    }
+    private let families = Mutex<[String: Family]>([:])
+
+    public init() {}
+
+    public func counter(_ name: String, help: String, labels: KeyValuePairs<String, String> = [:])
+        -> Counter
+    {
+        let made = add(name, help, labels) { .counter(Counter()) }
+        guard case .counter(let counter) = made else {
+            preconditionFailure("\(name) is no counter")
+        }
+        return counter
+    }
+
+    public func gauge(_ name: String, help: String, labels: KeyValuePairs<String, String> = [:])
+        -> Gauge
+    {
+        let made = add(name, help, labels) { .gauge(Gauge()) }
+        guard case .gauge(let gauge) = made else { preconditionFailure("\(name) is no gauge") }
+        return gauge
+    }
+
+    public func histogram(
+        _ name: String, help: String, scale: Double, labels: KeyValuePairs<String, String> = [:]
+    ) -> Histogram {
+        let made = add(name, help, labels) { .histogram(Histogram(scale: scale)) }
+        guard case .histogram(let histogram) = made else {
+            preconditionFailure("\(name) is no histogram")
+        }
+        return histogram
+    }
+
+    /// A gauge whose value is computed when the metrics are read.
+    public func computed(
+        _ name: String, help: String, labels: KeyValuePairs<String, String> = [:],
+        _ value: @escaping @Sendable () -> Double
+    ) {
+        _ = add(name, help, labels) { .computed(value) }
+    }
+
+    private func add(
+        _ name: String, _ help: String, _ labels: KeyValuePairs<String, String>, _ make: () -> Kind
+    ) -> Kind {
+        let key = labels.map { "\($0.key)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",")
+        return families.withLock { families in
+            if let kind = families[name]?.members[key] { return kind }
+            let kind = make()
+            families[name, default: Family(help: help)].members[key] = kind
+            return kind
+        }
+    }
+
+    /// All metrics as text, names and labels in order.
+    public func text() -> String {
+        var text = ""
+        for (name, family) in families.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
+            guard let first = family.members.values.first else { continue }
+            text += "# HELP \(name) \(family.help)\n# TYPE \(name) \(Self.type(of: first))\n"
+            for (labels, kind) in family.members.sorted(by: { $0.key < $1.key }) {
+                text += Self.lines(name, labels, kind)
+            }
+        }
+        return text
+    }
+
+    private static func type(of kind: Kind) -> String {
+        switch kind {
+        case .counter: "counter"
+        case .gauge, .computed: "gauge"
+        case .histogram: "histogram"
+        }
+    }
+
+    private static func lines(_ name: String, _ labels: String, _ kind: Kind) -> String {
+        let suffix = labels.isEmpty ? "" : "{\(labels)}"
+        switch kind {
+        case .counter(let counter): return "\(name)\(suffix) \(counter.current)\n"
+        case .gauge(let gauge): return "\(name)\(suffix) \(gauge.current)\n"
+        case .computed(let value): return "\(name)\(suffix) \(value())\n"
+        case .histogram(let histogram):
+            let (cumulative, sum) = histogram.snapshot
+            let lead = labels.isEmpty ? "" : labels + ","
+            var text = ""
+            for (index, count) in cumulative.enumerated() {
+                let bound =
+                    index == Histogram.bucketCount
+                    ? "+Inf" : "\(Double(1 << index) * histogram.scale)"
+                text += "\(name)_bucket{\(lead)le=\"\(bound)\"} \(count)\n"
+            }
+            text += "\(name)_sum\(suffix) \(Double(sum) * histogram.scale)\n"
+            return text + "\(name)_count\(suffix) \(cumulative.last ?? 0)\n"
+        }
+    }
+
+    private static func escaped(_ value: String) -> String {
+        value.unicodeScalars.map {
+            $0 == "\\" ? "\\\\" : $0 == "\"" ? "\\\"" : $0 == "\n" ? "\\n" : String($0)
+        }
+        .joined()
+    }
+}

@@ -32,6 +32,7 @@ let package = Package(
         .systemLibrary(name: "CMsgpack"),
         .systemLibrary(name: "COpenSSL"),
         .systemLibrary(name: "CCurl"),
+        .systemLibrary(name: "CCsv"),
         .target(name: "CLlhttp"),
         .target(name: "CSimdjson", linkerSettings: [.linkedLibrary("simdjson")]),
 
@@ -45,16 +46,35 @@ let package = Package(
             "Metering", ["Redis", "EventLoop", "JSON", "CMsgpack", "COpenSSL", "Observability"],
             resources: [.embedInCode("lua")]),
         library("MeteringAPI", ["Metering", "HTTPServer", "JSON", "Observability"]),
+        library("TallyCommand", ["CCurl", "CCsv", "Observability"]),
         .executableTarget(
             name: "tally",
             dependencies: [
-                "MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop", "JSON", "CCurl",
+                "TallyCommand", "MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop",
                 "Observability",
             ],
             swiftSettings: strict),
 
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["EventLoop"], path: "Tests/TestSupport",
+            swiftSettings: strict),
         tests("EventLoopTests", ["EventLoop"]),
+        tests("MeteringTests", ["Metering", "Redis", "EventLoop", "Observability"]),
+        tests(
+            "MeteringAPITests",
+            ["MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop", "Observability"]),
+        tests("RedisTests", ["Redis", "EventLoop", "Observability"]),
+        tests("ObservabilityTests", ["Observability"]),
+        .testTarget(
+            name: "CommandTests", dependencies: ["TallyCommand", "Observability", "TestSupport"],
+            exclude: ["Fixtures"], swiftSettings: strict),
+        tests("JSONTests", ["JSON"]),
+        tests("EventTests", ["Metering", "JSON"]),
+        tests("ProjectTests", ["tally"]),
+        tests("HTTPServerTests", ["HTTPServer", "EventLoop", "Observability"]),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["tally", "TestSupport"],
+            exclude: ["Fixtures"], swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -1,96 +1,90 @@
--- KEYS: 1 subjects 2 marker 3 meta 4 log 5 ids0 6 ids1 7 hours 8 days 9.. boards
-local rcall, pack, unpackm, fmt = redis.call, cmsgpack.pack, cmsgpack.unpack, string.format
-local head = unpackm(ARGV[1]) -- now, seq, hasIds
-local m = rcall('GET', KEYS[2])
-if m then return {'again', m} end
-local S, G = unpackm(ARGV[2]), unpackm(ARGV[3])
-local ids = unpackm(ARGV[4])
-local nid = #ids
-if nid > 0 then
-  for k = 5, 6 do
-    local f = rcall('HMGET', KEYS[k], unpack(ids))
-    for i = 1, nid do if f[i] then return {'dup', i} end end
+#!lua
+--[[
+  record_events: count a batch of events, all of it in one step.
+
+  A batch names each subject once, with the sums of its events by day, so that the work is per
+  subject and not per event. The sender adds the events up; this script decides which of them
+  count, takes the others out of the sums (include/exclude_events), and writes.
+
+  KEYS     subjects, marker, log; closed boards (one per ranked meter); id generations (the one to
+           write first); per day: use, hours, day, boards (one per ranked meter); `use` of every
+           further day that a subject may have to leave (head.rolls)
+  ARGV[1]  {head, subjects, sums, ids, places, cells}:
+             head      {seq, log day, today, {ttl_s of log, ids, days}, ranked meters, days, rolls,
+                       number of id generations}
+             subjects  {id, ...}
+             sums      flat, per subject: first_ms, last_ms, number of meters, number of parts,
+                       meters; then per part: index of its day, events, amount per meter
+             ids       {digest, ...} of the events that clients named
+             places    {index of the event, ...} of those ids
+             cells     per day: {hour fields, hour sums, day fields, day sums}
+  ARGV[2]  where each event stands in the sums; unpacked only to take one out
+  ARGV[3]  the events themselves, for the log
+  Returns  {"counted", log position, results, excluded}, results per subject: position of its
+           entry before, then its total per meter, and excluded: per event its place and where it
+           was first counted; or {"stale"}; or {"roll", days}; or {"overflow", indexes of
+           subjects, 1 if a rollup overflows}. Nothing is written but for "counted".
+  Time     O(events), and O(log subjects) per subject and ranked meter
+]]
+--@include constants
+--@include name_keys
+--@include size_keys
+--@include exclude_events
+--@include new_batch
+--@include leave_day
+--@include add_late
+--@include add_to_subject
+--@include add_to_cells
+--@include write_days
+--@include write_ids
+
+local call, pack, decode = redis.call, cmsgpack.pack, cmsgpack.unpack
+local ask = decode(ARGV[1])
+local head, subjects, sums, ids, places, cells = ask[1], ask[2], ask[3], ask[4], ask[5], ask[6]
+local seq, log_day, ttl = head[1], head[2], head[4]
+local keys = name_keys(head)
+
+-- Sent before? Then it was counted then, or its sender has given it up since.
+local marker = call('GET', keys.marker)
+if marker then
+  local last, position, results, excluded = decode(marker)
+  if seq < last then return {'stale'} end
+  if seq == last then return {'counted', position, results, excluded} end
+end
+
+local excluded = exclude_events(keys, ids, places, sums, cells)
+
+local records = call('HMGET', keys.subjects, unpack(subjects))
+local batch = new_batch(head, keys)
+local results, p, r = {}, 1, 0
+for i = 1, #subjects do
+  records[i], p, r = add_to_subject(batch, i, subjects[i], records[i], sums, p, results, r)
+end
+add_to_cells(batch, cells)
+if #batch.overflow > 0 or batch.rollup_overflows then
+  return {'overflow', pack(batch.overflow), batch.rollup_overflows and 1 or 0}
+end
+if next(batch.missing) then return {'roll', pack(list_of(batch.missing))} end
+local encoded, left_out = pack(results), pack(excluded)
+if batch.counted == 0 then return {'counted', '0', encoded, left_out} end
+
+-- Every key that is going to be written is read once before: Redis does not roll back, so a key of
+-- a wrong type has to fail here. From here on nothing fails.
+local sizes = size_keys(batch, ids)
+local id = call('XADD', keys.log, '0-*', 'b', ARGV[3], 'r', encoded, 'x', left_out)
+local at = log_day * DAY_STRIDE + tonumber(string.match(id, '-(%d+)'))
+local writes, w = {}, 0
+for i = 1, #subjects do
+  local record = records[i]
+  if record then
+    record[AT] = at
+    writes[w + 1], writes[w + 2], w = subjects[i], pack(record), w + 2
   end
 end
-local recs = rcall('HMGET', KEYS[1], unpack(S))
-local n = rcall('HINCRBY', KEYS[3], 'batches', 1)
-local finals, prevs = {}, {}
-local hset, boards = {}, {}
-local p, nf, np = 1, 0, 0
-local max = 9007199254740991
-local ranked = 3
-local z, nz = {}, 0
-for i = 1, #S do
-  local cnt, first, last, day, k = G[p], G[p+1], G[p+2], G[p+3], G[p+4]
-  p = p + 5
-  local r = recs[i]
-  local t
-  if r then
-    t = unpackm(r)
-    if first < t[1] then t[1] = first end
-    if last > t[2] then t[2] = last end
-    t[3] = t[3] + cnt
-    prevs[i] = t[4]
-    t[4] = n
-    if day ~= t[5] then return {'roll'} end
-    t[6] = t[6] + cnt
-  else
-    t = {first, last, cnt, n, day, cnt}
-    prevs[i] = 0
-  end
-  local q = 7
-  for j = 1, k do
-    local c, a = G[p], G[p+1]
-    p = p + 2
-    while t[q] and t[q] ~= c do q = q + 3 end
-    if not t[q] then
-       q = 7
-       while t[q] and t[q] ~= c do q = q + 3 end
-    end
-    local v, d = (t[q+1] or 0) + a, (t[q+2] or 0) + a
-    if v > max then return {'over'} end
-    t[q], t[q+1], t[q+2] = c, v, d
-    nf = nf + 1
-    finals[nf] = v
-    if c == ranked then z[nz+1] = d; z[nz+2] = S[i]; nz = nz + 2 end
-    q = q + 3
-  end
-  hset[2*i-1] = S[i]
-  hset[2*i] = pack(t)
-end
--- cells
-local C, CF = unpackm(ARGV[5]), unpackm(ARGV[6])
-local function cells(key)
-  local old = rcall('HMGET', key, unpack(CF))
-  local w, p = {}, 1
-  for i = 1, #CF do
-    local t = old[i] and unpackm(old[i]) or {0}
-    t[1] = t[1] + C[p]
-    local k = C[p+1]
-    p = p + 2
-    local q = 2
-    for j = 1, k do
-      local c, a = C[p], C[p+1]
-      p = p + 2
-      while t[q] and t[q] ~= c do q = q + 2 end
-      t[q], t[q+1] = c, (t[q+1] or 0) + a
-      q = q + 2
-    end
-    w[2*i-1] = CF[i]
-    w[2*i] = pack(t)
-  end
-  rcall('HSET', key, unpack(w))
-end
-rcall('HSET', KEYS[1], unpack(hset))
-if nz > 0 then rcall('ZADD', KEYS[9], unpack(z)) end
-cells(KEYS[7]) cells(KEYS[8])
-local res = pack({n, prevs, finals})
-rcall('XADD', KEYS[4], fmt('%.0f-1', n), 'b', ARGV[7], 'r', res)
-if nid > 0 then
-  local ptr = struct.pack('>I6', n)
-  local w = {}
-  for i = 1, nid do w[2*i-1] = ids[i]; w[2*i] = ptr .. struct.pack('>I2', i) end
-  rcall('HSET', KEYS[5], unpack(w))
-end
-rcall('SET', KEYS[2], n, 'EX', 600)
-return {'ok', res}
+call('HSET', keys.subjects, unpack(writes))
+write_days(batch, sizes, ttl[3])
+write_ids(keys.ids[1], sizes, ids, places, excluded, at, ttl[2])
+if sizes[keys.log] == 0 then call('EXPIRE', keys.log, ttl[1]) end
+local position = string.format('%.0f', at)
+call('SET', keys.marker, pack(seq, position, encoded, left_out), 'EX', MARKER_TTL_S)
+return {'counted', position, encoded, left_out}

@@ -3,3 +3,37 @@
 // must look the same here as in every other module that Swift imports.
 #include <sys/types.h>
 #include <curl/curl.h>
+
+// curl_easy_setopt and curl_easy_getinfo are variadic, which Swift cannot call: here they are with
+// one type of argument each. The parentheses keep curl's type-checking macros away.
+
+typedef size_t (*tally_curl_callback)(char *bytes, size_t size, size_t count, void *context);
+
+static inline CURLcode tally_curl_set_long(CURL *handle, CURLoption option, long value) {
+    return (curl_easy_setopt)(handle, option, value);
+}
+
+static inline CURLcode tally_curl_set_string(CURL *handle, CURLoption option, const char *value) {
+    return (curl_easy_setopt)(handle, option, value);
+}
+
+static inline CURLcode tally_curl_set_pointer(CURL *handle, CURLoption option, void *value) {
+    return (curl_easy_setopt)(handle, option, value);
+}
+
+static inline CURLcode tally_curl_set_size(CURL *handle, CURLoption option, curl_off_t value) {
+    return (curl_easy_setopt)(handle, option, value);
+}
+
+static inline CURLcode tally_curl_set_callback(
+    CURL *handle, CURLoption option, tally_curl_callback value) {
+    return (curl_easy_setopt)(handle, option, value);
+}
+
+static inline CURLcode tally_curl_get_long(CURL *handle, CURLINFO info, long *value) {
+    return (curl_easy_getinfo)(handle, info, value);
+}
+
+static inline CURLcode tally_curl_get_size(CURL *handle, CURLINFO info, curl_off_t *value) {
+    return (curl_easy_getinfo)(handle, info, value);
+}

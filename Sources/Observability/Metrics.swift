@@ -5,19 +5,31 @@ internal import Synchronization
 /// A number that only grows.
 public final class Counter: Sendable {
     private let value = Atomic<Int>(0)
+
+    /// A counter at zero.
     public init() {}
+
     /// Adds to the counter. From any thread.
     public func add(_ amount: Int = 1) { value.wrappingAdd(amount, ordering: .relaxed) }
+
+    /// The count now.
     public var current: Int { value.load(ordering: .relaxed) }
 }
 
 /// A number that goes up and down.
 public final class Gauge: Sendable {
     private let value = Atomic<Int>(0)
+
+    /// A gauge at zero.
     public init() {}
+
     /// Adds to the gauge; a negative amount takes away. From any thread.
     public func add(_ amount: Int) { value.wrappingAdd(amount, ordering: .relaxed) }
+
+    /// Sets the gauge. From any thread.
     public func set(_ amount: Int) { value.store(amount, ordering: .relaxed) }
+
+    /// The value now.
     public var current: Int { value.load(ordering: .relaxed) }
 }
 
@@ -31,6 +43,7 @@ public final class Histogram: Sendable {
     private let buckets: [Counter]
     private let sum = Atomic<Int>(0)
 
+    /// A histogram without observations.
     public init(scale: Double) {
         self.scale = scale
         buckets = (0...Self.bucketCount).map { _ in Counter() }
@@ -57,20 +70,32 @@ public final class Histogram: Sendable {
 /// Named metrics, and their text in Prometheus' exposition format 0.0.4.
 ///
 /// A metric is made once, at start, and kept by whoever counts with it; asking again for the same
-/// name and labels gives the same object.
+/// name and labels gives the same object. A name that is not well formed, and a name asked for as
+/// two types, are mistakes of the program and stop it at start.
 public final class MetricsRegistry: Sendable {
     private enum Kind: Sendable {
         case counter(Counter), gauge(Gauge), histogram(Histogram)
         case computed(@Sendable () -> Double)
+
+        var type: String {
+            switch self {
+            case .counter: "counter"
+            case .gauge, .computed: "gauge"
+            case .histogram: "histogram"
+            }
+        }
     }
     private struct Family: Sendable {
         var help: String
+        var type: String
         var members: [String: Kind] = [:]
     }
     private let families = Mutex<[String: Family]>([:])
 
+    /// A registry without metrics.
     public init() {}
 
+    /// The counter of this name and these labels. By custom its name ends with `_total`.
     public func counter(_ name: String, help: String, labels: KeyValuePairs<String, String> = [:])
         -> Counter
     {
@@ -81,6 +106,7 @@ public final class MetricsRegistry: Sendable {
         return counter
     }
 
+    /// The gauge of this name and these labels.
     public func gauge(_ name: String, help: String, labels: KeyValuePairs<String, String> = [:])
         -> Gauge
     {
@@ -89,6 +115,7 @@ public final class MetricsRegistry: Sendable {
         return gauge
     }
 
+    /// The histogram of this name and these labels; `scale` as in `Histogram`.
     public func histogram(
         _ name: String, help: String, scale: Double, labels: KeyValuePairs<String, String> = [:]
     ) -> Histogram {
@@ -110,11 +137,20 @@ public final class MetricsRegistry: Sendable {
     private func add(
         _ name: String, _ help: String, _ labels: KeyValuePairs<String, String>, _ make: () -> Kind
     ) -> Kind {
-        let key = labels.map { "\($0.key)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",")
+        precondition(Self.isName(name), "\(name) is no name of a metric")
+        precondition(
+            labels.allSatisfy { Self.isName($0.key) && !$0.key.contains(":") && $0.key != "le" },
+            "a label of \(name) is not well formed")
+        // In order of their names, so that the same labels always are the same metric.
+        let key = labels.sorted { $0.key < $1.key }
+            .map { "\($0.key)=\"\(Self.escaped($0.value, quotes: true))\"" }
+            .joined(separator: ",")
         return families.withLock { families in
             if let kind = families[name]?.members[key] { return kind }
             let kind = make()
-            families[name, default: Family(help: help)].members[key] = kind
+            let type = families[name]?.type ?? kind.type
+            precondition(type == kind.type, "\(name) is a \(type)")
+            families[name, default: Family(help: help, type: type)].members[key] = kind
             return kind
         }
     }
@@ -123,8 +159,8 @@ public final class MetricsRegistry: Sendable {
     public func text() -> String {
         var text = ""
         for (name, family) in families.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
-            guard let first = family.members.values.first else { continue }
-            text += "# HELP \(name) \(family.help)\n# TYPE \(name) \(Self.type(of: first))\n"
+            text += "# HELP \(name) \(Self.escaped(family.help, quotes: false))\n"
+            text += "# TYPE \(name) \(family.type)\n"
             for (labels, kind) in family.members.sorted(by: { $0.key < $1.key }) {
                 text += Self.lines(name, labels, kind)
             }
@@ -132,20 +168,12 @@ public final class MetricsRegistry: Sendable {
         return text
     }
 
-    private static func type(of kind: Kind) -> String {
-        switch kind {
-        case .counter: "counter"
-        case .gauge, .computed: "gauge"
-        case .histogram: "histogram"
-        }
-    }
-
     private static func lines(_ name: String, _ labels: String, _ kind: Kind) -> String {
         let suffix = labels.isEmpty ? "" : "{\(labels)}"
         switch kind {
         case .counter(let counter): return "\(name)\(suffix) \(counter.current)\n"
         case .gauge(let gauge): return "\(name)\(suffix) \(gauge.current)\n"
-        case .computed(let value): return "\(name)\(suffix) \(value())\n"
+        case .computed(let value): return "\(name)\(suffix) \(number(value()))\n"
         case .histogram(let histogram):
             let (cumulative, sum) = histogram.snapshot
             let lead = labels.isEmpty ? "" : labels + ","
@@ -153,18 +181,52 @@ public final class MetricsRegistry: Sendable {
             for (index, count) in cumulative.enumerated() {
                 let bound =
                     index == Histogram.bucketCount
-                    ? "+Inf" : "\(Double(1 << index) * histogram.scale)"
+                    ? "+Inf" : number(scaled(1 << index, histogram.scale))
                 text += "\(name)_bucket{\(lead)le=\"\(bound)\"} \(count)\n"
             }
-            text += "\(name)_sum\(suffix) \(Double(sum) * histogram.scale)\n"
+            text += "\(name)_sum\(suffix) \(number(scaled(sum, histogram.scale)))\n"
             return text + "\(name)_count\(suffix) \(cumulative.last ?? 0)\n"
         }
     }
 
-    private static func escaped(_ value: String) -> String {
-        value.unicodeScalars.map {
-            $0 == "\\" ? "\\\\" : $0 == "\"" ? "\\\"" : $0 == "\n" ? "\\n" : String($0)
+    /// A division where the scale is a fraction: 3 / 1e6 is the number nearest to 3e-6, where
+    /// 3 * 1e-6 may be its neighbour with 17 digits.
+    private static func scaled(_ value: Int, _ scale: Double) -> Double {
+        scale < 1 ? Double(value) / (1 / scale).rounded() : Double(value) * scale
+    }
+
+    private static func number(_ value: Double) -> String {
+        if value.isNaN { return "NaN" }
+        if value.isInfinite { return value < 0 ? "-Inf" : "+Inf" }
+        return "\(value)"
+    }
+
+    private static func isName(_ name: String) -> Bool {
+        var bytes = name.utf8.makeIterator()
+        guard let first = bytes.next(), isLetter(first) else { return false }
+        while let byte = bytes.next() {
+            guard isLetter(byte) || (0x30...0x39).contains(byte) else { return false }
         }
-        .joined()
+        return true
+    }
+
+    private static func isLetter(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "_"), UInt8(ascii: ":"): true
+        default: false
+        }
+    }
+
+    private static func escaped(_ value: String, quotes: Bool) -> String {
+        var result = ""
+        for scalar in value.unicodeScalars {
+            switch scalar {
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\"" where quotes: result += "\\\""
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
     }
 }

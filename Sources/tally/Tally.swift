@@ -1,1 +1,12 @@
-@main struct Tally { static func main() {} }
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Foundation
+internal import TallyCommand
+
+@main struct Tally {
+    static func main() async {
+        let words = Array(CommandLine.arguments.dropFirst())
+        let environment = ProcessInfo.processInfo.environment
+        exit(await TallyCommand.run(arguments: words, environment: environment, serve: serve))
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The fields of a request: its bytes and where each field lies in them, in one array.
+public struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
+    /// The bytes that hold the fields, then four 16-bit offsets for each field.
+    private let storage: [UInt8]
+    private let table: Int
+    /// How many fields there are.
+    public let count: Int
+
+    /// Copies the head of a request and its table. The spans lie within the head.
+    init(head: UnsafeRawBufferPointer, spans: UnsafePointer<FieldSpan>, count: Int) {
+        let tableBytes = UnsafeRawBufferPointer(
+            start: spans, count: count * MemoryLayout<FieldSpan>.size)
+        storage = [UInt8](unsafeUninitializedCapacity: head.count + tableBytes.count) { to, size in
+            let raw = UnsafeMutableRawBufferPointer(to)
+            raw.copyMemory(from: head)
+            UnsafeMutableRawBufferPointer(rebasing: raw[head.count...]).copyMemory(from: tableBytes)
+            size = head.count + tableBytes.count
+        }
+        table = head.count
+        self.count = count
+    }
+
+    /// Headers made by hand, for tests; what lies beyond 64 KiB is left out.
+    public init(_ fields: [(name: String, value: String)]) {
+        var bytes: [UInt8] = []
+        var spans: [FieldSpan] = []
+        for (name, value) in fields
+        where bytes.count + name.utf8.count + value.utf8.count <= Int(UInt16.max) {
+            let start = bytes.count
+            bytes += name.utf8
+            let middle = bytes.count
+            bytes += value.utf8
+            spans.append(
+                FieldSpan(
+                    nameStart: UInt16(start), nameEnd: UInt16(middle), valueStart: UInt16(middle),
+                    valueEnd: UInt16(bytes.count)))
+        }
+        table = bytes.count
+        count = spans.count
+        spans.withUnsafeBytes { bytes += $0 }
+        storage = bytes
+    }
+
+    public init(dictionaryLiteral elements: (String, String)...) {
+        self.init(elements.map { (name: $0.0, value: $0.1) })
+    }
+
+    /// The value of the first field of that name (compared without case), as text; bytes that are
+    /// no UTF-8 are replaced.
+    public func value(of name: String) -> String? {
+        bytes(of: name).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The values of all fields of that name, in order.
+    public func values(of name: String) -> [String] {
+        (0..<count).filter { matches(span($0), name) }.map {
+            String(decoding: value(span($0)), as: UTF8.self)
+        }
+    }
+
+    /// The value of the first field of that name, without a copy.
+    public func bytes(of name: String) -> ArraySlice<UInt8>? {
+        for index in 0..<count {
+            let span = span(index)
+            if matches(span, name) { return value(span) }
+        }
+        return nil
+    }
+
+    /// All fields as text, in order.
+    public var all: [(name: String, value: String)] {
+        (0..<count).map {
+            let span = span($0)
+            return (
+                String(decoding: storage[Int(span.nameStart)..<Int(span.nameEnd)], as: UTF8.self),
+                String(decoding: value(span), as: UTF8.self)
+            )
+        }
+    }
+
+    private func span(_ index: Int) -> FieldSpan {
+        storage.withUnsafeBytes {
+            $0.loadUnaligned(
+                fromByteOffset: table + index * MemoryLayout<FieldSpan>.size, as: FieldSpan.self)
+        }
+    }
+
+    private func value(_ span: FieldSpan) -> ArraySlice<UInt8> {
+        storage[Int(span.valueStart)..<Int(span.valueEnd)]
+    }
+
+    private func matches(_ span: FieldSpan, _ name: String) -> Bool {
+        guard name.utf8.count == Int(span.nameEnd) - Int(span.nameStart) else { return false }
+        var position = Int(span.nameStart)
+        for byte in name.utf8 {
+            guard ASCII.lowercased(byte) == ASCII.lowercased(storage[position]) else {
+                return false
+            }
+            position += 1
+        }
+        return true
+    }
+}
+
+/// Where a field lies in the head of its request.
+struct FieldSpan: BitwiseCopyable {
+    var nameStart: UInt16
+    var nameEnd: UInt16
+    var valueStart: UInt16
+    var valueEnd: UInt16
+}
+
+enum ASCII {
+    static func lowercased(_ byte: UInt8) -> UInt8 {
+        byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte
+    }
+
+    static func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }
+
+    static func hexValue(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case 0x30...0x39: byte - 0x30
+        case 0x41...0x46: byte - 0x37
+        case 0x61...0x66: byte - 0x57
+        default: nil
+        }
+    }
+
+    /// Whether a byte may stand in a token (RFC 9110, 5.6.2): a bit for each, because every name
+    /// of every header passes here.
+    @inline(__always)
+    static func isToken(_ byte: UInt8) -> Bool {
+        let bits: UInt64 =
+            byte < 64 ? 0x03ff_6cfa_0000_0000 : byte < 128 ? 0x57ff_ffff_c7ff_fffe : 0
+        return bits &>> UInt64(byte & 63) & 1 == 1
+    }
+
+    /// Whether text is a token: not empty, and nothing else in it.
+    @inline(__always)
+    static func isToken(_ bytes: some Collection<UInt8>) -> Bool {
+        for byte in bytes where !isToken(byte) { return false }
+        return !bytes.isEmpty
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import EventLoop
+internal import Glibc
+internal import Observability
+
+extension Connection {
+    /// Sends what is due, as far as the socket takes it.
+    func flush() {
+        guard phase != .closed else { return }
+        if unsent > 0 {
+            let count = output.withUnsafeBytes {
+                send(
+                    descriptor, $0.baseAddress.map { $0 + outputStart }, unsent,
+                    Int32(MSG_NOSIGNAL))
+            }
+            if count > 0 {
+                core.metrics.sent.add(count)
+                outputStart += count
+                lastProgress = core.now
+            } else if errno != EAGAIN && errno != EINTR {
+                close()
+                return
+            }
+        }
+        if unsent == 0 {
+            // A large answer's memory is given back, a usual one's is used again.
+            output.removeAll(keepingCapacity: output.capacity <= 16 * 1024)
+            outputStart = 0
+            writeWatch?.pause()
+        } else {
+            waitForSpace()
+        }
+        if unsent <= HTTPServerConfiguration.maxUnsent { stream?.resume(isGone: false) }
+        settle()
+    }
+
+    /// One write at the end of the turn, for several answers on one connection.
+    func scheduleFlush() {
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
+        core.loop.deferToTurnEnd { [weak self] in
+            self?.isFlushScheduled = false
+            self?.flush()
+        }
+    }
+
+    private func waitForSpace() {
+        if outputStart > HTTPServerConfiguration.maxUnsent {
+            output.removeSubrange(..<outputStart)
+            outputStart = 0
+        }
+        guard let writeWatch else {
+            lastProgress = core.now
+            self.writeWatch = DescriptorWatch(descriptor, for: .writable, on: core.loop) {
+                [unowned self] _ in
+                flush()
+            }
+            return
+        }
+        writeWatch.resume()
+    }
+}
+
+/// A body that is sent while it is made.
+final class OutgoingStream {
+    let produce: @Sendable (HTTPBodyWriter) async throws -> Void
+    let isChunked: Bool
+    /// The producer, while it waits for the peer to read.
+    private var waiting: CheckedContinuation<Bool, Never>?
+
+    init(produce: @escaping @Sendable (HTTPBodyWriter) async throws -> Void, isChunked: Bool) {
+        self.produce = produce
+        self.isChunked = isChunked
+    }
+
+    /// Returns when there is space again; false when the peer is gone.
+    func wait() async -> Bool {
+        await withCheckedContinuation { waiting = $0 }
+    }
+
+    func resume(isGone: Bool) {
+        let continuation = waiting
+        waiting = nil
+        continuation?.resume(returning: !isGone)
+    }
+}
+
+/// Thrown by `HTTPBodyWriter.write` when nobody is left to read.
+public struct HTTPPeerGone: Error {}
+
+/// Takes the parts of a streamed body. Used on the loop, only within its `stream` closure.
+public final class HTTPBodyWriter {
+    private let connection: Connection
+    private let stream: OutgoingStream
+
+    init(_ connection: Connection, _ stream: OutgoingStream) {
+        self.connection = connection
+        self.stream = stream
+    }
+
+    /// Sends a part. Suspends while more than 256 KiB are unsent.
+    ///
+    /// - Throws: `HTTPPeerGone` when the connection has ended.
+    public func write(_ bytes: [UInt8]) async throws {
+        guard connection.stream === stream else { throw HTTPPeerGone() }
+        // An empty chunk would end the body.
+        guard !bytes.isEmpty else { return }
+        if stream.isChunked {
+            connection.output.append(contentsOf: String(bytes.count, radix: 16).utf8)
+            ResponseHead.append("\r\n", to: &connection.output)
+        }
+        connection.output.append(contentsOf: bytes)
+        if stream.isChunked { ResponseHead.append("\r\n", to: &connection.output) }
+        connection.flush()
+        guard connection.stream === stream else { throw HTTPPeerGone() }
+        guard connection.unsent > HTTPServerConfiguration.maxUnsent else { return }
+        guard await stream.wait() else { throw HTTPPeerGone() }
+    }
+
+    func finish() {
+        guard connection.stream === stream else { return }
+        if stream.isChunked { ResponseHead.append("0\r\n\r\n", to: &connection.output) }
+        connection.endStream()
+    }
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLlhttp
+
+/// Turns the bytes of one connection into requests. It knows nothing of sockets: bytes in,
+/// requests or a refusal out, the same for any division of the bytes into reads.
+final class RequestReader {
+    enum Stage { case start, head, body }
+
+    enum Outcome {
+        /// The bytes are used up.
+        case more
+        case request(HTTPRequest, RequestHead)
+        /// Nothing after this is read as a request.
+        case refused(HTTPProblem)
+    }
+
+    /// Where the reader is: `start` between requests.
+    private(set) var stage = Stage.start
+    /// Grows whenever the stage changes, so that deadlines see that a new one began.
+    private(set) var stageChanges = 0
+    /// The client waits for `100 Continue` before it sends its body; the owner answers and clears.
+    var owesContinue = false
+
+    private let limits: HTTPServerConfiguration
+    private let parser: Parser
+    private let remoteAddress: String
+    /// Head, chunk line or trailers that have come in part.
+    private var carry: [UInt8] = []
+    private var leading = 0
+    private var head: RequestHead?
+    private var body: [UInt8] = []
+    private var missing = 0
+    private var isInTrailer = false
+    private var isInChunkData = false
+
+    init(_ limits: HTTPServerConfiguration, remoteAddress: String) {
+        self.limits = limits
+        self.remoteAddress = remoteAddress
+        parser = Parser(limits)
+    }
+
+    /// Reads on from `position`, up to the end of a request or of the bytes.
+    func next(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) -> Outcome {
+        do throws(HTTPProblem) {
+            if stage == .start {
+                try skipLeadingLineEnd(bytes, &position)
+                guard position < bytes.count else { return .more }
+                leading = 0
+                enter(.head)
+            }
+            if stage == .head {
+                guard try readHead(bytes, &position) else { return .more }
+            }
+            guard let head else { return .more }
+            switch head.framing {
+            case .none: break
+            case .length: guard readFixed(bytes, &position) else { return .more }
+            case .chunked: guard try readChunks(bytes, &position) else { return .more }
+            }
+            return finish(head)
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    private func enter(_ stage: Stage) {
+        self.stage = stage
+        stageChanges += 1
+    }
+
+    private func finish(_ head: RequestHead) -> Outcome {
+        let request = HTTPRequest(
+            method: head.method, path: head.path, query: head.query, headers: head.headers,
+            body: body, remoteAddress: remoteAddress)
+        self.head = nil
+        body = []
+        parser.reset()
+        enter(.start)
+        return .request(request, head)
+    }
+
+    /// One empty line before a request is forgiven (RFC 9112, 2.2), a second one is not.
+    private func skipLeadingLineEnd(
+        _ bytes: UnsafeRawBufferPointer, _ position: inout Int
+    ) throws(HTTPProblem) {
+        while position < bytes.count {
+            let byte = bytes[position]
+            switch (leading, byte) {
+            case (0, 0x0d), (1, 0x0a): leading += 1
+            case (0, 0x0a), (1, _), (2, 0x0d), (2, 0x0a):
+                throw .invalid("invalid_request", "Empty lines before the request line.")
+            default: return
+            }
+            position += 1
+        }
+    }
+
+    // MARK: Head
+
+    /// Whether the head is complete.
+    private func readHead(
+        _ bytes: UnsafeRawBufferPointer, _ position: inout Int
+    ) throws(HTTPProblem) -> Bool {
+        let rest = UnsafeRawBufferPointer(rebasing: bytes[position...])
+        var used = 0
+        if let error = parser.parse(rest, offset: carry.count, used: &used) {
+            carry.append(contentsOf: rest)
+            throw carry.withUnsafeBytes { refusal(error, head: $0) }
+        }
+        position += used
+        let taken = UnsafeRawBufferPointer(rebasing: rest[..<used])
+        guard parser.state.event == .head else {
+            carry.append(contentsOf: taken)
+            guard parser.state.targetEnd == 0 || parser.state.isWithinLimit(carry.count) else {
+                throw .headersTooLarge
+            }
+            return false
+        }
+        if carry.isEmpty {
+            head = try RequestHead(taken, parser: parser, limits: limits)
+        } else {
+            carry.append(contentsOf: taken)
+            let whole = carry.withUnsafeBytes { head in
+                Result { () throws(HTTPProblem) in
+                    try RequestHead(head, parser: parser, limits: limits)
+                }
+            }
+            head = try whole.get()
+            carry = []
+        }
+        guard let head, head.framing != .none else { return true }
+        enter(.body)
+        owesContinue = head.expectsContinue
+        parser.beginBody()
+        if case .length(let length) = head.framing {
+            missing = length
+            body.reserveCapacity(min(length, 64 * 1024))
+        }
+        return true
+    }
+
+    /// What to answer to bytes that llhttp refuses.
+    private func refusal(_ error: llhttp_errno_t, head: UnsafeRawBufferPointer) -> HTTPProblem {
+        switch parser.state.refusal {
+        case .uriTooLong: return .uriTooLong
+        case .headersTooLarge: return .headersTooLarge
+        case .none: break
+        }
+        switch error {
+        case HPE_INVALID_METHOD:
+            let token = head.prefix { $0 != 0x20 }
+            return ASCII.isToken(token)
+                ? .unknownMethod
+                : .invalid("invalid_request", "The request line has no valid method.")
+        case HPE_INVALID_VERSION: return versionRefusal(head)
+        case HPE_PAUSED_H2_UPGRADE: return .unsupportedVersion
+        case HPE_INVALID_URL: return .invalid("invalid_uri", "The request target is not valid.")
+        case HPE_UNEXPECTED_CONTENT_LENGTH:
+            return .invalid("ambiguous_framing", "More than one length for the body.")
+        case HPE_INVALID_CONTENT_LENGTH:
+            return .invalid("invalid_content_length", "Content-Length is no number.")
+        case HPE_INVALID_TRANSFER_ENCODING:
+            return .invalid("invalid_transfer_encoding", "Transfer-Encoding is not valid.")
+        case HPE_INVALID_HEADER_TOKEN, HPE_LF_EXPECTED, HPE_CR_EXPECTED, HPE_UNEXPECTED_SPACE:
+            return .invalid("invalid_header", "The header is not valid.")
+        default: return .invalid("invalid_request", "The request is not valid HTTP.")
+        }
+    }
+
+    /// 505 for a version that is written as one, 400 for anything else.
+    private func versionRefusal(_ head: UnsafeRawBufferPointer) -> HTTPProblem {
+        let version = head.dropFirst(parser.state.targetEnd + 6).prefix { $0 != 0x0d }
+        let shape = Array(version)
+        let isVersion =
+            shape.count == 3 && ASCII.isDigit(shape[0]) && shape[1] == 0x2e
+            && ASCII.isDigit(shape[2])
+        return isVersion
+            ? .unsupportedVersion : .invalid("invalid_request", "The HTTP version is not valid.")
+    }
+
+    // MARK: Body
+
+    /// Whether the body is complete.
+    private func readFixed(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) -> Bool {
+        let count = min(missing, bytes.count - position)
+        body.append(contentsOf: bytes[position..<position + count])
+        position += count
+        missing -= count
+        return missing == 0
+    }
+
+    private func readChunks(
+        _ bytes: UnsafeRawBufferPointer, _ position: inout Int
+    ) throws(HTTPProblem) -> Bool {
+        while position < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[position...])
+            var used = 0
+            guard parser.parse(rest, offset: 0, used: &used) == nil else {
+                throw .invalid("invalid_chunk", "The chunked body is not valid.")
+            }
+            position += used
+            if let data = parser.state.body { body.append(contentsOf: data) }
+            if !isInChunkData {
+                carry.append(contentsOf: rest[..<used])
+                try checkCarry()
+            }
+            switch parser.state.event {
+            case .chunkHeader: try beginChunk()
+            case .chunkEnd: isInChunkData = false
+            case .end:
+                try ChunkRules.checkTrailers(carry)
+                carry = []
+                isInTrailer = false
+                return true
+            case .none, .head: break
+            }
+        }
+        return false
+    }
+
+    private func checkCarry() throws(HTTPProblem) {
+        if isInTrailer {
+            guard carry.count <= limits.maxHeaderBlock else { throw .headersTooLarge }
+        } else if carry.count > ChunkRules.maxLine, parser.state.event != .chunkHeader {
+            throw .invalid("invalid_chunk", "A chunk line is too long.")
+        }
+    }
+
+    /// Checks a whole chunk line, which is what `carry` holds now.
+    private func beginChunk() throws(HTTPProblem) {
+        try ChunkRules.checkLine(carry)
+        carry.removeAll(keepingCapacity: true)
+        let size = parser.contentLength
+        guard size <= UInt64(limits.maxBody - body.count) else { throw .bodyTooLarge }
+        isInTrailer = size == 0
+        isInChunkData = size > 0
+    }
+}
+
+/// The grammar of chunk lines and trailers, which llhttp takes more loosely.
+enum ChunkRules {
+    static let maxSizeDigits = 8
+    static let maxLine = maxSizeDigits + HTTPServerConfiguration.maxChunkExtension + 2
+
+    static func checkLine(_ line: [UInt8]) throws(HTTPProblem) {
+        let bad = HTTPProblem.invalid("invalid_chunk", "A chunk line is not valid.")
+        guard line.count <= maxLine, line.suffix(2) == [0x0d, 0x0a] else { throw bad }
+        let text = line.dropLast(2)
+        let digits = text.prefix { ASCII.hexValue($0) != nil }
+        guard (1...maxSizeDigits).contains(digits.count) else { throw bad }
+        let rest = text.dropFirst(digits.count)
+        guard rest.isEmpty || rest.first == 0x3b,
+            rest.count <= HTTPServerConfiguration.maxChunkExtension,
+            rest.allSatisfy({ $0 >= 0x20 && $0 != 0x7f || $0 == 0x09 })
+        else { throw bad }
+    }
+
+    /// The lines after the last chunk, with the empty one.
+    static func checkTrailers(_ bytes: [UInt8]) throws(HTTPProblem) {
+        for (index, byte) in bytes.enumerated() {
+            let isValid =
+                switch byte {
+                case 0x0a: index > 0 && bytes[index - 1] == 0x0d
+                case 0x0d: index + 1 < bytes.count && bytes[index + 1] == 0x0a
+                default: byte >= 0x20 && byte != 0x7f || byte == 0x09
+                }
+            guard isValid else { throw .invalid("invalid_chunk", "The trailers are not valid.") }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Text that is compared and hashed as bytes.
+///
+/// Swift's strings compare by canonical equivalence: two ids that Redis keeps apart could be one
+/// key of a dictionary. Ids, actions and models are therefore kept as their UTF-8.
+public struct ByteString: Hashable, Comparable, Sendable {
+    public let bytes: [UInt8]
+
+    public init(bytes: [UInt8]) { self.bytes = bytes }
+
+    init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = Array(bytes) }
+
+    public init(_ text: String) { bytes = Array(text.utf8) }
+
+    public static let empty = ByteString(bytes: [])
+
+    public var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    public static func == (left: ByteString, right: ByteString) -> Bool {
+        left.bytes == right.bytes
+    }
+
+    public static func < (left: ByteString, right: ByteString) -> Bool {
+        left.bytes.lexicographicallyPrecedes(right.bytes)
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        // In one piece: an array would hash byte by byte.
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+    /// Whether UTF-8 holds a control character: C0, DEL or C1.
+    var hasControls: Bool {
+        var previous: UInt8 = 0
+        for byte in self {
+            if byte < 0x20 || byte == 0x7f { return true }
+            // U+0080 to U+009F are C2 80 to C2 9F.
+            if previous == 0xc2, byte < 0xa0, byte >= 0x80 { return true }
+            previous = byte
+        }
+        return false
+    }
+}
+
+/// Who is metered: 1 to 256 bytes of UTF-8 without control characters, compared as bytes.
+public struct SubjectID: Hashable, Sendable {
+    public static let byteCountMax = 256
+    public let id: ByteString
+
+    /// Nil when the text is no valid id.
+    public init?(_ text: String) {
+        var text = text
+        guard let id = text.withUTF8({ Self($0) }) else { return nil }
+        self = id
+    }
+
+    /// Nil when the bytes, which must be UTF-8, are no valid id.
+    init?(_ bytes: UnsafeBufferPointer<UInt8>) {
+        guard (1...Self.byteCountMax).contains(bytes.count), !bytes.hasControls else { return nil }
+        id = ByteString(bytes)
+    }
+
+    /// An id that was valid when it was stored.
+    init(stored: ByteString) { id = stored }
+}

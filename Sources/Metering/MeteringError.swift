@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Redis
+
+/// Why the engine could not answer.
+public enum MeteringError: Error, Sendable {
+    /// Redis did not answer, or refused.
+    case unavailable(RedisError)
+    /// Redis holds something under a key of Tally that Tally did not put there.
+    case damaged(what: String)
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Observability
+
+/// What the engine counts about itself.
+public final class MeteringMetrics: Sendable {
+    let batchSize: Histogram
+    let counted: Counter
+    let duplicates: Counter
+    let rejected: Counter
+    let resent: Counter
+
+    public init(_ registry: MetricsRegistry) {
+        batchSize = registry.histogram(
+            "tally_batch_events", help: "Events per script call.", scale: 1)
+        counted = registry.counter("tally_events_recorded_total", help: "Events counted.")
+        duplicates = registry.counter(
+            "tally_events_duplicate_total", help: "Events not counted again, by their id.")
+        rejected = registry.counter(
+            "tally_events_overflow_total", help: "Events refused because a total would overflow.")
+        resent = registry.counter(
+            "tally_batches_resent_total", help: "Batches sent again after an unknown outcome.")
+    }
+}

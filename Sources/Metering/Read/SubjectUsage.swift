@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Redis
+
+/// What a subject has used, and its last events.
+public struct SubjectUsage: Sendable {
+    public let subject: SubjectID
+    /// Lifetime totals by meter, in the order of the meters' names.
+    public let totals: [(meter: Meter, total: Int)]
+    /// How many events were counted for it.
+    public let eventCount: Int
+    public let firstEventAt: Timestamp
+    public let lastEventAt: Timestamp
+    /// At most 50, the last counted first.
+    public let recent: [RecordedEvent]
+}
+
+/// An event that was counted.
+public struct RecordedEvent: Sendable {
+    public let id: ByteString
+    public let time: Timestamp
+    public let subject: ByteString
+    public let action: ByteString
+    /// Empty when the event named none.
+    public let model: ByteString
+    public let description: ByteString
+    public let amounts: [(Meter, Int)]
+}
+
+/// A subject's record, as scripts keep it: see lua/include/constants.lua.
+struct SubjectRecord {
+    let first: Timestamp
+    let last: Timestamp
+    let eventCount: Int
+    let latest: LogPosition
+    let day: CivilDay
+    let dayEventCount: Int
+    /// Lifetime total and that of `day`.
+    let meters: [(meter: Meter, total: Int, ofDay: Int)]
+
+    init?(_ bytes: [UInt8]) {
+        guard let fields = MessagePackValue(bytes)?.array, fields.count >= 6, fields.count % 3 == 0
+        else { return nil }
+        let head = fields.prefix(6).compactMap(\.integer)
+        guard head.count == 6 else { return nil }
+        first = Timestamp(milliseconds: head[0])
+        last = Timestamp(milliseconds: head[1])
+        eventCount = head[2]
+        latest = LogPosition(head[3])
+        day = CivilDay(number: head[4])
+        dayEventCount = head[5]
+        meters = stride(from: 6, to: fields.count, by: 3).compactMap { index in
+            guard let meter = Meter(fields[index]), let total = fields[index + 1].integer,
+                let ofDay = fields[index + 2].integer
+            else { return nil }
+            return (meter, total, ofDay)
+        }
+    }
+}
+
+extension LogEntry {
+    /// The events of the entry that count, the last first; of one subject if one is named.
+    func recorded(of subject: ByteString? = nil) -> [RecordedEvent] {
+        events.reversed().compactMap { logged in
+            let name = subjects[logged.subject]
+            guard !excluded.contains(logged.place), subject == nil || subject == name else {
+                return nil
+            }
+            return RecordedEvent(
+                id: logged.event.id ?? position.eventID(place: logged.place), time: logged.time,
+                subject: name, action: logged.event.action, model: logged.event.model,
+                description: logged.event.description, amounts: logged.event.amounts)
+        }
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The events of one caller, and the outcomes that have come so far.
+final class Submission {
+    private var outcomes: [EventOutcome?] = []
+    private var missing = 1
+    private let completion: ([EventOutcome]) -> Void
+    private let single: ((EventOutcome) -> Void)?
+
+    /// One event: no lists are kept for it.
+    init(single: @escaping (EventOutcome) -> Void) {
+        self.single = single
+        completion = { _ in }
+    }
+
+    init(count: Int, completion: @escaping ([EventOutcome]) -> Void) {
+        outcomes = Array(repeating: nil, count: count)
+        missing = count
+        self.completion = completion
+        single = nil
+    }
+
+    /// Sets the outcome of one event; the last one calls back.
+    func resolve(_ index: Int, _ outcome: EventOutcome) {
+        guard missing > 0 else { return }
+        if let single {
+            missing = 0
+            return single(outcome)
+        }
+        guard outcomes[index] == nil else { return }
+        outcomes[index] = outcome
+        missing -= 1
+        if missing == 0 { completion(outcomes.compactMap { $0 }) }
+    }
+}
+
+/// One event that waits to be counted.
+struct PendingEvent {
+    let event: UsageEvent
+    /// When it happened: the event's own time, or that of its arrival.
+    let time: Timestamp
+    let day: CivilDay
+    /// Start of its hour, seconds since 1970.
+    let hour: Int
+    /// When it stops to wait, milliseconds of the monotonic clock.
+    let deadlineMS: Int
+    let submission: Submission
+    let index: Int
+
+    func resolve(_ outcome: EventOutcome) { submission.resolve(index, outcome) }
+}

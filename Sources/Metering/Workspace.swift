@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A workspace's id: 1 to 63 of `a-z`, `0-9`, `-` and `_`, beginning with a letter or digit.
+public struct WorkspaceID: Hashable, Sendable {
+    public let text: String
+
+    /// The workspace that exists from the start.
+    public static let `default` = WorkspaceID(unchecked: "default")
+
+    /// Nil when the text is no valid id.
+    public init?(_ text: String) {
+        let isAllowed = text.utf8.allSatisfy { byte in
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+        }
+        guard isAllowed, (1...63).contains(text.utf8.count), let first = text.utf8.first,
+            first != UInt8(ascii: "-"), first != UInt8(ascii: "_")
+        else { return nil }
+        self.text = text
+    }
+
+    private init(unchecked text: String) { self.text = text }
+}
+
+/// How a workspace counts.
+public struct WorkspaceSettings: Sendable {
+    public var id: WorkspaceID
+    /// The zone in which its days, hours and months begin.
+    public var calendar: WorkspaceCalendar
+    /// Meters with leaderboards. Each costs one sorted-set update per event and subject.
+    public var rankedMeters: [Meter]
+    /// How long the id of an event is remembered, in milliseconds: an hour to 35 days.
+    public var idempotencyWindowMS: Int
+    /// How old an event may be when it arrives, in milliseconds; backfill has no such bound.
+    public var lateMS: Int
+
+    public init(
+        id: WorkspaceID = .default, calendar: WorkspaceCalendar = .utc,
+        rankedMeters: [Meter] = [.tokens, .creditsMicro], idempotencyHours: Int = 48,
+        lateDays: Int = 7
+    ) {
+        self.id = id
+        self.calendar = calendar
+        self.rankedMeters = rankedMeters
+        self.idempotencyWindowMS = idempotencyHours * 3_600_000
+        self.lateMS = lateDays * 86_400_000
+    }
+}

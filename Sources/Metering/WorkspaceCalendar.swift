@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Foundation
+
+/// Tells the day and the hour of an instant in one time zone.
+public struct WorkspaceCalendar: Sendable {
+    /// An IANA name, such as `Asia/Ho_Chi_Minh`.
+    public let zone: String
+    private let timeZone: TimeZone?
+
+    /// Coordinated Universal Time.
+    public static let utc = WorkspaceCalendar(zone: "UTC", timeZone: nil)
+
+    /// Nil when the name is not an IANA zone that this machine knows. Abbreviations (`EST`) and
+    /// offsets (`GMT+7`) are no names.
+    public init?(zone: String) {
+        if zone == "UTC" {
+            self = .utc
+            return
+        }
+        let isNamed =
+            TimeZone.knownTimeZoneIdentifiers.contains(zone)
+            && (zone.contains("/") || zone == "GMT")
+        guard isNamed || zone == "Etc/UTC", let timeZone = TimeZone(identifier: zone) else {
+            return nil
+        }
+        self.init(zone: zone, timeZone: timeZone)
+    }
+
+    private init(zone: String, timeZone: TimeZone?) {
+        self.zone = zone
+        self.timeZone = timeZone
+    }
+
+    /// Seconds to add to UTC at an instant (seconds since 1970).
+    public func offset(at seconds: Int) -> Int {
+        timeZone?.secondsFromGMT(for: Date(timeIntervalSince1970: Double(seconds))) ?? 0
+    }
+
+    /// The first instant of a day (seconds since 1970): usually midnight; later where the zone
+    /// skips it.
+    public func start(of day: CivilDay) -> Int {
+        let midnight = day.number * 86_400
+        // The offset that holds at the start is that of a moment near it; two steps settle it.
+        var instant = midnight - offset(at: midnight)
+        instant = midnight - offset(at: instant)
+        while self.day(at: instant) < day { instant += 900 }
+        while self.day(at: instant - 900) >= day { instant -= 900 }
+        return instant
+    }
+
+    /// The day of an instant (seconds since 1970).
+    public func day(at seconds: Int) -> CivilDay {
+        CivilDay(number: (seconds + offset(at: seconds)).flooredQuotient(86_400))
+    }
+}
+
+/// A calendar that remembers the offset of the quarter of an hour that it was asked for last:
+/// zones change their offsets on such boundaries only. Not `Sendable`: one per loop.
+final class CachedCalendar {
+    private let calendar: WorkspaceCalendar
+    private var quarter = Int.min
+    private var offset = 0
+
+    init(_ calendar: WorkspaceCalendar) { self.calendar = calendar }
+
+    /// The day of an instant, and the start of its hour (seconds since 1970).
+    func place(_ time: Timestamp) -> (day: CivilDay, hour: Int) {
+        let seconds = time.milliseconds.flooredQuotient(1000)
+        let quarter = seconds.flooredQuotient(900)
+        if quarter != self.quarter {
+            self.quarter = quarter
+            offset = calendar.offset(at: seconds)
+        }
+        let local = seconds + offset
+        return (
+            CivilDay(number: local.flooredQuotient(86_400)),
+            local.flooredQuotient(3600) * 3600 - offset
+        )
+    }
+}
+
+extension Int {
+    /// The quotient rounded towards minus infinity, so that instants before 1970 fall on their day.
+    func flooredQuotient(_ divisor: Int) -> Int {
+        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
+        return remainder < 0 ? quotient - 1 : quotient
+    }
+}

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+internal import JSON
+internal import Metering
+
+extension API {
+    /// The most events of one request.
+    static let batchCountMax = 10_000
+
+    static let eventRoutes: [Route] = [
+        Route(.get, "/v1/events") { try await $0.recentEvents($1) },
+        // Posting is the hot path: `respondNow` answers it without the router, which knows it all
+        // the same: for `Allow`, and for whoever has no reply to fill.
+        Route(.post, "/v1/events") { try await $0.recordEvents($1) },
+    ]
+
+    /// What a body holds.
+    private enum Content {
+        case one(UsageEvent)
+        case several([Item])
+    }
+
+    /// An item of a body: an event to count, or why it is none.
+    private enum Item {
+        case event(UsageEvent)
+        case rejected(id: [UInt8]?, EventRejection)
+
+        /// Whether it would count twice when it is sent twice.
+        var isUnnamed: Bool {
+            if case .event(let event) = self { event.id == nil } else { false }
+        }
+    }
+
+    /// `POST /v1/events`: one object, an array, or NDJSON.
+    func recordEvents(_ request: HTTPRequest, completion: @escaping (HTTPResponse) -> Void) {
+        do {
+            switch try content(of: request) {
+            case .one(let event):
+                engine.record(event) { [self] in completion(answer($0, to: request)) }
+            case .several(let items):
+                let events = items.compactMap { item -> UsageEvent? in
+                    if case .event(let event) = item { event } else { nil }
+                }
+                engine.record(events) { [self] in completion(answer(items, $0, to: request)) }
+            }
+        } catch {
+            completion(problem(error).response(to: request))
+        }
+    }
+
+    private func recordEvents(_ call: Call) async throws -> HTTPResponse {
+        await withCheckedContinuation { continuation in
+            recordEvents(call.request) { continuation.resume(returning: $0) }
+        }
+    }
+
+    private func content(of request: HTTPRequest) throws -> Content {
+        if let refusal = environment.authentication.refusal(of: request) { throw refusal }
+        guard environment.readiness.isAccepted else {
+            throw HTTPProblem.unavailable(environment.readiness.current.detail)
+        }
+        var isBackfill = false
+        if request.query != nil {
+            isBackfill = try QueryParameters(request.query, allowed: ["backfill"]).flag("backfill")
+        }
+        let isLines = try isNDJSON(request)
+        if let encoding = request.headers.value(of: "content-encoding"), encoding != "identity" {
+            throw HTTPProblem.unsupportedMediaType("send the body without Content-Encoding")
+        }
+        let key = try idempotencyKey(request)
+        if isLines {
+            guard key == nil else { throw HTTPProblem.keyOfSeveral }
+            return .several(try lines(request, isBackfill))
+        }
+        let value = try json.read(request.body)
+        if value.kind == .array {
+            guard key == nil else { throw HTTPProblem.keyOfSeveral }
+            guard (1...Self.batchCountMax).contains(value.count) else {
+                throw HTTPProblem.batchSize
+            }
+            return .several(value.elements.map { item($0, isBackfill) })
+        }
+        var event = try EventDecoder.decode(value)
+        if let key { event = try event.named(key) }
+        try check(event, isBackfill)
+        return .one(event)
+    }
+
+    /// One event a line; empty lines are passed over. A line that is no JSON spoils no other.
+    private func lines(_ request: HTTPRequest, _ isBackfill: Bool) throws -> [Item] {
+        var items: [Item] = []
+        for line in request.body.split(separator: UInt8(ascii: "\n")) {
+            let line = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
+            if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
+            guard items.count < Self.batchCountMax else { throw HTTPProblem.batchSize }
+            do throws(JSONError) {
+                items.append(item(try json.read(Array(line)), isBackfill))
+            } catch {
+                items.append(
+                    .rejected(
+                        id: nil,
+                        EventRejection(
+                            status: 400, code: error.code.rawValue, field: "", detail: error.message
+                        )))
+            }
+        }
+        guard !items.isEmpty else { throw HTTPProblem.batchSize }
+        return items
+    }
+
+    private func item(_ value: JSONValue, _ isBackfill: Bool) -> Item {
+        do throws(EventRejection) {
+            let event = try EventDecoder.decode(value)
+            try check(event, isBackfill)
+            return .event(event)
+        } catch {
+            return .rejected(id: value["id"]?.string.map { Array($0) }, error)
+        }
+    }
+
+    private func check(_ event: UsageEvent, _ isBackfill: Bool) throws(EventRejection) {
+        if let rejection = engine.rejection(of: event, isBackfill: isBackfill) { throw rejection }
+    }
+
+    private static let jsonType = Array("application/json".utf8)
+
+    private func isNDJSON(_ request: HTTPRequest) throws -> Bool {
+        guard let bytes = request.headers.bytes(of: "content-type") else {
+            throw HTTPProblem.unsupportedMediaType(
+                "send Content-Type: application/json or application/x-ndjson")
+        }
+        // Nearly all requests, without making strings.
+        if bytes.elementsEqual(Self.jsonType) { return false }
+        let type = String(decoding: bytes, as: UTF8.self)
+        let parts = type.split(separator: ";").map { $0.trimmingSpaces().lowercased() }
+        let isUTF8 = parts.dropFirst().allSatisfy {
+            $0 == "charset=utf-8" || $0 == "charset=\"utf-8\""
+        }
+        switch parts.first {
+        case "application/json" where isUTF8: return false
+        case "application/x-ndjson" where isUTF8: return true
+        default:
+            throw HTTPProblem.unsupportedMediaType(
+                "send application/json or application/x-ndjson, in UTF-8")
+        }
+    }
+
+    /// The `Idempotency-Key` header, quoted (as its draft says) or bare (as clients send it).
+    private func idempotencyKey(_ request: HTTPRequest) throws -> [UInt8]? {
+        guard var key = request.headers.bytes(of: "idempotency-key").map({ Array($0) }) else {
+            return nil
+        }
+        if key.count >= 2, key.first == UInt8(ascii: "\""), key.last == UInt8(ascii: "\"") {
+            key = Array(key.dropFirst().dropLast())
+        }
+        guard (1...255).contains(key.count),
+            key.allSatisfy({
+                (0x20...0x7e).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+            })
+        else {
+            throw HTTPProblem.badRequest(
+                "invalid_idempotency_key", "Idempotency-Key is 1 to 255 visible ASCII characters")
+        }
+        return key
+    }
+}
+
+// MARK: Answers
+
+extension API {
+    private func answer(_ outcome: EventOutcome, to request: HTTPRequest) -> HTTPResponse {
+        switch outcome {
+        case .counted(let event): return .json(Self.body(event, isDuplicate: false))
+        case .duplicate(let event): return .json(Self.body(event, isDuplicate: true))
+        case .rejected(let rejection): return HTTPProblem(rejection).response(to: request)
+        case .unavailable(let reason):
+            return HTTPProblem.unavailable(
+                "\(reason); whether the event was counted is not known: send it again with the same id"
+            ).response(to: request)
+        }
+    }
+
+    private static func body(_ event: CountedEvent, isDuplicate: Bool) -> [UInt8] {
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("id")
+        json.string(bytes: event.id.bytes)
+        json.key("duplicate")
+        json.boolean(isDuplicate)
+        json.key("status")
+        json.string("counted")
+        json.key("totals")
+        json.beginObject()
+        for (meter, total) in event.totals {
+            if let name = meter.staticName {
+                json.key(name)
+            } else {
+                json.key(bytes: meter.name.utf8)
+            }
+            json.integer(total)
+        }
+        json.endObject()
+        json.endObject()
+        return json.bytes
+    }
+
+    private func answer(
+        _ items: [Item], _ outcomes: [EventOutcome], to request: HTTPRequest
+    ) -> HTTPResponse {
+        var rest = outcomes[...]
+        var counts = (counted: 0, duplicates: 0, failed: 0)
+        var isUnavailable = false
+        var results = JSONWriter()
+        results.beginArray()
+        for item in items {
+            switch item {
+            case .rejected(let id, let rejection):
+                counts.failed += 1
+                Self.write(id, "failed", rejection.code, rejection.explanation, to: &results)
+            case .event(let event):
+                guard let outcome = rest.popFirst() else { continue }
+                switch outcome {
+                case .counted(let counted):
+                    counts.counted += 1
+                    Self.write(counted.id.bytes, "counted", to: &results)
+                case .duplicate(let counted):
+                    counts.duplicates += 1
+                    Self.write(counted.id.bytes, "duplicate", to: &results)
+                case .rejected(let rejection):
+                    counts.failed += 1
+                    Self.write(
+                        event.id?.bytes, "failed", rejection.code, rejection.explanation,
+                        to: &results)
+                case .unavailable(let reason):
+                    counts.failed += 1
+                    isUnavailable = true
+                    Self.write(
+                        event.id?.bytes, "failed", "backend_unavailable", reason, to: &results)
+                }
+            }
+        }
+        results.endArray()
+        // When all have ids, sending the whole again is safe and leaves nothing to sort out.
+        if isUnavailable, !items.contains(where: \.isUnnamed) {
+            return HTTPProblem.unavailable(
+                "whether the events were counted is not known: send them again with the same ids"
+            ).response(to: request)
+        }
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("counted")
+        json.integer(counts.counted)
+        json.key("duplicates")
+        json.integer(counts.duplicates)
+        json.key("skipped")
+        json.integer(0)
+        json.key("failed")
+        json.integer(counts.failed)
+        json.key("results")
+        json.raw(results.bytes)
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    private static func write(
+        _ id: [UInt8]?, _ status: StaticString, _ code: String? = nil, _ detail: String = "",
+        to json: inout JSONWriter
+    ) {
+        json.beginObject()
+        json.key("id")
+        if let id { json.string(bytes: id) } else { json.null() }
+        json.key("status")
+        json.string(status)
+        if let code {
+            json.key("error")
+            json.beginObject()
+            json.key("code")
+            json.string(code)
+            json.key("detail")
+            json.string(detail)
+            json.endObject()
+        }
+        json.endObject()
+    }
+}
+
+extension HTTPProblem {
+    static func unsupportedMediaType(_ detail: String) -> HTTPProblem {
+        HTTPProblem(
+            .unsupportedMediaType, code: "unsupported_media_type",
+            title: "Unsupported Media Type", detail: detail)
+    }
+
+    /// Passed over, it would leave a client in the belief that it may send the events again.
+    static let keyOfSeveral = HTTPProblem.badRequest(
+        "invalid_idempotency_key",
+        "Idempotency-Key names one event; give each event of a batch an id of its own")
+
+    static let batchSize = HTTPProblem.unprocessable(
+        "batch_size", "a request holds 1 to \(API.batchCountMax) events")
+}
+
+extension UsageEvent {
+    /// The event under an id that came in a header; it must not contradict one in the body.
+    func named(_ key: [UInt8]) throws -> UsageEvent {
+        if let id, id.bytes != key {
+            throw EventRejection(
+                status: 422, code: "invalid_id", field: "id",
+                detail: "the body's id and the Idempotency-Key differ; send one of them")
+        }
+        var event = self
+        event.id = try key.withUnsafeBufferPointer { try EventDecoder.eventID($0) }
+        return event
+    }
+}
+
+extension Substring {
+    func trimmingSpaces() -> Substring {
+        var text = drop { $0 == " " || $0 == "\t" }
+        while let last = text.last, last == " " || last == "\t" { text = text.dropLast() }
+        return text
+    }
+}

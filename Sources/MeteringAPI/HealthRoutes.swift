@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+internal import HTTPServer
+internal import JSON
+internal import Metering
+internal import Observability
+internal import Synchronization
+
+/// What is known of Redis and of the process, for `/readyz`.
+public final class Readiness: Sendable {
+    private let state = Mutex((durability: "unknown", detail: "Redis was not reached yet"))
+    private let accepted = Atomic(false)
+
+    public init() {}
+
+    /// Whether this Redis may be counted in. Cheap: asked for each request.
+    var isAccepted: Bool { accepted.load(ordering: .relaxed) }
+
+    /// Says which durability holds: `fsynced`, `kernel`, `none`, `unknown`.
+    public func accept(durability: String) {
+        state.withLock { $0 = (durability, "") }
+        accepted.store(true, ordering: .relaxed)
+    }
+
+    /// Says why the service is not ready.
+    public func refuse(_ detail: String) {
+        state.withLock { $0 = ($0.durability, detail) }
+        accepted.store(false, ordering: .relaxed)
+    }
+
+    var current: (durability: String, detail: String) { state.withLock { $0 } }
+}
+
+extension API {
+    static let healthRoutes: [Route] = [
+        Route(.get, "/healthz", isOpen: true) { _, _ in healthy },
+        Route(.get, "/readyz", isOpen: true) { api, _ in api.readiness() },
+        Route(.get, "/metrics", isOpen: true) { api, _ in
+            HTTPResponse(
+                headers: [
+                    (name: "Content-Type", value: "text/plain; version=0.0.4; charset=utf-8")
+                ],
+                body: .bytes(Array(api.environment.metrics.text().utf8)))
+        },
+    ]
+
+    static let healthy = HTTPResponse.json(Array(#"{"status":"ok"}"#.utf8))
+
+    private func readiness() -> HTTPResponse {
+        let (durability, detail) = environment.readiness.current
+        let isReady = environment.readiness.isAccepted && engine.isReady
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("status")
+        json.string(isReady ? "ready" : "not_ready")
+        json.key("redis")
+        json.string(engine.isReady ? "connected" : "not_connected")
+        json.key("durability")
+        json.string(durability)
+        if !detail.isEmpty {
+            json.key("detail")
+            json.string(detail)
+        }
+        json.endObject()
+        var response = HTTPResponse.json(json.bytes)
+        if !isReady { response.status = .serviceUnavailable }
+        return response
+    }
+}
+
+extension HTTPResponse {
+    /// 200 with a JSON body.
+    static func json(_ bytes: [UInt8]) -> HTTPResponse {
+        HTTPResponse(
+            headers: [(name: "Content-Type", value: "application/json")],
+            body: .bytes(bytes))
+    }
+}
+
+extension HTTPProblem {
+    /// The answer that this problem is, to a request.
+    func response(to request: HTTPRequest) -> HTTPResponse {
+        var problem = self
+        problem.instance = request.path
+        var response = problem.response()
+        switch status {
+        case .unauthorized:
+            response.headers.append((name: "WWW-Authenticate", value: "Bearer realm=\"tally\""))
+        case .serviceUnavailable:
+            response.headers.append((name: "Retry-After", value: "1"))
+        default: break
+        }
+        return response
+    }
+}
+
+/// Microseconds of the monotonic clock.
+func monotonicMicroseconds() -> Int {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+internal import JSON
+internal import Metering
+
+extension API {
+    static let readRoutes: [Route] = [
+        Route(.get, "/v1/subjects/{id}") { try await $0.subject($1) },
+        Route(.get, "/v1/leaderboards/{meter}") { try await $0.leaderboard($1) },
+        Route(.get, "/v1/usage/hourly") { try await $0.hourlyUsage($1) },
+    ]
+
+    func subject(_ call: Call) async throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        guard let id = SubjectID(call.parameters[0]) else {
+            throw HTTPProblem.unprocessable(
+                "invalid_id", "a subject is 1 to 256 bytes without control characters")
+        }
+        guard let usage = try await engine.reader.subject(id) else {
+            throw HTTPProblem.notFound("nothing was counted for this subject")
+        }
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("subject")
+        json.string(bytes: usage.subject.id.bytes)
+        json.key("events")
+        json.integer(usage.eventCount)
+        json.key("totals")
+        json.meters(usage.totals)
+        json.key("first_event_at")
+        json.string(usage.firstEventAt.text)
+        json.key("last_event_at")
+        json.string(usage.lastEventAt.text)
+        json.key("recent")
+        json.events(usage.recent)
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    func recentEvents(_ call: Call) async throws -> HTTPResponse {
+        let query = try QueryParameters(call.request.query, allowed: ["limit"])
+        let limit = try query.integer("limit", in: 1...1000, default: 50)
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("events")
+        json.events(try await engine.reader.recentEvents(limit: limit))
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    func leaderboard(_ call: Call) async throws -> HTTPResponse {
+        let query = try QueryParameters(call.request.query, allowed: ["window", "limit"])
+        let limit = try query.integer("limit", in: 1...1000, default: 10)
+        guard let meter = Meter(name: Array(call.parameters[0].utf8)), engine.reader.isRanked(meter)
+        else {
+            throw HTTPProblem.notFound("this meter has no leaderboard")
+        }
+        let name = query.text("window") ?? "1d"
+        let window: LeaderboardWindow
+        switch name {
+        case "1d": window = .day(engine.reader.today)
+        case "lifetime": window = .lifetime
+        default: throw HTTPProblem.badRequest("invalid_parameter", "window is 1d or lifetime")
+        }
+        let entries = try await engine.reader.leaderboard(meter, window: window, limit: limit)
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("meter")
+        json.string(meter.name)
+        json.key("window")
+        json.string(name)
+        json.key("entries")
+        json.beginArray()
+        for (index, entry) in entries.enumerated() {
+            json.beginObject()
+            json.key("rank")
+            json.integer(index + 1)
+            json.key("subject")
+            json.string(bytes: entry.subject.bytes)
+            json.key("value")
+            json.integer(entry.value)
+            json.endObject()
+        }
+        json.endArray()
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    func hourlyUsage(_ call: Call) async throws -> HTTPResponse {
+        let query = try QueryParameters(call.request.query, allowed: ["date"])
+        let reader = engine.reader
+        let day: CivilDay
+        if let text = query.text("date") {
+            guard let date = CivilDay(text) else {
+                throw HTTPProblem.unprocessable("invalid_date", "date is a day such as 2026-11-21")
+            }
+            day = date
+        } else {
+            day = reader.today
+        }
+        let cells = try await reader.hourlyUsage(day)
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("date")
+        json.string("\(day)")
+        json.key("zone")
+        json.string(reader.calendar.zone)
+        json.key("hours")
+        json.beginArray()
+        // Every hour of the day, of which there may be 23 or 25 where clocks change.
+        var hour = reader.calendar.start(of: day)
+        let end = reader.calendar.start(of: CivilDay(number: day.number + 1))
+        while hour < end {
+            try json.hour(hour, cells.filter { $0.hour >= hour && $0.hour < hour + 3600 })
+            hour += 3600
+        }
+        json.endArray()
+        json.endObject()
+        return .json(json.bytes)
+    }
+}
+
+extension JSONWriter {
+    fileprivate mutating func hour(_ start: Int, _ cells: [HourlyUsage]) throws {
+        var totals: [Meter: Int] = [:]
+        for cell in cells {
+            for (meter, total) in cell.sums {
+                // Each cell is bounded; their sum, over any number of actions and models, is not.
+                let (sum, overflows) = totals[meter, default: 0].addingReportingOverflow(total)
+                guard !overflows, sum <= 9_007_199_254_740_991 else {
+                    throw HTTPProblem.unprocessable(
+                        "counter_overflow", "the sum of an hour of this day passes 9007199254740991"
+                    )
+                }
+                totals[meter] = sum
+            }
+        }
+        beginObject()
+        key("start")
+        string(Timestamp(milliseconds: start * 1000).text)
+        key("events")
+        integer(cells.reduce(0) { $0 + $1.eventCount })
+        key("meters")
+        meters(totals.map { ($0.key, $0.value) }.sorted { $0.0.name < $1.0.name })
+        key("groups")
+        beginArray()
+        for cell in cells {
+            beginObject()
+            key("action")
+            string(bytes: cell.action.bytes)
+            key("model")
+            if cell.model.bytes.isEmpty { null() } else { string(bytes: cell.model.bytes) }
+            key("events")
+            integer(cell.eventCount)
+            key("meters")
+            meters(cell.sums.sorted { $0.meter.name < $1.meter.name })
+            endObject()
+        }
+        endArray()
+        endObject()
+    }
+
+    /// An object of meters and their values.
+    mutating func meters(_ values: [(meter: Meter, total: Int)]) {
+        beginObject()
+        for (meter, value) in values {
+            key(bytes: meter.name.utf8)
+            integer(value)
+        }
+        endObject()
+    }
+
+    /// An array of events as they were counted.
+    mutating func events(_ events: [RecordedEvent]) {
+        beginArray()
+        for event in events {
+            beginObject()
+            key("id")
+            string(bytes: event.id.bytes)
+            key("time")
+            string(event.time.text)
+            key("subject")
+            string(bytes: event.subject.bytes)
+            key("action")
+            string(bytes: event.action.bytes)
+            key("model")
+            if event.model.bytes.isEmpty { null() } else { string(bytes: event.model.bytes) }
+            key("meters")
+            meters(event.amounts.map { ($0.0, $0.1) })
+            key("description")
+            if event.description.bytes.isEmpty {
+                null()
+            } else {
+                string(bytes: event.description.bytes)
+            }
+            endObject()
+        }
+        endArray()
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+public import Observability
+internal import Synchronization
+
+/// Counts requests by route and status class, and their latency.
+public final class RouteMetrics: Sendable {
+    /// A route, as it is named in metrics: never the path itself, which clients choose.
+    final class Route: Sendable {
+        private let registry: MetricsRegistry
+        private let name: String
+        /// The usual answer, without looking its counter up.
+        private let ok: Counter
+        private let latency: Histogram
+
+        init(_ name: String, _ registry: MetricsRegistry) {
+            self.registry = registry
+            self.name = name
+            ok = Self.counter(name, 200, registry)
+            latency = registry.histogram(
+                "tally_http_request_seconds", help: "From the whole request to its answer.",
+                scale: 1e-6, labels: ["route": name])
+        }
+
+        private static func counter(_ name: String, _ status: Int, _ registry: MetricsRegistry)
+            -> Counter
+        {
+            registry.counter(
+                "tally_http_requests_total", help: "Requests answered, by route and status.",
+                labels: ["route": name, "status": "\(status)"])
+        }
+
+        /// Counts an answer; `microseconds` since the request was whole.
+        func observe(_ status: HTTPStatus, microseconds: Int) {
+            (status.code == 200 ? ok : Self.counter(name, status.code, registry)).add()
+            latency.observe(microseconds)
+        }
+    }
+
+    let inFlight: Gauge
+    private let registry: MetricsRegistry
+    private let routes = Mutex<[String: Route]>([:])
+
+    public init(_ registry: MetricsRegistry) {
+        self.registry = registry
+        inFlight = registry.gauge("tally_http_requests_in_flight", help: "Requests being answered.")
+    }
+
+    func route(_ name: String) -> Route {
+        routes.withLock { routes in
+            if let route = routes[name] { return route }
+            let route = Route(name, registry)
+            routes[name] = route
+            return route
+        }
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+
+/// The folder of a private Redis, with the lock that makes its process the only one.
+///
+/// Redis itself locks nothing: two of them on one folder would both acknowledge writes and mix
+/// their logs. The lock is inherited by the child, and so it is held as long as either lives.
+final class DataFolder {
+    static let lockName = "tally.lock"
+    static let logName = "redis.log"
+    private static let logBytesMax = 4 << 20
+
+    /// The full path, without symbolic links.
+    let path: String
+    let socketPath: String
+    let lock: Int32
+    private let socketFolder: String?
+    private var isReleased = false
+
+    /// Makes the folder if need be, and locks it. Waits for a child whose parent was killed, and
+    /// which is about to end, but not for a parent that lives.
+    init(_ path: String, orphanWait: Duration = .seconds(5)) throws(RedisServerError) {
+        try Self.make(path)
+        guard let resolved = realpath(path, nil) else {
+            throw .folder(path, reason: systemMessage(errno))
+        }
+        self.path = String(cString: resolved)
+        free(resolved)
+        lock = try Self.lock(self.path, orphanWait)
+        let socket = "\(self.path)/redis.sock"
+        guard socket.utf8.count > RedisConfiguration.socketPathBytesMax else {
+            socketPath = socket
+            socketFolder = nil
+            return
+        }
+        do throws(RedisServerError) {
+            let folder = try Self.makeSocketFolder()
+            socketFolder = folder
+            socketPath = "\(folder)/redis.sock"
+        } catch {
+            close(lock)
+            throw error
+        }
+    }
+
+    deinit { release() }
+
+    /// Gives the folder free for others.
+    func release() {
+        guard !isReleased else { return }
+        isReleased = true
+        if let socketFolder {
+            unlink(socketPath)
+            rmdir(socketFolder)
+        }
+        close(lock)
+    }
+
+    /// The file for what Redis prints. One that has grown is put aside first.
+    func openLog() -> Int32 {
+        let name = "\(path)/\(Self.logName)"
+        var status = stat()
+        if stat(name, &status) == 0, status.st_size > Self.logBytesMax { rename(name, name + ".1") }
+        return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+    }
+
+    /// The last lines that Redis printed.
+    func logTail() -> String {
+        let descriptor = open("\(path)/\(Self.logName)", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return "no log" }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 2048)
+        let size = lseek(descriptor, 0, Int32(SEEK_END))
+        let count = pread(descriptor, &bytes, bytes.count, max(0, size - bytes.count))
+        let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+        return text.split(whereSeparator: \.isNewline).suffix(3).joined(separator: " / ")
+    }
+
+    private static func make(_ path: String) throws(RedisServerError) {
+        guard !path.isEmpty, !path.utf8.contains(0) else {
+            throw .folder(path, reason: "is no path")
+        }
+        if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
+        let code = errno
+        guard code == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex else {
+            throw .folder(path, reason: systemMessage(code))
+        }
+        try make(String(path[..<slash]))
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
+            throw .folder(path, reason: systemMessage(errno))
+        }
+    }
+
+    private static func lock(
+        _ folder: String, _ orphanWait: Duration
+    ) throws(RedisServerError) -> Int32 {
+        let descriptor = open(
+            "\(folder)/\(lockName)", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw .folder(folder, reason: systemMessage(errno)) }
+        let deadline = ContinuousClock.now + orphanWait
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            let code = errno
+            let holder = processID(in: descriptor)
+            guard code == EWOULDBLOCK || code == EINTR else {
+                close(descriptor)
+                throw .folder(folder, reason: "flock: \(systemMessage(code))")
+            }
+            if holder.map(isAlive) ?? false || ContinuousClock.now > deadline {
+                close(descriptor)
+                throw .locked(folder: folder, processID: holder)
+            }
+            usleep(5_000)
+        }
+        let text = "\(getpid())\n"
+        ftruncate(descriptor, 0)
+        _ = pwrite(descriptor, text, text.utf8.count, 0)
+        return descriptor
+    }
+
+    private static func processID(in descriptor: Int32) -> Int32? {
+        var bytes = [UInt8](repeating: 0, count: 16)
+        let count = pread(descriptor, &bytes, bytes.count, 0)
+        return Int32(
+            String(decoding: bytes.prefix(max(0, count)).prefix { $0 != 10 }, as: UTF8.self))
+    }
+
+    /// Whether a process lives; one that was killed and only waits for its parent does not.
+    private static func isAlive(_ id: Int32) -> Bool {
+        guard kill(id, 0) == 0 || errno == EPERM else { return false }
+        let descriptor = open("/proc/\(id)/stat", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return true }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let count = read(descriptor, &bytes, bytes.count)
+        let text = bytes.prefix(max(0, count))
+        // "id (name) state ...", and the name may hold anything.
+        guard let end = text.lastIndex(of: UInt8(ascii: ")")), end + 2 < text.count else {
+            return true
+        }
+        return text[end + 2] != UInt8(ascii: "Z") && text[end + 2] != UInt8(ascii: "X")
+    }
+
+    /// A folder with a short path, for the data's own is too long for a socket.
+    private static func makeSocketFolder() throws(RedisServerError) -> String {
+        let runtime = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) }
+        for base in [runtime, "/tmp"].compactMap({ $0 }) where base.utf8.count < 80 {
+            var template = Array("\(base)/tally-XXXXXX".utf8CString)
+            guard mkdtemp(&template) != nil else { continue }
+            return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        }
+        throw .system(call: "mkdtemp", errno: errno)
+    }
+}

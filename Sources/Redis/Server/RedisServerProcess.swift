@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CHiredis
+internal import Glibc
+public import Observability
+internal import Synchronization
+
+/// A private Redis: a child process on a data folder, reachable through a unix socket only.
+///
+/// It is started again, with its data, when it dies, and it ends when this process ends, however
+/// that happens. May be used from any thread.
+public final class RedisServerProcess: Sendable {
+    /// What the callers share with the thread that minds the child.
+    final class Shared: Sendable {
+        struct State {
+            var processID: Int32?
+            var isStopping = false
+            var isFinished = false
+            var waiting: [CheckedContinuation<Void, Never>] = []
+        }
+        let state = Mutex(State())
+        let wake: Int32
+
+        init() throws(RedisServerError) {
+            wake = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
+            guard wake >= 0 else { throw .system(call: "eventfd", errno: errno) }
+        }
+
+        deinit { close(wake) }
+
+        var isStopping: Bool { state.withLock { $0.isStopping } }
+
+        func requestStop() {
+            state.withLock { $0.isStopping = true }
+            var one: UInt64 = 1
+            _ = Glibc.write(wake, &one, 8)
+        }
+
+        func finish() {
+            let waiting = state.withLock { state in
+                state.isFinished = true
+                state.processID = nil
+                return state.waiting
+            }
+            for continuation in waiting { continuation.resume() }
+        }
+    }
+
+    /// Where clients connect to.
+    public let address: RedisConfiguration.Address
+    private let shared: Shared
+
+    private init(address: RedisConfiguration.Address, shared: Shared) {
+        self.address = address
+        self.shared = shared
+    }
+
+    /// The child's process id, while one runs.
+    public var processID: Int32? { shared.state.withLock { $0.processID } }
+
+    /// Locks the data folder, starts Redis, and waits until it has loaded its data and answers.
+    ///
+    /// - Throws: `locked` when another process has the folder, `notInstalled` without Redis,
+    ///   `exited` with Redis' own words when it does not come up.
+    public static func start(
+        _ configuration: RedisServerConfiguration, metrics: MetricsRegistry, logger: Logger
+    ) async throws(RedisServerError) -> RedisServerProcess {
+        let shared = try Shared()
+        let restarts = metrics.counter(
+            "tally_redis_child_restarts_total", help: "Times the private Redis was started again.")
+        let outcome: Result<String, RedisServerError> = await withCheckedContinuation {
+            continuation in
+            // One thread for all of the child's life: see ChildProcess.
+            let job = ThreadJob {
+                let supervisor: RedisSupervisor
+                do throws(RedisServerError) {
+                    supervisor = try RedisSupervisor(configuration, shared, restarts, logger)
+                } catch {
+                    return continuation.resume(returning: .failure(error))
+                }
+                continuation.resume(returning: .success(supervisor.socketPath))
+                supervisor.run()
+            }
+            if let code = job.start() {
+                continuation.resume(
+                    returning: .failure(.system(call: "pthread_create", errno: code)))
+            }
+        }
+        return RedisServerProcess(address: .unix(try outcome.get()), shared: shared)
+    }
+
+    /// Ends Redis and waits for it: politely at first, after ten seconds by force. Returns when
+    /// the folder is free again. May be called more than once.
+    public func stop() async {
+        shared.requestStop()
+        await withCheckedContinuation { continuation in
+            let isFinished = shared.state.withLock { state in
+                if !state.isFinished { state.waiting.append(continuation) }
+                return state.isFinished
+            }
+            if isFinished { continuation.resume() }
+        }
+    }
+}
+
+/// A closure for a thread of its own.
+private final class ThreadJob: Sendable {
+    private let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+
+    /// Starts the thread; an error number when there is none.
+    func start() -> Int32? {
+        let context = Unmanaged.passRetained(self)
+        var thread = pthread_t()
+        let code = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                var all = sigset_t()
+                sigfillset(&all)
+                pthread_sigmask(SIG_BLOCK, &all, nil)
+                Unmanaged<ThreadJob>.fromOpaque(context).takeRetainedValue().body()
+                return nil
+            }, context.toOpaque())
+        guard code == 0 else {
+            context.release()
+            return code
+        }
+        pthread_detach(thread)
+        return nil
+    }
+}

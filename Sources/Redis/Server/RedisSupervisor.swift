@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+internal import Observability
+internal import Synchronization
+
+/// Minds a private Redis, on a thread that does nothing else: starts it, waits for its end, starts
+/// it again. Only this thread signals and reaps the child, so no signal can hit a stranger that
+/// got the child's number.
+final class RedisSupervisor {
+    private static let stopMillisecondsMax: Int32 = 10_000
+
+    private let configuration: RedisServerConfiguration
+    private let shared: RedisServerProcess.Shared
+    private let restarts: Counter
+    private let logger: Logger
+    private let program: String
+    private let launcher: String
+    private let folder: DataFolder
+    private var child: ChildProcess?
+
+    var socketPath: String { folder.socketPath }
+
+    /// Locks the folder, starts Redis and waits until it answers.
+    init(
+        _ configuration: RedisServerConfiguration, _ shared: RedisServerProcess.Shared,
+        _ restarts: Counter, _ logger: Logger
+    ) throws(RedisServerError) {
+        let name = configuration.executable ?? "redis-server"
+        guard let program = ChildProcess.find(name) else {
+            throw .notInstalled(program: name, package: "redis-server")
+        }
+        guard let launcher = ChildProcess.find("setpriv") else {
+            throw .notInstalled(program: "setpriv", package: "util-linux")
+        }
+        self.configuration = configuration
+        self.shared = shared
+        self.restarts = restarts
+        self.logger = logger
+        self.program = program
+        self.launcher = launcher
+        folder = try DataFolder(configuration.folder)
+        try launch()
+        guard waitUntilReady() else {
+            throw .exited(status: child?.ending ?? "", log: folder.logTail())
+        }
+    }
+
+    /// Watches Redis until it is told to stop, and stops it.
+    func run() {
+        var backoff = Backoff(first: .milliseconds(50), max: .seconds(5))
+        var startedAt = ContinuousClock.now
+        while !shared.isStopping {
+            child?.wait(orFor: shared.wake, milliseconds: -1)
+            guard !shared.isStopping else { break }
+            guard let child, child.hasExited else { continue }
+            setProcessID(nil)
+            logger.error(
+                "the private Redis died; starting it again",
+                ["ending": child.ending, "log": folder.logTail()])
+            if startedAt.duration(to: .now) > .seconds(10) { backoff.reset() }
+            pause(backoff.delay())
+            guard !shared.isStopping else { break }
+            restarts.add()
+            startedAt = .now
+            do throws(RedisServerError) {
+                try launch()
+                if waitUntilReady() { logger.notice("the private Redis runs again") }
+            } catch {
+                logger.error("the private Redis does not start", ["reason": "\(error)"])
+            }
+        }
+        stopChild()
+        folder.release()
+        shared.finish()
+    }
+
+    private func launch() throws(RedisServerError) {
+        var pipe: [Int32] = [-1, -1]
+        guard Glibc.pipe(&pipe) == 0 else { throw .system(call: "pipe", errno: errno) }
+        for end in pipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        let log = folder.openLog()
+        defer { for descriptor in [pipe[0], pipe[1], log] { close(descriptor) } }
+        guard log >= 0 else {
+            throw .folder(folder.path, reason: "log: \(systemMessage(errno))")
+        }
+        // All of it is in the pipe before there is a reader; it is far smaller than a pipe holds.
+        let text = configuration.text(folder: folder.path, socketPath: folder.socketPath)
+        _ = write(pipe[1], text, text.utf8.count)
+        // Without the signal at the parent's death a killed service would leave Redis behind.
+        child = try ChildProcess(
+            launcher, ["setpriv", "--pdeathsig", "TERM", "--", program, "-"], input: pipe[0],
+            output: log, inherited: folder.lock)
+        setProcessID(child?.id)
+    }
+
+    /// Waits until Redis answers, however long its data takes to load; false when it ended.
+    private func waitUntilReady() -> Bool {
+        var attempts = 0
+        while let child, !child.hasExited, !shared.isStopping {
+            if isAnswering() { return true }
+            attempts += 1
+            child.wait(orFor: shared.wake, milliseconds: attempts < 500 ? 2 : 50)
+        }
+        return false
+    }
+
+    private func isAnswering() -> Bool {
+        guard let address = SocketAddress(unixPath: folder.socketPath) else { return false }
+        let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue
+        let descriptor = socket(AF_UNIX, Int32(type), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var limit = timeval(tv_sec: 0, tv_usec: 200_000)
+        let size = socklen_t(MemoryLayout<timeval>.size)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
+        guard address.connect(descriptor) == 0,
+            send(descriptor, "PING\r\n", 6, Int32(MSG_NOSIGNAL)) == 6
+        else { return false }
+        var reply = [UInt8](repeating: 0, count: 7)
+        return recv(descriptor, &reply, 7, 0) == 7 && reply.starts(with: "+PONG".utf8)
+    }
+
+    private func stopChild() {
+        guard let child else { return }
+        child.signal(SIGTERM)
+        let deadline = ContinuousClock.now + .milliseconds(Self.stopMillisecondsMax)
+        while !child.hasExited {
+            // The wake descriptor stays readable now, so it cannot be waited for.
+            child.wait(orFor: -1, milliseconds: 100)
+            if ContinuousClock.now > deadline { child.signal(SIGKILL) }
+        }
+        setProcessID(nil)
+        logger.info("the private Redis has ended", ["ending": child.ending])
+    }
+
+    private func pause(_ delay: Duration) {
+        var wake = pollfd(fd: shared.wake, events: Int16(POLLIN), revents: 0)
+        poll(&wake, 1, Int32(delay.nanoseconds / 1_000_000))
+    }
+
+    private func setProcessID(_ id: Int32?) {
+        shared.state.withLock { $0.processID = id }
+    }
+}

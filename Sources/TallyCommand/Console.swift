@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+
+/// How a command ends. Beyond 0, 1 and 2, the numbers are those of `sysexits.h`.
+enum ExitCode {
+    static let success: Int32 = 0
+    static let failure: Int32 = 1
+    static let usage: Int32 = 2
+    static let noInput: Int32 = 66
+    static let unavailable: Int32 = 69
+    static let cannotWrite: Int32 = 74
+}
+
+/// Whoever reads the output has gone away, as `head` does.
+struct OutputClosed: Error {}
+
+/// The output cannot be written, for example to a full disk.
+struct OutputFailed: Error {
+    var errno: Int32
+}
+
+/// Where a command writes to.
+struct Console: Sendable {
+    /// Writes to standard output; fails when nobody reads it any more.
+    let print: @Sendable (String) throws -> Void
+    /// Writes to standard error, as well as it can.
+    let complain: @Sendable (String) -> Void
+    /// Whether standard error is a terminal, so that progress can be shown on it.
+    let showsProgress: Bool
+
+    /// The process's own standard output and error.
+    static let standard = Console(
+        print: { text in
+            let code = write(text + "\n", to: 1)
+            if code == EPIPE { throw OutputClosed() }
+            guard code == 0 else { throw OutputFailed(errno: code) }
+        },
+        complain: { _ = write($0, to: 2) },
+        showsProgress: isatty(2) != 0)
+
+    /// 0, or the error's number.
+    private static func write(_ text: String, to descriptor: Int32) -> Int32 {
+        var text = text
+        return text.withUTF8 { bytes in
+            var rest = UnsafeRawBufferPointer(bytes)[...]
+            while !rest.isEmpty {
+                let part = UnsafeRawBufferPointer(rebasing: rest)
+                let count = Glibc.write(descriptor, part.baseAddress, part.count)
+                if count < 0 && errno == EINTR { continue }
+                guard count > 0 else { return errno }
+                rest = rest.dropFirst(count)
+            }
+            return 0
+        }
+    }
+}

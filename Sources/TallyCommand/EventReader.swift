@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import FoundationEssentials
+internal import Observability
+
+/// The events of a file, each as a line of JSON or as the reason why it is none.
+final class EventReader {
+    struct Item: Equatable {
+        var line: Int
+        var result: Outcome
+    }
+
+    enum Outcome: Equatable {
+        case event(String)
+        case bad(String)
+    }
+
+    /// What a line of NDJSON already has. Everything else in it is sent as it stands.
+    private struct Present: Decodable {
+        var id: String?
+        var subject: String?
+        var action: String?
+        var model: String?
+    }
+
+    private enum Input {
+        case lines(LineReader)
+        case rows(CSVReader)
+    }
+
+    private let verb: ImportVerb
+    private let input: Input
+    /// Where each target stands in a row.
+    private var places: [(target: String, index: Int)] = []
+    private var width = 0
+
+    init(_ verb: ImportVerb) throws(ClientError) {
+        self.verb = verb
+        let file = try InputFile(path: verb.path)
+        guard verb.actualFormat == .csv else {
+            input = .lines(LineReader(file))
+            return
+        }
+        let rows = try CSVReader(file)
+        input = .rows(rows)
+        guard let header = try rows.next() else { throw .input("\(verb.path): is empty") }
+        width = header.cells.count
+        for (target, column) in verb.columns {
+            guard let index = header.cells.firstIndex(of: column) else {
+                let hint = Text.hint(column, among: header.cells)
+                throw .input("\(verb.path): has no column \"\(column)\"\(hint)")
+            }
+            places.append((target, index))
+        }
+    }
+
+    func next() throws(ClientError) -> Item? {
+        switch input {
+        case .lines(let lines):
+            guard let (number, bytes) = try lines.next() else { return nil }
+            return Item(line: number, result: event(bytes, number))
+        case .rows(let rows):
+            guard let row = try rows.next() else { return nil }
+            return Item(line: row.line, result: event(row))
+        }
+    }
+
+    private func id(_ line: Int) -> String { "\(verb.sourceName):\(line)" }
+
+    private func event(_ row: CSVReader.Row) -> Outcome {
+        guard row.cells.count == width else {
+            return .bad("has \(row.cells.count) cells, the first line has \(width)")
+        }
+        var event = Event(id: id(row.line), action: verb.action, model: verb.model)
+        for (target, index) in places {
+            let cell = row.cells[index]
+            switch target {
+            case "id": event.id = cell
+            case "subject": event.subject = cell
+            case "action": event.action = cell
+            case "model": event.model = cell
+            case "description": event.description = cell
+            case "time":
+                guard let time = Event.time(cell) else { return .bad("\"\(cell)\" is no time") }
+                event.time = time
+            default:
+                guard Text.isDigits(cell), let amount = Int(cell) else {
+                    return .bad("\(target) is \"\(cell)\", which is no whole number")
+                }
+                event.meters.append((target, amount))
+            }
+        }
+        event.subject = event.subject ?? verb.spread?.subject(line: row.line)
+        return .event(event.json)
+    }
+
+    private func event(_ bytes: ArraySlice<UInt8>, _ line: Int) -> Outcome {
+        guard let text = String(validating: bytes, as: UTF8.self),
+            let present = try? JSONDecoder().decode(Present.self, from: Data(bytes)),
+            let brace = text.firstIndex(of: "{")
+        else { return .bad("is no JSON object of an event") }
+        let added = [
+            ("id", present.id == nil ? id(line) : nil),
+            ("subject", present.subject == nil ? verb.spread?.subject(line: line) : nil),
+            ("action", present.action == nil ? verb.action : nil),
+            ("model", present.model == nil ? verb.model : nil),
+        ]
+        .compactMap { name, value in value.map { "\"\(name)\":\(Escaping.json($0))" } }
+        guard !added.isEmpty else { return .event(trimmed(text)) }
+        let rest = text[text.index(after: brace)...]
+        let isEmpty = rest.first { !$0.isWhitespace } == "}"
+        return .event("{" + added.joined(separator: ",") + (isEmpty ? "" : ",") + trimmed(rest))
+    }
+
+    /// Without what follows the object, such as the CR of a file from elsewhere.
+    private func trimmed(_ text: some StringProtocol) -> String {
+        var text = String(text)
+        while text.last?.isWhitespace == true { text.removeLast() }
+        return text
+    }
+}

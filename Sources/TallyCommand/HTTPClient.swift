@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CCurl
+
+/// One reused connection to a service, through libcurl's easy interface.
+final class HTTPClient {
+    struct Response {
+        var status = 0
+        var body: [UInt8] = []
+        /// Seconds that the service asks to wait, 0 if it does not.
+        var retryAfter = 0
+    }
+
+    /// The service did not answer, in curl's words.
+    struct Unreachable: Error {
+        var reason: String
+    }
+
+    /// What curl hands over while it runs; more than the limit ends the transfer.
+    private final class Sink {
+        static let limit = 64 << 20
+        var bytes: [UInt8] = []
+    }
+
+    private let handle: UnsafeMutableRawPointer?
+    private let authorization: String?
+
+    init(key: String?) {
+        handle = curl_easy_init()
+        authorization = key.map { "Authorization: Bearer \($0)" }
+    }
+
+    deinit {
+        curl_easy_cleanup(handle)
+    }
+
+    /// Sends a request and waits for its answer, up to a minute.
+    ///
+    /// - Parameter body: nil makes it a GET, otherwise it is a POST.
+    func send(
+        _ url: String, body: [UInt8]? = nil, contentType: String = "application/json"
+    ) throws(Unreachable) -> Response {
+        guard let handle else { throw Unreachable(reason: "curl cannot be set up") }
+        let sink = Sink()
+        curl_easy_reset(handle)
+        var headers: UnsafeMutablePointer<curl_slist>?
+        defer { curl_slist_free_all(headers) }
+        // Without an "Expect:" line curl would wait for leave to send a large body.
+        let lines = ["Accept: application/json", "Content-Type: \(contentType)", "Expect:"]
+        for line in lines + (authorization.map { [$0] } ?? []) {
+            headers = curl_slist_append(headers, line)
+        }
+        // Signals would be shared with the rest of the process.
+        _ = tally_curl_set_long(handle, CURLOPT_NOSIGNAL, 1)
+        _ = tally_curl_set_string(handle, CURLOPT_URL, url)
+        _ = tally_curl_set_string(handle, CURLOPT_PROTOCOLS_STR, "http,https")
+        _ = tally_curl_set_string(handle, CURLOPT_USERAGENT, "tally/\(TallyCommand.version)")
+        _ = tally_curl_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, 1500)
+        _ = tally_curl_set_long(handle, CURLOPT_TIMEOUT_MS, 60_000)
+        _ = tally_curl_set_pointer(handle, CURLOPT_HTTPHEADER, headers)
+        _ = tally_curl_set_pointer(
+            handle, CURLOPT_WRITEDATA, Unmanaged.passUnretained(sink).toOpaque())
+        _ = tally_curl_set_callback(handle, CURLOPT_WRITEFUNCTION) { bytes, size, count, context in
+            guard let bytes, let context else { return 0 }
+            let sink = Unmanaged<Sink>.fromOpaque(context).takeUnretainedValue()
+            guard sink.bytes.count + size * count <= Sink.limit else { return 0 }
+            sink.bytes.append(
+                contentsOf: UnsafeRawBufferPointer(start: bytes, count: size * count))
+            return size * count
+        }
+        let code = withExtendedLifetime(sink) { perform(handle, body) }
+        guard code == CURLE_OK else {
+            throw Unreachable(reason: String(cString: curl_easy_strerror(code)))
+        }
+        var status = 0
+        var wait: curl_off_t = 0
+        _ = tally_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
+        _ = tally_curl_get_size(handle, CURLINFO_RETRY_AFTER, &wait)
+        return Response(status: status, body: sink.bytes, retryAfter: Int(wait))
+    }
+
+    /// The body has to stay where it is until curl has sent it.
+    private func perform(_ handle: UnsafeMutableRawPointer, _ body: [UInt8]?) -> CURLcode {
+        guard var body else { return curl_easy_perform(handle) }
+        return body.withUnsafeMutableBytes { bytes in
+            _ = tally_curl_set_long(handle, CURLOPT_POST, 1)
+            _ = tally_curl_set_size(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(bytes.count))
+            _ = tally_curl_set_pointer(handle, CURLOPT_POSTFIELDS, bytes.baseAddress)
+            return curl_easy_perform(handle)
+        }
+    }
+}

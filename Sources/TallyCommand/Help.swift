@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The help texts, made from the tables of options.
+enum Help {
+    struct Verb: Sendable {
+        let name: String
+        let synopsis: String
+        let summary: String
+        let options: @Sendable () -> String
+        var details = ""
+    }
+
+    static let verbs: [Verb] = [
+        Verb(
+            name: "serve", synopsis: "tally serve [OPTION...]", summary: "Run the service",
+            options: { lines(ServiceConfiguration.options) },
+            details: """
+
+                Each option is also a variable (--late-days is TALLY_LATE_DAYS) and a key of the
+                configuration file (late_days). Flags outrank variables, variables the file.
+                The admin key comes from TALLY_ADMIN_KEY or the file only.
+                """),
+        Verb(
+            name: "record", synopsis: "tally record SUBJECT METER=N... [OPTION...]",
+            summary: "Record one event and show the subject's totals",
+            options: { lines(RecordVerb.options) },
+            details: "\nWrite -- before a subject that starts with -.\n"),
+        Verb(
+            name: "top", synopsis: "tally top METER [OPTION...]", summary: "Show a leaderboard",
+            options: { lines(TopVerb.options) }),
+        Verb(
+            name: "import", synopsis: "tally import FILE [OPTION...]",
+            summary: "Record the events of an NDJSON or CSV file",
+            options: { lines(ImportVerb.options) },
+            details: """
+
+                Ids are made of the source's name and the line, so that an import that broke off
+                can be repeated: what was counted is not counted again while the service remembers
+                the ids.
+                """),
+    ]
+
+    static var overview: String {
+        var text = "Tally counts usage.\n\n"
+        for verb in verbs { text += "  " + padded("tally \(verb.name)", 16) + verb.summary + "\n" }
+        return text + "\n  tally VERB --help shows a verb's options, tally --version the version."
+    }
+
+    static func text(for name: String) -> String {
+        guard let verb = verbs.first(where: { $0.name == name }) else { return overview }
+        return "\(verb.summary).\n\nUsage: \(verb.synopsis)\n\n\(verb.options())\(verb.details)"
+    }
+
+    private static func lines<Settings>(_ options: [Option<Settings>]) -> String {
+        var text = ""
+        for option in options {
+            var left = "  " + (option.sources.contains(.flag) ? option.flag : option.variable)
+            if option.shape != .flag && !option.placeholder.isEmpty {
+                left += " \(option.placeholder)"
+            }
+            let right = option.help + (option.fallback.map { " [\($0)]" } ?? "")
+            text += left.count < 30 ? padded(left, 32) : left + "\n" + padded("", 32)
+            text += right + "\n"
+        }
+        return text
+    }
+
+    private static func padded(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
+    }
+}

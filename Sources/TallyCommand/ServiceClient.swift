@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import FoundationEssentials
+internal import Glibc
+
+/// Why a client verb failed.
+enum ClientError: Error, CustomStringConvertible {
+    case unreachable(url: String, reason: String)
+    case refused(status: Int, title: String, detail: String)
+    case unexpected(status: Int)
+    case key(AdminKey.Failure)
+    case input(String)
+
+    var exitCode: Int32 {
+        switch self {
+        case .unreachable: ExitCode.unavailable
+        case .input: ExitCode.noInput
+        case .refused, .unexpected, .key: ExitCode.failure
+        }
+    }
+
+    var description: String {
+        switch self {
+        case .unreachable(let url, let reason):
+            "no service answers at \(url) (\(reason)). Start it with: tally serve; or name "
+                + "another with --url or TALLY_URL"
+        case .refused(401, let title, _):
+            "\(title): set TALLY_KEY, or name the service's data folder with --data"
+        case .refused(let status, let title, let detail):
+            "the service refused (\(status)): \(title)" + (detail.isEmpty ? "" : ": \(detail)")
+        case .unexpected(let status):
+            "the answer (\(status)) is none of Tally's: does --url name the service?"
+        case .key(let failure): failure.description
+        case .input(let reason): reason
+        }
+    }
+}
+
+/// How to reach a service: what all client verbs have in common.
+struct Access: Sendable {
+    var url = "http://127.0.0.1:8080"
+    var dataFolder = "./data"
+    var key: String?
+    var adminKey: String?
+}
+
+protocol HasAccess: Sendable {
+    var access: Access { get set }
+}
+
+extension HasAccess {
+    /// The options of every client verb.
+    static var accessOptions: [Option<Self>] {
+        [
+            Option(
+                "url", .text, "URL", fallback: "http://127.0.0.1:8080",
+                sources: [.flag, .environment], secrecy: .address, help: "Address of the service",
+                apply: { settings, text throws(BadValue) in settings.access.url = try url(text) }),
+            Option(
+                "data", .text, "DIR", fallback: "./data", sources: [.flag, .environment],
+                help: "Folder of a service on this machine, for its admin.key",
+                apply: { settings, text throws(BadValue) in
+                    settings.access.dataFolder = try Check.path(text)
+                }),
+            Option(
+                "key", .text, sources: .environment, secrecy: .hidden,
+                help: "Key to use; otherwise TALLY_ADMIN_KEY, otherwise DIR/admin.key",
+                apply: { settings, text throws(BadValue) in
+                    settings.access.key = try AdminKey.checked(text)
+                }),
+            Option(
+                "admin-key", .text, sources: .environment, secrecy: .hidden,
+                help: "Admin key, if there is no TALLY_KEY",
+                apply: { settings, text throws(BadValue) in
+                    settings.access.adminKey = try AdminKey.checked(text)
+                }),
+        ]
+    }
+
+    private static func url(_ text: String) throws(BadValue) -> String {
+        guard let parts = URLComponents(string: text),
+            parts.scheme == "http" || parts.scheme == "https", parts.host?.isEmpty == false,
+            parts.user == nil, parts.query == nil, parts.fragment == nil
+        else { throw BadValue("http://HOST[:PORT] or https://HOST[:PORT]") }
+        return text.hasSuffix("/") ? String(text.dropLast()) : text
+    }
+}
+
+/// Speaks the service's API.
+struct ServiceClient {
+    /// How often, and how long, a busy service is asked again.
+    struct Patience {
+        var attempts = 7
+        var firstWait = Duration.milliseconds(200)
+        var longestWait = Duration.seconds(10)
+        /// Whether a service that does not answer is asked again too.
+        var includesUnreachable = false
+    }
+
+    private struct Problem: Decodable {
+        var title: String?
+        var detail: String?
+    }
+
+    var patience = Patience()
+    private let url: String
+    private let http: HTTPClient
+
+    init(_ access: Access) throws(ClientError) {
+        url = access.url
+        if let key = access.key ?? access.adminKey {
+            http = HTTPClient(key: key)
+            return
+        }
+        do throws(AdminKey.Failure) {
+            http = HTTPClient(key: try AdminKey.read(AdminKey.path(in: access.dataFolder)))
+        } catch {
+            throw .key(error)
+        }
+    }
+
+    /// Sends a request that may safely be repeated, and decodes its answer.
+    func send<Answer: Decodable>(
+        _ path: String, body: String? = nil, contentType: String = "application/json",
+        as type: Answer.Type
+    ) throws(ClientError) -> Answer {
+        var wait = patience.firstWait
+        for attempt in 1...max(1, patience.attempts) {
+            let isLast = attempt == patience.attempts
+            let response: HTTPClient.Response
+            do throws(HTTPClient.Unreachable) {
+                response = try http.send(
+                    url + path, body: body.map { Array($0.utf8) }, contentType: contentType)
+            } catch {
+                guard patience.includesUnreachable, !isLast else {
+                    throw .unreachable(url: url, reason: error.reason)
+                }
+                pause(wait)
+                wait *= 2
+                continue
+            }
+            guard response.status == 503, !isLast else { return try decode(response) }
+            pause(response.retryAfter > 0 ? .seconds(response.retryAfter) : wait)
+            wait *= 2
+        }
+        throw .unexpected(status: 503)
+    }
+
+    /// Blocks: a client verb has nothing else to do.
+    private func pause(_ wait: Duration) {
+        let wait = min(wait, patience.longestWait)
+        usleep(UInt32(wait / .microseconds(1)))
+    }
+
+    private func decode<Answer: Decodable>(
+        _ response: HTTPClient.Response
+    ) throws(ClientError) -> Answer {
+        let data = Data(response.body)
+        if response.status == 200, let answer = try? JSONDecoder().decode(Answer.self, from: data) {
+            return answer
+        }
+        if response.status >= 400,
+            let problem = try? JSONDecoder().decode(Problem.self, from: data),
+            let title = problem.title
+        {
+            throw .refused(status: response.status, title: title, detail: problem.detail ?? "")
+        }
+        throw .unexpected(status: response.status)
+    }
+}

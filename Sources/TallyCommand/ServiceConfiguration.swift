@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Foundation
+public import Observability
+
+/// How the service runs.
+public struct ServiceConfiguration: Sendable, Equatable {
+    /// When a recorded event is answered.
+    public enum Durability: String, Sendable, CaseIterable {
+        /// After at most a second's events can be lost with the machine.
+        case everysec
+        /// After the event is on disk.
+        case always
+    }
+
+    /// The address to listen on: a name, or an IP address without brackets.
+    public var host = "127.0.0.1"
+    /// The port to listen on.
+    public var port = 8080
+    /// The folder of the admin key and of the service's own Redis.
+    public var dataFolder = "./data"
+    /// The address of the Redis to use; nil means an own one in the data folder.
+    public var redisURL: String?
+    /// The number of event loops, one thread each.
+    public var threads = 1
+    /// When a recorded event is answered, with an own Redis.
+    public var durability = Durability.always
+    /// The meters that have leaderboards.
+    public var rankedMeters = ["tokens", "credits_micro"]
+    /// How long an event's id is remembered, in hours.
+    public var idempotencyHours = 48
+    /// How old an event may be, in days.
+    public var lateDays = 7
+    /// The zone in which days and months begin: an IANA name.
+    public var timeZone = "UTC"
+    /// How long an answer of Redis may take, in milliseconds.
+    public var redisTimeoutMilliseconds = 300
+    /// The least level that is logged.
+    public var logLevel = Logger.Level.info
+    /// Whether a Redis that forgets everything when it restarts will do.
+    public var allowsVolatile = false
+    /// The admin key; nil means the one in the data folder.
+    public var adminKey: String?
+
+    /// The defaults, for a machine with so many cores; nil means this one.
+    public init(cores: Int? = nil) {
+        threads = max(1, (cores ?? ProcessInfo.processInfo.activeProcessorCount) / 2)
+    }
+
+    /// Whether only this machine can reach the address.
+    public var listensOnLoopback: Bool {
+        host == "localhost" || host == "::1" || (host.hasPrefix("127.") && Self.isIPv4(host))
+    }
+
+    /// `HOST:PORT`, with brackets around an IPv6 address.
+    public var listenAddress: String {
+        host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+
+    static func isIPv4(_ host: String) -> Bool {
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4
+            && parts.allSatisfy { Text.isDigits($0) && $0.count <= 3 && (Int($0) ?? 256) < 256 }
+    }
+
+    /// Reads flags, environment and file, in falling order of rank.
+    ///
+    /// - Returns: The configuration, and what the operator should know about it.
+    /// - Throws: `UsageError` with every problem of every source.
+    static func load(
+        _ arguments: Arguments, environment: [String: String], cores: Int? = nil
+    ) throws(UsageError) -> (configuration: ServiceConfiguration, notices: [String]) {
+        var arguments = arguments
+        var configuration = ServiceConfiguration(cores: cores)
+        if !arguments.positional.isEmpty {
+            arguments.problems.append("tally serve takes options only")
+        }
+        let configFlag = arguments.flags.last { $0.name == "config" }?.value
+        let configVariable = environment["TALLY_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
+        var problems: [String] = []
+        if let path = configFlag ?? configVariable {
+            do throws(UsageError) {
+                let file = try ConfigurationFile(path: path)
+                file.apply(options, to: &configuration, &problems)
+            } catch {
+                problems += error.problems
+            }
+        }
+        let hadUsage = !arguments.problems.isEmpty
+        arguments.apply(options, to: &configuration, environment: environment)
+        problems += arguments.problems
+        guard problems.isEmpty else { throw UsageError(problems: problems, isUsage: hadUsage) }
+        return (configuration, notices(configuration, environment))
+    }
+
+    private static func notices(
+        _ configuration: ServiceConfiguration, _ environment: [String: String]
+    ) -> [String] {
+        var notices: [String] = []
+        if !configuration.listensOnLoopback {
+            notices.append(
+                "other machines can reach \(configuration.listenAddress), and its traffic is not "
+                    + "encrypted: put a proxy with TLS before it")
+        }
+        // No error: orchestrators set variables of their own, such as TALLY_SERVICE_HOST.
+        let known = options.map(\.variable)
+        for name in environment.keys.sorted() where name.hasPrefix("TALLY_") {
+            guard !known.contains(name), let nearest = Text.nearest(to: name, among: known) else {
+                continue
+            }
+            if !["TALLY_URL", "TALLY_KEY"].contains(name) {
+                notices.append("the variable \(name) is unknown (did you mean \(nearest)?)")
+            }
+        }
+        return notices
+    }
+}

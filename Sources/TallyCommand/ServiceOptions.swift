@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Foundation
+internal import Observability
+
+extension ServiceConfiguration {
+    /// The table behind `tally serve`: its flags, variables, file keys and help.
+    static let options: [Option<ServiceConfiguration>] = [
+        Option(
+            "listen", .text, "HOST:PORT", fallback: "127.0.0.1:8080",
+            help: "Address and port to listen on",
+            apply: { settings, text throws(BadValue) in
+                (settings.host, settings.port) = try address(text)
+            }),
+        Option(
+            "data", .text, "DIR", fallback: "./data",
+            help: "Folder of the admin key and of the service's own Redis",
+            apply: { settings, text throws(BadValue) in
+                settings.dataFolder = try Check.path(text)
+            }),
+        Option(
+            "redis", .text, "URL", fallback: "an own one in DIR", secrecy: .address,
+            help: "Redis to use: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH",
+            apply: { settings, text throws(BadValue) in settings.redisURL = try redisURL(text) }),
+        Option(
+            "config", .text, "FILE", sources: [.flag, .environment],
+            help: "JSON5 file with these options as keys, - written as _",
+            apply: { _, text throws(BadValue) in _ = try Check.path(text) }),
+        Option(
+            "threads", .number, "N", fallback: "half the cores",
+            help: "Event loops, one thread each (1...256)",
+            apply: { settings, text throws(BadValue) in
+                settings.threads = try Check.integer(text, 1...256)
+            }),
+        Option(
+            "durability", .text, "everysec|always", fallback: "always",
+            help: "When an event is answered: after at most a second's loss, or when on disk",
+            apply: { settings, text throws(BadValue) in
+                settings.durability = try Check.choice(text, Durability.self)
+            }),
+        Option(
+            "ranked-meters", .list, "NAMES", fallback: "tokens,credits_micro",
+            help: "Meters with leaderboards, at most 16",
+            apply: { settings, text throws(BadValue) in settings.rankedMeters = try meters(text) }),
+        Option(
+            "idempotency-hours", .number, "N", fallback: "48",
+            help: "How long an event's id is remembered (1...840)",
+            apply: { settings, text throws(BadValue) in
+                settings.idempotencyHours = try Check.integer(text, 1...840)
+            }),
+        Option(
+            "late-days", .number, "N", fallback: "7", help: "How old an event may be (0...35)",
+            apply: { settings, text throws(BadValue) in
+                settings.lateDays = try Check.integer(text, 0...35)
+            }),
+        Option(
+            "time-zone", .text, "NAME", fallback: "UTC",
+            help: "IANA zone in which days and months begin",
+            apply: { settings, text throws(BadValue) in settings.timeZone = try timeZone(text) }),
+        Option(
+            "redis-timeout-ms", .number, "N", fallback: "300",
+            help: "How long an answer of Redis may take (10...60000)",
+            apply: { settings, text throws(BadValue) in
+                settings.redisTimeoutMilliseconds = try Check.integer(text, 10...60_000)
+            }),
+        Option(
+            "log-level", .text, "LEVEL", fallback: "info",
+            help: "Least level logged: debug, info, notice, warning, error",
+            apply: { settings, text throws(BadValue) in
+                settings.logLevel = try Check.choice(text, Logger.Level.self)
+            }),
+        Option(
+            "allow-volatile", .flag, fallback: "false",
+            help: "Run on a Redis that forgets everything when it restarts",
+            apply: { settings, text throws(BadValue) in
+                settings.allowsVolatile = try Check.boolean(text)
+            }),
+        Option(
+            "admin-key", .text, sources: [.environment, .file], secrecy: .hidden,
+            help: "Admin key, 16 to 512 characters; made at first start if not set",
+            apply: { settings, text throws(BadValue) in
+                settings.adminKey = try AdminKey.checked(text)
+            }),
+    ]
+
+    private static func address(_ text: String) throws(BadValue) -> (String, Int) {
+        guard let colon = text.lastIndex(of: ":") else { throw BadValue("HOST:PORT") }
+        var host = String(text[..<colon])
+        let port = text[text.index(after: colon)...]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = String(host.dropFirst().dropLast())
+            let isHex = host.utf8.allSatisfy { $0 == 0x3a || $0 == 0x2e || isHexDigit($0) }
+            guard host.contains(":"), isHex else { throw BadValue("[IPv6 ADDRESS]:PORT") }
+        } else {
+            guard !host.contains(":") else { throw BadValue("[IPv6 ADDRESS]:PORT") }
+            guard isHostName(host) else { throw BadValue("HOST:PORT") }
+        }
+        guard Text.isDigits(port), let number = Int(port), (1...65535).contains(number) else {
+            throw BadValue("HOST:PORT with a port from 1 to 65535")
+        }
+        return (host, number)
+    }
+
+    private static func isHexDigit(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x46, 0x61...0x66: true
+        default: false
+        }
+    }
+
+    private static func isHostName(_ host: String) -> Bool {
+        guard !host.isEmpty, host.utf8.count <= 253 else { return false }
+        // Digits and dots only are an IPv4 address, or a mistake.
+        if host.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2e }) {
+            return isIPv4(host)
+        }
+        return host.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
+            !label.isEmpty && !label.hasPrefix("-") && !label.hasSuffix("-")
+                && label.utf8.allSatisfy { Text.isAlphanumeric($0) || $0 == 0x2d || $0 == 0x5f }
+        }
+    }
+
+    private static func redisURL(_ text: String) throws(BadValue) -> String {
+        let form = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH"
+        guard !text.hasPrefix("rediss://") else {
+            throw BadValue("redis:// or unix://, because this build cannot speak TLS to Redis")
+        }
+        if text.hasPrefix("unix://") {
+            let path = text.dropFirst(7).prefix { $0 != "?" }
+            // sockaddr_un has room for 107 bytes, and the client library cuts longer ones off.
+            guard path.hasPrefix("/"), path.utf8.count > 1, path.utf8.count <= 107 else {
+                throw BadValue("unix:// with an absolute path of at most 107 bytes")
+            }
+            return text
+        }
+        guard text.hasPrefix("redis://"), let parts = URLComponents(string: text),
+            let host = parts.host, !host.isEmpty, parts.query == nil, parts.fragment == nil
+        else { throw BadValue(form) }
+        guard (1...65535).contains(parts.port ?? 6379) else {
+            throw BadValue("a redis:// address with a port from 1 to 65535")
+        }
+        let database = parts.path.dropFirst()
+        guard parts.path.isEmpty || database.isEmpty || Text.isDigits(database) else {
+            throw BadValue("a redis:// address whose database is a number")
+        }
+        return text
+    }
+
+    private static func meters(_ text: String) throws(BadValue) -> [String] {
+        if text.isEmpty { return [] }
+        let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        guard names.count <= 16, Set(names).count == names.count,
+            names.allSatisfy({ Text.isMeter($0) })
+        else {
+            throw BadValue(
+                "at most 16 different names of meters (a-z, 0-9, _), with commas between")
+        }
+        return names
+    }
+
+    private static func timeZone(_ text: String) throws(BadValue) -> String {
+        let known = TimeZone.knownTimeZoneIdentifiers
+        if text == "UTC" || known.contains(text) { return text }
+        throw BadValue(
+            "an IANA name such as Europe/Berlin" + Text.hint(text, among: known + ["UTC"]))
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The service from start to end: Redis, then the loops with their engines and servers, then
+// waiting for a signal, and all of it backwards.
+
+internal import Dispatch
+internal import EventLoop
+internal import Glibc
+internal import HTTPServer
+internal import Metering
+internal import MeteringAPI
+internal import Observability
+internal import Redis
+internal import TallyCommand
+
+/// Why the service did not start.
+struct StartFailure: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// Runs the service until SIGTERM or SIGINT.
+///
+/// - Returns: the exit status.
+@Sendable func serve(_ configuration: ServiceConfiguration, logger: Logger) async throws -> Int32 {
+    signal(SIGPIPE, SIG_IGN)
+    raiseDescriptorLimit()
+    let metrics = MetricsRegistry()
+    metrics.computed(
+        "tally_build_info", help: "1, with the version.", labels: ["version": TallyCommand.version]
+    ) { 1 }
+    let signals = SignalWait([SIGTERM, SIGINT])
+
+    let settings = try workspaceSettings(configuration)
+    let (redis, child) = try await redis(for: configuration, metrics, logger)
+    do {
+        let key = try adminKey(configuration, logger)
+        let service = try Service(
+            configuration, redis: redis, settings: settings, adminKey: key, metrics: metrics,
+            logger: logger)
+        try await service.start(isPrivateRedis: child != nil)
+        logger.notice(
+            "listening", ["address": configuration.listenAddress, "version": TallyCommand.version])
+        let signal = await signals.next()
+        logger.notice("stopping", ["signal": signal == SIGTERM ? "SIGTERM" : "SIGINT"])
+        await service.stop()
+    } catch {
+        await child?.stop()
+        throw error
+    }
+    await child?.stop()
+    logger.notice("stopped")
+    return 0
+}
+
+private func workspaceSettings(_ configuration: ServiceConfiguration) throws -> WorkspaceSettings {
+    guard let calendar = WorkspaceCalendar(zone: configuration.timeZone) else {
+        throw StartFailure(
+            description:
+                "time zone \(configuration.timeZone): not a name such as Europe/Berlin or UTC")
+    }
+    let meters = try configuration.rankedMeters.map { name in
+        guard let meter = Meter(name: Array(name.utf8)) else {
+            throw StartFailure(description: "ranked meter \(name): not a meter's name")
+        }
+        return meter
+    }
+    return WorkspaceSettings(
+        calendar: calendar, rankedMeters: meters, idempotencyHours: configuration.idempotencyHours,
+        lateDays: configuration.lateDays)
+}
+
+/// The Redis to use: the one that is named, or a private one in the data folder.
+private func redis(
+    for configuration: ServiceConfiguration, _ metrics: MetricsRegistry, _ logger: Logger
+) async throws -> (RedisConfiguration, RedisServerProcess?) {
+    var redis: RedisConfiguration
+    var child: RedisServerProcess?
+    if let url = configuration.redisURL {
+        redis = try RedisConfiguration(url: url)
+    } else {
+        let started = try await RedisServerProcess.start(
+            RedisServerConfiguration(
+                folder: configuration.dataFolder,
+                durability: configuration.durability == .always ? .always : .everysec),
+            metrics: metrics, logger: logger)
+        redis = RedisConfiguration(address: started.address)
+        child = started
+    }
+    redis.commandTimeout = .milliseconds(configuration.redisTimeoutMilliseconds)
+    return (redis, child)
+}
+
+private func adminKey(_ configuration: ServiceConfiguration, _ logger: Logger) throws -> String {
+    // The private Redis has made it; with another Redis there is none yet.
+    mkdir(configuration.dataFolder, 0o700)
+    let key = try AdminKey(configured: configuration.adminKey, folder: configuration.dataFolder)
+    if key.isNew {
+        // Shown once, and not through the log, which may be kept.
+        let line =
+            "The administrator's key, kept in \(configuration.dataFolder)/admin.key: \(key.value)\n"
+        _ = write(2, line, line.utf8.count)
+    }
+    return key.value
+}
+
+/// As many connections as the system lets this process have.
+private func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = max(limit.rlim_cur, min(limit.rlim_max, 65_536))
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+}
+
+/// Waits for signals, which otherwise would end the process.
+private final class SignalWait {
+    private let stream: AsyncStream<Int32>
+    private let sources: [any DispatchSourceSignal]
+
+    init(_ signals: [Int32]) {
+        let (stream, continuation) = AsyncStream<Int32>.makeStream(
+            bufferingPolicy: .bufferingNewest(1))
+        self.stream = stream
+        sources = signals.map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler { continuation.yield(number) }
+            source.activate()
+            return source
+        }
+    }
+
+    func next() async -> Int32 {
+        for await signal in stream { return signal }
+        return SIGTERM
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import EventLoop
+internal import HTTPServer
+internal import Metering
+internal import MeteringAPI
+internal import Observability
+internal import Redis
+internal import TallyCommand
+
+/// The loops, each with a server, an engine and a Redis connection of its own.
+final class Service: Sendable {
+    private let loops: [EventLoop]
+    private let servers: [HTTPServer]
+    private let maintenance: Maintenance
+    private let configuration: ServiceConfiguration
+
+    init(
+        _ configuration: ServiceConfiguration, redis: RedisConfiguration,
+        settings: WorkspaceSettings, adminKey: String, metrics: MetricsRegistry, logger: Logger
+    ) throws {
+        self.configuration = configuration
+        let loops = try (0..<configuration.threads).map { _ in try EventLoop() }
+        let readiness = Readiness()
+        let clock = SystemClock()
+        let engineMetrics = MeteringMetrics(metrics)
+        let environment = API.Environment(
+            authentication: Authentication(adminKey: adminKey), metrics: metrics,
+            routes: RouteMetrics(metrics), readiness: readiness)
+        var limits = HTTPServerConfiguration()
+        limits.maxConnections = max(1, limits.maxConnections / configuration.threads)
+        servers = loops.map { loop in
+            HTTPServer(on: loop, configuration: limits, metrics: metrics, logger: logger) {
+                let client = RedisClient(
+                    on: loop, configuration: redis, scripts: ScriptLibrary.all, metrics: metrics,
+                    logger: logger)
+                let engine = MeteringEngine(
+                    on: loop, client: client, settings: settings, clock: clock,
+                    metrics: engineMetrics)
+                client.connect()
+                return API(engine: engine, environment: environment)
+            }
+        }
+        maintenance = Maintenance(
+            on: loops[0], redis: redis, settings: settings, clock: clock, readiness: readiness,
+            allowsVolatile: configuration.allowsVolatile, metrics: metrics, logger: logger)
+        self.loops = loops
+    }
+
+    /// Starts the loops and listens. Redis is connected to in the background.
+    func start(isPrivateRedis: Bool) async throws {
+        let port = UInt16(configuration.port)
+        do {
+            try HTTPServer.checkIsFree(host: configuration.host, port: port)
+        } catch {
+            throw StartFailure(
+                description: "cannot listen on \(configuration.listenAddress): \(error); "
+                    + "is another service there?")
+        }
+        for loop in loops { loop.start() }
+        await maintenance.start()
+        for server in servers {
+            do {
+                let (descriptor, _) = try HTTPServer.bind(host: configuration.host, port: port)
+                await server.listen(on: descriptor)
+            } catch {
+                throw StartFailure(
+                    description: "cannot listen on \(configuration.listenAddress): \(error)")
+            }
+        }
+    }
+
+    /// Takes no more connections, answers what is in flight, and ends the loops.
+    func stop() async {
+        await withTaskGroup { group in
+            for server in servers { group.addTask { await server.shutdown(deadline: .seconds(8)) } }
+        }
+        await maintenance.stop()
+        for loop in loops { loop.stop() }
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+@testable import TallyCommand
+
+@Suite struct ConfigurationTests {
+    private static let secret = "hunter2-hunter2-hunter2"
+
+    private func load(
+        _ words: [String] = [], _ environment: [String: String] = [:]
+    ) throws -> ServiceConfiguration {
+        let arguments = Arguments(words, ServiceConfiguration.options)
+        return try ServiceConfiguration.load(arguments, environment: environment, cores: 6)
+            .configuration
+    }
+
+    private func problems(
+        _ words: [String] = [], _ environment: [String: String] = [:]
+    ) -> [String] {
+        do {
+            _ = try load(words, environment)
+            return []
+        } catch { return (error as? UsageError)?.problems ?? [] }
+    }
+
+    @Test func `Without any option the defaults hold`() throws {
+        let configuration = try load()
+        #expect(configuration == ServiceConfiguration(cores: 6))
+        #expect(configuration.listenAddress == "127.0.0.1:8080")
+        #expect(configuration.threads == 3)
+        #expect(ServiceConfiguration(cores: 1).threads == 1)
+        #expect(configuration.durability == .always)
+        #expect(configuration.redisURL == nil)
+    }
+
+    @Test func `Flags outrank variables, and variables the file`() throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.file(
+            "tally.json5", "{late_days: 1, threads: 2, // here\n idempotency_hours: 3,}")
+        let environment = ["TALLY_LATE_DAYS": "4", "TALLY_THREADS": "5", "TALLY_CONFIG": file]
+        let configuration = try load(["--late-days=6"], environment)
+        #expect(configuration.lateDays == 6)
+        #expect(configuration.threads == 5)
+        #expect(configuration.idempotencyHours == 3)
+    }
+
+    @Test func `Every option can come from each of its sources`() throws {
+        let values = [
+            "listen": "[::1]:9000", "data": "/var/lib/tally", "redis": "redis://u:p%40@h:1/2",
+            "threads": "4", "durability": "everysec", "ranked-meters": "tokens,files",
+            "idempotency-hours": "840", "late-days": "0", "time-zone": "Europe/Berlin",
+            "redis-timeout-ms": "10", "log-level": "debug", "allow-volatile": "true",
+            "admin-key": Self.secret,
+        ]
+        let options = ServiceConfiguration.options.filter { $0.name != "config" }
+        #expect(Set(options.map(\.name)) == Set(values.keys))
+        var words: [String] = []
+        var environment: [String: String] = [:]
+        var lines: [String] = []
+        for option in options {
+            let value = try #require(values[option.name])
+            environment[option.variable] = value
+            if option.sources.contains(.flag) {
+                words += option.shape == .flag ? [option.flag] : [option.flag, value]
+            }
+            let isBare = option.shape == .number || option.shape == .flag
+            lines.append("\"\(option.key)\": " + (isBare ? value : "'\(value)'"))
+        }
+        let folder = try TemporaryFolder()
+        let file = try folder.file("tally.json5", "{\(lines.joined(separator: ",\n"))}")
+        let configuration = try load([], environment)
+        #expect(configuration.host == "::1")
+        #expect(configuration.listenAddress == "[::1]:9000")
+        #expect(configuration.rankedMeters == ["tokens", "files"])
+        #expect(configuration.adminKey == Self.secret)
+        #expect(try load(["--config", file]) == configuration)
+        #expect(
+            try load(words, ["TALLY_ADMIN_KEY": Self.secret]) == configuration)
+    }
+
+    @Test(arguments: [
+        ("listen", ["8080", ":8080", "h:0", "h:65536", "h:-1", "h:+1", "h: 1", "::1:80", "[h]:1"]),
+        ("listen", ["256.0.0.1:80", "1.2.3:80", "-a:80", "a b:80", "a..b:80", "h:99999999999999"]),
+        (
+            "redis",
+            ["localhost", "http://h", "rediss://h", "redis://", "redis://h:0", "redis://h/x"]
+        ),
+        ("redis", ["unix://relative", "unix:///" + String(repeating: "x", count: 107)]),
+        ("threads", ["0", "257", "-1", "1.5", "x", "١", "99999999999999999999"]),
+        ("durability", ["never", "ALWAYS"]), ("log-level", ["loud"]),
+        ("ranked-meters", ["a,,b", "a,a", "A", "a b", "1a"]),
+        ("idempotency-hours", ["0", "841"]), ("late-days", ["-1", "36"]),
+        ("time-zone", ["Mars/Base", "../../etc/passwd", "GMT+25", "utc"]),
+        ("redis-timeout-ms", ["9", "60001"]), ("allow-volatile", ["maybe"]),
+        ("admin-key", ["short", "123456789012345", "with a space in it", "zeichenköpfe-äöü"]),
+    ])
+    func `A bad value is refused, with option, source and value`(name: String, bad: [String]) {
+        for value in bad {
+            let variable = "TALLY_" + name.replacing("-", with: "_").uppercased()
+            let found = problems([], [variable: value])
+            #expect(found.count == 1, "\(name)=\(value)")
+            #expect(found.first?.contains("\(variable) is ") == true)
+            let isShown = found.first?.contains(value) == true
+            if name == "admin-key" { #expect(!isShown) }
+            if name == "threads" { #expect(isShown) }
+        }
+    }
+
+    @Test func `All problems of all sources are reported together`() async throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.file("tally.json5", "{\n redis_ulr: 'redis://h',\n threads: '4'\n}")
+        let outcome = await tally(
+            ["serve", "--listen", "x", "--lat-days=1", "--config=\(file)"],
+            ["TALLY_DURABILITY": "never"])
+        #expect(outcome.code == 2)
+        #expect(outcome.configuration == nil)
+        for part in [
+            ":2: unknown key \"redis_ulr\" (did you mean redis?)", ":3: threads must be a number",
+            "--listen is \"x\", but must be HOST:PORT", "--lat-days (did you mean --late-days?)",
+            "TALLY_DURABILITY is \"never\", but must be one of everysec, always",
+        ] { #expect(outcome.errors.contains(part), "\(part) in \(outcome.errors)") }
+    }
+
+    @Test(arguments: [
+        ("", "no JSON5 object"), ("[1]", "no JSON5 object"), ("{a", "no JSON5 object"),
+        ("{threads: 1,\n threads: 2}", ":2: \"threads\" is given twice"),
+        ("{threads: 1,\n/* \n */ 'thre\\u0061ds': 2}", ":3: \"threads\" is given twice"),
+        ("{threads: 1.5}", "but must be a whole number"), ("{threads: true}", "must be a number"),
+        ("{threads: null}", "must be a number"), ("{threads: {a: 1}}", "must be a number"),
+        ("{listen: 8080}", "must be a string"), ("{allow_volatile: 1}", "must be true or false"),
+        ("{ranked_meters: [1]}", "must be a list of strings"), ("{config: 'x'}", "unknown key"),
+    ])
+    func `A bad file is refused, with the place`(text: String, problem: String) throws {
+        let folder = try TemporaryFolder()
+        let found = problems(["--config", try folder.file("tally.json5", text)])
+        #expect(found.count == 1)
+        #expect(found.first?.contains(problem) == true, "\(found)")
+    }
+
+    @Test func `A file that is none is refused`() throws {
+        let folder = try TemporaryFolder()
+        #expect(problems(["--config", folder.path]).count == 1)
+        #expect(problems(["--config", folder.path + "/none"]).count == 1)
+    }
+
+    @Test func `A key in a file that others may read is refused`() throws {
+        let folder = try TemporaryFolder()
+        let text = "{admin_key: '\(Self.secret)'}"
+        let open = try folder.file("open.json5", text, mode: 0o644)
+        #expect(problems(["--config", open]).first?.contains("chmod 600") == true)
+        #expect(try load(["--config", folder.file("own.json5", text)]).adminKey == Self.secret)
+    }
+
+    @Test func `A list in a file may be a list or a text`() throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.file("t.json5", "{ranked_meters: ['tokens', 'files']}")
+        #expect(try load(["--config", file]).rankedMeters == ["tokens", "files"])
+    }
+
+    @Test(arguments: [
+        (["serve", "--admin-key", secret], [:]), (["serve", "--admin-key=\(secret)"], [:]),
+        (["serve", "--admin-kye", secret], [:]), (["serve", "-k\(secret)"], [:]),
+        (["serve", "--redis", "redis://u:\(secret)@h:x"], [:]),
+        (["serve", "--redis", "redis:\(secret)@h"], [:]),
+        (["serve", "--redis", "http://:\(secret)"], [:]),
+        (["serve", "--redis", "http://h/\(secret)@x"], [:]),
+        (["serve", "--threads=0"], ["TALLY_ADMIN_KEY": secret]),
+        (["serve"], ["TALLY_ADMIN_KEY": "ö" + secret]),
+        (["top", "tokens", "--url", "http://u:\(secret)@127.0.0.1:1"], [:]),
+        (["top", "tokens", "--url", "http://127.0.0.1:1"], ["TALLY_KEY": secret]),
+        (["serve", "--help"], ["TALLY_ADMIN_KEY": secret]),
+    ])
+    func `No output holds a secret`(words: [String], environment: [String: String]) async {
+        let outcome = await tally(words, environment)
+        #expect(!outcome.errors.contains("hunter2"), "\(outcome.errors)")
+        #expect(!outcome.output.contains("hunter2"))
+        #expect(outcome.configuration == nil)
+    }
+
+    @Test func `An address that others can reach is noted, and so is a variable misspelt`() throws {
+        let (_, notices) = try ServiceConfiguration.load(
+            Arguments(["--listen", "0.0.0.0:80"], ServiceConfiguration.options),
+            environment: ["TALLY_THREDS": "1", "TALLY_SERVICE_HOST": "x", "TALLY_REDIS": ""])
+        #expect(notices.count == 2)
+        #expect(notices.last?.contains("TALLY_THREADS") == true)
+    }
+}

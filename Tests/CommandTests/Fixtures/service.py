@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for the service: answers as its API does and remembers ids. Prints its port, and ends
+when its standard input is closed."""
+
+import http.server
+import json
+import sys
+import threading
+
+KEY = "tly_test-key-0123456789"
+seen = {}
+totals = {}
+state = {"busy": 0, "requests": []}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments):
+        pass
+
+    def answer(self, status, value, headers=()):
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        problem = status >= 400
+        self.send_header(
+            "Content-Type", "application/problem+json" if problem else "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        for name, text in headers:
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def is_allowed(self):
+        if self.headers.get("Authorization") == "Bearer " + KEY:
+            return True
+        self.answer(401, {"title": "Unauthorized", "detail": "no key", "code": "unauthorized"})
+        return False
+
+    def count(self, event):
+        subject = event.get("subject")
+        meters = event.get("meters")
+        if not subject or not isinstance(meters, dict):
+            error = {"code": "field_required", "detail": "subject or meters is missing"}
+            return {"id": event.get("id"), "status": "failed", "error": error}
+        if event["id"] in seen:
+            return {"id": event["id"], "status": "duplicate"}
+        seen[event["id"]] = event
+        for meter, amount in meters.items():
+            board = totals.setdefault(meter, {})
+            board[subject] = board.get(subject, 0) + amount
+        return {"id": event["id"], "status": "counted"}
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self.is_allowed():
+            return
+        if state["busy"] > 0:
+            state["busy"] -= 1
+            problem = {"title": "Busy", "detail": "try again", "code": "busy"}
+            self.answer(503, problem, [("Retry-After", "0")])
+            return
+        events = [json.loads(line) for line in body.splitlines()]
+        if events[0].get("subject") == "make-busy":
+            state["busy"] = 2
+        results = [self.count(event) for event in events]
+        if self.headers["Content-Type"] == "application/x-ndjson":
+            assert self.path == "/v1/events?backfill=true"
+            self.answer(200, {"results": results, "counted": 0})
+            return
+        result = results[0]
+        if result["status"] == "failed":
+            self.answer(422, {"title": "Unprocessable", **result["error"]})
+            return
+        subject = events[0]["subject"]
+        of_subject = {m: board[subject] for m, board in totals.items() if subject in board}
+        duplicate = result["status"] == "duplicate"
+        self.answer(200, {
+            "id": result["id"], "duplicate": duplicate, "status": "counted", "totals": of_subject})
+
+    def do_GET(self):
+        if not self.is_allowed():
+            return
+        meter = self.path.split("/")[-1].split("?")[0]
+        board = sorted(totals.get(meter, {}).items(), key=lambda item: (-item[1], item[0]))
+        entries = [
+            {"rank": rank + 1, "subject": subject, "value": value}
+            for rank, (subject, value) in enumerate(board)]
+        window = self.path.split("window=")[1].split("&")[0]
+        self.answer(200, {"meter": meter, "window": window, "entries": entries})
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(server.server_address[1], flush=True)
+sys.stdin.read()

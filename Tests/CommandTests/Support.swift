@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Synchronization
+
+@testable import TallyCommand
+
+/// What a command did.
+struct Outcome {
+    var code: Int32
+    var output: String
+    var errors: String
+    var configuration: ServiceConfiguration?
+}
+
+/// Runs a command line in this process, and keeps what it writes.
+func tally(_ words: [String], _ environment: [String: String] = [:]) async -> Outcome {
+    let written = Mutex((output: "", errors: ""))
+    let served = Mutex<ServiceConfiguration?>(nil)
+    let console = Console(
+        print: { text in written.withLock { $0.output += text + "\n" } },
+        complain: { text in written.withLock { $0.errors += text } },
+        showsProgress: false)
+    let code = await TallyCommand.run(words, environment, console) { configuration, _ in
+        served.withLock { $0 = configuration }
+        return 0
+    }
+    let (output, errors) = written.withLock { $0 }
+    return Outcome(
+        code: code, output: output, errors: errors, configuration: served.withLock { $0 })
+}
+
+/// A folder that is gone when the test ends.
+final class TemporaryFolder: Sendable {
+    let path = NSTemporaryDirectory() + "tally-test-\(UUID().uuidString)"
+
+    init() throws {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func file(_ name: String, _ text: String, mode: Int = 0o600) throws -> String {
+        let file = path + "/" + name
+        try Data(text.utf8).write(to: URL(filePath: file))
+        try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: file)
+        return file
+    }
+}
+
+/// The stand-in of the service, in a process of its own.
+final class StandIn {
+    static let key = "tly_test-key-0123456789"
+    let environment: [String: String]
+    private let process = Process()
+    private let input = Pipe()
+
+    init() throws {
+        let script = URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "Fixtures/service.py")
+        let output = Pipe()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = ["python3", script.path]
+        process.standardInput = input
+        process.standardOutput = output
+        try process.run()
+        let port = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+        environment = ["TALLY_URL": "http://127.0.0.1:\(port)", "TALLY_KEY": Self.key]
+    }
+
+    deinit {
+        try? input.fileHandleForWriting.close()
+        process.waitUntilExit()
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+@testable import TallyCommand
+
+@Suite struct VerbTests {
+    @Test func `Recorded usage shows in the totals and on the board`() async throws {
+        let service = try StandIn()
+        let environment = service.environment
+        let first = await tally(
+            ["record", "ali", "tokens=100", "output_tokens=5", "--id", "e1"], environment)
+        #expect(first.code == 0, "\(first.errors)")
+        #expect(first.output == "e1 counted\noutput_tokens 5\ntokens 100\n")
+        let second = await tally(["record", "ali", "tokens=100", "--id=e1"], environment)
+        #expect(second.output.hasPrefix("e1 counted before\n"))
+        let dashed = await tally(
+            ["record", "--", "-x\u{1b}[31m\u{9b}", "tokens=2000"], environment)
+        #expect(dashed.code == 0, "\(dashed.errors)")
+        let top = await tally(["top", "tokens", "--window", "1d"], environment)
+        #expect(
+            top.output == """
+                rank  subject             tokens
+                   1  -x\\u{1b}[31m\\u{9b}    2000
+                   2  ali                    100
+
+                """)
+        let json = await tally(["top", "tokens", "--json"], environment)
+        #expect(
+            json.output == #"{"meter":"tokens","window":"lifetime","entries":[{"rank":1,"#
+                + #""subject":"-x\u001b[31m\u009b","value":2000},{"rank":2,"subject":"ali","#
+                + #""value":100}]}"# + "\n")
+    }
+
+    @Test func `A busy service is asked again, and nothing is counted twice`() async throws {
+        let service = try StandIn()
+        #expect(await tally(["record", "make-busy", "tokens=1"], service.environment).code == 0)
+        let outcome = await tally(["record", "a", "tokens=1", "--id=x"], service.environment)
+        #expect(outcome.output == "x counted\ntokens 1\n")
+    }
+
+    @Test func `An import can be repeated, and tells what failed`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let rows = (1...250).map { "2023-11-16 18:15:46.68,\($0),1" }.joined(separator: "\r\n")
+        let file = try folder.file("t.csv", "Time,In,Out\r\n\(rows)\r\nbad,1,1")
+        let words = [
+            "import", file, "--columns", "time=Time,input_tokens=In,output_tokens=Out",
+            "--subject-spread", "20:42", "--batch", "100",
+        ]
+        let first = await tally(words, service.environment)
+        #expect(first.code == 1)
+        #expect(first.output.hasPrefix("read 251, counted 250, duplicates 0, failed 1 ("))
+        #expect(first.errors == "line 252: \"bad\" is no time\n")
+        let second = await tally(words, service.environment)
+        #expect(second.output.hasPrefix("read 251, counted 0, duplicates 250, failed 1 ("))
+        let top = await tally(["top", "input_tokens", "--json"], service.environment)
+        let board = try JSONDecoder().decode(TopVerb.Board.self, from: Data(top.output.utf8))
+        #expect(board.entries.reduce(0) { $0 + $1.value } == 250 * 251 / 2)
+    }
+
+    @Test func `What the service refuses fails with its reason`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let file = try folder.file("e.ndjson", "{\"subject\":\"a\",\"meters\":{\"n\":1}}\n{}")
+        let imported = await tally(["import", file], service.environment)
+        #expect(imported.code == 1)
+        #expect(imported.errors == "line 2: subject or meters is missing\n")
+        var environment = service.environment
+        environment["TALLY_KEY"] = "tly_another-key-01234"
+        let refused = await tally(["top", "tokens"], environment)
+        #expect(refused.code == 1)
+        #expect(refused.errors.contains("set TALLY_KEY"))
+    }
+
+    @Test func `The key of the data folder is used`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        _ = try folder.file("admin.key", StandIn.key + "\n")
+        let url = try #require(service.environment["TALLY_URL"])
+        let outcome = await tally(["top", "tokens", "--url", url, "--data", folder.path])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+    }
+
+    @Test func `A service that cannot be reached is told within two seconds`() async {
+        let start = ContinuousClock.now
+        let outcome = await tally(["top", "tokens", "--url", "http://127.0.0.1:1"])
+        #expect(outcome.code == 69)
+        #expect(outcome.errors.contains("tally serve"))
+        #expect(start.duration(to: .now) < .seconds(2))
+    }
+
+    @Test(arguments: [
+        (["sevre"], "unknown verb sevre (did you mean serve?)"), (["--verison"], "unknown option"),
+        (["top", "tokens", "--limt", "3"], "--limt (did you mean --limit?)"),
+        (["top"], "which meter?"), (["top", "a/b"], "which meter?"), (["top", "a", "b"], "which"),
+        (["top", "a", "--limit"], "--limit needs a value"),
+        (["top", "a", "--limit=0"], "--limit is"),
+        (["top", "a", "--window", "1d&x=1"], "--window is"),
+        (["top", "a", "--json", "--json"], "--json is given twice"),
+        (["record"], "which subject?"), (["record", "-a", "n=1"], "write -- before"),
+        (["record", "a"], "how much of what?"), (["record", "a", "n"], "must be METER=N"),
+        (["record", "a", "n=-1"], "must be METER=N"), (["record", "a", "n=1", "n=2"], "twice"),
+        (["record", "a", "n=99999999999999999999"], "must be METER=N"),
+        (["record", "a", "n=1", "--time", "noon"], "--time is \"noon\""),
+        (["import"], "which file?"), (["import", "a.csv"], "needs --columns"),
+        (["import", "a", "--batch=10001"], "--batch is"),
+        (["import", "a", "--subject-spread=0:1"], "--subject-spread is"),
+        (["import", "a b"], "choose a --source"), (["serve", "x"], "takes options only"),
+        (["top", "a", "--url", "ftp://x"], "--url is"), (["top", "a\u{1b}[2J"], "which meter?"),
+    ])
+    func `A mistake on the command line is explained`(words: [String], part: String) async {
+        let outcome = await tally(words)
+        #expect(outcome.code == 2)
+        #expect(outcome.errors.contains(part), "\(outcome.errors)")
+        #expect(outcome.errors.contains("--help"))
+        #expect(outcome.output.isEmpty)
+        #expect(!outcome.errors.contains("\u{1b}"))
+    }
+
+    @Test func `A file that is not there, or is a folder, is no input`() async throws {
+        let folder = try TemporaryFolder()
+        #expect(await tally(["import", folder.path]).code == 66)
+        #expect(await tally(["import", folder.path + "/none"]).code == 66)
+    }
+
+    @Test(arguments: ["serve", "record", "top", "import"])
+    func `The help of a verb names all its options`(verb: String) async {
+        let help = await tally([verb, "--help"])
+        #expect(help.code == 0)
+        #expect(help.output.contains("Usage: tally \(verb)"))
+        #expect(help.output.split(separator: "\n").allSatisfy { $0.count <= 132 })
+        if verb == "serve" {
+            for option in ServiceConfiguration.options {
+                let name = option.sources.contains(.flag) ? option.flag : option.variable
+                #expect(help.output.contains("  \(name)"))
+            }
+            #expect(!help.output.contains("--admin-key"))
+        }
+    }
+
+    @Test func `Version and overview go to standard output`() async {
+        #expect(await tally(["--version"]).output == "tally 0.1.0\n")
+        #expect(await tally(["--help"]).output.contains("tally import"))
+        #expect(await tally([]).code == 2)
+    }
+
+    @Test func `A reader that goes away ends the command quietly`() async {
+        let console = Console(
+            print: { _ in throw OutputClosed() }, complain: { _ in Issue.record("a complaint") },
+            showsProgress: false)
+        #expect(await TallyCommand.run(["--help"], [:], console) { _, _ in 1 } == 0)
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Synchronization
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    @Test func `SIGTERM under load ends service and Redis, and keeps all that was acknowledged`()
+        async throws
+    {
+        let service = try TallyProcess(arguments: ["--threads", "2"])
+        try await blocking { try service.start() }
+        let redis = try await blocking { try service.redisID() }
+        let progress = Progress()
+        let ending = Ending()
+        let writers = await Counting.run(16, on: service, progress) {
+            try progress.wait(for: 300)
+            ending.status.withLock { $0 = service.terminate() }
+            ending.isRedisLeft.withLock { $0 = TallyProcess.isRunning(redis) }
+        }
+        #expect(progress.problems == [])
+        #expect(ending.status.withLock { $0 } == 0)
+        #expect(!ending.isRedisLeft.withLock { $0 })
+        try await blocking { try service.start() }
+        try await Counting.check(writers, on: service)
+    }
+
+    @Test func `A killed service takes its Redis with it, and the next one finds the same totals`()
+        async throws
+    {
+        let service = try TallyProcess(arguments: ["--threads", "2"])
+        try await blocking { try service.start() }
+        let redis = try await blocking { try service.redisID() }
+        let progress = Progress()
+        let writers = await Counting.run(16, on: service, progress) {
+            try progress.wait(for: 300)
+            service.kill()
+        }
+        #expect(progress.problems == [])
+        try await blocking {
+            try waitUntil("the end of Redis") { !TallyProcess.isRunning(redis) }
+            try service.start()
+        }
+        try await Counting.check(writers, on: service)
+    }
+
+    @Test func `A second service on the same folder ends and names the first, which goes on`()
+        async throws
+    {
+        let service = try TallyProcess()
+        let (id, second, status) = try await blocking {
+            try service.start()
+            let second = try TallyProcess.run(
+                ["serve", "--listen", "127.0.0.1:\(freePort())", "--data", service.data],
+                environment: ["TALLY_ADMIN_KEY": TallyProcess.key])
+            let body = #"{"subject":"x","meters":{"tokens":1}}"#
+            let answer = try service.client().post("/v1/events", body)
+            return (service.processID, second, answer.status)
+        }
+        let text = second.output + second.errors
+        #expect(second.status != 0)
+        #expect(text.contains("\(try #require(id))"), "\(text)")
+        #expect(status == 200)
+    }
+
+    private final class Ending: Sendable {
+        let status = Mutex<Int32?>(nil)
+        let isRedisLeft = Mutex(true)
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    @Test func `Nothing acknowledged is lost when Redis dies while its disk is slow`() async throws
+    {
+        let disk = try SlowDisk()
+        defer { disk.remove() }
+        let service = try TallyProcess(environment: disk.environment)
+        try await blocking { try service.start() }
+        let progress = Progress()
+        let writers = await Counting.run(8, on: service, progress) {
+            try progress.wait(for: 200)
+            try disk.slowDown()
+            // By now events have been answered, timed out and sent again on the slow disk.
+            try waitUntil("slow writes") { disk.slowCalls >= 3 || progress.isStopped }
+            let redis = try service.redisID()
+            try service.killRedis()
+            try waitUntil("the end of Redis") { !TallyProcess.isRunning(redis) }
+            disk.speedUp()
+            let count = progress.count
+            try progress.wait(for: count + 50)
+        }
+        #expect(progress.problems == [])
+        try await Counting.check(writers, on: service)
+    }
+
+    @Test func `A frozen Redis delays events and spoils none`() async throws {
+        let service = try TallyProcess(arguments: ["--threads", "2"])
+        try await blocking { try service.start() }
+        let progress = Progress()
+        let writers = await Counting.run(8, on: service, progress) {
+            for round in 1...2 {
+                try progress.wait(for: round * 100)
+                let redis = try service.redisID()
+                kill(redis, SIGSTOP)
+                defer { kill(redis, SIGCONT) }
+                // Twice, so that one request at least came after the freeze. A client that gets
+                // no answer at all throws.
+                for number in 0..<2 {
+                    let body = #"{"id":"\#(round)/\#(number)","subject":"x","meters":{"tokens":1}}"#
+                    let answer = try service.client().post("/v1/events", body)
+                    guard answer.status == 503 else {
+                        throw Failure(description: "\(answer.status) \(answer.text)")
+                    }
+                }
+                let read = try service.client().get("/v1/subjects/x")
+                guard read.status == 503 else {
+                    throw Failure(description: "\(read.status) \(read.text)")
+                }
+            }
+            let count = progress.count
+            try progress.wait(for: count + 100)
+        }
+        #expect(progress.problems == [])
+        try await Counting.check(writers, on: service)
+        // Those whose outcome was not known, too, are counted once when they are sent again.
+        let usage = try await blocking {
+            let client = service.client()
+            for id in ["1/0", "1/1", "2/0", "2/1"] {
+                let body = #"{"id":"\#(id)","subject":"x","meters":{"tokens":1}}"#
+                _ = try client.deliver(body, Progress())
+            }
+            return try client.usage(of: "x")
+        }
+        #expect(usage == Usage(events: 4, totals: ["tokens": 4]))
+    }
+
+    @Test func `A Redis that forgets its scripts is taught them again, and no event fails`()
+        async throws
+    {
+        let service = try TallyProcess(arguments: ["--threads", "2"])
+        try await blocking { try service.start() }
+        let progress = Progress()
+        let writers = await Counting.run(4, on: service, progress) {
+            for round in 1...10 {
+                try progress.wait(for: round * 30)
+                let reply = try service.redis("SCRIPT FLUSH")
+                guard reply == "+OK\r\n" else { throw Failure(description: reply) }
+                let body = #"{"subject":"x","meters":{"tokens":1}}"#
+                let answer = try service.client().post("/v1/events", body)
+                guard answer.status == 200, answer.total("tokens") == round else {
+                    throw Failure(description: "\(answer.status) \(answer.text)")
+                }
+            }
+        }
+        #expect(progress.problems == [])
+        try await Counting.check(writers, on: service)
+    }
+
+    /// A disk that can be made slow for Redis.
+    private final class SlowDisk: Sendable {
+        private let folder: String
+        private var flag: String { "\(folder)/slow" }
+
+        /// Compiles what slows it down, and puts a `redis-server` in front of the real one that
+        /// loads it: the service hands its own environment to no child.
+        init() throws {
+            folder = try makeTemporaryFolder()
+            let source = "\(TallyProcess.package)/Tests/EndToEndTests/Fixtures/slow_fsync.c"
+            try Self.run("cc", "-shared", "-fPIC", "-O1", "-o", "\(folder)/slow.so", source)
+            let script = """
+                #!/bin/sh
+                real=$(PATH=/usr/local/bin:/usr/bin:/bin command -v redis-server)
+                export SLOW_FSYNC_FLAG=\(folder)/slow LD_PRELOAD=\(folder)/slow.so
+                exec "$real" "$@"
+
+                """
+            try FileManager.default.createDirectory(
+                atPath: "\(folder)/bin", withIntermediateDirectories: false)
+            try script.write(
+                toFile: "\(folder)/bin/redis-server", atomically: true, encoding: .utf8)
+            chmod("\(folder)/bin/redis-server", 0o700)
+        }
+
+        var environment: [String: String] {
+            let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+            return ["PATH": "\(folder)/bin:\(path)"]
+        }
+
+        func slowDown() throws { try Data().write(to: URL(filePath: flag)) }
+        func speedUp() { unlink(flag) }
+        func remove() { removeFolder(folder) }
+
+        /// How often data was forced to the slow disk.
+        var slowCalls: Int { (try? Data(contentsOf: URL(filePath: flag)))?.count ?? 0 }
+
+        private static func run(_ words: String...) throws {
+            let process = Process()
+            process.executableURL = URL(filePath: "/usr/bin/env")
+            process.arguments = words
+            try process.run()
+            process.waitUntilExit()
+            guard process.terminationStatus == 0 else {
+                throw Failure(description: "\(words): \(process.terminationStatus)")
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Foundation
+import HTTPServer
+import Metering
+import MeteringAPI
+import Observability
+import Redis
+import Synchronization
+import TestSupport
+import Testing
+
+/// 2026-11-21T10:00:00Z
+let noon = 1_795_255_200_000
+let key = "a-key-for-tests-only"
+
+/// A clock that tests move.
+final class ManualClock: Metering.Clock {
+    private let time = Mutex(noon)
+    private let system = SystemClock()
+
+    var now: Timestamp { Timestamp(milliseconds: time.withLock { $0 }) }
+    /// Deadlines are not what these tests move.
+    var monotonicMS: Int { system.monotonicMS }
+
+    func advance(_ milliseconds: Int) { time.withLock { $0 += milliseconds } }
+}
+
+/// An answer of the API, taken apart.
+struct Answer {
+    let status: Int
+    let headers: [String: String]
+    let body: [UInt8]
+
+    init(_ response: HTTPResponse) {
+        status = response.status.code
+        headers = Dictionary(response.headers.map { ($0.name.lowercased(), $0.value) }) {
+            $0 + ", " + $1
+        }
+        if case .bytes(let bytes) = response.body { body = bytes } else { body = [] }
+    }
+
+    var text: String { String(decoding: body, as: UTF8.self) }
+    var json: [String: Any] {
+        (try? JSONSerialization.jsonObject(with: Data(body))) as? [String: Any] ?? [:]
+    }
+    var code: String? { json["code"] as? String }
+    var detail: String { json["detail"] as? String ?? "" }
+    var totals: [String: Int] { json["totals"] as? [String: Int] ?? [:] }
+    var isDuplicate: Bool? { json["duplicate"] as? Bool }
+    var results: [[String: Any]] { json["results"] as? [[String: Any]] ?? [] }
+    var statuses: [String] { results.map { $0["status"] as? String ?? "" } }
+    /// For each result of a batch, the code of its error.
+    var codes: [String?] { results.map { ($0["error"] as? [String: Any])?["code"] as? String } }
+}
+
+/// The API on a test's loop, in front of a Redis. What a request goes through on a socket is left
+/// out.
+final class Harness {
+    let api: API
+    let clock = ManualClock()
+    let readiness = Readiness()
+    private let redis: RedisServer
+    private let client: RedisClient
+    private var canaries = 0
+
+    init(_ redis: RedisServer, on loop: EventLoop, timeout: Duration = .seconds(20)) async {
+        self.redis = redis
+        (api, client) = makeAPI(redis.socketPath, on: loop, clock, readiness, timeout: timeout)
+        client.connect()
+        while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+    }
+
+    func send(_ request: HTTPRequest) async -> Answer {
+        Answer(await api.respond(to: request))
+    }
+
+    func post(
+        _ body: String, query: String? = nil, headers: [String: String] = [:]
+    ) async -> Answer {
+        await send(.post(body, query: query, headers: headers))
+    }
+
+    /// Posts lines.
+    func postLines(_ body: String) async -> Answer {
+        await send(.post(body, headers: ["Content-Type": "application/x-ndjson"]))
+    }
+
+    func get(_ path: String, query: String? = nil) async -> Answer {
+        await send(.authorized(.get, path, query: query))
+    }
+
+    /// What a subject used, by meter; nil when it is not known.
+    func totals(_ subject: String) async -> [String: Int]? {
+        let answer = await get("/v1/subjects/\(percentEncoded(subject))")
+        return answer.status == 200 ? answer.totals : nil
+    }
+
+    /// Records that a valid event is counted, whatever came before it.
+    func expectGoesOn(_ comment: @autoclosure () -> Comment? = nil) async {
+        canaries += 1
+        let answer = await post(#"{"subject":"canary","meters":{"messages":1}}"#)
+        #expect(answer.status == 200, comment())
+        #expect(answer.totals == ["messages": canaries], comment())
+    }
+
+    /// Records that a request is refused as it should be: with a problem that says all, nothing
+    /// counted, and the service going on.
+    @discardableResult
+    func expectRefusal(
+        _ request: HTTPRequest, _ status: Int, _ code: String, _ name: String
+    ) async throws -> Answer {
+        let before = try redis.fingerprint()
+        let answer = await send(request)
+        #expect(try redis.fingerprint() == before, "\(name): something was counted")
+        #expect(answer.status == status, "\(name): \(answer.text.prefix(300))")
+        #expect(answer.code == code, "\(name): \(answer.text.prefix(300))")
+        expectProblem(answer, at: request.path, name)
+        await expectGoesOn("\(name)")
+        return answer
+    }
+}
+
+/// Records that an answer is a problem with all its members and headers.
+func expectProblem(_ answer: Answer, at path: String, _ name: String) {
+    #expect(answer.headers["content-type"] == "application/problem+json", "\(name)")
+    #expect(answer.json["type"] as? String == "about:blank", "\(name)")
+    #expect(answer.json["status"] as? Int == answer.status, "\(name)")
+    #expect(answer.json["instance"] as? String == path, "\(name)")
+    for member in ["title", "detail", "code"] {
+        #expect((answer.json[member] as? String)?.isEmpty == false, "\(name): \(member)")
+    }
+    #expect((answer.status == 401) == (answer.headers["www-authenticate"] != nil), "\(name)")
+    #expect((answer.status == 405) == (answer.headers["allow"] != nil), "\(name)")
+    #expect((answer.status == 503) == (answer.headers["retry-after"] == "1"), "\(name)")
+    #expect(answer.body.count < 1000, "\(name): a refusal is short")
+}
+
+/// Runs a test's body with the API on a loop and a Redis of its own.
+func withAPI<Value: Sendable>(
+    _ body: @Sendable (isolated LoopHost, Harness, RedisServer) async throws -> Value
+) async throws -> Value {
+    try await withRedis { redis in
+        try await onLoop { host in
+            try await body(host, await Harness(redis, on: host.loop), redis)
+        }
+    }
+}
+
+/// The API as a process makes it, with a client that does not connect yet.
+func makeAPI(
+    _ path: String, on loop: EventLoop, _ clock: some Metering.Clock, _ readiness: Readiness,
+    timeout: Duration = .seconds(20)
+) -> (API, RedisClient) {
+    let metrics = MetricsRegistry()
+    var configuration = RedisConfiguration(address: .unix(path))
+    configuration.commandTimeout = timeout
+    let client = RedisClient(
+        on: loop, configuration: configuration, scripts: ScriptLibrary.all, metrics: metrics,
+        logger: Logger(level: .error))
+    let engine = MeteringEngine(
+        on: loop, client: client, settings: WorkspaceSettings(), clock: clock,
+        metrics: MeteringMetrics(metrics))
+    readiness.accept(durability: "none")
+    let api = API(
+        engine: engine,
+        environment: API.Environment(
+            authentication: Authentication(adminKey: key), metrics: metrics,
+            routes: RouteMetrics(metrics), readiness: readiness))
+    return (api, client)
+}
+
+extension HTTPRequest {
+    /// A request of the administrator; a header without a value is left out.
+    static func authorized(
+        _ method: HTTPMethod, _ path: String, query: String? = nil, headers: [String: String] = [:],
+        body: [UInt8] = []
+    ) -> HTTPRequest {
+        let fields = ["Authorization": "Bearer \(key)"].merging(headers) { $1 }
+        return HTTPRequest(
+            method: method, path: path, query: query,
+            headers: HTTPHeaders(
+                fields.filter { $0.value != absent }.map { (name: $0.key, value: $0.value) }),
+            body: body)
+    }
+
+    static func post(
+        bytes: [UInt8], query: String? = nil, headers: [String: String] = [:]
+    ) -> HTTPRequest {
+        authorized(
+            .post, "/v1/events", query: query,
+            headers: ["Content-Type": "application/json"].merging(headers) { $1 }, body: bytes)
+    }
+
+    static func post(
+        _ body: String, query: String? = nil, headers: [String: String] = [:]
+    ) -> HTTPRequest {
+        post(bytes: Array(body.utf8), query: query, headers: headers)
+    }
+}
+
+/// The value of a header that is not sent.
+let absent = "(absent)"
+
+/// Escapes all but letters and digits.
+func percentEncoded(_ text: String) -> String {
+    text.utf8.map { byte in
+        let isPlain =
+            (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte)
+            || (0x61...0x7a).contains(byte)
+        let hex = String(byte, radix: 16)
+        return isPlain ? String(UnicodeScalar(byte)) : "%\(hex.count == 1 ? "0" : "")\(hex)"
+    }.joined()
+}
+
+/// A JSON string, or anything else that JSON has.
+func quoted(_ text: String) -> String {
+    let data = try? JSONSerialization.data(withJSONObject: text, options: .fragmentsAllowed)
+    return String(decoding: data ?? Data(), as: UTF8.self)
+}

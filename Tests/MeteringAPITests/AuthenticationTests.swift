@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTPServer
+import TestSupport
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct AuthenticationTests {
+    private static let values = [
+        absent, "", "Bearer", "Bearer ", "Bearer  \(key)", "Bearer \(key) ", "Bearer \(key)x",
+        "Bearer x\(key)",
+        "Bearer \(key.dropLast())", "Bearer \(key.uppercased())", "Basic \(key)", key,
+        "Bearer\t\(key)",
+        "Bearer=\(key)", "Bearer \"\(key)\"", "Bearer \(key),\(key)", "Bearer é", "Bearer \u{0}",
+        "Bearer \(String(repeating: "k", count: 4096))",
+    ]
+
+    @Test func `Without the right key nothing is counted, read or told`() async throws {
+        try await withAPI { host, harness, redis in
+            for value in Self.values {
+                let headers = ["Authorization": value]
+                for request in [
+                    HTTPRequest.post(RefusalTests.valid, headers: headers),
+                    .post("{", headers: headers),
+                    .post("", query: "x=1", headers: headers.merging(["Content-Type": "x"]) { $1 }),
+                    .authorized(.get, "/v1/events", headers: headers),
+                    .authorized(.get, "/v1/subjects/canary", headers: headers),
+                    .authorized(
+                        .get, "/v1/leaderboards/tokens", query: "limit=x", headers: headers),
+                    .authorized(.get, "/v1/usage/hourly", headers: headers),
+                    .authorized(.get, "/v1/nothing", headers: headers),
+                    .authorized(.delete, "/v1/events", headers: headers),
+                ] {
+                    let answer = try await harness.expectRefusal(
+                        request, 401, "unauthorized",
+                        "\(value.prefix(40)): \(request.method) \(request.path)")
+                    #expect(answer.headers["www-authenticate"] == "Bearer realm=\"tally\"")
+                    #expect(!answer.text.contains(key))
+                }
+            }
+        }
+    }
+
+    @Test(arguments: ["bearer", "BEARER", "BeArEr"]) func `The scheme has no case`(scheme: String)
+        async throws
+    {
+        try await withAPI { host, harness, redis in
+            let answer = await harness.post(
+                RefusalTests.valid, headers: ["Authorization": "\(scheme) \(key)"])
+            #expect(answer.status == 200, "\(answer.text)")
+        }
+    }
+
+    @Test func `Health is told without a key`() async throws {
+        try await withAPI { host, harness, redis in
+            for path in ["/healthz", "/readyz", "/metrics"] {
+                #expect(
+                    await harness.send(HTTPRequest(method: .get, path: path)).status == 200,
+                    "\(path)")
+                #expect(
+                    await harness.send(HTTPRequest(method: .head, path: path)).status == 200,
+                    "\(path)")
+            }
+        }
+    }
+
+    @Test func `Allow names every method of a path`() async throws {
+        try await withAPI { host, harness, redis in
+            let events = await harness.send(.authorized(.put, "/v1/events"))
+            #expect(events.headers["allow"] == "GET, HEAD, POST")
+            let health = await harness.send(.authorized(.post, "/healthz"))
+            #expect(health.headers["allow"] == "GET, HEAD")
+        }
+    }
+
+    @Test(arguments: [
+        "application/json", "Application/JSON", "application/json;charset=utf-8",
+        "application/json ; charset=UTF-8",
+        "application/json; charset=\"utf-8\"", "application/x-ndjson",
+        "application/x-ndjson; charset=utf-8",
+    ])
+    func `Content types are read as they may be written`(type: String) async throws {
+        try await withAPI { host, harness, redis in
+            let answer = await harness.post(RefusalTests.valid, headers: ["Content-Type": type])
+            #expect(answer.status == 200, "\(answer.text)")
+        }
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import HTTPServer
+import MeteringAPI
+import TestSupport
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct OutageTests {
+    private static let event = #"{"id":"1","subject":"a","meters":{"x":1}}"#
+
+    @Test func `While Redis is gone all is answered 503, and after it the same id counts once`()
+        async throws
+    {
+        try await withRedis(.appendOnly(fsync: "always")) { redis in
+            try await onLoop { host in
+                let harness = await Harness(redis, on: host.loop)
+                #expect(await harness.post(#"{"subject":"a","meters":{"x":10}}"#).status == 200)
+                redis.kill()
+                for request in Self.requests {
+                    let answer = await harness.send(request)
+                    #expect(answer.status == 503, "\(request.path): \(answer.text)")
+                    #expect(answer.code == "backend_unavailable")
+                    expectProblem(answer, at: request.path, request.path)
+                }
+                // What is wrong with a request is told even then.
+                #expect(await harness.post("{").status == 400)
+                #expect(await harness.get("/healthz").status == 200)
+                let ready = await harness.get("/readyz")
+                #expect(ready.status == 503)
+                try redis.start()
+                while await harness.get("/readyz").status != 200 {
+                    await host.loop.sleep(for: .milliseconds(5))
+                }
+                let counted = await harness.post(Self.event)
+                #expect(counted.totals == ["x": 11], "\(counted.text)")
+                #expect(await harness.post(Self.event).isDuplicate == true)
+                #expect(
+                    await harness.post("[\(Self.event),\(Self.event)]").statuses == [
+                        "duplicate", "duplicate",
+                    ])
+                #expect(await harness.totals("a") == ["x": 11])
+            }
+        }
+    }
+
+    /// The outcome of what was under way is not known; with an id it can be asked for again.
+    @Test func `A frozen Redis gives 503, and the same id counts once when it goes on`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let harness = await Harness(redis, on: host.loop)
+                redis.pause()
+                let answer = await harness.post(Self.event)
+                redis.resume()
+                #expect(answer.status == 503, "\(answer.text)")
+                expectProblem(answer, at: "/v1/events", "frozen")
+                var again = await harness.post(Self.event)
+                while again.status == 503 { again = await harness.post(Self.event) }
+                #expect(again.totals == ["x": 1], "\(again.text)")
+                #expect(await harness.totals("a") == ["x": 1])
+            }
+        }
+    }
+
+    @Test func `A Redis that may not be counted in takes no event`() async throws {
+        try await withAPI { host, harness, redis in
+            harness.readiness.refuse("Redis does not keep its data")
+            let answer = await harness.post(Self.event)
+            #expect(answer.status == 503)
+            expectProblem(answer, at: "/v1/events", "refused")
+            #expect(await harness.get("/readyz").status == 503)
+            harness.readiness.accept(durability: "none")
+            await harness.expectGoesOn()
+            #expect(await harness.totals("a") == nil)
+        }
+    }
+
+    private static let requests: [HTTPRequest] = [
+        .post(event), .post("[\(event)]"),
+        .post(event, headers: ["Content-Type": "application/x-ndjson"]),
+        .authorized(.get, "/v1/events"), .authorized(.get, "/v1/subjects/a"),
+        .authorized(.get, "/v1/leaderboards/tokens"),
+        .authorized(.get, "/v1/leaderboards/tokens", query: "window=lifetime"),
+        .authorized(.get, "/v1/usage/hourly"),
+    ]
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import HTTPServer
+import MeteringAPI
+import Observability
+import Redis
+import TestSupport
+import Testing
+
+/// What the tests of this target leave out, the way over a socket, for a few of their cases.
+/// One after the other: the client blocks a thread of the pool that tests share.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct SocketTests {
+    private static func withServer(_ body: (UInt16) async throws -> Void) async throws {
+        try await withRedis { redis in
+            let loop = try EventLoop()
+            loop.start()
+            defer { loop.stop() }
+            let path = redis.socketPath
+            let server = HTTPServer(
+                on: loop, metrics: MetricsRegistry(), logger: Logger(level: .error)
+            ) {
+                let (api, client) = makeAPI(path, on: loop, ManualClock(), Readiness())
+                client.connect()
+                return api
+            }
+            let (descriptor, port) = try HTTPServer.bind(host: "127.0.0.1", port: 0)
+            await server.listen(on: descriptor)
+            let client = BlockingHTTPClient(port: port, key: key)
+            while try client.get("/readyz").status != 200 {
+                await loop.sleep(for: .milliseconds(2))
+            }
+            do {
+                try await body(port)
+                await server.shutdown(deadline: .seconds(8))
+            } catch {
+                await server.shutdown(deadline: .seconds(8))
+                throw error
+            }
+        }
+    }
+
+    @Test func `Refusals come over a socket as they are, and the connection goes on`() async throws
+    {
+        try await Self.withServer { port in
+            let client = BlockingHTTPClient(port: port, key: key)
+            var canaries = 0
+            let valid = RefusalTests.valid
+            for (method, path, body, headers, status, code) in [
+                ("GET", "/v1/nothing", nil, [:], 404, "not_found"),
+                ("PUT", "/v1/events", "{}", [:], 405, "method_not_allowed"),
+                ("POST", "/v1/events", "", [:], 400, "invalid_json"),
+                ("POST", "/v1/events", "{", [:], 400, "invalid_json"),
+                ("POST", "/v1/events", "{}", [:], 422, "field_required"),
+                ("POST", "/v1/events?x=1", valid, [:], 400, "unknown_parameter"),
+                (
+                    "POST", "/v1/events", valid, ["Content-Encoding": "gzip"], 415,
+                    "unsupported_media_type"
+                ),
+                (
+                    "POST", "/v1/events", valid, ["Idempotency-Key": "é"], 400,
+                    "invalid_idempotency_key"
+                ),
+                (
+                    "POST", "/v1/events", valid, ["Idempotency-Key": ""], 400,
+                    "invalid_idempotency_key"
+                ),
+                (
+                    "GET", "/v1/subjects/\(String(repeating: "a", count: 257))", nil, [:], 422,
+                    "invalid_id"
+                ),
+                ("GET", "/v1/events?limit=0", nil, [:], 400, "invalid_parameter"),
+            ] as [(String, String, String?, [String: String], Int, String)] {
+                let answer = try client.request(
+                    method, path, body.map { Array($0.utf8) }, "application/json", headers)
+                #expect(answer.status == status, "\(method) \(path): \(answer.text)")
+                #expect(answer.json["code"] as? String == code, "\(method) \(path)")
+                #expect(answer.headers["content-type"] == "application/problem+json")
+                canaries += 1
+                let next = try client.post("/v1/events", #"{"subject":"canary","meters":{"x":1}}"#)
+                #expect(next.json["totals"] as? [String: Int] == ["x": canaries], "\(next.text)")
+            }
+            #expect(try client.get("/v1/subjects/a").status == 404)
+        }
+    }
+
+    @Test func `Without a key the answer is 401 with a challenge`() async throws {
+        try await Self.withServer { port in
+            for key in [nil, "not-the-key-at-all"] {
+                let client = BlockingHTTPClient(port: port, key: key)
+                let answer = try client.post("/v1/events", RefusalTests.valid)
+                #expect(answer.status == 401, "\(answer.text)")
+                #expect(answer.headers["www-authenticate"] == "Bearer realm=\"tally\"")
+                #expect(try client.get("/v1/nothing").status == 401)
+            }
+        }
+    }
+
+    @Test func `A body of 8 MiB is taken and one byte more is not`() async throws {
+        try await Self.withServer { port in
+            let client = BlockingHTTPClient(port: port, key: key)
+            let valid = Array(RefusalTests.valid.utf8)
+            let padding = [UInt8](repeating: 0x20, count: (8 << 20) - valid.count)
+            let most = try client.request("POST", "/v1/events", valid + padding, "application/json")
+            #expect(most.status == 200, "\(most.text)")
+            let head =
+                "POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer \(key)\r\n"
+            let over = try client.raw(Array("\(head)Content-Length: \((8 << 20) + 1)\r\n\r\n".utf8))
+            #expect(over.status == 413, "\(over.text)")
+            #expect(over.json["code"] as? String == "body_too_large")
+            let after = try BlockingHTTPClient(port: port, key: key).post(
+                "/v1/events", RefusalTests.valid)
+            #expect(after.json["totals"] as? [String: Int] == ["x": 2], "\(after.text)")
+        }
+    }
+
+    @Test func `Ids read back over a socket whatever they are made of`() async throws {
+        try await Self.withServer { port in
+            let client = BlockingHTTPClient(port: port, key: key)
+            for id in IdentifierTests.ids {
+                let answer = try client.post(
+                    "/v1/events", #"{"subject":\#(quoted(id)),"meters":{"x":1}}"#)
+                #expect(answer.status == 200, "\(id): \(answer.text)")
+                let read = try client.get("/v1/subjects/\(percentEncoded(id))")
+                // The server refuses paths with dot segments, hidden ones too.
+                if id.hasPrefix("../") { continue }
+                #expect(read.json["totals"] as? [String: Int] == ["x": 1], "\(id): \(read.text)")
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import TestSupport
+import Testing
+
+/// Holds the code to the table of docs/architecture.md and to the sizes of CONTRIBUTING.md.
+@Suite struct ArchitectureTests {
+    /// What each target may import of this package; the compiler does not stop transitive imports.
+    static let allowed: [String: Set<String>] = [
+        "Observability": [],
+        "EventLoop": ["CLibevent"],
+        "Redis": ["EventLoop", "CHiredis", "Observability"],
+        "HTTPServer": ["EventLoop", "CLlhttp", "Observability"],
+        "JSON": ["CSimdjson"],
+        "Metering": ["Redis", "EventLoop", "JSON", "CMsgpack", "COpenSSL", "Observability"],
+        "MeteringAPI": ["Metering", "HTTPServer", "JSON", "Observability"],
+        "TallyCommand": ["CCurl", "CCsv", "Observability"],
+        "tally": [
+            "TallyCommand", "MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop",
+            "Observability",
+        ],
+    ]
+
+    static func files(_ folder: String, _ ending: String) -> [String] {
+        let root = "\(TallyProcess.package)/\(folder)"
+        let paths = FileManager.default.enumerator(atPath: root)?.compactMap { $0 as? String } ?? []
+        return paths.filter { $0.hasSuffix(ending) }.map { "\(root)/\($0)" }.sorted()
+    }
+
+    static func lines(_ path: String) throws -> [Substring] {
+        try String(contentsOfFile: path, encoding: .utf8).split(
+            separator: "\n", omittingEmptySubsequences: false)
+    }
+
+    @Test(arguments: allowed.keys.sorted())
+    func `A target imports only what stands below it`(target: String) throws {
+        let own = Set(Self.allowed.keys).union(Self.allowed.values.joined())
+        let files = Self.files("Sources/\(target)", ".swift")
+        #expect(!files.isEmpty)
+        for file in files {
+            for line in try Self.lines(file) {
+                let words = line.split(separator: " ")
+                guard words.count >= 2, words.contains("import"), words.count <= 3,
+                    let module = words.last.map(String.init), own.contains(module)
+                else { continue }
+                #expect(Self.allowed[target]?.contains(module) == true, "\(file) imports \(module)")
+            }
+        }
+    }
+
+    @Test func `Swift files have fewer than 400 lines, scripts fewer than 100`() throws {
+        for file in Self.files("Sources", ".swift") {
+            #expect(try Self.lines(file).count <= 400, "\(file)")
+        }
+        let scripts = Self.files("lua", ".lua")
+        #expect(scripts.count >= 3)
+        for file in scripts { #expect(try Self.lines(file).count <= 101, "\(file)") }
+        #expect(try Self.lines("\(TallyProcess.package)/README.md").count <= 201)
+    }
+}

@@ -1,0 +1,46 @@
+-- What a batch is going to write, gathered while it is checked.
+local function new_batch(head, keys)
+  local batch = {
+    keys = keys, today = head[3], days = head[6], ranked = {}, counted = 0,
+    use = {}, boards = {}, cells = {}, overflow = {}, missing = {}, rollup_overflows = false,
+  }
+  for i, meter in ipairs(head[5]) do batch.ranked[meter] = i end
+  -- Per day: ranked meter → what goes to its board.
+  batch.lists = {}
+  for i, day in ipairs(keys.days or {}) do
+    local lists = {}
+    for j, meter in ipairs(head[5]) do
+      lists[meter] = {n = 0}
+      batch.boards[day.boards[j]] = lists[meter]
+    end
+    batch.lists[i] = lists
+  end
+  return batch
+end
+
+-- Where a meter stands in a record, which gets it if it is new.
+local function place_of(record, meter)
+  local q = METERS
+  while record[q] and record[q] ~= meter do q = q + 3 end
+  if not record[q] then record[q], record[q + 1], record[q + 2] = meter, 0, 0 end
+  return q
+end
+
+-- Notes a subject's new value on a board. Boards keep negated values, so that their own order is
+-- the leaderboard's: most first, equal values by id.
+local function rank(batch, board, value, subject)
+  if value <= 0 then return end
+  local list = batch.boards[board]
+  if not list then
+    list = {n = 0}
+    batch.boards[board] = list
+  end
+  local n = list.n
+  list[n + 1], list[n + 2], list.n = -value, subject, n + 2
+end
+
+local function list_of(set)
+  local list = {}
+  for value in pairs(set) do list[#list + 1] = value end
+  return list
+end

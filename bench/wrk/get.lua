@@ -1,0 +1,3 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The same GET over and over; wrk's own default request.
+require "requests"

@@ -46,6 +46,8 @@ final class Connection {
 
     private var lastActivity: UInt64
     var lastProgress: UInt64
+    /// Since when something has been left unsent; nil when nothing is.
+    var blockedSince: UInt64?
     private var stageSince: UInt64
     private var stageSeen = 0
 
@@ -300,9 +302,12 @@ final class Connection {
         }
         if phase == .draining {
             if isPast(stageSince, limits.drainDeadline) { close() }
-        } else if unsent > 0 {
-            if isPast(lastProgress, limits.writeDeadline) { close() }
-        } else if phase == .open, !isPaused {
+            return
+        }
+        // A stream may take as long as it moves; an answer that is whole has a total of its own.
+        let start = stream == nil ? blockedSince : lastProgress
+        if let start, unsent > 0, isPast(start, limits.writeDeadline) { return close() }
+        if phase == .open, !isPaused {
             switch reader.stage {
             case .head: if isPast(stageSince, limits.headerDeadline) { refuse(.requestTimeout) }
             case .body: if isPast(stageSince, limits.bodyDeadline) { refuse(.requestTimeout) }

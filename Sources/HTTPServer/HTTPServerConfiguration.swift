@@ -16,7 +16,8 @@ public struct HTTPServerConfiguration: Sendable {
     public var headerDeadline = Duration.seconds(10)
     /// From the end of the header to the end of the body.
     public var bodyDeadline = Duration.seconds(30)
-    /// How long an answer may make no progress.
+    /// From the moment that the peer takes no more to the end of the answer; for a streamed
+    /// answer, how long it may make no progress.
     public var writeDeadline = Duration.seconds(10)
     /// How long a connection may do nothing between requests.
     public var idleDeadline = Duration.seconds(60)

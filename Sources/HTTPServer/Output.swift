@@ -27,6 +27,7 @@ extension Connection {
             // A large answer's memory is given back, a usual one's is used again.
             output.removeAll(keepingCapacity: output.capacity <= 16 * 1024)
             outputStart = 0
+            blockedSince = nil
             writeWatch?.pause()
         } else {
             waitForSpace()
@@ -46,6 +47,7 @@ extension Connection {
     }
 
     private func waitForSpace() {
+        blockedSince = blockedSince ?? core.now
         if outputStart > HTTPServerConfiguration.maxUnsent {
             output.removeSubrange(..<outputStart)
             outputStart = 0

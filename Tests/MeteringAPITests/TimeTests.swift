@@ -75,3 +75,20 @@ import Testing
         return hours?.reduce(0) { $0 + ($1["events"] as? Int ?? 0) } ?? -1
     }
 }
+
+@Suite(.timeLimit(.minutes(2))) struct SumTests {
+    @Test func `An hour whose sum passes the largest integer is refused, not counted wrong`()
+        async throws
+    {
+        try await withAPI { host, harness, redis in
+            let lines = (0..<1_100).map {
+                #"{"subject":"s\#($0)","action":"a\#($0)","meters":{"x":9007199254740991}}"#
+            }
+            let answer = await harness.postLines(lines.joined(separator: "\n"))
+            #expect(answer.json["counted"] as? Int == 1_100)
+            let hours = await harness.get("/v1/usage/hourly")
+            #expect(hours.status == 422 && hours.code == "counter_overflow")
+            await harness.expectGoesOn()
+        }
+    }
+}

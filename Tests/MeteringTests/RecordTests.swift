@@ -109,4 +109,31 @@ import Testing
             }
         }
     }
+
+    @Test func `An id is known when the window was changed since, and forgotten after it`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let day = 86_400_000
+                var benches: [Int: Bench] = [:]
+                for hours in [1, 24, 48, 840] {
+                    benches[hours] = await Bench(
+                        redis.socketPath, on: host.loop, clock: clock,
+                        settings: WorkspaceSettings(idempotencyHours: hours))
+                }
+                let again = event("a", ["tokens": 5], id: "1")
+                #expect(await benches[48]?.record(again).counted != nil)
+                for hours in [1, 24, 48, 840] {
+                    #expect(await benches[hours]?.record(again).duplicate != nil)
+                }
+                clock.set(noon + 2 * day - 1)
+                #expect(await benches[48]?.record(again).duplicate != nil)
+                #expect(await benches[840]?.record(again).duplicate != nil)
+                clock.set(noon + 4 * day)
+                #expect(await benches[48]?.record(again).counted != nil)
+            }
+        }
+    }
 }

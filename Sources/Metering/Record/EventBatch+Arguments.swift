@@ -110,21 +110,16 @@ extension EventBatch {
         for (index, event) in events.enumerated() {
             let subject = subjects[subjectOfEvent[index]]
             let amounts = event.event.amounts
-            guard let day = days.firstIndex(where: { $0.day == event.day }) else {
-                preconditionFailure("an event's day is not in its batch")
-            }
+            let (day, hour, cell) = cellsOfEvent[index]
             writer.array(7)
             writer.integer(subject.base)
             writer.integer(event.time.milliseconds)
-            writer.integers(subject.places(of: amounts, day: day))
-            for (list, hour) in [(days[day].hours, event.hour), (days[day].cells, 0)] {
-                let key = CellKey(hour: hour, action: event.event.action, model: event.event.model)
-                guard let cell = list.cells.first(where: { $0.key == key }) else {
-                    preconditionFailure("an event's rollup is not in its batch")
-                }
-                writer.integers(cell.places(of: amounts))
-            }
-            writer.integers([1] + amounts.map(\.1))
+            subject.writePlaces(of: amounts, day: day, writer)
+            days[day].hours.cells[hour].writePlaces(of: amounts, writer)
+            days[day].cells.cells[cell].writePlaces(of: amounts, writer)
+            writer.array(1 + amounts.count)
+            writer.integer(1)
+            for (_, amount) in amounts { writer.integer(amount) }
             writer.integer(day + 1)
         }
     }
@@ -132,27 +127,35 @@ extension EventBatch {
 
 extension EventBatch.SubjectSum {
     /// Where a day's event count and the amounts of these meters stand in the flat sums.
-    fileprivate func places(of amounts: [(Meter, Int)], day: Int) -> [Int] {
+    fileprivate func writePlaces(
+        of amounts: [(Meter, Int)], day: Int, _ writer: MessagePackWriter
+    ) {
         var place = base + 4 + meters.count
         for part in parts {
-            if part.day == day {
-                return [place + 1]
-                    + amounts.compactMap { amount in
-                        meters.firstIndex(of: amount.0).map { place + 2 + $0 }
-                    }
-            }
+            if part.day == day { break }
             place += 2 + part.amounts.count
         }
-        return []
+        writer.array(1 + amounts.count)
+        writer.integer(place + 1)
+        for (meter, _) in amounts { writer.integer(place + 2 + meters.index(of: meter)) }
     }
 }
 
 extension EventBatch.Cell {
-    fileprivate func places(of amounts: [(Meter, Int)]) -> [Int] {
-        [base]
-            + amounts.compactMap { amount in
-                meters.firstIndex(of: amount.0).map { base + 3 + 2 * $0 }
-            }
+    fileprivate func writePlaces(of amounts: [(Meter, Int)], _ writer: MessagePackWriter) {
+        writer.array(1 + amounts.count)
+        writer.integer(base)
+        for (meter, _) in amounts { writer.integer(base + 3 + 2 * meters.index(of: meter)) }
+    }
+}
+
+extension [Meter] {
+    /// The index of a meter that is known to be here.
+    fileprivate func index(of meter: Meter) -> Int {
+        guard let index = firstIndex(of: meter) else {
+            preconditionFailure("a meter of an event is not in its batch's sums")
+        }
+        return index
     }
 }
 

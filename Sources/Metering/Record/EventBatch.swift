@@ -17,6 +17,8 @@ final class EventBatch {
     private(set) var subjects: [SubjectSum] = []
     /// For each event, the index of its subject.
     private(set) var subjectOfEvent: [Int] = []
+    /// For each event, the indexes of its day and of its rollups there.
+    private(set) var cellsOfEvent: [(day: Int, hour: Int, cell: Int)] = []
     private var subjectIndex: [ByteString: Int] = [:]
     var days: [DaySum] = []
 
@@ -90,6 +92,7 @@ final class EventBatch {
     init(_ events: [PendingEvent]) {
         self.events = events
         subjectOfEvent.reserveCapacity(events.count)
+        cellsOfEvent.reserveCapacity(events.count)
         for event in events {
             let day = dayIndex(event.day)
             subjectOfEvent.append(addToSubject(event, day))
@@ -100,6 +103,7 @@ final class EventBatch {
             days[day].hours.cells[hour].add(event.event.amounts)
             let cell = days[day].cells.index(of: dayKey)
             days[day].cells.cells[cell].add(event.event.amounts)
+            cellsOfEvent.append((day, hour, cell))
         }
         // A subject leaves a day for a later one, so its days come in order.
         for index in subjects.indices where subjects[index].parts.count > 1 {

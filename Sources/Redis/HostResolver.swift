@@ -78,23 +78,7 @@ final class HostResolver {
             _ = Glibc.read(lookup.descriptor, &count, 8)
             if let outcome = lookup.outcome.withLock({ $0.take() }) { completion(outcome) }
         }
-        let context = Unmanaged.passRetained(lookup)
-        var thread = pthread_t()
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                guard let context else { return nil }
-                var all = sigset_t()
-                sigfillset(&all)
-                pthread_sigmask(SIG_BLOCK, &all, nil)
-                Unmanaged<Lookup>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        guard status == 0 else {
-            context.release()
-            return nil
-        }
-        pthread_detach(thread)
+        guard ThreadJob({ lookup.run() }).start() == nil else { return nil }
     }
 
     /// Waits for the answer of the system's resolver.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CHiredis
 internal import Glibc
 
 /// A closure for a thread of its own.

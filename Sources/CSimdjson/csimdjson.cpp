@@ -40,6 +40,7 @@ struct csj_parser {
 
     // Of the document at hand.
     size_t length = 0;
+    uint32_t count = 0;
     uint8_t *free_string = nullptr;
     csj_limits limits{};
     size_t offset = 0;
@@ -74,19 +75,20 @@ struct csj_parser {
         return failed == simdjson::UNCLOSED_STRING ? CSJ_UNCLOSED_STRING : CSJ_UNEXPECTED;
     }
 
+    /// There is room: each token has a structural index of its own.
     void push(csj_kind kind, size_t start, size_t size) {
-        auto next = uint32_t(tokens.size() + 1);
-        tokens.push_back({uint32_t(start), uint32_t(size), next, uint32_t(kind)});
+        tokens[count] = {uint32_t(start), uint32_t(size), count + 1, uint32_t(kind)};
+        count++;
     }
 
     csj_error string() {
         const uint8_t *at = &input[offset + 1];
         uint8_t *to = free_string;
         // Stage one saw the closing quote, so the loop meets it.
-        while (*at != '"') {
-            if (*at != '\\') {
-                *to++ = *at++;
-            } else if (csj_error error = escape(at, to)) {
+        while (true) {
+            copy_plain(at, to);
+            if (*at == '"') break;
+            if (csj_error error = escape(at, to)) {
                 offset = size_t(at - input.get());
                 return error;
             }
@@ -117,7 +119,7 @@ struct csj_parser {
 
     csj_error open(bool is_object) {
         if (stack.size() >= limits.depth) return CSJ_TOO_DEEP;
-        stack.push_back({uint32_t(tokens.size()), 0, is_object});
+        stack.push_back({count, 0, is_object});
         push(is_object ? CSJ_OBJECT : CSJ_ARRAY, offset, 0);
         want = is_object ? Want::key_or_end : Want::value_or_end;
         return CSJ_OK;
@@ -130,16 +132,24 @@ struct csj_parser {
     /// Few keys are compared in pairs; many are sorted, which no choice of keys makes slow.
     bool has_duplicates(const Frame &frame) {
         if (frame.count < 2) return false;
+        if (frame.count <= 24) return has_equal_pair(frame);
         keys.clear();
-        for (uint32_t i = frame.token + 1; i < tokens.size(); i = tokens[i + 1].next) {
-            std::string_view key = text(tokens[i]);
-            if (frame.count <= 24 && std::find(keys.begin(), keys.end(), key) != keys.end())
-                return true;
-            keys.push_back(key);
-        }
-        if (frame.count <= 24) return false;
+        for (uint32_t i = frame.token + 1; i < count; i = tokens[i + 1].next)
+            keys.push_back(text(tokens[i]));
         std::sort(keys.begin(), keys.end());
         return std::adjacent_find(keys.begin(), keys.end()) != keys.end();
+    }
+
+    bool has_equal_pair(const Frame &frame) const {
+        const csj_token *all = tokens.data(), *end = all + count;
+        for (const csj_token *key = all + frame.token + 1; key < end; key = all + key[1].next) {
+            for (const csj_token *next = all + key[1].next; next < end; next = all + next[1].next) {
+                if (key->length == next->length
+                    && !memcmp(&strings[key->start], &strings[next->start], key->length))
+                    return true;
+            }
+        }
+        return false;
     }
 
     void after_value() { want = stack.empty() ? Want::nothing : Want::comma_or_end; }
@@ -150,7 +160,7 @@ struct csj_parser {
         if (is_object && has_duplicates(frame)) return CSJ_DUPLICATE_KEY;
         stack.pop_back();
         tokens[frame.token].length = frame.count;
-        tokens[frame.token].next = uint32_t(tokens.size());
+        tokens[frame.token].next = count;
         after_value();
         return CSJ_OK;
     }
@@ -192,6 +202,8 @@ struct csj_parser {
     }
 
     csj_error walk() {
+        if (tokens.size() < stage1->n_structural_indexes)
+            tokens.resize(std::max<size_t>(64, stage1->n_structural_indexes));
         for (uint32_t i = 0; i < stage1->n_structural_indexes; i++) {
             offset = stage1->structural_indexes[i];
             if (csj_error error = step(input[offset])) return error;
@@ -201,7 +213,7 @@ struct csj_parser {
     }
 
     csj_error parse(const uint8_t *bytes, size_t size, csj_limits given) {
-        tokens.clear();
+        count = 0;
         stack.clear();
         offset = 0;
         want = Want::value;
@@ -230,6 +242,6 @@ csj_document csj_parse(
     } catch (const std::bad_alloc &) {
         error = CSJ_NO_MEMORY;
     }
-    return {parser->tokens.data(), error ? 0 : parser->tokens.size(), parser->input.get(),
+    return {parser->tokens.data(), error ? 0 : parser->count, parser->input.get(),
             parser->strings.get(), error, parser->offset};
 }

@@ -6,9 +6,34 @@
 
 #include "csimdjson.h"
 
+#include <cstring>
+
 namespace {
 
 inline bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+
+/// The highest bit of each zero byte; above the lowest of these, also of some that are not zero.
+inline uint64_t zero_bytes(uint64_t word) {
+    return (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+}
+
+/// Copies up to the next quote or backslash, which must come. Eight bytes at once, so up to seven
+/// too many are read and written: there is padding behind the input, and behind the strings, which
+/// are never longer; what comes next is written over them.
+inline void copy_plain(const uint8_t *&at, uint8_t *&to) {
+    while (true) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        memcpy(to, &word, 8);
+        uint64_t quotes = zero_bytes(word ^ 0x2222222222222222u);
+        uint64_t stops = quotes | zero_bytes(word ^ 0x5C5C5C5C5C5C5C5Cu);
+        // The first in memory is the lowest of the word: little-endian, as all that Swift runs on.
+        int plain = stops ? __builtin_ctzll(stops) / 8 : 8;
+        at += plain;
+        to += plain;
+        if (plain < 8) return;
+    }
+}
 
 /// What may follow a number or a literal. The padding after the input is zero.
 inline bool ends_scalar(const uint8_t *at, const uint8_t *end) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CSimdjson
+internal import Glibc
 
 /// What a value is.
 public enum JSONKind: UInt32, Sendable {
@@ -126,22 +127,22 @@ public struct JSONValue {
     }
 }
 
-/// The key of a member: valid UTF-8 without U+0000, escapes resolved.
+/// The key of a member: valid UTF-8 without U+0000, escapes resolved. To be used while the member's
+/// value stands.
 public struct JSONKey {
-    private let value: JSONValue
+    /// They stand as long as the value of the member.
+    public let bytes: UnsafeBufferPointer<UInt8>
 
-    init(_ value: JSONValue) { self.value = value }
-
-    /// They stand as long as the document.
-    public var bytes: UnsafeBufferPointer<UInt8> {
-        value.string ?? UnsafeBufferPointer(start: nil, count: 0)
+    init(_ value: JSONValue) {
+        bytes = value.string ?? UnsafeBufferPointer(start: nil, count: 0)
     }
 
     public var text: String { String(decoding: bytes, as: UTF8.self) }
 
     public static func == (key: JSONKey, name: StaticString) -> Bool {
-        key.bytes.elementsEqual(
-            UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+        guard key.bytes.count == name.utf8CodeUnitCount else { return false }
+        return key.bytes.baseAddress.map { memcmp($0, name.utf8Start, key.bytes.count) == 0 }
+            ?? true
     }
 }
 

@@ -23,11 +23,9 @@ public struct JSONWriter: Sendable {
 
     /// A key that needs no escapes.
     public mutating func key(_ name: StaticString) {
-        separate()
-        bytes.append(UInt8(ascii: "\""))
-        append(name)
-        bytes.append(UInt8(ascii: "\""))
-        endKey()
+        quoted(
+            UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), isKey: true)
+        needsComma = false
     }
 
     /// A key of any valid UTF-8.
@@ -38,7 +36,18 @@ public struct JSONWriter: Sendable {
     }
 
     /// A string of any valid UTF-8.
-    public mutating func string(bytes text: some Sequence<UInt8>) {
+    public mutating func string(bytes text: [UInt8]) {
+        text.withUnsafeBufferPointer { text in
+            guard text.allSatisfy(Self.isPlain) else { return string(escaping: text) }
+            quoted(text, isKey: false)
+        }
+    }
+
+    /// A string of any valid UTF-8.
+    @_disfavoredOverload
+    public mutating func string(bytes text: some Sequence<UInt8>) { string(escaping: text) }
+
+    private mutating func string(escaping text: some Sequence<UInt8>) {
         separate()
         quote(text)
     }
@@ -47,16 +56,21 @@ public struct JSONWriter: Sendable {
 
     /// A string that needs no escapes.
     public mutating func string(_ text: StaticString) {
-        separate()
-        bytes.append(UInt8(ascii: "\""))
-        append(text)
-        bytes.append(UInt8(ascii: "\""))
+        quoted(
+            UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount), isKey: false)
     }
 
     public mutating func integer(_ value: Int) {
         separate()
         if value < 0 { bytes.append(UInt8(ascii: "-")) }
         digits(value.magnitude, atLeast: 1)
+    }
+
+    /// A piece of the text as it stands. It brings the commas before it and within it; what
+    /// follows it needs none.
+    public mutating func piece(_ json: StaticString) {
+        append(json)
+        needsComma = false
     }
 
     /// Micro-units as a decimal of whole units, exactly: 1,500,000 becomes `1.5`.
@@ -118,13 +132,36 @@ public struct JSONWriter: Sendable {
     }
 
     private mutating func digits(_ value: UInt, atLeast width: Int) {
-        let start = bytes.count
-        var rest = value
-        while rest > 0 || bytes.count - start < width {
-            bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
+        // The last one first, as they come, and then all of them at once.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
+            var start = digits.count
+            var rest = value
+            while rest > 0 || digits.count - start < width {
+                start -= 1
+                digits.initializeElement(
+                    at: start, to: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
+                rest /= 10
+            }
+            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: digits[start...]))
         }
-        bytes[start...].reverse()
+    }
+
+    /// Appends text in quotes, with what stands before and behind, as one piece: to append to an
+    /// array costs more than the few bytes do.
+    private mutating func quoted(_ text: UnsafeBufferPointer<UInt8>, isKey: Bool) {
+        let comma = needsComma
+        bytes.append(addingCapacity: text.count + 4) { span in
+            if comma { span.append(UInt8(ascii: ",")) }
+            span.append(UInt8(ascii: "\""))
+            span.withUnsafeMutableBufferPointer { memory, count in
+                _ = UnsafeMutableBufferPointer(rebasing: memory[count...]).update(
+                    fromContentsOf: text)
+                count += text.count
+            }
+            span.append(UInt8(ascii: "\""))
+            if isKey { span.append(UInt8(ascii: ":")) }
+        }
+        needsComma = true
     }
 
     private mutating func quote(_ text: some Sequence<UInt8>) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
+
 /// What is measured, an integer in a base unit: a standard meter, or one of a workspace's own,
 /// `[a-z][a-z0-9_]{0,63}`.
 public struct Meter: Hashable, Sendable {
@@ -91,6 +93,6 @@ public struct Meter: Hashable, Sendable {
 extension StaticString {
     func equals(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         utf8CodeUnitCount == bytes.count
-            && withUTF8Buffer { $0.elementsEqual(bytes) }
+            && bytes.baseAddress.map { memcmp($0, utf8Start, bytes.count) == 0 } ?? true
     }
 }

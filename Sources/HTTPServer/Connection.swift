@@ -31,8 +31,7 @@ final class Connection {
     /// Replies that async code answers.
     private var asyncReplies: [Int: HTTPReply] = [:]
 
-    var output: [UInt8] = []
-    var outputStart = 0
+    let output = OutputBuffer()
     var isFlushScheduled = false
     var stream: OutgoingStream?
 
@@ -52,7 +51,6 @@ final class Connection {
     private var stageSeen = 0
 
     var outstanding: Int { nextSequence - nextToAnswer }
-    var unsent: Int { output.count - outputStart }
 
     /// Takes the descriptor over.
     init(_ id: Int, _ descriptor: Int32, core: ServerCore, remoteAddress: String) {
@@ -128,7 +126,7 @@ final class Connection {
 
     private var mayStart: Bool {
         outstanding < core.configuration.maxPipelined
-            && unsent <= HTTPServerConfiguration.maxUnsent
+            && output.count <= HTTPServerConfiguration.maxUnsent
     }
 
     private func pauseReading() { readWatch?.pause() }
@@ -156,7 +154,7 @@ final class Connection {
         guard phase == .open else { return }
         if outstanding == 0 {
             reader.owesContinue = false
-            ResponseHead.append("HTTP/1.1 100 Continue\r\n\r\n", to: &output)
+            output.append("HTTP/1.1 100 Continue\r\n\r\n")
         } else if reader.stage == .start {
             reader.owesContinue = false
         }
@@ -230,7 +228,7 @@ final class Connection {
             pauseReading()
         }
         core.responseHead.append(
-            response, to: &output, isHead: reply.isHead, isHTTP10: reply.isHTTP10, closes: closes)
+            response, to: output, isHead: reply.isHead, isHTTP10: reply.isHTTP10, closes: closes)
         guard let body else {
             nextToAnswer += 1
             return
@@ -241,12 +239,16 @@ final class Connection {
     }
 
     private func emitEarly() {
+        if outstanding > 0 { emitWaiting() }
+        if reader.owesContinue { sendContinue() }
+    }
+
+    private func emitWaiting() {
         while !early.isEmpty, stream == nil, phase != .closed,
             let next = early.removeValue(forKey: nextToAnswer)
         {
             emit(next.reply, next.response)
         }
-        if reader.owesContinue { sendContinue() }
     }
 
     /// The stream's body is complete.
@@ -262,7 +264,7 @@ final class Connection {
 
     /// What follows when an answer or all output has gone.
     func settle() {
-        guard phase != .closed, !isHandling, unsent == 0 else { return }
+        guard phase != .closed, !isHandling, output.count == 0 else { return }
         if phase == .closing, outstanding == 0 {
             beginDrain()
         } else if phase == .draining, peerEnded {
@@ -306,7 +308,7 @@ final class Connection {
         }
         // A stream may take as long as it moves; an answer that is whole has a total of its own.
         let start = stream == nil ? blockedSince : lastProgress
-        if let start, unsent > 0, isPast(start, limits.writeDeadline) { return close() }
+        if let start, output.count > 0, isPast(start, limits.writeDeadline) { return close() }
         if phase == .open, !isPaused {
             switch reader.stage {
             case .head: if isPast(stageSince, limits.headerDeadline) { refuse(.requestTimeout) }
@@ -331,8 +333,7 @@ final class Connection {
         early = [:]
         asyncReplies = [:]
         backlog = []
-        output = []
-        outputStart = 0
+        output.removeAll()
         stream?.resume(isGone: true)
         stream = nil
         core.remove(id)

@@ -8,31 +8,25 @@ extension Connection {
     /// Sends what is due, as far as the socket takes it.
     func flush() {
         guard phase != .closed else { return }
-        if unsent > 0 {
-            let count = output.withUnsafeBytes {
-                send(
-                    descriptor, $0.baseAddress.map { $0 + outputStart }, unsent,
-                    Int32(MSG_NOSIGNAL))
-            }
+        if output.count > 0 {
+            let count = send(
+                descriptor, output.bytes.baseAddress, output.count, Int32(MSG_NOSIGNAL))
             if count > 0 {
                 core.metrics.sent.add(count)
-                outputStart += count
+                output.removeFirst(count)
                 lastProgress = core.now
             } else if errno != EAGAIN && errno != EINTR {
                 close()
                 return
             }
+            if output.count == 0 {
+                blockedSince = nil
+                writeWatch?.pause()
+            } else {
+                waitForSpace()
+            }
         }
-        if unsent == 0 {
-            // A large answer's memory is given back, a usual one's is used again.
-            output.removeAll(keepingCapacity: output.capacity <= 16 * 1024)
-            outputStart = 0
-            blockedSince = nil
-            writeWatch?.pause()
-        } else {
-            waitForSpace()
-        }
-        if unsent <= HTTPServerConfiguration.maxUnsent { stream?.resume(isGone: false) }
+        if output.count <= HTTPServerConfiguration.maxUnsent { stream?.resume(isGone: false) }
         settle()
     }
 
@@ -48,10 +42,6 @@ extension Connection {
 
     private func waitForSpace() {
         blockedSince = blockedSince ?? core.now
-        if outputStart > HTTPServerConfiguration.maxUnsent {
-            output.removeSubrange(..<outputStart)
-            outputStart = 0
-        }
         guard let writeWatch else {
             lastProgress = core.now
             self.writeWatch = DescriptorWatch(descriptor, for: .writable, on: core.loop) {
@@ -109,20 +99,20 @@ public final class HTTPBodyWriter {
         // An empty chunk would end the body.
         guard !bytes.isEmpty else { return }
         if stream.isChunked {
-            connection.output.append(contentsOf: String(bytes.count, radix: 16).utf8)
-            ResponseHead.append("\r\n", to: &connection.output)
+            connection.output.append(Array(String(bytes.count, radix: 16).utf8))
+            connection.output.append("\r\n")
         }
-        connection.output.append(contentsOf: bytes)
-        if stream.isChunked { ResponseHead.append("\r\n", to: &connection.output) }
+        connection.output.append(bytes)
+        if stream.isChunked { connection.output.append("\r\n") }
         connection.flush()
         guard connection.stream === stream else { throw HTTPPeerGone() }
-        guard connection.unsent > HTTPServerConfiguration.maxUnsent else { return }
+        guard connection.output.count > HTTPServerConfiguration.maxUnsent else { return }
         guard await stream.wait() else { throw HTTPPeerGone() }
     }
 
     func finish() {
         guard connection.stream === stream else { return }
-        if stream.isChunked { ResponseHead.append("0\r\n\r\n", to: &connection.output) }
+        if stream.isChunked { connection.output.append("0\r\n\r\n") }
         connection.endStream()
     }
 }

@@ -7,6 +7,11 @@ final class ResponseHead {
     private var lines: [[UInt8]] = Array(repeating: [], count: 500)
     private var date: [UInt8] = []
     private var second = -1
+    /// Status line and date, as they were written last: mostly they are the same again.
+    private var opening: [UInt8] = []
+    private var openingCode = 0
+    /// The field that was written last, for the same reason.
+    private var lastField = Field(name: "", value: "")
 
     /// Brings the `Date` line up to date.
     func refresh() {
@@ -15,47 +20,55 @@ final class ResponseHead {
         guard time.tv_sec != second else { return }
         second = time.tv_sec
         date = Self.dateLine(second)
+        openingCode = 0
     }
 
     /// Appends an answer up to the blank line, which is included, and its body where that is bytes.
     func append(
-        _ response: HTTPResponse, to output: inout [UInt8], isHead: Bool, isHTTP10: Bool,
+        _ response: HTTPResponse, to output: OutputBuffer, isHead: Bool, isHTTP10: Bool,
         closes: Bool
     ) {
-        output.append(contentsOf: line(response.status))
-        output.append(contentsOf: date)
+        let code = response.status.code
+        if code != openingCode {
+            opening = line(response.status) + date
+            openingCode = code
+        }
+        output.append(opening)
         var hasType = false
         for (name, value) in response.headers {
-            hasType = Self.append(name, value, to: &output) || hasType
+            if !lastField.isMade(of: name, value) {
+                lastField = Field(name: name, value: value)
+            }
+            output.append(lastField.line)
+            hasType = hasType || lastField.isType
         }
         if closes {
-            Self.append("Connection: close\r\n", to: &output)
+            output.append("Connection: close\r\n")
         } else if isHTTP10 {
-            Self.append("Connection: keep-alive\r\n", to: &output)
+            output.append("Connection: keep-alive\r\n")
         }
         // A status that never has a body must not announce one either.
-        let isBodiless = response.status.code < 200 || [204, 304].contains(response.status.code)
-        guard !isBodiless else {
-            Self.append("\r\n", to: &output)
+        guard code >= 200, code != 204, code != 304 else {
+            output.append("\r\n")
             return
         }
         switch response.body {
         case .none:
-            Self.append("Content-Length: 0\r\n\r\n", to: &output)
+            output.append("Content-Length: 0\r\n\r\n")
         case .bytes(let bytes):
             if !hasType {
-                Self.append("Content-Type: application/octet-stream\r\n", to: &output)
+                output.append("Content-Type: application/octet-stream\r\n")
             }
-            Self.append("Content-Length: ", to: &output)
-            Self.append(bytes.count, to: &output)
-            Self.append("\r\n\r\n", to: &output)
-            if !isHead { output.append(contentsOf: bytes) }
+            output.append("Content-Length: ")
+            output.append(bytes.count)
+            output.append("\r\n\r\n")
+            if !isHead { output.append(bytes) }
         case .stream:
             if !hasType {
-                Self.append("Content-Type: application/octet-stream\r\n", to: &output)
+                output.append("Content-Type: application/octet-stream\r\n")
             }
             // Before 1.1 the end of the connection is the end of the body.
-            Self.append(isHTTP10 ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n", to: &output)
+            output.append(isHTTP10 ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n")
         }
     }
 
@@ -67,49 +80,6 @@ final class ResponseHead {
             "HTTP/1.1 \(status.code) \(String(String.UnicodeScalarView(reason)))\r\n".utf8)
         lines[status.code - 100] = line
         return line
-    }
-
-    /// Appends a field unless it is the server's own; tells whether it was the content type.
-    private static func append(_ name: String, _ value: String, to output: inout [UInt8]) -> Bool {
-        let length = name.utf8.count
-        var isType = false
-        switch length {
-        case 4 where name.lowercased() == "date": return false
-        case 10 where name.lowercased() == "connection": return false
-        case 14 where name.lowercased() == "content-length": return false
-        case 17 where name.lowercased() == "transfer-encoding": return false
-        case 12: isType = name == "Content-Type" || name.lowercased() == "content-type"
-        default: break
-        }
-        guard ASCII.isToken(name.utf8) else { return false }
-        output.append(contentsOf: name.utf8)
-        output.append(0x3a)
-        output.append(0x20)
-        let start = output.count
-        output.append(contentsOf: value.utf8)
-        // No value ends its line or begins another.
-        if output[start...].contains(where: { $0 < 0x20 && $0 != 0x09 || $0 == 0x7f }) {
-            output.removeSubrange(start...)
-            output.append(
-                contentsOf: value.utf8.filter { $0 >= 0x20 && $0 != 0x7f || $0 == 0x09 })
-        }
-        output.append(0x0d)
-        output.append(0x0a)
-        return isType
-    }
-
-    static func append(_ text: StaticString, to output: inout [UInt8]) {
-        output.append(
-            contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-    }
-
-    static func append(_ number: Int, to output: inout [UInt8]) {
-        var divisor = 1
-        while number / divisor >= 10 { divisor *= 10 }
-        while divisor > 0 {
-            output.append(UInt8(0x30 + number / divisor % 10))
-            divisor /= 10
-        }
     }
 
     private static func dateLine(_ second: Int) -> [UInt8] {
@@ -125,5 +95,42 @@ final class ResponseHead {
         let year = "\(months[Int(parts.tm_mon)]) \(parts.tm_year + 1900)"
         let clock = "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))"
         return Array("Date: \(day) \(year) \(clock) GMT\r\n".utf8)
+    }
+}
+
+/// A field of an answer as it goes out.
+private struct Field {
+    private let name: [UInt8]
+    private let value: [UInt8]
+    /// Empty where the field is the server's own to write, or has no name.
+    let line: [UInt8]
+    /// Whether it says what the body is.
+    let isType: Bool
+
+    init(name: String, value: String) {
+        self.name = Array(name.utf8)
+        self.value = Array(value.utf8)
+        let lowercased = name.lowercased()
+        isType = lowercased == "content-type"
+        let own = ["date", "connection", "content-length", "transfer-encoding"]
+        guard !own.contains(lowercased), ASCII.isToken(name.utf8) else {
+            line = []
+            return
+        }
+        // No value ends its line or begins another.
+        let text = self.value.filter { $0 >= 0x20 && $0 != 0x7f || $0 == 0x09 }
+        line = self.name + [0x3a, 0x20] + text + [0x0d, 0x0a]
+    }
+
+    /// By bytes: strings are equal to others that are written in other bytes.
+    func isMade(of name: String, _ value: String) -> Bool {
+        Self.equal(name, self.name) && Self.equal(value, self.value)
+    }
+
+    private static func equal(_ text: String, _ bytes: [UInt8]) -> Bool {
+        text.utf8.count == bytes.count
+            && text.utf8.withContiguousStorageIfAvailable { text in
+                text.baseAddress.map { memcmp($0, bytes, bytes.count) == 0 } ?? true
+            } ?? false
     }
 }

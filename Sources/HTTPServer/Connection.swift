@@ -117,7 +117,7 @@ final class Connection {
             }
             switch reader.next(bytes, &position) {
             case .more: break
-            case .request(let request, let head): dispatch(request, head)
+            case .request(let request, let manner): dispatch(request, manner)
             case .refused(let problem): refuse(problem)
             }
             if reader.owesContinue { sendContinue() }
@@ -162,11 +162,11 @@ final class Connection {
 
     // MARK: Answering
 
-    private func dispatch(_ request: HTTPRequest, _ head: RequestHead) {
+    private func dispatch(_ request: HTTPRequest, _ manner: RequestHead.Manner) {
         if reader.owesContinue { sendContinue() }
         core.metrics.requests.add()
         let reply = makeReply(
-            isHead: head.method == .head, isHTTP10: head.isHTTP10, closes: !head.keepsAlive)
+            isHead: manner.isHead, isHTTP10: manner.isHTTP10, closes: !manner.keepsAlive)
         if core.responder.respondNow(to: request, reply: reply) { return }
         let (id, sequence) = (id, reply.sequence)
         asyncReplies[sequence] = reply

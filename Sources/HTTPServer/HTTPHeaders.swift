@@ -3,7 +3,7 @@
 /// The fields of a request: its bytes and where each field lies in them, in one array.
 public struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
     /// The bytes that hold the fields, then four 16-bit offsets for each field.
-    private let storage: [UInt8]
+    @usableFromInline let storage: [UInt8]
     private let table: Int
     /// How many fields there are.
     public let count: Int
@@ -12,12 +12,17 @@ public struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
     init(head: UnsafeRawBufferPointer, spans: UnsafePointer<FieldSpan>, count: Int) {
         let tableBytes = UnsafeRawBufferPointer(
             start: spans, count: count * MemoryLayout<FieldSpan>.size)
-        storage = [UInt8](unsafeUninitializedCapacity: head.count + tableBytes.count) { to, size in
-            let raw = UnsafeMutableRawBufferPointer(to)
-            raw.copyMemory(from: head)
-            UnsafeMutableRawBufferPointer(rebasing: raw[head.count...]).copyMemory(from: tableBytes)
-            size = head.count + tableBytes.count
+        var storage: [UInt8] = []
+        storage.append(addingCapacity: head.count + tableBytes.count) { span in
+            span.withUnsafeMutableBufferPointer { memory, size in
+                let raw = UnsafeMutableRawBufferPointer(memory)
+                raw.copyMemory(from: head)
+                UnsafeMutableRawBufferPointer(rebasing: raw[head.count...])
+                    .copyMemory(from: tableBytes)
+                size = head.count + tableBytes.count
+            }
         }
+        self.storage = storage
         table = head.count
         self.count = count
     }
@@ -126,6 +131,65 @@ enum ASCII {
         case 0x61...0x66: byte - 0x57
         default: nil
         }
+    }
+
+    /// Whether bytes are a text of lower-case letters, apart from case.
+    @inline(__always)
+    static func equal(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+        guard bytes.count == text.utf8CodeUnitCount else { return false }
+        let text = UnsafeRawPointer(text.utf8Start)
+        var index = 0
+        while index + 8 <= bytes.count {
+            guard
+                lowercased(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+                    == text.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            else { return false }
+            index += 8
+        }
+        guard index < bytes.count else { return true }
+        if index > 0 {
+            // The last eight, some of them once more.
+            let last = bytes.count - 8
+            return lowercased(bytes.loadUnaligned(fromByteOffset: last, as: UInt64.self))
+                == text.loadUnaligned(fromByteOffset: last, as: UInt64.self)
+        }
+        while index < bytes.count {
+            guard lowercased(bytes[index]) == text.load(fromByteOffset: index, as: UInt8.self)
+            else { return false }
+            index += 1
+        }
+        return true
+    }
+
+    /// Eight bytes at once. Within each, a number too small to carry into the next one sets the
+    /// highest bit from `A` on, and another from behind `Z` on.
+    @inline(__always)
+    private static func lowercased(_ word: UInt64) -> UInt64 {
+        let low = word & 0x7f7f_7f7f_7f7f_7f7f
+        let fromA = low &+ 0x3f3f_3f3f_3f3f_3f3f
+        let behindZ = low &+ 0x2525_2525_2525_2525
+        let isUpper = fromA & ~behindZ & ~word & 0x8080_8080_8080_8080
+        return word | isUpper &>> 2
+    }
+
+    /// Which of eight bytes is the first control character: less than a blank, or 7F. Eight when
+    /// none is.
+    @inline(__always)
+    static func firstControl(in bytes: UnsafeRawBufferPointer, at index: Int) -> Int {
+        let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+        let low = word & 0x7f7f_7f7f_7f7f_7f7f
+        let fromBlank = low &+ 0x6060_6060_6060_6060
+        let isDelete = low &+ 0x0101_0101_0101_0101
+        let controls = (~fromBlank | isDelete) & ~word & 0x8080_8080_8080_8080
+        return controls.trailingZeroBitCount / 8
+    }
+
+    /// Whether a byte may stand in a host's name: letters, digits, `-`, `.` and `_`.
+    @inline(__always)
+    static func isInHost(_ byte: UInt8) -> Bool {
+        let bits: UInt64 =
+            byte < 64 ? 0x03ff_6000_0000_0000 : byte < 128 ? 0x07ff_fffe_87ff_fffe : 0
+        return bits &>> UInt64(byte & 63) & 1 == 1
     }
 
     /// Whether a byte may stand in a token (RFC 9110, 5.6.2): a bit for each, because every name

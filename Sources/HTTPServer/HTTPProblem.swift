@@ -64,6 +64,9 @@ extension HTTPProblem {
         HTTPProblem(.badRequest, code: code, detail: detail)
     }
 
+    static var noContentLength: HTTPProblem {
+        invalid("invalid_content_length", "Content-Length is no number.")
+    }
     static var uriTooLong: HTTPProblem {
         HTTPProblem(
             .uriTooLong, code: "uri_too_long", detail: "the request line is longer than 8 KiB")

@@ -9,7 +9,7 @@ struct ParserRecord {
 
     var event = Event.none
     var refusal = Refusal.none
-    /// Where the bytes that are parsed now begin, and what of the head came before them.
+    /// Where the bytes that are parsed now begin, and what of the message came before them.
     var base: UnsafePointer<CChar>?
     var offset = 0
     var targetStart = 0
@@ -128,6 +128,7 @@ final class Parser {
     /// Makes ready for the next message.
     func reset() {
         llhttp_reset(parser)
+        record.pointee.offset = 0
         record.pointee.targetEnd = 0
         record.pointee.fieldCount = 0
         record.pointee.isInField = false
@@ -142,12 +143,12 @@ final class Parser {
 
     /// Parses up to the next event; `used` is how many bytes that took. Returns llhttp's error, or
     /// nil, when the record's event tells why it stopped (`none`: the bytes are used up).
-    func parse(_ bytes: UnsafeRawBufferPointer, offset: Int, used: inout Int) -> llhttp_errno_t? {
+    func parse(_ bytes: UnsafeRawBufferPointer, used: inout Int) -> llhttp_errno_t? {
         guard let base = bytes.assumingMemoryBound(to: CChar.self).baseAddress else { return nil }
         record.pointee.base = base
-        record.pointee.offset = offset
         record.pointee.event = .none
         record.pointee.body = nil
+        defer { record.pointee.offset += used }
         llhttp_resume(parser)
         let status = llhttp_execute(parser, base, bytes.count)
         if status == HPE_OK {

@@ -10,7 +10,7 @@ final class RequestReader {
     enum Outcome {
         /// The bytes are used up.
         case more
-        case request(HTTPRequest, RequestHead)
+        case request(HTTPRequest, RequestHead.Manner)
         /// Nothing after this is read as a request.
         case refused(HTTPProblem)
     }
@@ -29,6 +29,7 @@ final class RequestReader {
     private var carry: [UInt8] = []
     private var leading = 0
     private var head: RequestHead?
+    private var framing = RequestHead.Framing.none
     private var body: [UInt8] = []
     private var missing = 0
     private var isInTrailer = false
@@ -52,13 +53,21 @@ final class RequestReader {
             if stage == .head {
                 guard try readHead(bytes, &position) else { return .more }
             }
-            guard let head else { return .more }
-            switch head.framing {
-            case .none: break
-            case .length: guard readFixed(bytes, &position) else { return .more }
+            switch framing {
+            case .none: return finish([])
+            case .length(let length):
+                if missing == length, length <= bytes.count - position {
+                    // Mostly it is all there at once, and its memory is as long as it is.
+                    let body = UnsafeRawBufferPointer(rebasing: bytes[position..<position + length])
+                    position += length
+                    return finish(Array(body))
+                }
+                guard readFixed(bytes, &position) else { return .more }
             case .chunked: guard try readChunks(bytes, &position) else { return .more }
             }
-            return finish(head)
+            var body: [UInt8] = []
+            swap(&body, &self.body)
+            return finish(body)
         } catch {
             return .refused(error)
         }
@@ -69,15 +78,14 @@ final class RequestReader {
         stageChanges += 1
     }
 
-    private func finish(_ head: RequestHead) -> Outcome {
-        let request = HTTPRequest(
-            method: head.method, path: head.path, query: head.query, headers: head.headers,
-            body: body, remoteAddress: remoteAddress)
-        self.head = nil
-        body = []
+    private func finish(_ body: [UInt8]) -> Outcome {
+        guard let head = head.take() else { return .more }
         parser.reset()
         enter(.start)
-        return .request(request, head)
+        return .request(
+            HTTPRequest(
+                method: head.method, path: head.path, query: head.query, headers: head.headers,
+                body: body, remoteAddress: remoteAddress), head.manner)
     }
 
     /// One empty line before a request is forgiven (RFC 9112, 2.2), a second one is not.
@@ -104,7 +112,8 @@ final class RequestReader {
     ) throws(HTTPProblem) -> Bool {
         let rest = UnsafeRawBufferPointer(rebasing: bytes[position...])
         var used = 0
-        if let error = parser.parse(rest, offset: carry.count, used: &used) {
+        let isFirst = parser.state.offset == 0
+        if let error = parser.parse(rest, used: &used) {
             carry.append(contentsOf: rest)
             throw carry.withUnsafeBytes { refusal(error, head: $0) }
         }
@@ -117,7 +126,8 @@ final class RequestReader {
             }
             return false
         }
-        if carry.isEmpty {
+        let head: RequestHead
+        if isFirst {
             head = try RequestHead(taken, parser: parser, limits: limits)
         } else {
             carry.append(contentsOf: taken)
@@ -129,14 +139,14 @@ final class RequestReader {
             head = try whole.get()
             carry = []
         }
-        guard let head, head.framing != .none else { return true }
+        framing = head.framing
+        let expectsContinue = head.manner.expectsContinue
+        self.head = consume head
+        guard framing != .none else { return true }
         enter(.body)
-        owesContinue = head.expectsContinue
+        owesContinue = expectsContinue
         parser.beginBody()
-        if case .length(let length) = head.framing {
-            missing = length
-            body.reserveCapacity(min(length, 64 * 1024))
-        }
+        if case .length(let length) = framing { missing = length }
         return true
     }
 
@@ -159,7 +169,7 @@ final class RequestReader {
         case HPE_UNEXPECTED_CONTENT_LENGTH:
             return .invalid("ambiguous_framing", "More than one length for the body.")
         case HPE_INVALID_CONTENT_LENGTH:
-            return .invalid("invalid_content_length", "Content-Length is no number.")
+            return .noContentLength
         case HPE_INVALID_TRANSFER_ENCODING:
             return .invalid("invalid_transfer_encoding", "Transfer-Encoding is not valid.")
         case HPE_INVALID_HEADER_TOKEN, HPE_LF_EXPECTED, HPE_CR_EXPECTED, HPE_UNEXPECTED_SPACE:
@@ -184,7 +194,9 @@ final class RequestReader {
     /// Whether the body is complete.
     private func readFixed(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) -> Bool {
         let count = min(missing, bytes.count - position)
-        body.append(contentsOf: bytes[position..<position + count])
+        let part = UnsafeRawBufferPointer(rebasing: bytes[position..<position + count])
+        if framing == .length(missing) { body.reserveCapacity(min(missing, 64 * 1024)) }
+        body.append(contentsOf: part)
         position += count
         missing -= count
         return missing == 0
@@ -196,7 +208,7 @@ final class RequestReader {
         while position < bytes.count {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[position...])
             var used = 0
-            guard parser.parse(rest, offset: 0, used: &used) == nil else {
+            guard parser.parse(rest, used: &used) == nil else {
                 throw .invalid("invalid_chunk", "The chunked body is not valid.")
             }
             position += used

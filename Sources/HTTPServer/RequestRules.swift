@@ -9,14 +9,20 @@ internal import CLlhttp
 struct RequestHead {
     enum Framing: Equatable { case none, length(Int), chunked }
 
+    /// How the request is to be answered.
+    struct Manner {
+        let isHead: Bool
+        let isHTTP10: Bool
+        let keepsAlive: Bool
+        let expectsContinue: Bool
+    }
+
     let method: HTTPMethod
     let path: String
     let query: String?
     let headers: HTTPHeaders
     let framing: Framing
-    let isHTTP10: Bool
-    let keepsAlive: Bool
-    let expectsContinue: Bool
+    let manner: Manner
 }
 
 /// The fields that decide about framing, as far as they were seen.
@@ -53,9 +59,10 @@ extension RequestHead {
         (path, query) = try RequestTarget.split(target)
         self.method = method
         self.framing = framing
-        self.isHTTP10 = isHTTP10
-        keepsAlive = !parser.hasClose && (!isHTTP10 || parser.hasKeepAlive)
-        expectsContinue = known.expectsContinue && !isHTTP10
+        manner = Manner(
+            isHead: method == .head, isHTTP10: isHTTP10,
+            keepsAlive: !parser.hasClose && (!isHTTP10 || parser.hasKeepAlive),
+            expectsContinue: known.expectsContinue && !isHTTP10)
         headers = HTTPHeaders(head: head, spans: state.fields, count: state.fieldCount)
     }
 
@@ -63,6 +70,11 @@ extension RequestHead {
     private static func checkLines(_ head: UnsafeRawBufferPointer) throws(HTTPProblem) {
         var index = 0
         while index < head.count {
+            if index + 8 <= head.count {
+                let plain = ASCII.firstControl(in: head, at: index)
+                index += plain
+                if plain == 8 { continue }
+            }
             let byte = head[index]
             index += 1
             if byte >= 0x20 && byte != 0x7f || byte == 0x09 { continue }
@@ -111,9 +123,6 @@ extension RequestHead {
         _ span: inout FieldSpan, in head: UnsafeRawBufferPointer, _ known: inout KnownFields
     ) throws(HTTPProblem) {
         let name = UnsafeRawBufferPointer(rebasing: head[Int(span.nameStart)..<Int(span.nameEnd)])
-        guard ASCII.isToken(name) else {
-            throw .invalid("invalid_header", "A field name is empty or no token.")
-        }
         if span.valueStart == 0 {
             span.valueStart = span.nameEnd
             span.valueEnd = span.nameEnd
@@ -123,7 +132,7 @@ extension RequestHead {
         }
         let value = UnsafeRawBufferPointer(
             rebasing: head[Int(span.valueStart)..<Int(span.valueEnd)])
-        // By length first: most names are none of these.
+        // By length first: most names are none of these. Those that are need no check as tokens.
         switch name.count {
         case 4 where equal(name, "host"): try host(value, &known)
         case 6 where equal(name, "expect"):
@@ -140,7 +149,10 @@ extension RequestHead {
         case 12 where equal(name, "content-type"): try single(1, "Content-Type", &known)
         case 13 where equal(name, "authorization"): try single(2, "Authorization", &known)
         case 15 where equal(name, "idempotency-key"): try single(4, "Idempotency-Key", &known)
-        default: break
+        default:
+            guard ASCII.isToken(name) else {
+                throw .invalid("invalid_header", "A field name is empty or no token.")
+            }
         }
     }
 
@@ -148,10 +160,7 @@ extension RequestHead {
 
     /// Whether bytes are a text of lower-case letters, apart from case.
     private static func equal(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
-        guard bytes.count == text.utf8CodeUnitCount else { return false }
-        for index in 0..<bytes.count
-        where ASCII.lowercased(bytes[index]) != text.utf8Start[index] { return false }
-        return true
+        ASCII.equal(bytes, text)
     }
 
     private static func single(
@@ -181,7 +190,7 @@ extension RequestHead {
             else { throw bad("invalid_host", "The Host is no valid address.") }
             index = end + 1
         } else {
-            while index < value.count, isHostByte(value[index]) { index += 1 }
+            while index < value.count, ASCII.isInHost(value[index]) { index += 1 }
             guard index > 0 else { throw bad("invalid_host", "The Host is empty or not valid.") }
         }
         guard index < value.count else { return }
@@ -195,28 +204,20 @@ extension RequestHead {
         }
     }
 
-    private static func isHostByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f: true
-        default: false
-        }
-    }
-
     private static func contentLength(
         _ value: UnsafeRawBufferPointer, _ known: inout KnownFields
     ) throws(HTTPProblem) {
         guard known.contentLength == nil else {
             throw .invalid("ambiguous_framing", "More than one Content-Length.")
         }
-        let bad = HTTPProblem.invalid("invalid_content_length", "Content-Length is no number.")
-        guard !value.isEmpty else { throw bad }
         var length = 0
         for byte in value {
-            guard ASCII.isDigit(byte) else { throw bad }
+            guard ASCII.isDigit(byte) else { throw .noContentLength }
             // Held at a value that no limit reaches; a wrapped one would smuggle.
             guard length < Int.max / 100 else { continue }
             length = length * 10 + Int(byte - 0x30)
         }
+        guard !value.isEmpty else { throw .noContentLength }
         known.contentLength = length
     }
 

@@ -65,13 +65,43 @@ public struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
         }
     }
 
-    /// The value of the first field of that name, without a copy.
-    public func bytes(of name: String) -> ArraySlice<UInt8>? {
+    private func bytes(of name: String) -> ArraySlice<UInt8>? {
         for index in 0..<count {
             let span = span(index)
             if matches(span, name) { return value(span) }
         }
         return nil
+    }
+
+    /// Hands over the value of the first field of that name (in lower case), without a copy. Nil
+    /// without such a field.
+    @inlinable
+    public func withBytes<Result>(
+        of name: StaticString, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result? {
+        guard let range = range(of: name) else { return nil }
+        return try storage.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+    }
+
+    /// Where the value of the first field of that name (in lower case) lies.
+    @usableFromInline
+    func range(of name: StaticString) -> Range<Int>? {
+        storage.withUnsafeBytes { bytes in
+            for index in 0..<count {
+                let span = bytes.loadUnaligned(
+                    fromByteOffset: table + index * MemoryLayout<FieldSpan>.size,
+                    as: FieldSpan.self)
+                // By length first: most fields are out with that.
+                guard Int(span.nameEnd) - Int(span.nameStart) == name.utf8CodeUnitCount else {
+                    continue
+                }
+                let found = bytes[Int(span.nameStart)..<Int(span.nameEnd)]
+                if ASCII.equal(UnsafeRawBufferPointer(rebasing: found), name) {
+                    return Int(span.valueStart)..<Int(span.valueEnd)
+                }
+            }
+            return nil
+        }
     }
 
     /// All fields as text, in order.

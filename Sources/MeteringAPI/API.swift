@@ -78,12 +78,15 @@ public final class API: HTTPResponder {
         guard request.method == .post, request.path == "/v1/events" else { return false }
         let start = monotonicMicroseconds()
         environment.routes.inFlight.add(1)
-        recordEvents(request) { [environment, eventsRoute] response in
-            environment.routes.inFlight.add(-1)
-            eventsRoute.observe(response.status, microseconds: monotonicMicroseconds() - start)
-            reply.send(response)
-        }
+        recordEvents(request, for: .reply(reply, since: start))
         return true
+    }
+
+    /// Sends the answer to a request that came by the hot path.
+    func send(_ response: HTTPResponse, to reply: HTTPReply, since start: Int) {
+        environment.routes.inFlight.add(-1)
+        eventsRoute.observe(response.status, microseconds: monotonicMicroseconds() - start)
+        reply.send(response)
     }
 
     public func respond(to request: HTTPRequest) async -> HTTPResponse {
@@ -108,10 +111,10 @@ public final class API: HTTPResponder {
                     try await route.handler(self, Call(request: request, parameters: parameters))
                 )
             } catch {
-                return (route.name, problem(error).response(to: request))
+                return (route.name, problem(error).response(at: request.path))
             }
         } catch {
-            return ("none", error.response(to: request))
+            return ("none", error.response(at: request.path))
         }
     }
 

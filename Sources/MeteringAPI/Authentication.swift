@@ -12,17 +12,25 @@ public struct Authentication: Sendable {
 
     /// Nil when the request carries the administrator's key, else the refusal.
     func refusal(of request: HTTPRequest) -> HTTPProblem? {
-        guard let value = request.headers.bytes(of: "authorization") else {
-            return HTTPProblem.unauthorized("send the header Authorization: Bearer KEY")
+        let isKnown = request.headers.withBytes(of: "authorization") { value in
+            Self.isBearer(value)
+                && areEqualSecrets(
+                    UnsafeRawBufferPointer(rebasing: value[Self.scheme.utf8CodeUnitCount...]),
+                    adminKey)
         }
-        let scheme = value.prefix(7)
-        let isBearer =
-            scheme.count == 7 && zip(scheme, "bearer ".utf8).allSatisfy { $0 | 0x20 == $1 }
-        let key = Array(value.dropFirst(7))
-        guard isBearer, areEqualSecrets(key, adminKey) else {
-            return HTTPProblem.unauthorized("this key is not known")
-        }
-        return nil
+        if isKnown == true { return nil }
+        return HTTPProblem.unauthorized(
+            isKnown == nil
+                ? "send the header Authorization: Bearer KEY" : "this key is not known")
+    }
+
+    private static let scheme: StaticString = "bearer "
+
+    private static func isBearer(_ value: UnsafeRawBufferPointer) -> Bool {
+        guard value.count >= scheme.utf8CodeUnitCount else { return false }
+        for index in 0..<scheme.utf8CodeUnitCount
+        where value[index] | 0x20 != scheme.utf8Start[index] { return false }
+        return true
     }
 }
 

@@ -16,10 +16,11 @@ extension API {
         Route(.post, "/v1/events") { try await $0.recordEvents($1) },
     ]
 
-    /// What a body holds.
-    private enum Content {
-        case one(UsageEvent)
-        case several([Item])
+    /// Who waits for the answer. One closure from the request to its answer has all it needs:
+    /// the hot path makes no other.
+    enum Recipient {
+        case reply(HTTPReply, since: Int)
+        case task((HTTPResponse) -> Void)
     }
 
     /// An item of a body: an event to count, or why it is none.
@@ -34,29 +35,38 @@ extension API {
     }
 
     /// `POST /v1/events`: one object, an array, or NDJSON.
-    func recordEvents(_ request: HTTPRequest, completion: @escaping (HTTPResponse) -> Void) {
+    func recordEvents(_ request: HTTPRequest, for recipient: Recipient) {
         do {
-            switch try content(of: request) {
-            case .one(let event):
-                engine.record(event) { [self] in completion(answer($0, to: request)) }
-            case .several(let items):
-                let events = items.compactMap { item -> UsageEvent? in
-                    if case .event(let event) = item { event } else { nil }
-                }
-                engine.record(events) { [self] in completion(answer(items, $0, to: request)) }
-            }
+            try record(request, for: recipient)
         } catch {
-            completion(problem(error).response(to: request))
+            send(problem(error).response(at: request.path), to: recipient)
         }
     }
 
     private func recordEvents(_ call: Call) async throws -> HTTPResponse {
         await withCheckedContinuation { continuation in
-            recordEvents(call.request) { continuation.resume(returning: $0) }
+            recordEvents(call.request, for: .task({ continuation.resume(returning: $0) }))
         }
     }
 
-    private func content(of request: HTTPRequest) throws -> Content {
+    private func send(_ response: HTTPResponse, to recipient: Recipient) {
+        switch recipient {
+        case .reply(let reply, let start): send(response, to: reply, since: start)
+        case .task(let resume): resume(response)
+        }
+    }
+
+    private func record(_ items: [Item], of request: HTTPRequest, for recipient: Recipient) {
+        let events = items.compactMap { item -> UsageEvent? in
+            if case .event(let event) = item { event } else { nil }
+        }
+        engine.record(events) { [self, path = request.path] in
+            send(answer(items, $0, at: path), to: recipient)
+        }
+    }
+
+    /// Throws before anything is counted, or sees to it that the recipient is answered.
+    private func record(_ request: HTTPRequest, for recipient: Recipient) throws {
         if let refusal = environment.authentication.refusal(of: request) { throw refusal }
         guard environment.readiness.isAccepted else {
             throw HTTPProblem.unavailable(environment.readiness.current.detail)
@@ -66,13 +76,16 @@ extension API {
             isBackfill = try QueryParameters(request.query, allowed: ["backfill"]).flag("backfill")
         }
         let isLines = try isNDJSON(request)
-        if let encoding = request.headers.value(of: "content-encoding"), encoding != "identity" {
+        let isPlain = request.headers.withBytes(of: "content-encoding") {
+            $0.elementsEqual("identity".utf8)
+        }
+        if isPlain == false {
             throw HTTPProblem.unsupportedMediaType("send the body without Content-Encoding")
         }
         let key = try idempotencyKey(request)
         if isLines {
             guard key == nil else { throw HTTPProblem.keyOfSeveral }
-            return .several(try lines(request, isBackfill))
+            return record(try lines(request, isBackfill), of: request, for: recipient)
         }
         let value = try json.read(request.body)
         if value.kind == .array {
@@ -80,12 +93,15 @@ extension API {
             guard (1...Self.batchCountMax).contains(value.count) else {
                 throw HTTPProblem.batchSize
             }
-            return .several(value.elements.map { item($0, isBackfill) })
+            return record(
+                value.elements.map { item($0, isBackfill) }, of: request, for: recipient)
         }
         var event = try EventDecoder.decode(value)
         if let key { event = try event.named(key) }
         try check(event, isBackfill)
-        return .one(event)
+        engine.record(event) { [self, path = request.path] in
+            send(answer($0, at: path), to: recipient)
+        }
     }
 
     /// One event a line; empty lines are passed over. A line that is no JSON spoils no other.
@@ -131,13 +147,16 @@ extension API {
     private static let jsonType = Array("application/json".utf8)
 
     private func isNDJSON(_ request: HTTPRequest) throws -> Bool {
-        guard let bytes = request.headers.bytes(of: "content-type") else {
+        // Nearly all requests, without making strings.
+        let isJSON = request.headers.withBytes(of: "content-type") { type in
+            type.count == Self.jsonType.count
+                && type.baseAddress.map { memcmp($0, Self.jsonType, type.count) } == 0
+        }
+        if isJSON == true { return false }
+        guard let type = request.headers.value(of: "content-type") else {
             throw HTTPProblem.unsupportedMediaType(
                 "send Content-Type: application/json or application/x-ndjson")
         }
-        // Nearly all requests, without making strings.
-        if bytes.elementsEqual(Self.jsonType) { return false }
-        let type = String(decoding: bytes, as: UTF8.self)
         let parts = type.split(separator: ";").map { $0.trimmingSpaces().lowercased() }
         let isUTF8 = parts.dropFirst().allSatisfy {
             $0 == "charset=utf-8" || $0 == "charset=\"utf-8\""
@@ -153,7 +172,7 @@ extension API {
 
     /// The `Idempotency-Key` header, quoted (as its draft says) or bare (as clients send it).
     private func idempotencyKey(_ request: HTTPRequest) throws -> [UInt8]? {
-        guard var key = request.headers.bytes(of: "idempotency-key").map({ Array($0) }) else {
+        guard var key = request.headers.withBytes(of: "idempotency-key", { Array($0) }) else {
             return nil
         }
         if key.count >= 2, key.first == UInt8(ascii: "\""), key.last == UInt8(ascii: "\"") {
@@ -174,29 +193,27 @@ extension API {
 // MARK: Answers
 
 extension API {
-    private func answer(_ outcome: EventOutcome, to request: HTTPRequest) -> HTTPResponse {
+    private func answer(_ outcome: EventOutcome, at path: String) -> HTTPResponse {
         switch outcome {
         case .counted(let event): return .json(Self.body(event, isDuplicate: false))
         case .duplicate(let event): return .json(Self.body(event, isDuplicate: true))
-        case .rejected(let rejection): return HTTPProblem(rejection).response(to: request)
+        case .rejected(let rejection): return HTTPProblem(rejection).response(at: path)
         case .unavailable(let reason):
             return HTTPProblem.unavailable(
                 "\(reason); whether the event was counted is not known: send it again with the same id"
-            ).response(to: request)
+            ).response(at: path)
         }
     }
 
     private static func body(_ event: CountedEvent, isDuplicate: Bool) -> [UInt8] {
         var json = JSONWriter()
-        json.beginObject()
-        json.key("id")
+        // The same for each event but for two places, so it is copied in two pieces.
+        json.piece(#"{"id":"#)
         json.string(bytes: event.id.bytes)
-        json.key("duplicate")
-        json.boolean(isDuplicate)
-        json.key("status")
-        json.string("counted")
-        json.key("totals")
-        json.beginObject()
+        json.piece(
+            isDuplicate
+                ? #","duplicate":true,"status":"counted","totals":{"#
+                : #","duplicate":false,"status":"counted","totals":{"#)
         for (meter, total) in event.totals {
             if let name = meter.staticName {
                 json.key(name)
@@ -205,13 +222,12 @@ extension API {
             }
             json.integer(total)
         }
-        json.endObject()
-        json.endObject()
+        json.piece("}}")
         return json.bytes
     }
 
     private func answer(
-        _ items: [Item], _ outcomes: [EventOutcome], to request: HTTPRequest
+        _ items: [Item], _ outcomes: [EventOutcome], at path: String
     ) -> HTTPResponse {
         var rest = outcomes[...]
         var counts = (counted: 0, duplicates: 0, failed: 0)
@@ -250,7 +266,7 @@ extension API {
         if isUnavailable, !items.contains(where: \.isUnnamed) {
             return HTTPProblem.unavailable(
                 "whether the events were counted is not known: send them again with the same ids"
-            ).response(to: request)
+            ).response(at: path)
         }
         var json = JSONWriter()
         json.beginObject()

@@ -79,10 +79,10 @@ extension HTTPResponse {
 }
 
 extension HTTPProblem {
-    /// The answer that this problem is, to a request.
-    func response(to request: HTTPRequest) -> HTTPResponse {
+    /// The answer that this problem is, to a request of this path.
+    func response(at path: String) -> HTTPResponse {
         var problem = self
-        problem.instance = request.path
+        problem.instance = path
         var response = problem.response()
         switch status {
         case .unauthorized:

@@ -36,6 +36,6 @@ final class IDDigest {
 }
 
 /// Whether two secrets are equal, in a time that does not depend on where they differ.
-public func areEqualSecrets(_ left: [UInt8], _ right: [UInt8]) -> Bool {
-    left.count == right.count && CRYPTO_memcmp(left, right, left.count) == 0
+public func areEqualSecrets(_ left: UnsafeRawBufferPointer, _ right: [UInt8]) -> Bool {
+    left.count == right.count && CRYPTO_memcmp(left.baseAddress, right, left.count) == 0
 }

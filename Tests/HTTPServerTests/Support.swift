@@ -99,6 +99,8 @@ final class TestResponder: HTTPResponder {
         case "/header":
             let value = request.headers.value(of: "x-note") ?? "none"
             reply.send(HTTPResponse(body: .bytes(Array(value.utf8))))
+        case "/composed": reply.send(HTTPResponse(headers: [("X-Name", "\u{e9}")]))
+        case "/decomposed": reply.send(HTTPResponse(headers: [("X-Name", "e\u{301}")]))
         case "/hold": held.append(reply)
         case "/release":
             reply.send(echo(request))

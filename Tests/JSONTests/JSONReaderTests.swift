@@ -164,6 +164,20 @@ private func code(_ text: String) -> JSONError.Code? { code(Array(text.utf8)) }
         if case .value(let integer) = expected { #expect(value.integer == integer) }
     }
 
+    @Test func `An escape is resolved at any place of a string`() throws {
+        let reader = try JSONReader()
+        for length in 0...20 {
+            for place in 0...length {
+                for (sent, meant) in [(#"\""#, "\""), (#"\\"#, "\\"), (#"\u00e9"#, "\u{e9}")] {
+                    let before = String(repeating: "a", count: place)
+                    let after = String(repeating: "\u{a2}", count: length - place)
+                    let value = try reader.read("[\"\(before)\(sent)\(after)\",\"next\"]")
+                    #expect(value.elements.map(\.text) == [before + meant + after, "next"])
+                }
+            }
+        }
+    }
+
     @Test func `Values are reached as they were sent`() throws {
         let reader = try JSONReader()
         let value = try reader.read(

@@ -30,6 +30,21 @@ import Testing
         #expect(text == #"{"a":[1,"x",{},null],"q\"":true,"r":[]}"#)
     }
 
+    @Test func `Pieces bring their own commas`() {
+        let text = written {
+            $0.piece(#"{"a":"#)
+            $0.string(bytes: Array("x\"y".utf8))
+            $0.piece(#","b":{"#)
+            $0.key("c")
+            $0.integer(.min)
+            $0.key("d")
+            $0.integer(.max)
+            $0.piece("}}")
+        }
+        #expect(
+            text == #"{"a":"x\"y","b":{"c":-9223372036854775808,"d":9223372036854775807}}"#)
+    }
+
     @Test func `What the writer escapes, the reader reads back`() throws {
         var all = String(String.UnicodeScalarView((1...0x1FF).compactMap(Unicode.Scalar.init)))
         all += "€😀\u{2028}\u{ffff}"

@@ -10,21 +10,40 @@ public struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
 
     /// Copies the head of a request and its table. The spans lie within the head.
     init(head: UnsafeRawBufferPointer, spans: UnsafePointer<FieldSpan>, count: Int) {
-        let tableBytes = UnsafeRawBufferPointer(
-            start: spans, count: count * MemoryLayout<FieldSpan>.size)
+        self.init(
+            head: head,
+            table: UnsafeRawBufferPointer(
+                start: spans, count: count * MemoryLayout<FieldSpan>.size),
+            count: count)
+    }
+
+    private init(head: UnsafeRawBufferPointer, table: UnsafeRawBufferPointer, count: Int) {
         var storage: [UInt8] = []
-        storage.append(addingCapacity: head.count + tableBytes.count) { span in
+        storage.append(addingCapacity: head.count + table.count) { span in
             span.withUnsafeMutableBufferPointer { memory, size in
                 let raw = UnsafeMutableRawBufferPointer(memory)
                 raw.copyMemory(from: head)
-                UnsafeMutableRawBufferPointer(rebasing: raw[head.count...])
-                    .copyMemory(from: tableBytes)
-                size = head.count + tableBytes.count
+                UnsafeMutableRawBufferPointer(rebasing: raw[head.count...]).copyMemory(from: table)
+                size = head.count + table.count
             }
         }
         self.storage = storage
-        table = head.count
+        self.table = head.count
         self.count = count
+    }
+
+    /// The bytes that hold the fields: those of a request are its whole head.
+    func withHead<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        storage.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<table])) }
+    }
+
+    /// The same fields at the same places of another head, which is as long.
+    func copied(from head: UnsafeRawBufferPointer) -> HTTPHeaders {
+        precondition(head.count == table, "a head of another length")
+        return storage.withUnsafeBytes {
+            HTTPHeaders(
+                head: head, table: UnsafeRawBufferPointer(rebasing: $0[table...]), count: count)
+        }
     }
 
     /// Headers made by hand, for tests; what lies beyond 64 KiB is left out.

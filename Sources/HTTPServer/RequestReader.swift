@@ -29,6 +29,8 @@ final class RequestReader {
     private var carry: [UInt8] = []
     private var leading = 0
     private var head: RequestHead?
+    /// The head before, for `RequestHead.repeated`.
+    private var last: RequestHead?
     private var framing = RequestHead.Framing.none
     private var body: [UInt8] = []
     private var missing = 0
@@ -113,6 +115,10 @@ final class RequestReader {
         let rest = UnsafeRawBufferPointer(rebasing: bytes[position...])
         var used = 0
         let isFirst = parser.state.offset == 0
+        if isFirst, let head = last?.repeated(in: rest, maxBody: limits.maxBody) {
+            position += head.headers.withHead(\.count)
+            return begin(head)
+        }
         if let error = parser.parse(rest, used: &used) {
             carry.append(contentsOf: rest)
             throw carry.withUnsafeBytes { refusal(error, head: $0) }
@@ -129,6 +135,7 @@ final class RequestReader {
         let head: RequestHead
         if isFirst {
             head = try RequestHead(taken, parser: parser, limits: limits)
+            last = used <= RequestHead.bytesRemembered ? head : nil
         } else {
             carry.append(contentsOf: taken)
             let whole = carry.withUnsafeBytes { head in
@@ -139,9 +146,14 @@ final class RequestReader {
             head = try whole.get()
             carry = []
         }
+        return begin(head)
+    }
+
+    /// Goes on to the body, if there is one: whether there is none.
+    private func begin(_ head: consuming RequestHead) -> Bool {
         framing = head.framing
         let expectsContinue = head.manner.expectsContinue
-        self.head = consume head
+        self.head = head
         guard framing != .none else { return true }
         enter(.body)
         owesContinue = expectsContinue

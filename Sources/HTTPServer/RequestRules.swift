@@ -20,8 +20,8 @@ struct RequestHead {
     let method: HTTPMethod
     let path: String
     let query: String?
-    let headers: HTTPHeaders
-    let framing: Framing
+    var headers: HTTPHeaders
+    var framing: Framing
     let manner: Manner
 }
 

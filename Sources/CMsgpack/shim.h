@@ -9,10 +9,20 @@ static inline void tally_pack_init(msgpack_sbuffer *buffer, msgpack_packer *pack
     msgpack_sbuffer_init(buffer);
     msgpack_packer_init(packer, buffer, msgpack_sbuffer_write);
 }
+// Most values are one byte, and the packer calls its writer through a pointer for each: such a byte
+// is put down here, if there is room.
+static inline int tally_pack_byte(msgpack_packer *packer, unsigned char byte) {
+    msgpack_sbuffer *buffer = (msgpack_sbuffer *)packer->data;
+    if (buffer->size == buffer->alloc) return 0;
+    buffer->data[buffer->size++] = (char)byte;
+    return 1;
+}
 static inline void tally_pack_array(msgpack_packer *packer, size_t count) {
+    if (count < 16 && tally_pack_byte(packer, 0x90 | (unsigned char)count)) return;
     msgpack_pack_array(packer, count);
 }
 static inline void tally_pack_integer(msgpack_packer *packer, long long value) {
+    if (value >= 0 && value < 128 && tally_pack_byte(packer, (unsigned char)value)) return;
     msgpack_pack_long_long(packer, value);
 }
 static inline void tally_pack_nil(msgpack_packer *packer) { msgpack_pack_nil(packer); }

@@ -5,6 +5,21 @@ import Testing
 @testable import Metering
 
 @Suite struct NameTests {
+    @Test func `A control character is found at any place of an id`() {
+        for length in 0...20 {
+            for place in 0...length {
+                let before = String(repeating: "a", count: place)
+                let after = String(repeating: "\u{7e}", count: length - place)
+                for control in ["\u{0}", "\u{1f}", "\u{7f}", "\u{80}", "\u{9f}"] {
+                    #expect(SubjectID(before + control + after) == nil)
+                }
+                for other in [" ", "~", "\u{a0}", "\u{bf}", "\u{442}", "\u{20ac}", "\u{1f600}"] {
+                    #expect(SubjectID(before + other + after) != nil)
+                }
+            }
+        }
+    }
+
     @Test(arguments: [
         "u", "a b", "user@example.com", "+84 912 345 678", "caf\u{e9}", "cafe\u{301}", "日本", "😀",
         "{a}", "*", "../../etc/passwd", "=1+1", "\u{a0}x", "\u{e9}",

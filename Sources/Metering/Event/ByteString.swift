@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
+
 /// Text that is compared and hashed as bytes.
 ///
 /// Swift's strings compare by canonical equivalence: two ids that Redis keeps apart could be one
@@ -18,7 +20,14 @@ public struct ByteString: Hashable, Comparable, Sendable {
     public var text: String { String(decoding: bytes, as: UTF8.self) }
 
     public static func == (left: ByteString, right: ByteString) -> Bool {
-        left.bytes == right.bytes
+        // In one piece: arrays would compare element by element.
+        left.bytes.withUnsafeBytes { left in
+            right.bytes.withUnsafeBytes { right in
+                guard left.count == right.count else { return false }
+                guard let one = left.baseAddress, let other = right.baseAddress else { return true }
+                return one == other || memcmp(one, other, left.count) == 0
+            }
+        }
     }
 
     public static func < (left: ByteString, right: ByteString) -> Bool {
@@ -35,13 +44,29 @@ extension UnsafeBufferPointer<UInt8> {
     /// Whether UTF-8 holds a control character: C0, DEL or C1.
     var hasControls: Bool {
         var previous: UInt8 = 0
-        for byte in self {
+        for byte in self[plainPrefix...] {
             if byte < 0x20 || byte == 0x7f { return true }
             // U+0080 to U+009F are C2 80 to C2 9F.
             if previous == 0xc2, byte < 0xa0, byte >= 0x80 { return true }
             previous = byte
         }
         return false
+    }
+
+    /// How many bytes at the start are printable ASCII for sure, looked at eight at once.
+    private var plainPrefix: Int {
+        let bytes = UnsafeRawBufferPointer(self)
+        var index = 0
+        while index + 8 <= count {
+            let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            // The highest bit of each byte: set from a blank on, and set by a DEL.
+            let low = word & 0x7f7f_7f7f_7f7f_7f7f
+            let fromBlank = low &+ 0x6060_6060_6060_6060
+            let isDelete = low &+ 0x0101_0101_0101_0101
+            guard (word | ~fromBlank | isDelete) & 0x8080_8080_8080_8080 == 0 else { break }
+            index += 8
+        }
+        return index
     }
 }
 

@@ -24,10 +24,6 @@ func refusal(_ text: String) throws -> String {
     }
 }
 
-extension UsageEvent {
-    func amount(of meter: Meter) -> Int? { amounts.first { $0.0 == meter }?.1 }
-}
-
 @Suite struct EventDecoderTests {
     static let full = #"""
         {"id":"evt-1","time":"2026-11-21T10:00:00.123Z","subject":"user-42",
@@ -53,13 +49,15 @@ extension UsageEvent {
             #"{"subject":"u","meters":{"messages":0}}"#,
             #"""
             {"subject":"u","meters":{"messages":0},"id":null,"time":null,"usage":null,
-            "action":null,"model":null,"description":null}
+            "action":null,"model":null,"description":null,"api_cost":null,"credits":null,
+            "enforce":null}
             """#,
         ] {
             let event = try decode(text)
             #expect(event.id == nil && event.time == nil)
             #expect(event.action.text == "usage" && event.model == .empty)
             #expect(event.description == .empty && event.amounts.count == 1)
+            #expect(!event.enforce && event.derived.isEmpty)
         }
     }
 
@@ -100,11 +98,12 @@ extension UsageEvent {
         (#""x":null"#, "400 unknown_field x"),
         (#""__proto__":{}"#, "400 unknown_field __proto__"),
         (#""modex":"a""#, "400 unknown_field modex"), (#""timf":"a""#, "400 unknown_field timf"),
-        (#""enforce":true"#, "400 unknown_field enforce"),
-        (#""enforce":1"#, "400 unknown_field enforce"),
-        (#""enforce":false"#, "400 unknown_field enforce"),
-        (#""api_cost":1"#, "400 unknown_field api_cost"),
-        (#""credits":"1""#, "400 unknown_field credits"),
+        (#""enforced":true"#, "400 unknown_field enforced"),
+        (#""cost":1"#, "400 unknown_field cost"),
+        (#""enforce":true"#, "accepted"), (#""enforce":false"#, "accepted"),
+        (#""enforce":1"#, "422 wrong_type enforce"),
+        (#""enforce":"true""#, "422 wrong_type enforce"),
+        (#""api_cost":1"#, "accepted"), (#""credits":"1""#, "accepted"),
         (#""id":"""#, "422 invalid_id id"), (#""id":1"#, "422 wrong_type id"),
         (#""id":"a\nb""#, "422 invalid_id id"), (#""id":"\u007f""#, "422 invalid_id id"),
         (#""id":"\u0085""#, "422 invalid_id id"), (#""id":"\u0000""#, "invalid_string"),
@@ -206,7 +205,7 @@ extension UsageEvent {
     ])
     func `The total is filled in where it is not given`(meters: String, tokens: Int?) throws {
         let event = try decode(#"{"subject":"u","meters":{\#(meters)}}"#)
-        #expect(event.amount(of: .tokens) == tokens)
+        #expect(event.amounts.amount(of: .tokens) == tokens)
     }
 
     @Test func `A total over the largest amount is refused`() throws {

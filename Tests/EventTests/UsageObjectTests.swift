@@ -64,7 +64,7 @@ private func event(_ usage: String) -> String { #"{"subject":"u","usage":\#(usag
         let meters: [Meter] = [
             .inputTokens, .outputTokens, .tokens, .cachedTokens, .cacheWriteTokens,
         ]
-        #expect(meters.map { event.amount(of: $0) ?? -1 } == expected)
+        #expect(meters.map { event.amounts.amount(of: $0) ?? -1 } == expected)
         let found = event.amounts.map(\.0)
         #expect(found == found.sorted(by: Meter.precedes))
     }

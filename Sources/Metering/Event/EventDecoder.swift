@@ -7,17 +7,21 @@ public import JSON
 public enum EventDecoder {
     /// The most meters of one event.
     public static let meterCountMax = 32
-    private static let labelBytesMax = 128
-    private static let descriptionBytesMax = 1024
-    /// The most that is repeated of an unknown field's name.
-    private static let fieldNameBytesMax = 64
+    /// The longest action, and the longest name of a model.
+    static let labelBytesMax = 128
+    static let descriptionBytesMax = 1024
 
     /// Reads an event.
-    public static func decode(_ value: JSONValue) throws(EventRejection) -> UsageEvent {
+    ///
+    /// - Parameter settling: the body ends a hold of this subject, which need not be named again,
+    ///   and may have a `policy`, which is the caller's to read.
+    public static func decode(
+        _ value: JSONValue, settling holder: SubjectID?? = .none
+    ) throws(EventRejection) -> UsageEvent {
         guard value.kind == .object else {
             throw EventRejection(code: "wrong_type", field: "", detail: "an event is a JSON object")
         }
-        var subject: SubjectID?
+        var subject = holder ?? nil
         var amounts: [(Meter, Int)]?
         var usage: JSONValue?
         var id: ByteString?
@@ -25,6 +29,11 @@ public enum EventDecoder {
         var action = UsageEvent.defaultAction
         var model = ByteString.empty
         var description = ByteString.empty
+        var cost: Int?
+        var credits: Int?
+        var enforce = false
+        // Null stands for a member that is left out. The members are variables of this function,
+        // and not of a type, because that costs a sixth more time.
         for (key, member) in value.members {
             if key == "subject" {
                 subject = try subjectID(string(member, "subject", isRequired: true))
@@ -44,29 +53,45 @@ public enum EventDecoder {
                 }
             } else if key == "usage" {
                 if !member.isNull { usage = member }
-            } else {
-                // Cut, so that an answer cannot be made as long as a request.
-                let name = String(decoding: key.bytes.prefix(fieldNameBytesMax), as: UTF8.self)
-                throw EventRejection(
-                    status: 400, code: "unknown_field", field: name,
-                    detail:
-                        "an event has id, time, subject, action, model, meters or usage, description"
-                )
+            } else if key == "api_cost" {
+                if !member.isNull { cost = try MicroDecimal.micros(member, "api_cost") }
+            } else if key == "credits" {
+                if !member.isNull { credits = try MicroDecimal.micros(member, "credits") }
+            } else if key == "enforce" {
+                if !member.isNull { enforce = try boolean(member, "enforce") }
+            } else if holder == nil || !(key == "policy") {
+                throw .unknownField(
+                    key,
+                    detail: "an event has id, time, subject, action, model, description, "
+                        + "meters or usage, api_cost, credits, enforce")
             }
         }
         if let usage {
-            guard amounts == nil else {
-                throw EventRejection(
-                    code: "ambiguous_amounts", field: "usage",
-                    detail: "send meters or usage, not both")
-            }
+            guard amounts == nil else { throw ambiguous("usage", "meters") }
             amounts = try UsageObject.amounts(usage)
         }
+        if let cost { try add(cost, of: .costMicro, "api_cost", to: &amounts) }
+        if let credits { try add(credits, of: .creditsMicro, "credits", to: &amounts) }
         guard let subject else { throw required("subject") }
         guard let amounts, !amounts.isEmpty else { throw required("meters") }
         return UsageEvent(
             id: id, time: time, subject: subject, action: action, model: model,
-            description: description, amounts: amounts)
+            description: description, amounts: amounts, enforce: enforce)
+    }
+
+    /// Adds an amount that stands beside the meters to those that came as meters.
+    private static func add(
+        _ amount: Int, of meter: Meter, _ field: String, to amounts: inout [(Meter, Int)]?
+    ) throws(EventRejection) {
+        var sum = amounts ?? []
+        guard sum.amount(of: meter) == nil else { throw ambiguous(field, "meters.\(meter.name)") }
+        sum.add(amount, of: meter)
+        amounts = sum
+    }
+
+    private static func ambiguous(_ field: String, _ other: String) -> EventRejection {
+        EventRejection(
+            code: "ambiguous_amounts", field: field, detail: "send \(other) or \(field), not both")
     }
 
     /// A subject's id, from bytes of UTF-8.
@@ -133,9 +158,7 @@ public enum EventDecoder {
         amounts.reserveCapacity(value.count + 1)
         for (key, member) in value.members {
             guard let meter = Meter(name: key.bytes) else {
-                throw EventRejection(
-                    code: "unknown_meter", field: "meters",
-                    detail: "a meter's name is a letter a-z and at most 63 of a-z, 0-9 and _")
+                throw .unknownMeter("meters")
             }
             amounts.append((meter, try amount(member, "meters.\(meter.name)")))
         }
@@ -168,16 +191,18 @@ public enum EventDecoder {
         return amounts
     }
 
-    private static func timestamp(_ value: JSONValue) throws(EventRejection) -> Timestamp {
-        guard let time = Timestamp(try string(value, "time")) else {
+    static func timestamp(
+        _ value: JSONValue, _ field: String = "time"
+    ) throws(EventRejection) -> Timestamp {
+        guard let time = Timestamp(try string(value, field)) else {
             throw EventRejection(
-                code: "invalid_timestamp", field: "time",
+                code: "invalid_timestamp", field: field,
                 detail: "RFC 3339 with an offset, such as 2026-11-21T10:00:00Z")
         }
         return time
     }
 
-    private static func label(
+    static func label(
         _ value: JSONValue, _ field: String, _ counts: ClosedRange<Int>
     ) throws(EventRejection) -> ByteString {
         let bytes = try string(value, field)
@@ -198,9 +223,19 @@ public enum EventDecoder {
         throw EventRejection(code: "wrong_type", field: field, detail: "a string")
     }
 
+    private static func boolean(
+        _ value: JSONValue, _ field: String
+    ) throws(EventRejection) -> Bool {
+        guard let boolean = value.boolean else {
+            throw EventRejection(code: "wrong_type", field: field, detail: "true or false")
+        }
+        return boolean
+    }
+
     private static func required(_ field: String) -> EventRejection {
         EventRejection(
             code: "field_required", field: field,
-            detail: field == "meters" ? "an event has meters or usage" : "an event has a \(field)")
+            detail: field == "meters"
+                ? "an event has meters or usage, api_cost or credits" : "an event has a \(field)")
     }
 }

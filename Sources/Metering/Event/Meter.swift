@@ -24,7 +24,14 @@ public struct Meter: Hashable, Sendable {
     /// All tokens of an event: those of input and output, and those read from or written to a cache.
     public static let tokens = Meter(kind: .standard(3))
     public static let cachedTokens = Meter(kind: .standard(4))
+    public static let messages = Meter(kind: .standard(5))
+    /// Millionths of a credit.
+    public static let filesUploaded = Meter(kind: .standard(7))
+    public static let inputBytes = Meter(kind: .standard(11))
+    public static let processingMS = Meter(kind: .standard(13))
     public static let creditsMicro = Meter(kind: .standard(14))
+    /// Millionths of a unit of the workspace's currency.
+    public static let costMicro = Meter(kind: .standard(15))
     /// Tokens written to a provider's cache.
     static let cacheWriteTokens = Meter(kind: .custom(ByteString("cache_write_tokens")))
 

@@ -13,6 +13,10 @@ public struct UsageEvent: Sendable {
     public var description: ByteString
     /// In the order of `Meter.precedes`, each meter once, each amount 0 to 2^53 − 1.
     public var amounts: [(Meter, Int)]
+    /// Whether it is to be refused, and to count nothing, where credits or a limit do not suffice.
+    public var enforce: Bool
+    /// Which of the amounts a price book made of the others.
+    public internal(set) var derived: DerivedAmounts
 
     /// What an event without an action did.
     public static let defaultAction = ByteString("usage")
@@ -20,7 +24,8 @@ public struct UsageEvent: Sendable {
     public init(
         id: ByteString? = nil, time: Timestamp? = nil, subject: SubjectID,
         action: ByteString = Self.defaultAction, model: ByteString = .empty,
-        description: ByteString = .empty, amounts: [(Meter, Int)]
+        description: ByteString = .empty, amounts: [(Meter, Int)], enforce: Bool = false,
+        derived: DerivedAmounts = []
     ) {
         self.id = id
         self.time = time
@@ -29,30 +34,55 @@ public struct UsageEvent: Sendable {
         self.model = model
         self.description = description
         self.amounts = amounts
+        self.enforce = enforce
+        self.derived = derived
     }
 
-    /// Whether both are the same event sent twice.
+    /// Whether both are the same event sent twice. What a price book made of them is left out,
+    /// because prices may have changed in between, and so is `enforce`, which is no part of what
+    /// happened.
     func isSamePayload(as other: UsageEvent) -> Bool {
         id == other.id && time == other.time && subject == other.subject && action == other.action
             && model == other.model && description == other.description
-            && amounts.elementsEqual(other.amounts) { $0 == $1 }
+            && givenAmounts.elementsEqual(other.givenAmounts) { $0 == $1 }
+    }
+
+    /// The amounts that are not derived.
+    private var givenAmounts: some Sequence<(Meter, Int)> {
+        amounts.lazy.filter { [derived] in !derived.contains($0.0) }
     }
 }
 
-/// Why an event is refused. It stays refused when it is sent again as it is.
-public struct EventRejection: Error, Sendable {
-    /// 400 when it is malformed, 422 when it is well-formed and cannot be.
-    public let status: Int
-    /// A stable name, such as `out_of_range`.
-    public let code: String
-    /// The member that is at fault, such as `meters.tokens`; empty for the whole.
-    public let field: String
-    public let detail: String
+extension [(Meter, Int)] {
+    /// The amount of a meter, nil when there is none.
+    func amount(of meter: Meter) -> Int? { first { $0.0 == meter }?.1 }
 
-    public init(status: Int = 422, code: String, field: String, detail: String) {
-        self.status = status
-        self.code = code
-        self.field = field
-        self.detail = detail
+    /// Makes the amount of a meter, if there is one, no more than that.
+    mutating func cap(_ meter: Meter, at most: Int) {
+        for index in indices where self[index].0 == meter {
+            self[index].1 = Swift.min(self[index].1, most)
+        }
+    }
+
+    /// Puts the amount of a meter that is not among these, which are in order, in its place.
+    mutating func add(_ amount: Int, of meter: Meter) {
+        let place = firstIndex { Meter.precedes(meter, $0.0) } ?? endIndex
+        insert((meter, amount), at: place)
+    }
+}
+
+/// Which amounts of an event a price book made; the others came with it.
+public struct DerivedAmounts: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt8
+
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// That of `cost_micro`.
+    public static let cost = DerivedAmounts(rawValue: 1)
+    /// That of `credits_micro`.
+    public static let credits = DerivedAmounts(rawValue: 2)
+
+    func contains(_ meter: Meter) -> Bool {
+        contains(.cost) && meter == .costMicro || contains(.credits) && meter == .creditsMicro
     }
 }

@@ -15,13 +15,13 @@
 
 local ask = cmsgpack.unpack(ARGV[1])
 local today, ranked, days = ask[2], ask[3], ask[4]
-local keys, sizes = {use = {}}, {}
+local keys, sizes = {use = {}, days = {}}, {}
 for i, day in ipairs(days) do
   keys.use[day] = KEYS[1 + #ranked + i]
   sizes[keys.use[day]] = redis.call('HLEN', keys.use[day])
 end
 for i = 1, #ranked do redis.call('ZCARD', KEYS[1 + i]) end
-local batch = new_batch({0, 0, today, {}, ranked, {}}, keys)
+local batch = new_batch({0, 0, today, {}, ranked, {}}, keys, {})
 
 local slice = redis.call('HSCAN', KEYS[1], ask[1], 'COUNT', ask[5])
 local cursor, fields, writes = slice[1], slice[2], {}

@@ -11,10 +11,13 @@ public import Redis
 public final class MeteringEngine {
     /// Reads what was counted.
     public let reader: UsageReader
+    /// Reads ledgers, holds and single events.
+    public let accounts: AccountReader
     private let client: RedisClient
     private let batcher: EventBatcher
     private let clock: any Clock
     private let settings: WorkspaceSettings
+    private let rulesStore: RulesStore
 
     public init(
         on loop: EventLoop, client: RedisClient, settings: WorkspaceSettings,
@@ -23,12 +26,15 @@ public final class MeteringEngine {
         self.client = client
         self.clock = clock
         self.settings = settings
+        let keys = Keyspace(workspace: settings.id)
+        rulesStore = RulesStore(client: client, keys: keys)
         batcher = EventBatcher(
-            on: loop, client: client, script: ScriptLibrary.recordEvents, settings: settings,
-            clock: clock, metrics: metrics)
+            on: loop, client: client, script: ScriptLibrary.recordEvents, rules: rulesStore,
+            settings: settings, clock: clock, metrics: metrics)
         reader = UsageReader(
             client: client, settings: settings, clock: clock,
             leaderboard: ScriptLibrary.readLifetimeLeaders)
+        accounts = AccountReader(client: client, settings: settings, clock: clock)
         client.onReady = { [batcher] in batcher.resume() }
     }
 
@@ -63,5 +69,121 @@ public final class MeteringEngine {
     /// Counts one event.
     public func record(_ event: UsageEvent, completion: @escaping (EventOutcome) -> Void) {
         batcher.record(event, completion: completion)
+    }
+
+    /// Counts one event for a purpose of its own.
+    public func record(
+        _ event: UsageEvent, for purpose: EventPurpose,
+        completion: @escaping (EventOutcome) -> Void
+    ) {
+        batcher.record(event, for: purpose, completion: completion)
+    }
+
+    /// Takes a decision in the same call to Redis as the events of the moment.
+    ///
+    /// A limit that it names and that is not known is looked for once more in the rules as they are
+    /// now, before the decision is rejected.
+    public func decide(_ decision: Decision, completion: @escaping (DecisionOutcome) -> Void) {
+        guard let names = decision.limits else {
+            return batcher.decide(decision, completion: completion)
+        }
+        if let rules = rulesStore.current, rules.rejection(of: names) == nil {
+            return batcher.decide(decision, completion: completion)
+        }
+        rulesStore.load { [batcher] result in
+            switch result {
+            case .failure(let error): completion(.unavailable(reason: "\(error)"))
+            case .success(let rules):
+                if let rejection = rules.rejection(of: names) {
+                    completion(.rejected(rejection))
+                } else {
+                    batcher.decide(decision, completion: completion)
+                }
+            }
+        }
+    }
+
+    /// Takes a decision.
+    ///
+    /// - Throws: `EventRejection`, or `MeteringError` when it is not known whether it was taken.
+    public func decide(_ decision: Decision) async throws -> Verdict {
+        let outcome = await withCheckedContinuation { continuation in
+            decide(decision) { continuation.resume(returning: $0) }
+        }
+        switch outcome {
+        case .decided(let verdict): return verdict
+        case .rejected(let rejection): throw rejection
+        case .unavailable(let reason): throw MeteringError.undecided(reason: reason)
+        }
+    }
+
+    /// What a subject may still use, at present.
+    public func account(of subject: SubjectID) async throws -> Account {
+        let verdict = try await decide(Decision(.look, subject: subject))
+        guard let account = Account(verdict) else {
+            throw MeteringError.damaged(what: "an account")
+        }
+        return account
+    }
+
+    /// Undoes an event, once: all that it counted, took and ranked, on its own day. The reversal is
+    /// an event of its own, with the amounts below zero. First and last time of the subject stay.
+    ///
+    /// - Returns: nil when no such event is known, or not any more.
+    public func reverse(_ id: ByteString, reason: ByteString) async throws -> EventOutcome? {
+        guard let (event, origin, place) = try await accounts.event(id) else { return nil }
+        guard !event.amounts.contains(where: { $0.1 < 0 }) else {
+            throw EventRejection(
+                status: 409, code: "is_reversal", field: "id",
+                detail: "a reversal cannot be reversed; record the event again")
+        }
+        var reversal = event
+        let original = event.id ?? origin.eventID(place: place)
+        reversal.id = ByteString("\(LogPosition.idPrefix)reverse-\(original.text)")
+        reversal.description = reason
+        reversal.amounts = event.amounts.map { ($0.0, -$0.1) }
+        return await withCheckedContinuation { continuation in
+            record(reversal, for: .reverse(origin, place: place)) {
+                continuation.resume(returning: $0)
+            }
+        }
+    }
+
+    /// Settles a hold with an event.
+    ///
+    /// - Parameter heldCredits: what the hold has set aside; needed for `cap` only.
+    public func settle(
+        _ hold: ByteString, with event: UsageEvent, _ policy: SettlePolicy, heldCredits: Int?
+    ) async -> EventOutcome {
+        await withCheckedContinuation { continuation in
+            record(event, for: .settle(hold: hold, policy, heldCredits: heldCredits)) {
+                continuation.resume(returning: $0)
+            }
+        }
+    }
+
+    /// The moment by the clock that decisions are taken by.
+    public var now: Timestamp { clock.now }
+
+    // MARK: Rules
+
+    /// The rules in force.
+    public func rules() async throws(MeteringError) -> Rules { try await rulesStore.load() }
+
+    /// Puts a price book in force.
+    public func setPrices(_ prices: PriceBook) async throws -> Rules {
+        try await rulesStore.put(.prices) { _, writer in prices.write(&writer) }
+    }
+
+    /// Puts limits in force.
+    public func setLimits(_ draft: LimitBook.Draft) async throws -> Rules {
+        try await rulesStore.put(.limits) { rules, writer in
+            LimitBook(draft, replacing: rules.limits).write(&writer, isStored: true)
+        }
+    }
+
+    /// Puts a credit policy in force.
+    public func setCreditPolicy(_ policy: CreditPolicy) async throws -> Rules {
+        try await rulesStore.put(.credits) { _, writer in policy.write(&writer) }
     }
 }

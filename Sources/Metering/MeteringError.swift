@@ -6,6 +6,8 @@ public import Redis
 public enum MeteringError: Error, Sendable {
     /// Redis did not answer, or refused.
     case unavailable(RedisError)
+    /// Redis did not say whether a decision was taken.
+    case undecided(reason: String)
     /// Redis holds something under a key of Tally that Tally did not put there.
     case damaged(what: String)
 }

@@ -57,6 +57,8 @@ public final class API: HTTPResponder {
     let json: JSONReader
     private let routes: [Route]
     private let eventsRoute: RouteMetrics.Route
+    private let checkRoute: RouteMetrics.Route
+    private let gatewayRoute: RouteMetrics.Route
     private let healthRoute: RouteMetrics.Route
 
     public init(engine: MeteringEngine, environment: Environment) {
@@ -64,8 +66,12 @@ public final class API: HTTPResponder {
         self.json = json
         self.engine = engine
         self.environment = environment
-        routes = Self.eventRoutes + Self.readRoutes + Self.healthRoutes
+        routes =
+            Self.eventRoutes + Self.readRoutes + Self.ruleRoutes + Self.creditRoutes
+            + Self.checkRoutes + Self.holdRoutes + Self.gatewayRoutes + Self.healthRoutes
         eventsRoute = environment.routes.route("/v1/events")
+        checkRoute = environment.routes.route("/v1/check")
+        gatewayRoute = environment.routes.route(Self.gatewayPath)
         healthRoute = environment.routes.route("/healthz")
     }
 
@@ -75,18 +81,21 @@ public final class API: HTTPResponder {
             healthRoute.observe(.ok, microseconds: 0)
             return true
         }
-        guard request.method == .post, request.path == "/v1/events" else { return false }
-        let start = monotonicMicroseconds()
-        environment.routes.inFlight.add(1)
-        recordEvents(request, for: .reply(reply, since: start))
+        if Self.isGatewayPath(request.path) {
+            checkForGateway(request, for: recipient(reply, gatewayRoute))
+        } else if request.method == .post, request.path == "/v1/events" {
+            recordEvents(request, for: recipient(reply, eventsRoute))
+        } else if request.method == .post, request.path == "/v1/check" {
+            check(request, for: recipient(reply, checkRoute))
+        } else {
+            return false
+        }
         return true
     }
 
-    /// Sends the answer to a request that came by the hot path.
-    func send(_ response: HTTPResponse, to reply: HTTPReply, since start: Int) {
-        environment.routes.inFlight.add(-1)
-        eventsRoute.observe(response.status, microseconds: monotonicMicroseconds() - start)
-        reply.send(response)
+    private func recipient(_ reply: HTTPReply, _ route: RouteMetrics.Route) -> Recipient {
+        environment.routes.inFlight.add(1)
+        return .reply(reply, route, since: monotonicMicroseconds())
     }
 
     public func respond(to request: HTTPRequest) async -> HTTPResponse {
@@ -149,6 +158,8 @@ public final class API: HTTPResponder {
         case let error as JSONError: return HTTPProblem(error)
         case MeteringError.unavailable(let error):
             return .unavailable("Redis did not answer: \(error)")
+        case MeteringError.undecided(let reason):
+            return .unavailable("\(reason); whether it was done is not known")
         case MeteringError.damaged(let what):
             return HTTPProblem(
                 .serviceUnavailable, code: "data_conflict", title: "Service Unavailable",
@@ -188,11 +199,13 @@ extension HTTPProblem {
     }
 
     init(_ rejection: EventRejection) {
-        self.init(
-            rejection.status == 400 ? .badRequest : .unprocessableContent,
-            code: rejection.code,
-            title: rejection.status == 400 ? "Bad Request" : "Unprocessable Content",
-            detail: rejection.explanation)
+        let status: HTTPStatus =
+            switch rejection.status {
+            case 400: .badRequest
+            case 409: .conflict
+            default: .unprocessableContent
+            }
+        self.init(status, code: rejection.code, detail: rejection.explanation)
     }
 
     init(_ error: JSONError) {

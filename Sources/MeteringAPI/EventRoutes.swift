@@ -16,13 +16,6 @@ extension API {
         Route(.post, "/v1/events") { try await $0.recordEvents($1) },
     ]
 
-    /// Who waits for the answer. One closure from the request to its answer has all it needs:
-    /// the hot path makes no other.
-    enum Recipient {
-        case reply(HTTPReply, since: Int)
-        case task((HTTPResponse) -> Void)
-    }
-
     /// An item of a body: an event to count, or why it is none.
     private enum Item {
         case event(UsageEvent)
@@ -44,16 +37,7 @@ extension API {
     }
 
     private func recordEvents(_ call: Call) async throws -> HTTPResponse {
-        await withCheckedContinuation { continuation in
-            recordEvents(call.request, for: .task({ continuation.resume(returning: $0) }))
-        }
-    }
-
-    private func send(_ response: HTTPResponse, to recipient: Recipient) {
-        switch recipient {
-        case .reply(let reply, let start): send(response, to: reply, since: start)
-        case .task(let resume): resume(response)
-        }
+        await response { recordEvents(call.request, for: $0) }
     }
 
     private func record(_ items: [Item], of request: HTTPRequest, for recipient: Recipient) {
@@ -146,7 +130,7 @@ extension API {
 
     private static let jsonType = Array("application/json".utf8)
 
-    private func isNDJSON(_ request: HTTPRequest) throws -> Bool {
+    func isNDJSON(_ request: HTTPRequest) throws -> Bool {
         // Nearly all requests, without making strings.
         let isJSON = request.headers.withBytes(of: "content-type") { type in
             type.count == Self.jsonType.count
@@ -171,7 +155,7 @@ extension API {
     }
 
     /// The `Idempotency-Key` header, quoted (as its draft says) or bare (as clients send it).
-    private func idempotencyKey(_ request: HTTPRequest) throws -> [UInt8]? {
+    func idempotencyKey(_ request: HTTPRequest) throws -> [UInt8]? {
         guard var key = request.headers.withBytes(of: "idempotency-key", { Array($0) }) else {
             return nil
         }
@@ -197,6 +181,7 @@ extension API {
         switch outcome {
         case .counted(let event): return .json(Self.body(event, isDuplicate: false))
         case .duplicate(let event): return .json(Self.body(event, isDuplicate: true))
+        case .refused(let verdict): return denial(of: verdict, at: path)
         case .rejected(let rejection): return HTTPProblem(rejection).response(at: path)
         case .unavailable(let reason):
             return HTTPProblem.unavailable(
@@ -205,7 +190,10 @@ extension API {
         }
     }
 
-    private static func body(_ event: CountedEvent, isDuplicate: Bool) -> [UInt8] {
+    /// - Parameter hold: the state of the hold that the event settled.
+    static func body(
+        _ event: CountedEvent, isDuplicate: Bool, _ hold: HoldState? = nil
+    ) -> [UInt8] {
         var json = JSONWriter()
         // The same for each event but for two places, so it is copied in two pieces.
         json.piece(#"{"id":"#)
@@ -222,7 +210,17 @@ extension API {
             }
             json.integer(total)
         }
-        json.piece("}}")
+        if let balance = event.verdict?.balance {
+            json.piece(#"},"balance":"#)
+            json.micros(balance)
+        } else {
+            json.piece("}")
+        }
+        if let hold {
+            json.piece(#","state":"#)
+            json.string(hold.name)
+        }
+        json.piece("}")
         return json.bytes
     }
 
@@ -248,6 +246,11 @@ extension API {
                 case .duplicate(let counted):
                     counts.duplicates += 1
                     Self.write(counted.id.bytes, "duplicate", to: &results)
+                case .refused(let verdict):
+                    counts.failed += 1
+                    Self.write(
+                        event.id?.bytes, "failed", verdict.denialCode, verdict.denialDetail,
+                        to: &results)
                 case .rejected(let rejection):
                     counts.failed += 1
                     Self.write(

@@ -4,10 +4,21 @@ internal import HTTPServer
 
 /// The parameters of a query, each given at most once and each one known to the route.
 struct QueryParameters {
-    private let values: [String: String]
+    let values: [String: String]
 
     /// Reads a query. Throws a 400 for a parameter that is unknown, given twice or badly encoded.
     init(_ query: String?, allowed: [String]) throws(HTTPProblem) {
+        try self.init(query, isKnown: allowed.contains) {
+            allowed.isEmpty
+                ? "this route takes no parameters"
+                : "unknown parameter; this route takes \(allowed.joined(separator: ", "))"
+        }
+    }
+
+    /// As `init(_:allowed:)`, for names that cannot be listed.
+    init(
+        _ query: String?, isKnown: (String) -> Bool, known: () -> String = { "unknown parameter" }
+    ) throws(HTTPProblem) {
         var values: [String: String] = [:]
         for pair in (query ?? "").split(separator: "&") {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -16,13 +27,7 @@ struct QueryParameters {
             else {
                 throw .badRequest("invalid_parameter", "the query is not properly percent-encoded")
             }
-            guard allowed.contains(name) else {
-                throw .badRequest(
-                    "unknown_parameter",
-                    allowed.isEmpty
-                        ? "this route takes no parameters"
-                        : "unknown parameter; this route takes \(allowed.joined(separator: ", "))")
-            }
+            guard isKnown(name) else { throw .badRequest("unknown_parameter", known()) }
             guard values.updateValue(value, forKey: name) == nil else {
                 throw .badRequest("duplicate_parameter", "\(name) is given twice")
             }

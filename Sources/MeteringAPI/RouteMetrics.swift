@@ -47,6 +47,15 @@ public final class RouteMetrics: Sendable {
         inFlight = registry.gauge("tally_http_requests_in_flight", help: "Requests being answered.")
     }
 
+    /// Counts a gateway's check that Redis did not answer.
+    func undecided(isAllowed: Bool) {
+        registry.counter(
+            "tally_gateway_undecided_total",
+            help: "Checks of gateways that could not be decided, by what the gateway chose.",
+            labels: ["answer": isAllowed ? "allow" : "deny"]
+        ).add()
+    }
+
     func route(_ name: String) -> Route {
         routes.withLock { routes in
             if let route = routes[name] { return route }

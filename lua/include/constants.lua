@@ -4,5 +4,12 @@ local MAX = 9007199254740991
 local DAY_STRIDE = 8589934592
 -- Fields of a subject's record; from METERS on: meter, lifetime total, total of its day.
 local FIRST, LAST, EVENTS, AT, DAY, DAY_EVENTS, METERS = 1, 2, 3, 4, 5, 6, 7
+-- What stands where in a row and in a cell of a batch, behind its start; then the amounts.
+local ROW_SET, ROW_COUNT, ROW_FIRST, ROW_LAST, ROW_WIDTH = 2, 3, 4, 5, 6
+local CELL_SET, CELL_COUNT, CELL_WIDTH = 3, 4, 5
+-- Which of the parts of a log entry holds its events.
+local LOGGED_EVENTS = 6
 -- Long enough for any resending of a batch, which is over within seconds.
 local MARKER_TTL_S = 600
+-- A month of the Gregorian calendar on average.
+local MONTH_MS = 2629746000

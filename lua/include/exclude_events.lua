@@ -1,45 +1,42 @@
--- Finds the events whose id was counted before, and takes them out of the batch's sums.
--- Returns {place, where it was counted, ...}.
-local function exclude_events(keys, ids, places, sums, cells)
-  local excluded, n = {}, 0
-  if #ids == 0 then return excluded end
-  local found = {}
-  for _, generation in ipairs(keys.ids) do
-    local known = redis.call('HMGET', generation, unpack(ids))
-    for i = 1, #ids do
-      if known[i] and not found[i] then found[i], n = known[i], n + 1 end
+-- Takes the events whose places are in `gone` out of the batch's sums.
+local function exclude_events(batch, gone)
+  local rows, cells, sets = batch.rows, batch.cells, batch.sets
+  local function offsets(list, width, set)
+    local starts, p = {}, 1
+    while p <= #list do
+      starts[#starts + 1] = p
+      p = p + width + #sets[list[p + set]]
     end
+    return starts
   end
-  if n == 0 then return excluded end
+  local row_starts, cell_starts = offsets(rows, ROW_WIDTH, ROW_SET), offsets(cells, CELL_WIDTH, CELL_SET)
 
-  -- Per event: {place of its subject in the sums, time, places in the sums, places in the hour
-  -- sums, places in the day sums, what to take out at each place, index of its day}.
-  local events, gone = cmsgpack.unpack(ARGV[2]), {}
-  local function take(list, at, amounts)
-    for j = 1, #at do list[at[j]] = list[at[j]] - amounts[j] end
-  end
-  for i = 1, #ids do
-    if found[i] then
-      local event = events[places[i]]
-      local cell = cells[event[7]]
-      take(sums, event[3], event[6])
-      take(cell[2], event[4], event[6])
-      take(cell[4], event[5], event[6])
-      gone[places[i]] = true
-      excluded[#excluded + 1] = places[i]
-      excluded[#excluded + 1] = found[i]
+  -- Per event: {row, cell, time, whether the client gave it, id, description, amount, ...}.
+  local logged, touched = cmsgpack.unpack(ARGV[2]), {}
+  local events = logged[LOGGED_EVENTS]
+  for place in pairs(gone) do
+    local event = events[place]
+    local row, cell = row_starts[event[1]], cell_starts[event[2]]
+    touched[event[1]] = true
+    -- Rows of events that undo others count down.
+    local one = rows[row + ROW_COUNT] < 0 and -1 or 1
+    rows[row + ROW_COUNT] = rows[row + ROW_COUNT] - one
+    cells[cell + CELL_COUNT] = cells[cell + CELL_COUNT] - one
+    for j = 1, #event - 6 do
+      local in_row, in_cell = row + ROW_WIDTH + j - 1, cell + CELL_WIDTH + j - 1
+      rows[in_row] = rows[in_row] - event[6 + j]
+      cells[in_cell] = cells[in_cell] - event[6 + j]
     end
   end
-  -- The first and last time of a subject are those of the events that count.
+  -- The first and last time of a row are those of the events that count.
   local seen = {}
   for place, event in ipairs(events) do
-    local base, time = event[1], event[2]
-    if not gone[place] then
-      if not seen[base] then
-        seen[base], sums[base], sums[base + 1] = true, time, time
-      elseif time < sums[base] then sums[base] = time
-      elseif time > sums[base + 1] then sums[base + 1] = time end
+    local time, row = event[3], row_starts[event[1]]
+    if touched[event[1]] and not gone[place] then
+      if not seen[row] then
+        seen[row], rows[row + ROW_FIRST], rows[row + ROW_LAST] = true, time, time
+      elseif time < rows[row + ROW_FIRST] then rows[row + ROW_FIRST] = time
+      elseif time > rows[row + ROW_LAST] then rows[row + ROW_LAST] = time end
     end
   end
-  return excluded
 end

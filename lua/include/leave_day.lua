@@ -1,6 +1,6 @@
 -- Leaves the record's day: what was counted then moves to that day's `use`.
 local function leave_day(batch, subject, record, day)
-  if record[DAY_EVENTS] > 0 then
+  if record[DAY_EVENTS] ~= 0 then
     local use = batch.keys.use[record[DAY]]
     if not use then
       batch.missing[record[DAY]] = true

@@ -1,13 +1,14 @@
 -- What a batch is going to write, gathered while it is checked.
-local function new_batch(head, keys)
+local function new_batch(head, keys, ask)
   local batch = {
-    keys = keys, today = head[3], days = head[6], ranked = {}, counted = 0,
-    use = {}, boards = {}, cells = {}, overflow = {}, missing = {}, rollup_overflows = false,
+    keys = keys, today = head[3], days = head[6], ranked = {},
+    records = {}, subjects = ask[2], sets = ask[3], rows = ask[4], fields = ask[5], cells = ask[6],
+    use = {}, boards = {}, hashes = {}, touched = {}, unranked = {}, overflow = {}, missing = {}, lists = {},
+    rollup_overflows = false,
   }
   for i, meter in ipairs(head[5]) do batch.ranked[meter] = i end
   -- Per day: ranked meter → what goes to its board.
-  batch.lists = {}
-  for i, day in ipairs(keys.days or {}) do
+  for i, day in ipairs(keys.days) do
     local lists = {}
     for j, meter in ipairs(head[5]) do
       lists[meter] = {n = 0}
@@ -29,7 +30,11 @@ end
 -- Notes a subject's new value on a board. Boards keep negated values, so that their own order is
 -- the leaderboard's: most first, equal values by id.
 local function rank(batch, board, value, subject)
-  if value <= 0 then return end
+  if value <= 0 then
+    -- Nothing was ranked, or all that was is undone.
+    if batch.undoes then batch.unranked[#batch.unranked + 1] = {board, subject} end
+    return
+  end
   local list = batch.boards[board]
   if not list then
     list = {n = 0}

@@ -1,13 +1,12 @@
--- The size of each key that is going to be written: a wrong type fails here, before the first write,
--- and a key of size 0 is new and gets its expiry.
+-- The size of each key that is going to be written and was not read yet: a wrong type fails here,
+-- before the first write, and a key of size 0 is new and gets its expiry.
 local function size_keys(batch, ids)
   local call, keys, sizes = redis.call, batch.keys, {}
-  sizes[keys.log] = call('XLEN', keys.log)
   if #ids > 0 then sizes[keys.ids[1]] = call('HLEN', keys.ids[1]) end
-  for key in pairs(batch.cells) do sizes[key] = call('HLEN', key) end
   for key in pairs(batch.use) do sizes[key] = call('HLEN', key) end
   for key, list in pairs(batch.boards) do
     if list.n > 0 then sizes[key] = call('ZCARD', key) end
   end
+  for _, entry in ipairs(batch.unranked) do call('ZCARD', entry[1]) end
   return sizes
 end

@@ -1,23 +1,28 @@
 -- Writes what belongs to days: rollups, boards, and what subjects counted on days they have left.
 local function write_days(batch, sizes, ttl_s)
-  local call = redis.call
-  local function expire(key)
-    if sizes[key] == 0 then call('EXPIRE', key, ttl_s) end
-  end
-  for key, writes in pairs(batch.cells) do
-    if #writes > 0 then
+  local call, pack = redis.call, cmsgpack.pack
+  for key, rollups in pairs(batch.hashes) do
+    local writes, w = {}, 0
+    for i, field in ipairs(rollups.fields) do
+      if rollups[i].touched then
+        rollups[i].touched = nil
+        writes[w + 1], writes[w + 2], w = field, pack(rollups[i]), w + 2
+      end
+    end
+    if w > 0 then
       call('HSET', key, unpack(writes))
-      expire(key)
+      if not rollups.exists then call('EXPIRE', key, ttl_s) end
     end
   end
   for key, list in pairs(batch.boards) do
     if list.n > 0 then
       call('ZADD', key, unpack(list))
-      expire(key)
+      if sizes[key] == 0 then call('EXPIRE', key, ttl_s) end
     end
   end
+  for _, entry in ipairs(batch.unranked) do call('ZREM', entry[1], entry[2]) end
   for key, entries in pairs(batch.use) do
-    for subject, entry in pairs(entries) do call('HSET', key, subject, cmsgpack.pack(entry)) end
-    expire(key)
+    for subject, entry in pairs(entries) do call('HSET', key, subject, pack(entry)) end
+    if sizes[key] == 0 then call('EXPIRE', key, ttl_s) end
   end
 end

@@ -1,7 +1,6 @@
 -- Remembers the ids that were counted now, with where: 7 bytes of log position, 2 of place.
-local function write_ids(key, sizes, ids, places, excluded, position, ttl_s)
-  local at, gone, writes, w = struct.pack('>I7', position), {}, {}, 0
-  for i = 1, #excluded, 2 do gone[excluded[i]] = true end
+local function write_ids(key, sizes, ids, places, gone, position, ttl_s)
+  local at, writes, w = struct.pack('>I7', position), {}, 0
   for i = 1, #ids do
     local place = places[i]
     if not gone[place] then

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The arguments of lua/record_events.lua. Places in flat arrays are counted from 1, as Lua does.
 
 extension EventBatch {
     /// What the script's arguments need beyond the events.
@@ -11,6 +13,8 @@ extension EventBatch {
         /// Days beyond those of the batch that subjects may have to leave.
         let rolls: [CivilDay]
         let idGenerationCount: Int
+        /// Whether the keys have what subjects need that leave a day or come late.
+        let canMove: Bool
     }
 
     /// For how long what is dated stays in Redis, in seconds.
@@ -20,27 +24,32 @@ extension EventBatch {
         let days: Int
     }
 
+    /// Whether a client named one of the events.
+    var hasNamedEvents: Bool { events.contains { $0.event.id != nil } }
+
     /// The script's arguments, in its order.
-    func arguments(_ context: Context, _ digest: IDDigest, _ writer: MessagePackWriter) -> [[UInt8]]
-    {
-        let named = events.indices.filter { events[$0].event.id != nil }
-        writer.array(6)
-        writeHead(context, writer)
+    func arguments(
+        _ context: Context, _ decisions: DecisionList, _ resets: [UInt8], _ digest: IDDigest,
+        _ writer: MessagePackWriter
+    ) -> [[UInt8]] {
+        writer.array(11)
+        writeHead(context, at: decisions.now, writer)
         writer.array(subjects.count)
-        for subject in subjects { writer.string(subject.id.bytes) }
-        writeSums(writer)
-        writer.array(named.count)
-        for index in named { writer.string(digest.digest(events[index].event.id?.bytes ?? [])) }
-        writer.integers(named.map { $0 + 1 })
+        for subject in subjects { writer.string(subject.bytes) }
+        writeSets(writer)
+        writeRows(writer)
+        writeFields(writer)
         writeCells(writer)
+        writeIDs(digest, writer)
+        decisions.write(resets, today: context.today, writer)
         let ask = writer.take()
-        // After the cells, which set the places that it names.
-        if named.isEmpty { writer.array(0) } else { writeEvents(writer) }
-        return [ask, writer.take(), LogEntry.encode(self, writer)]
+        return [ask, LogEntry.encode(self, writer)]
     }
 
-    private func writeHead(_ context: Context, _ writer: MessagePackWriter) {
-        writer.array(8)
+    private func writeHead(
+        _ context: Context, at now: Timestamp, _ writer: MessagePackWriter
+    ) {
+        writer.array(11)
         writer.integer(context.sequence)
         writer.integer(context.arrival.number)
         writer.integer(context.today.number)
@@ -50,134 +59,90 @@ extension EventBatch {
         writer.integers(days.map(\.day.number))
         writer.integers(context.rolls.map(\.number))
         writer.integer(context.idGenerationCount)
+        writer.integer(context.canMove ? 1 : 0)
+        writer.integer(now.milliseconds)
+        writer.string(rules.version)
     }
 
-    private func writeSums(_ writer: MessagePackWriter) {
-        var place = 1
-        for index in subjects.indices {
-            let subject = subjects[index]
-            setBase(place, ofSubject: index)
-            place += 4 + subject.meters.count
-            for part in subject.parts { place += 2 + part.amounts.count }
+    func writeSets(_ writer: MessagePackWriter) {
+        writer.array(sets.count)
+        for set in sets {
+            writer.array(set.count)
+            for meter in set { writer.meter(meter) }
         }
-        writer.array(place - 1)
-        for subject in subjects {
-            writer.integer(subject.first)
-            writer.integer(subject.last)
-            writer.integer(subject.meters.count)
-            writer.integer(subject.parts.count)
-            for meter in subject.meters { writer.meter(meter) }
-            for part in subject.parts {
-                writer.integer(part.day + 1)
-                writer.integer(part.count)
-                for amount in part.amounts { writer.integer(amount) }
-            }
+    }
+
+    private func writeRows(_ writer: MessagePackWriter) {
+        writer.array(6 * rows.count + rowAmounts.count)
+        for row in rows {
+            writer.integer(row.subject + 1)
+            writer.integer(row.day + 1)
+            writer.integer(row.set + 1)
+            writer.integer(row.count)
+            writer.integer(row.first)
+            writer.integer(row.last)
+            for place in 0..<sets[row.set].count { writer.integer(rowAmounts[row.base + place]) }
+        }
+    }
+
+    private func writeFields(_ writer: MessagePackWriter) {
+        writer.array(days.count)
+        for day in days {
+            writer.array(2)
+            writer.array(day.hourFields.count)
+            for field in day.hourFields { writer.string(field.bytes) }
+            writer.array(day.dayFields.count)
+            for field in day.dayFields { writer.string(field.bytes) }
         }
     }
 
     private func writeCells(_ writer: MessagePackWriter) {
-        writer.array(days.count)
-        for index in days.indices {
-            writer.array(4)
-            writeCells(&days[index].hours, isHourly: true, writer)
-            writeCells(&days[index].cells, isHourly: false, writer)
-        }
-    }
-
-    private func writeCells(_ list: inout CellList, isHourly: Bool, _ writer: MessagePackWriter) {
-        writer.array(list.cells.count)
-        var place = 1
-        for index in list.cells.indices {
-            let cell = list.cells[index]
-            writer.string(RollupField(cell.key, isHourly: isHourly).bytes)
-            list.cells[index].base = place
-            place += 2 + 2 * cell.meters.count
-        }
-        writer.array(place - 1)
-        for cell in list.cells {
+        writer.array(5 * cells.count + cellAmounts.count)
+        for cell in cells {
+            writer.integer(cell.key.day + 1)
+            writer.integer(cell.hourField + 1)
+            writer.integer(cell.dayField + 1)
+            writer.integer(cell.key.set + 1)
             writer.integer(cell.count)
-            writer.integer(cell.meters.count)
-            for (meter, amount) in zip(cell.meters, cell.amounts) {
-                writer.meter(meter)
-                writer.integer(amount)
+            for place in 0..<sets[cell.key.set].count {
+                writer.integer(cellAmounts[cell.base + place])
             }
         }
     }
 
-    /// Where each event went, for include/exclude_events.lua.
-    private func writeEvents(_ writer: MessagePackWriter) {
-        writer.array(events.count)
-        for (index, event) in events.enumerated() {
-            let subject = subjects[subjectOfEvent[index]]
-            let amounts = event.event.amounts
-            let (day, hour, cell) = cellsOfEvent[index]
-            writer.array(7)
-            writer.integer(subject.base)
-            writer.integer(event.time.milliseconds)
-            subject.writePlaces(of: amounts, day: day, writer)
-            days[day].hours.cells[hour].writePlaces(of: amounts, writer)
-            days[day].cells.cells[cell].writePlaces(of: amounts, writer)
-            writer.array(1 + amounts.count)
-            writer.integer(1)
-            for (_, amount) in amounts { writer.integer(amount) }
-            writer.integer(day + 1)
+    private func writeIDs(_ digest: IDDigest, _ writer: MessagePackWriter) {
+        let places = events.indices.filter { events[$0].event.id != nil }
+        writer.array(places.count)
+        for place in places {
+            guard let id = events[place].event.id else { continue }
+            writer.string(digest.digest(id.bytes))
         }
-    }
-}
-
-extension EventBatch.SubjectSum {
-    /// Where a day's event count and the amounts of these meters stand in the flat sums.
-    fileprivate func writePlaces(
-        of amounts: [(Meter, Int)], day: Int, _ writer: MessagePackWriter
-    ) {
-        var place = base + 4 + meters.count
-        for part in parts {
-            if part.day == day { break }
-            place += 2 + part.amounts.count
-        }
-        writer.array(1 + amounts.count)
-        writer.integer(place + 1)
-        for (meter, _) in amounts { writer.integer(place + 2 + meters.index(of: meter)) }
-    }
-}
-
-extension EventBatch.Cell {
-    fileprivate func writePlaces(of amounts: [(Meter, Int)], _ writer: MessagePackWriter) {
-        writer.array(1 + amounts.count)
-        writer.integer(base)
-        for (meter, _) in amounts { writer.integer(base + 3 + 2 * meters.index(of: meter)) }
-    }
-}
-
-extension [Meter] {
-    /// The index of a meter that is known to be here.
-    fileprivate func index(of meter: Meter) -> Int {
-        guard let index = firstIndex(of: meter) else {
-            preconditionFailure("a meter of an event is not in its batch's sums")
-        }
-        return index
+        writer.array(places.count)
+        for place in places { writer.integer(place + 1) }
     }
 }
 
 extension MessagePackWriter {
-    /// A meter: its code when it is a standard one, else its name.
+    /// A meter as scripts know it: by its code, or its name.
     func meter(_ meter: Meter) {
         if let code = meter.code { integer(code) } else { string(meter.name) }
     }
 }
 
-/// The field of a rollup hash: start of the hour, action, model. Neither may hold the separator,
-/// which is a control character.
-struct RollupField {
-    static let separator: UInt8 = 0x1f
+/// The name of a rollup in its hash: the start of the hour where it has one, action and model.
+struct RollupField: Hashable {
+    /// No text of users may hold it.
+    private static let separator: UInt8 = 0x1f
+
+    /// Start of the hour, seconds since 1970; nil for a whole day.
     let hour: Int?
     let action: ByteString
     let model: ByteString
 
-    init(_ key: EventBatch.CellKey, isHourly: Bool) {
-        hour = isHourly ? key.hour : nil
-        action = key.action
-        model = key.model
+    init(hour: Int?, action: ByteString, model: ByteString) {
+        self.hour = hour
+        self.action = action
+        self.model = model
     }
 
     init?(_ bytes: [UInt8], isHourly: Bool) {
@@ -191,7 +156,6 @@ struct RollupField {
     var bytes: [UInt8] {
         (hour.map { Array("\($0)".utf8) + [Self.separator] } ?? []) + action.bytes + [
             Self.separator
-        ]
-            + model.bytes
+        ] + model.bytes
     }
 }

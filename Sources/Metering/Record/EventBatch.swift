@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The arguments of lua/record_events.lua, built from the events of a batch. What is added up here
-// is added up once per batch and not once per event in the script, which Redis runs on its only
-// thread. Places in flat arrays are counted from 1, as Lua does.
+// A batch adds its events up, once per batch and not once per event in the script, which Redis runs
+// on its only thread. Sums lie flat in a few arrays: a batch of thirty events would else be made of
+// hundreds of small ones.
 
 /// A batch of events on its way to Redis.
 final class EventBatch {
@@ -12,157 +12,227 @@ final class EventBatch {
     /// 2^53 − 1, the largest integer that doubles, and so Lua, count up to exactly.
     static let exactIntegerMax = 9_007_199_254_740_991
 
-    let events: [PendingEvent]
+    /// What the batch was made of, in the order of arrival.
+    let items: [Pending]
+    /// What its events were priced by.
+    let rules: Rules
+    /// The events of the items, with what the rules make of them.
+    private(set) var events: [PendingEvent] = []
+    /// Made when the batch is sent first, and kept when it is sent again.
+    var decisions: DecisionList?
     /// Subjects in the order of their first event.
-    private(set) var subjects: [SubjectSum] = []
-    /// For each event, the index of its subject.
-    private(set) var subjectOfEvent: [Int] = []
-    /// For each event, the indexes of its day and of its rollups there.
-    private(set) var cellsOfEvent: [(day: Int, hour: Int, cell: Int)] = []
-    private var subjectIndex: [ByteString: Int] = [:]
-    var days: [DaySum] = []
+    private(set) var subjects: [ByteString] = []
+    /// Lists of meters that events have together; mostly there is one.
+    private(set) var sets: [[Meter]] = []
+    private(set) var days: [Day] = []
+    private(set) var rows: [Row] = []
+    private(set) var cells: [Cell] = []
+    /// For each event, the indexes of its row and its cell.
+    private(set) var placeOfEvent: [(row: Int, cell: Int)] = []
+    /// The amounts of all rows, and of all cells, one behind the other.
+    private(set) var rowAmounts: [Int] = []
+    private(set) var cellAmounts: [Int] = []
 
-    /// The sums of one subject.
-    struct SubjectSum {
-        let id: ByteString
+    private var indexOfSubject: [ByteString: Int] = [:]
+    /// Per subject, its row that was made last.
+    private var lastRow: [Int] = []
+    private var indexOfCell: [CellKey: Int] = [:]
+
+    /// What a subject used on one day of one set of meters.
+    struct Row {
+        let subject: Int
+        let day: Int
+        let set: Int
+        /// -1 for a row of events that undo others: counts do not cancel out unseen.
+        let sign: Int
+        var count = 0
+        /// Milliseconds since 1970.
         var first: Int
         var last: Int
-        var meters: [Meter]
-        var parts: [Part]
-        /// Place of its first number in the flat sums.
-        var base = 0
+        /// Where its amounts begin.
+        let base: Int
+        /// Another row of the subject, -1 for none.
+        let next: Int
     }
 
-    /// What a subject used on one day.
-    struct Part {
-        let day: Int
-        var count: Int
-        /// In the order of the subject's meters.
-        var amounts: [Int]
+    /// Sums of one hour, action and model, of one set of meters.
+    struct Cell {
+        let key: CellKey
+        /// Indexes of its fields in the day's hashes.
+        let hourField: Int
+        let dayField: Int
+        var count = 0
+        let base: Int
     }
 
-    /// The rollups of one day.
-    struct DaySum {
-        let day: CivilDay
-        var hours = CellList()
-        var cells = CellList()
-    }
-
-    /// Sums by field of a rollup hash.
-    struct CellList {
-        var cells: [Cell] = []
-        private var indexByField: [CellKey: Int] = [:]
-
-        /// The index of the cell, made if need be; events of a batch mostly share few.
-        mutating func index(of key: CellKey) -> Int {
-            if let last = cells.last, last.key == key { return cells.count - 1 }
-            if let index = indexByField[key] { return index }
-            indexByField[key] = cells.count
-            cells.append(Cell(key: key))
-            return cells.count - 1
-        }
-    }
-
-    /// Which rollup an event belongs to; `hour` is 0 in rollups of a whole day.
     struct CellKey: Hashable {
+        let day: Int
+        /// Start of the hour, seconds since 1970.
         let hour: Int
+        let set: Int
+        let sign: Int
         let action: ByteString
         let model: ByteString
     }
 
-    struct Cell {
-        let key: CellKey
-        var count = 0
-        var meters: [Meter] = []
-        var amounts: [Int] = []
-        /// Place of its event count in the flat sums.
-        var base = 0
-
-        mutating func add(_ amounts: [(Meter, Int)]) {
-            count += 1
-            for (meter, amount) in amounts {
-                let place = meters.place(of: meter)
-                if place == self.amounts.count { self.amounts.append(0) }
-                self.amounts[place] += amount
-            }
-        }
+    /// A day of the batch, and the rollups of it that the batch adds to.
+    struct Day {
+        let day: CivilDay
+        var hourFields: [RollupField] = []
+        var dayFields: [RollupField] = []
     }
 
-    /// Adds the events up. Their ids, where they have one, must differ.
-    init(_ events: [PendingEvent]) {
-        self.events = events
-        subjectOfEvent.reserveCapacity(events.count)
-        cellsOfEvent.reserveCapacity(events.count)
+    /// Prices the events and adds them up. Their ids, where they have one, must differ. An event
+    /// that cannot be priced is left out, and told so.
+    init(_ items: [Pending], _ rules: Rules) {
+        self.rules = rules
+        placeOfEvent.reserveCapacity(items.count)
+        subjects.reserveCapacity(items.count)
+        lastRow.reserveCapacity(items.count)
+        rows.reserveCapacity(items.count)
+        rowAmounts.reserveCapacity(items.count * 4)
+        indexOfSubject.reserveCapacity(items.count)
+        events.reserveCapacity(items.count)
+        var unpriced = false
+        for item in items {
+            guard case .event(var pending) = item else { continue }
+            if !Self.price(&pending, rules) {
+                unpriced = true
+                continue
+            }
+            events.append(pending)
+        }
+        self.items = unpriced ? items.filter { Self.isPriced($0, rules) } : items
         for event in events {
             let day = dayIndex(event.day)
-            subjectOfEvent.append(addToSubject(event, day))
-            let hourKey = CellKey(
-                hour: event.hour, action: event.event.action, model: event.event.model)
-            let dayKey = CellKey(hour: 0, action: event.event.action, model: event.event.model)
-            let hour = days[day].hours.index(of: hourKey)
-            days[day].hours.cells[hour].add(event.event.amounts)
-            let cell = days[day].cells.index(of: dayKey)
-            days[day].cells.cells[cell].add(event.event.amounts)
-            cellsOfEvent.append((day, hour, cell))
-        }
-        // A subject leaves a day for a later one, so its days come in order.
-        for index in subjects.indices where subjects[index].parts.count > 1 {
-            subjects[index].parts.sort { days[$0.day].day < days[$1.day].day }
+            let set = setIndex(event.event.amounts)
+            placeOfEvent.append((addToRow(event, day, set), addToCell(event, day, set)))
         }
     }
 
-    func setBase(_ place: Int, ofSubject index: Int) { subjects[index].base = place }
+    /// Whether it went; if not, the event's caller has been told why.
+    private static func price(_ pending: inout PendingEvent, _ rules: Rules) -> Bool {
+        if case .reverse = pending.purpose { return true }
+        do throws(EventRejection) {
+            pending.event = try pending.event.priced(by: rules.prices)
+            if case .settle(_, .cap, let held?) = pending.purpose {
+                pending.event.amounts.cap(.creditsMicro, at: held)
+            }
+            return true
+        } catch {
+            pending.resolve(.rejected(error))
+            return false
+        }
+    }
+
+    private static func isPriced(_ item: Pending, _ rules: Rules) -> Bool {
+        guard case .event(var pending) = item else { return true }
+        return price(&pending, rules)
+    }
+
+    /// The other rows of a row's subject; mostly there is none.
+    func rowsBeside(_ index: Int) -> [Int] {
+        var others: [Int] = []
+        var other = lastRow[rows[index].subject]
+        while other >= 0 {
+            if other != index { others.append(other) }
+            other = rows[other].next
+        }
+        return others
+    }
 
     private func dayIndex(_ day: CivilDay) -> Int {
         if let index = days.firstIndex(where: { $0.day == day }) { return index }
-        days.append(DaySum(day: day))
+        days.append(Day(day: day))
         return days.count - 1
     }
 
-    private func addToSubject(_ event: PendingEvent, _ day: Int) -> Int {
-        let time = event.time.milliseconds
-        let id = event.event.subject.id
-        let index: Int
-        if let known = subjectIndex[id] {
-            index = known
-        } else {
-            index = subjects.count
-            subjectIndex[id] = index
-            subjects.append(SubjectSum(id: id, first: time, last: time, meters: [], parts: []))
+    private func setIndex(_ amounts: [(Meter, Int)]) -> Int {
+        for (index, set) in sets.enumerated()
+        where set.count == amounts.count
+            && set.indices.allSatisfy({ set[$0] == amounts[$0].0 })
+        {
+            return index
         }
-        subjects[index].add(event.event.amounts, time: time, day: day)
+        sets.append(amounts.map(\.0))
+        return sets.count - 1
+    }
+
+    private func addToRow(_ pending: PendingEvent, _ day: Int, _ set: Int) -> Int {
+        let time = pending.time.milliseconds
+        let subject = subjectIndex(pending.event.subject.id)
+        var index = lastRow[subject]
+        while index >= 0,
+            rows[index].day != day || rows[index].set != set || rows[index].sign != pending.sign
+        {
+            index = rows[index].next
+        }
+        let amounts = pending.event.amounts
+        if index < 0 {
+            index = rows.count
+            rows.append(
+                Row(
+                    subject: subject, day: day, set: set, sign: pending.sign, first: time,
+                    last: time,
+                    base: rowAmounts.count, next: lastRow[subject]))
+            lastRow[subject] = index
+            for (_, amount) in amounts { rowAmounts.append(amount) }
+        } else {
+            let base = rows[index].base
+            for place in amounts.indices { rowAmounts[base + place] += amounts[place].1 }
+        }
+        rows[index].count += pending.sign
+        rows[index].first = min(rows[index].first, time)
+        rows[index].last = max(rows[index].last, time)
+        return index
+    }
+
+    private func subjectIndex(_ id: ByteString) -> Int {
+        if let index = indexOfSubject[id] { return index }
+        indexOfSubject[id] = subjects.count
+        subjects.append(id)
+        lastRow.append(-1)
+        return subjects.count - 1
+    }
+
+    private func addToCell(_ pending: PendingEvent, _ day: Int, _ set: Int) -> Int {
+        let event = pending.event
+        let key = CellKey(
+            day: day, hour: pending.hour, set: set, sign: pending.sign, action: event.action,
+            model: event.model)
+        let index: Int
+        if let known = indexOfCell[key] {
+            index = known
+            let base = cells[index].base
+            for place in event.amounts.indices {
+                cellAmounts[base + place] += event.amounts[place].1
+            }
+        } else {
+            index = cells.count
+            indexOfCell[key] = index
+            let hour = RollupField(hour: key.hour, action: key.action, model: key.model)
+            let whole = RollupField(hour: nil, action: key.action, model: key.model)
+            cells.append(
+                Cell(
+                    key: key, hourField: days[day].hourFields.place(of: hour),
+                    dayField: days[day].dayFields.place(of: whole), base: cellAmounts.count))
+            for (_, amount) in event.amounts { cellAmounts.append(amount) }
+        }
+        cells[index].count += pending.sign
         return index
     }
 }
 
-extension EventBatch.SubjectSum {
-    fileprivate mutating func add(_ added: [(Meter, Int)], time: Int, day: Int) {
-        first = min(first, time)
-        last = max(last, time)
-        let part: Int
-        if let known = parts.firstIndex(where: { $0.day == day }) {
-            part = known
-        } else {
-            part = parts.count
-            let none = [Int](repeating: 0, count: meters.count)
-            parts.append(EventBatch.Part(day: day, count: 0, amounts: none))
-        }
-        parts[part].count += 1
-        for (meter, amount) in added {
-            let place = meters.place(of: meter)
-            for index in parts.indices where parts[index].amounts.count == place {
-                parts[index].amounts.append(0)
-            }
-            parts[part].amounts[place] += amount
-        }
-    }
+extension PendingEvent {
+    /// What it adds to a count of events.
+    var sign: Int { if case .reverse = purpose { -1 } else { 1 } }
 }
 
-extension [Meter] {
-    /// The index of the meter, which is appended if it is new. Lists are a few long.
-    mutating func place(of meter: Meter) -> Int {
-        if let index = firstIndex(of: meter) { return index }
-        append(meter)
+extension [RollupField] {
+    /// The index of the field, which is appended if it is new.
+    fileprivate mutating func place(of field: RollupField) -> Int {
+        if let index = firstIndex(of: field) { return index }
+        append(field)
         return count - 1
     }
 }

@@ -21,6 +21,9 @@ final class EventBatcher {
         var waitingMax = 50_000
     }
 
+    /// For how long batches come ready to move subjects after one had to.
+    private static let movingMS = 60_000
+
     private let client: RedisClient
     private let script: RedisScript
     private let keys: Keyspace
@@ -34,13 +37,18 @@ final class EventBatcher {
     private let digest = IDDigest()
     private let writer = MessagePackWriter()
     private let calendar: CachedCalendar
+    private let rules: RulesStore
+    private let windows: LimitWindows
+    private let resets: MonthResets
 
-    private var waiting = EventQueue()
+    private var waiting = PendingQueue()
     /// Batches of one event each that go before all else: those whose totals may overflow.
-    private var singles = EventQueue()
+    private var singles = PendingQueue()
     private var inFlight: EventBatch?
     private var sequence = 0
+    /// Days that subjects had to leave lately, and until when batches come with what that needs.
     private var rolls: Set<CivilDay> = []
+    private var canMoveUntilMS = 0
     private var isFlushDue = false
     /// The batch in flight has an unknown outcome and waits for a connection.
     private var isResendDue = false
@@ -49,12 +57,16 @@ final class EventBatcher {
     private var sweep: LoopTimer?
 
     init(
-        on loop: EventLoop, client: RedisClient, script: RedisScript, settings: WorkspaceSettings,
-        clock: any Clock, metrics: MeteringMetrics, limits: Limits = Limits()
+        on loop: EventLoop, client: RedisClient, script: RedisScript, rules: RulesStore,
+        settings: WorkspaceSettings, clock: any Clock, metrics: MeteringMetrics,
+        limits: Limits = Limits()
     ) {
         self.loop = loop
         self.client = client
         self.script = script
+        self.rules = rules
+        windows = LimitWindows(settings.calendar)
+        resets = MonthResets(settings.calendar)
         self.settings = settings
         self.clock = clock
         self.metrics = metrics
@@ -78,7 +90,31 @@ final class EventBatcher {
         enqueue(CollectionOfOne(event), Submission(single: completion))
     }
 
-    private func enqueue(_ events: some Collection<UsageEvent>, _ submission: Submission) {
+    /// Counts one event for a purpose of its own.
+    func record(
+        _ event: UsageEvent, for purpose: EventPurpose,
+        completion: @escaping (EventOutcome) -> Void
+    ) {
+        enqueue(CollectionOfOne(event), Submission(single: completion), purpose)
+    }
+
+    /// Takes a decision; the outcome comes on the loop. Never blocks, never throws.
+    func decide(_ decision: Decision, completion: @escaping (DecisionOutcome) -> Void) {
+        guard waiting.count < limits.waitingMax else {
+            return completion(.unavailable(reason: "too many requests are waiting"))
+        }
+        waiting.append(
+            .decision(
+                PendingDecision(
+                    decision: decision, deadlineMS: clock.monotonicMS + limits.waitMS,
+                    resolve: completion)))
+        scheduleFlush()
+    }
+
+    private func enqueue(
+        _ events: some Collection<UsageEvent>, _ submission: Submission,
+        _ purpose: EventPurpose? = nil
+    ) {
         guard waiting.count + events.count <= limits.waitingMax else {
             for index in 0..<events.count {
                 submission.resolve(index, .unavailable(reason: "too many events are waiting"))
@@ -91,9 +127,11 @@ final class EventBatcher {
             let time = event.time ?? now
             let (day, hour) = calendar.place(time)
             waiting.append(
-                PendingEvent(
-                    event: event, time: time, day: day, hour: hour, deadlineMS: deadline,
-                    submission: submission, index: index))
+                .event(
+                    PendingEvent(
+                        event: event, purpose: purpose ?? (event.enforce ? .enforce : .record),
+                        time: time, day: day, hour: hour, deadlineMS: deadline,
+                        submission: submission, index: index)))
         }
         scheduleFlush()
     }
@@ -115,17 +153,42 @@ final class EventBatcher {
     }
 
     private func flush() {
-        guard client.isReady else { return }
-        guard inFlight == nil, let batch = nextBatch() else { return }
-        sequence += 1
-        inFlight = batch
-        metrics.batchSize.observe(batch.events.count)
-        send(batch)
+        guard client.isReady, inFlight == nil, !singles.isEmpty || !waiting.isEmpty else { return }
+        guard let rules = rules.current else { return loadRules() }
+        while let items = nextItems() {
+            let batch = EventBatch(items, rules)
+            // Nothing is left of a batch whose events cannot be priced.
+            guard !batch.items.isEmpty else { continue }
+            sequence += 1
+            inFlight = batch
+            metrics.batchSize.observe(batch.items.count)
+            return send(batch)
+        }
     }
 
-    private func nextBatch() -> EventBatch? {
-        if let single = singles.takeFirst() { return EventBatch([single]) }
-        return waiting.isEmpty ? nil : EventBatch(waiting.takeBatch())
+    private func nextItems() -> [Pending]? {
+        if let single = singles.takeFirst() { return [single] }
+        return waiting.isEmpty ? nil : waiting.takeBatch()
+    }
+
+    /// Reads the rules, and goes on: builds the batch in flight again if there is one.
+    private func loadRules() {
+        rules.load { [self] result in
+            switch result {
+            case .failure(.unavailable), .failure(.undecided):
+                // The sweep tries again; what waits too long is told so.
+                isResendDue = inFlight != nil
+            case .failure(.damaged(let what)):
+                let items = inFlight?.items ?? waiting.takeBatch()
+                inFlight = nil
+                for item in items { item.giveUp("Redis holds something else: \(what)") }
+            case .success(let rules):
+                guard let batch = inFlight else { return flush() }
+                let rebuilt = EventBatch(batch.items, rules)
+                inFlight = rebuilt.items.isEmpty ? nil : rebuilt
+                if inFlight == nil { flush() } else { send(rebuilt) }
+            }
+        }
     }
 
     private func send(_ batch: EventBatch) {
@@ -133,25 +196,39 @@ final class EventBatcher {
         let now = clock.now
         let arrival = CivilDay(number: now.milliseconds.flooredQuotient(86_400_000))
         let today = calendar.place(now).day
-        let generations = idGenerations(now)
-        let days = Set(batch.days.map(\.day))
-        // Mostly a subject was seen last on one of these; another day is asked for when needed.
-        let usual = (1...2).map { CivilDay(number: today.number - $0) }
-        let leaving = rolls.union(usual).subtracting(days).sorted()
-        var names = [keys.subjects, keys.marker(sender: sender), keys.log(arrival: arrival)]
-        names += settings.rankedMeters.map { keys.closedBoard($0) }
-        names += generations.map { keys.ids(generation: $0) }
-        for sum in batch.days {
-            names += [keys.use(sum.day), keys.hours(sum.day), keys.day(sum.day)]
-            names += settings.rankedMeters.map { keys.board(sum.day, $0) }
+        let decisions = batch.decisions ?? DecisionList(batch, at: now, windows)
+        batch.decisions = decisions
+        let generations = batch.hasNamedEvents ? idGenerations(now) : []
+        let canMove = clock.monotonicMS < canMoveUntilMS
+        let days = batch.days.map(\.day)
+        let leaving = canMove ? rolls.subtracting(days).sorted() : []
+        var names = [
+            keys.subjects, keys.marker(sender: sender), keys.log(arrival: arrival), keys.rules,
+        ]
+        for day in days {
+            names += [keys.hours(day), keys.day(day)]
+            for meter in settings.rankedMeters { names.append(keys.board(day, meter)) }
         }
-        names += leaving.map { keys.use($0) }
+        for generation in generations { names.append(keys.ids(generation: generation)) }
+        if !decisions.isEmpty {
+            names += [
+                keys.accounts, keys.holds, keys.openHolds, keys.endedHolds, keys.grants,
+                keys.reversed,
+            ]
+        }
+        if canMove {
+            names += settings.rankedMeters.map { keys.closedBoard($0) }
+            names += (days + leaving).map { keys.use($0) }
+        }
         let context = EventBatch.Context(
             sequence: sequence, arrival: arrival, today: today, ranked: settings.rankedMeters,
-            lifetimes: lifetimes, rolls: leaving, idGenerationCount: generations.count)
-        client.run(
-            script, keys: names, arguments: batch.arguments(context, digest, writer)
-        ) { [self] result in receive(result, for: batch) }
+            lifetimes: lifetimes, rolls: leaving, idGenerationCount: generations.count,
+            canMove: canMove)
+        let arguments = batch.arguments(
+            context, decisions, decisions.isEmpty ? [] : resets.packed(on: today), digest, writer)
+        client.run(script, keys: names, arguments: arguments) { [self] result in
+            receive(result, for: batch)
+        }
     }
 
     /// Ids are remembered by spans of a day, so that forgetting is dropping a key and the window may
@@ -194,14 +271,18 @@ final class EventBatcher {
 
     private func handle(_ reply: RecordReply, for batch: EventBatch) {
         switch reply {
-        case .counted(let position, let results, let excluded):
+        case .done(let done):
             inFlight = nil
             flush()
-            finish(batch, at: position, results, excluded)
-        case .mustLeave(let days):
+            finish(batch, done)
+        case .otherRules:
+            loadRules()
+        case .mustMove(let days):
             rolls.formUnion(days)
             // The script asks once per idle subject; forgetting keeps the list of keys short.
             if rolls.count > 64 { rolls = Set(days) }
+            // Where one subject moves, as after midnight, others follow.
+            canMoveUntilMS = clock.monotonicMS + Self.movingMS
             send(batch)
         case .overflow(let subjects, let rollup):
             inFlight = nil
@@ -214,54 +295,36 @@ final class EventBatcher {
 
     /// Events that may overflow a total go on their own, so that one that does spoils no other.
     private func isolate(_ batch: EventBatch, _ subjects: Set<Int>, _ rollup: Bool) {
-        guard batch.events.count > 1 else {
+        guard batch.items.count > 1 else {
             metrics.rejected.add()
             batch.events[0].resolve(.rejected(.counterOverflow))
             return
         }
-        var others: [PendingEvent] = []
-        for (index, event) in batch.events.enumerated() {
-            if rollup || subjects.contains(batch.subjectOfEvent[index]) {
-                singles.append(event)
-            } else {
-                others.append(event)
+        var others: [Pending] = []
+        var event = 0
+        for item in batch.items {
+            guard case .event = item else {
+                others.append(item)
+                continue
             }
+            let subject = batch.rows[batch.placeOfEvent[event].row].subject
+            if rollup || subjects.contains(subject) {
+                singles.append(item)
+            } else {
+                others.append(item)
+            }
+            event += 1
         }
         waiting.prepend(others)
     }
 
-    private func finish(
-        _ batch: EventBatch, at position: LogPosition, _ results: [Int],
-        _ excluded: [Int: (LogPosition, place: Int)]
-    ) {
-        guard let split = LogEntry.split(results, batch.subjects.map(\.meters)) else {
+    private func finish(_ batch: EventBatch, _ done: RecordReply.Done) {
+        guard let outcomes = BatchOutcomes(batch, done) else {
             return fail(batch, "Redis gave an answer of another shape")
         }
-        var totals = split.map(\.totals)
-        metrics.counted.add(batch.events.count - excluded.count)
-        metrics.duplicates.add(excluded.count)
-        var repeated: [LogPosition: [(event: PendingEvent, place: Int)]] = [:]
-        // Backwards: the totals after an event are those after the batch less what came later.
-        for index in batch.events.indices.reversed() {
-            let pending = batch.events[index]
-            if let (origin, place) = excluded[index + 1] {
-                repeated[origin, default: []].append((pending, place))
-                continue
-            }
-            let subject = batch.subjectOfEvent[index]
-            var counted = CountedEvent(
-                id: pending.event.id ?? position.eventID(place: index + 1), totals: [])
-            counted.totals.reserveCapacity(pending.event.amounts.count)
-            for (meter, amount) in pending.event.amounts {
-                guard let place = batch.subjects[subject].meters.firstIndex(of: meter) else {
-                    continue
-                }
-                counted.totals.append((meter, totals[subject][place]))
-                totals[subject][place] -= amount
-            }
-            pending.resolve(.counted(counted))
-        }
-        for (origin, events) in repeated { resolve(events, from: origin) }
+        metrics.counted.add(outcomes.countedCount)
+        metrics.duplicates.add(outcomes.repeatedCount)
+        outcomes.resolve { repeated, origin in resolve(repeated, from: origin) }
     }
 
     /// Finds what was answered when the ids were first counted, in one entry of the log.
@@ -295,12 +358,12 @@ final class EventBatcher {
 
     private func isExpired(_ batch: EventBatch) -> Bool {
         let now = clock.monotonicMS
-        return batch.events.allSatisfy { $0.deadlineMS <= now }
+        return batch.items.allSatisfy { $0.deadlineMS <= now }
     }
 
     private func fail(_ batch: EventBatch, _ reason: String) {
         if inFlight === batch { inFlight = nil }
-        for event in batch.events { event.resolve(.unavailable(reason: reason)) }
+        for item in batch.items { item.giveUp(reason) }
         scheduleFlush()
     }
 
@@ -313,8 +376,8 @@ final class EventBatcher {
             // A later answer to it is ignored; the next batch's number makes a late sending stale.
             fail(batch, "Redis does not answer")
         }
-        for event in singles.takeExpired(now) + waiting.takeExpired(now) {
-            event.resolve(.unavailable(reason: "Redis does not answer"))
+        for item in singles.takeExpired(now) + waiting.takeExpired(now) {
+            item.giveUp("Redis does not answer")
         }
     }
 }

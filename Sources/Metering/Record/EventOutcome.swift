@@ -6,6 +6,8 @@ public struct CountedEvent: Sendable {
     public var id: ByteString
     /// Lifetime totals of the subject right after this event, for the meters of the event.
     public var totals: [(meter: Meter, total: Int)]
+    /// What was decided about it; nil when it costs nothing and no limit is about it.
+    public var verdict: Verdict?
 }
 
 /// What became of an event that was offered for counting.
@@ -13,6 +15,8 @@ public enum EventOutcome: Sendable {
     case counted(CountedEvent)
     /// Counted before under the same id; what the first answer said.
     case duplicate(CountedEvent)
+    /// Not counted, because credits or a limit do not suffice, or for its hold.
+    case refused(Verdict)
     /// Not counted, and will not be when sent again as it is.
     case rejected(EventRejection)
     /// Redis did not say that it was counted. Sending it again with the same id is safe.
@@ -29,7 +33,7 @@ extension EventRejection {
 }
 
 /// Where a batch, or an event in it, stands in the log: the day it arrived and its number there.
-struct LogPosition: Hashable, Sendable {
+public struct LogPosition: Hashable, Sendable {
     /// As in lua/include/constants.lua.
     static let dayStride = 8_589_934_592
     let day: CivilDay
@@ -43,6 +47,41 @@ struct LogPosition: Hashable, Sendable {
     /// The id of an event that came without one: its place in the log.
     func eventID(place: Int) -> ByteString {
         ByteString("\(Self.idPrefix)\(day.number)-\(number)-\(place)")
+    }
+
+    /// As lua/include/write_ids.lua writes it: 7 bytes, and 2 for the place.
+    func pointer(place: Int) -> ByteString {
+        let packed = day.number * Self.dayStride + number
+        let high = stride(from: 48, through: 0, by: -8).map {
+            UInt8(truncatingIfNeeded: packed >> $0)
+        }
+        return ByteString(
+            bytes: high + [UInt8(truncatingIfNeeded: place >> 8), UInt8(truncatingIfNeeded: place)])
+    }
+
+    init(_ pointer: some Collection<UInt8>) {
+        self.init(pointer.prefix(7).reduce(0) { $0 << 8 | Int($1) })
+    }
+
+    /// Reads what `cursor` wrote; nil for anything else.
+    public init?(cursor: String) {
+        guard let (position, _) = Self.parse(ByteString("\(Self.idPrefix)\(cursor)-1")) else {
+            return nil
+        }
+        self = position
+    }
+
+    /// The position as clients see it in answers with more to come.
+    public var cursor: String { "\(day.number)-\(number)" }
+
+    /// Reads an id that `eventID(place:)` made; nil for others.
+    static func parse(_ id: ByteString) -> (LogPosition, place: Int)? {
+        let parts = id.text.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 4, "\(parts[0])-" == idPrefix, let day = Int(parts[1]),
+            let number = Int(parts[2]), let place = Int(parts[3]), (0...1_000_000).contains(day),
+            (1..<dayStride).contains(number), (1...EventBatch.eventCountMax).contains(place)
+        else { return nil }
+        return (LogPosition(day * dayStride + number), place)
     }
 
     /// How ids that Tally makes begin; clients' ids may not.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The log holds every event, a batch an entry. An entry has three fields: `b`, the events as the
+// The log holds every event, a batch an entry. An entry has up to four fields: `b`, the events as the
 // batch was built; `r`, what the script made of them (per subject the position of its previous
-// entry, which links the entries of a subject into a list, and its totals); `x`, the events of the
-// batch that did not count. The script stores `b` without reading it.
+// entry, which links the entries of a subject into a list, then per row the subject's totals); `x`,
+// the events of the batch that did not count; `c`, what the batch added to ledgers. The script reads `b` only to take an event out.
 
 internal import Redis
 
@@ -15,6 +15,7 @@ struct LogEntry {
     struct Logged {
         /// Counted from 1, as the script does.
         let place: Int
+        let row: Int
         let subject: Int
         let event: UsageEvent
         let time: Timestamp
@@ -27,98 +28,78 @@ struct LogEntry {
     let excluded: Set<Int>
     /// Per subject, the position of its entry before this one; nil for the first.
     let previous: [LogPosition?]
-    /// Per subject its totals after the entry, for its meters in the order of `meters`.
+    /// Per row the totals of its subject after the entry, for the meters of its set.
     let totals: [[Int]]
-    let meters: [[Meter]]
 
-    /// The events of a batch: `[version, subjects with their meters, texts, events]`; actions and
-    /// models are named by their index in `texts`, which repeat a lot.
+    /// The events of a batch: `[version, subjects, sets of meters, rows, cells, events]`; rows are
+    /// flat pairs of subject and set, cells flat pairs of action and model, since these repeat a lot.
     static func encode(_ batch: EventBatch, _ writer: MessagePackWriter) -> [UInt8] {
-        var texts: [ByteString] = []
-        var indexOfText: [ByteString: Int] = [:]
-        func index(_ text: ByteString) -> Int {
-            if let last = texts.last, last == text { return texts.count - 1 }
-            if let index = indexOfText[text] { return index }
-            indexOfText[text] = texts.count
-            texts.append(text)
-            return texts.count - 1
-        }
-        let labels = batch.events.map { (index($0.event.action), index($0.event.model)) }
-        writer.array(4)
+        writer.array(6)
         writer.integer(version)
         writer.array(batch.subjects.count)
-        for subject in batch.subjects {
-            writer.array(1 + subject.meters.count)
-            writer.string(subject.id.bytes)
-            for meter in subject.meters { writer.meter(meter) }
+        for subject in batch.subjects { writer.string(subject.bytes) }
+        batch.writeSets(writer)
+        writer.array(2 * batch.rows.count)
+        for row in batch.rows {
+            writer.integer(row.subject + 1)
+            writer.integer(row.set + 1)
         }
-        writer.array(texts.count)
-        for text in texts { writer.string(text.bytes) }
+        writer.array(2 * batch.cells.count)
+        for cell in batch.cells {
+            writer.string(cell.key.action.bytes)
+            writer.string(cell.key.model.bytes)
+        }
         writer.array(batch.events.count)
-        for (place, pending) in batch.events.enumerated() {
-            encode(pending, subject: batch.subjectOfEvent[place], labels[place], writer)
+        for (index, pending) in batch.events.enumerated() {
+            encode(pending, batch.placeOfEvent[index], writer)
         }
         return writer.take()
     }
 
-    /// `[subject, time, whether the client gave the time, id, action, model, description, meter,
-    /// amount, …]`.
+    /// `[row, cell, time, 1 if the client gave the time + 2 * what a price book made of it, id, description, amount per meter of
+    /// the row's set]`.
     private static func encode(
-        _ pending: PendingEvent, subject: Int, _ labels: (action: Int, model: Int),
-        _ writer: MessagePackWriter
+        _ pending: PendingEvent, _ place: (row: Int, cell: Int), _ writer: MessagePackWriter
     ) {
         let event = pending.event
-        writer.array(7 + 2 * event.amounts.count)
-        writer.integer(subject)
+        writer.array(6 + event.amounts.count)
+        writer.integer(place.row + 1)
+        writer.integer(place.cell + 1)
         writer.integer(pending.time.milliseconds)
-        writer.integer(event.time == nil ? 0 : 1)
+        writer.integer((event.time == nil ? 0 : 1) + 2 * Int(event.derived.rawValue))
         if let id = event.id { writer.string(id.bytes) } else { writer.null() }
-        writer.integer(labels.action)
-        writer.integer(labels.model)
         writer.string(event.description.bytes)
-        for (meter, amount) in event.amounts {
-            writer.meter(meter)
-            writer.integer(amount)
-        }
+        for (_, amount) in event.amounts { writer.integer(amount) }
     }
 
     /// Reads an entry as XRANGE gives it: `[id, [field, value, …]]`. Nil when it is damaged.
     init?(_ value: RedisValue, arrival: CivilDay) {
         guard case .array(let pair) = value, pair.count == 2, let id = pair[0].bytes,
-            case .array(let fields) = pair[1], fields.count == 6,
+            case .array(let fields) = pair[1], fields.count == 6 || fields.count == 8,
             let number = String(decoding: id, as: UTF8.self).split(separator: "-").last.flatMap({
                 Int($0)
             }),
-            let blob = fields[1].bytes.flatMap({ MessagePackValue($0) })?.array, blob.count == 4,
-            let subjects = blob[1].array, let texts = blob[2].array, let events = blob[3].array,
+            let blob = fields[1].bytes.flatMap({ MessagePackValue($0) })?.array,
+            let parts = Parts(blob),
             let results = fields[3].bytes.flatMap({ MessagePackValue($0) })?.integers,
             let excluded = fields[5].bytes.flatMap({ MessagePackValue($0) })?.array
         else { return nil }
         position = LogPosition(arrival.number * LogPosition.dayStride + number)
-        let heads = subjects.compactMap(\.array)
-        self.subjects = heads.compactMap { $0.first?.bytes.map { ByteString(bytes: $0) } }
-        meters = heads.map { $0.dropFirst().compactMap { Meter($0) } }
-        let labels = texts.compactMap { $0.bytes.map { ByteString(bytes: $0) } }
-        self.events = events.enumerated().compactMap { place, value in
-            Logged(value, place: place + 1, subjects: heads, labels: labels)
+        subjects = parts.subjects
+        events = parts.events.enumerated().compactMap { place, value in
+            parts.event(value, place: place + 1)
         }
         self.excluded = Set(
             stride(from: 0, to: excluded.count, by: 2).compactMap { excluded[$0].integer })
-        guard let split = Self.split(results, meters) else { return nil }
-        previous = split.map { $0.previous == 0 ? nil : LogPosition($0.previous) }
-        totals = split.map(\.totals)
-        guard self.subjects.count == heads.count, self.events.count == events.count else {
-            return nil
-        }
-    }
-
-    /// Cuts the script's flat results into those of each subject.
-    static func split(_ results: [Int], _ meters: [[Meter]]) -> [(previous: Int, totals: [Int])]? {
-        guard results.count == meters.reduce(meters.count, { $0 + $1.count }) else { return nil }
-        var place = 0
-        return meters.map { meters in
-            defer { place += 1 + meters.count }
-            return (results[place], Array(results[place + 1..<place + 1 + meters.count]))
+        guard events.count == parts.events.count,
+            results.count
+                == parts.rows.reduce(subjects.count, { $0 + parts.sets[$1.set].count })
+        else { return nil }
+        previous = results.prefix(subjects.count).map { $0 == 0 ? nil : LogPosition($0) }
+        var base = subjects.count
+        totals = parts.rows.map { row in
+            defer { base += parts.sets[row.set].count }
+            return Array(results[base..<base + parts.sets[row.set].count])
         }
     }
 
@@ -129,42 +110,67 @@ struct LogEntry {
         let later = events[place...].filter {
             $0.subject == logged.subject && !excluded.contains($0.place)
         }
-        let totals = logged.event.amounts.compactMap { meter, _ -> (meter: Meter, total: Int)? in
-            guard let index = meters[logged.subject].firstIndex(of: meter) else { return nil }
-            let after = later.reduce(0) { sum, other in
+        let amounts = zip(logged.event.amounts, totals[logged.row])
+        let after = amounts.map { (amount, total) -> (meter: Meter, total: Int) in
+            let meter = amount.0
+            let since = later.reduce(0) { sum, other in
                 sum + (other.event.amounts.first { $0.0 == meter }?.1 ?? 0)
             }
-            return (meter, self.totals[logged.subject][index] - after)
+            return (meter, total - since)
         }
-        return CountedEvent(id: logged.event.id ?? position.eventID(place: place), totals: totals)
+        return CountedEvent(id: logged.event.id ?? position.eventID(place: place), totals: after)
     }
 }
 
-extension LogEntry.Logged {
-    fileprivate init?(
-        _ value: MessagePackValue, place: Int, subjects: [[MessagePackValue]], labels: [ByteString]
-    ) {
-        guard let fields = value.array, fields.count >= 7, fields.count % 2 == 1,
-            let subject = fields[0].integer, subjects.indices.contains(subject),
-            let name = subjects[subject].first?.bytes, let time = fields[1].integer,
-            let isGiven = fields[2].integer, let action = fields[4].integer,
-            let model = fields[5].integer, labels.indices.contains(action),
-            labels.indices.contains(model), let description = fields[6].bytes
+/// The parts of a blob that its events refer to.
+private struct Parts {
+    let subjects: [ByteString]
+    let sets: [[Meter]]
+    /// Indexes into `subjects` and `sets`.
+    let rows: [(subject: Int, set: Int)]
+    let labels: [ByteString]
+    let events: [MessagePackValue]
+
+    init?(_ blob: [MessagePackValue]) {
+        guard blob.count == 6, blob[0].integer == LogEntry.version,
+            let subjects = blob[1].array?.compactMap({ $0.bytes.map { ByteString(bytes: $0) } }),
+            let sets = blob[2].array?.compactMap({ $0.array?.compactMap { Meter($0) } }),
+            let rows = blob[3].integers, let events = blob[5].array,
+            let labels = blob[4].array?.compactMap({ $0.bytes.map { ByteString(bytes: $0) } })
         else { return nil }
-        let amounts = stride(from: 7, to: fields.count, by: 2).compactMap {
-            index -> (Meter, Int)? in
-            guard let meter = Meter(fields[index]), let amount = fields[index + 1].integer else {
-                return nil
-            }
-            return (meter, amount)
+        self.subjects = subjects
+        self.sets = sets
+        self.labels = labels
+        self.events = events
+        self.rows = stride(from: 0, to: rows.count - 1, by: 2).map {
+            (rows[$0] - 1, rows[$0 + 1] - 1)
         }
-        self.place = place
-        self.subject = subject
-        self.time = Timestamp(milliseconds: time)
-        event = UsageEvent(
-            id: fields[3].bytes.map { ByteString(bytes: $0) }, time: isGiven == 1 ? self.time : nil,
-            subject: SubjectID(stored: ByteString(bytes: name)), action: labels[action],
-            model: labels[model], description: ByteString(bytes: description), amounts: amounts)
+        guard
+            self.rows.allSatisfy({
+                subjects.indices.contains($0.subject) && sets.indices.contains($0.set)
+            })
+        else { return nil }
+    }
+
+    func event(_ value: MessagePackValue, place: Int) -> LogEntry.Logged? {
+        guard let fields = value.array, fields.count >= 6, let row = fields[0].integer,
+            rows.indices.contains(row - 1), let cell = fields[1].integer,
+            labels.indices.contains(2 * cell - 1), cell > 0, let milliseconds = fields[2].integer,
+            let flags = fields[3].integer, (0...7).contains(flags),
+            let description = fields[5].bytes
+        else { return nil }
+        let (subject, set) = rows[row - 1]
+        let amounts = fields.dropFirst(6).compactMap(\.integer)
+        guard amounts.count == sets[set].count else { return nil }
+        let time = Timestamp(milliseconds: milliseconds)
+        let event = UsageEvent(
+            id: fields[4].bytes.map { ByteString(bytes: $0) }, time: flags & 1 == 1 ? time : nil,
+            subject: SubjectID(stored: subjects[subject]), action: labels[2 * cell - 2],
+            model: labels[2 * cell - 1], description: ByteString(bytes: description),
+            amounts: Array(zip(sets[set], amounts)),
+            derived: DerivedAmounts(rawValue: UInt8(flags >> 1)))
+        return LogEntry.Logged(
+            place: place, row: row - 1, subject: subject, event: event, time: time)
     }
 }
 

@@ -4,12 +4,32 @@ internal import Redis
 
 /// What lua/record_events.lua answered.
 enum RecordReply {
-    /// Counted; an excluded event was counted before, at a place of an entry of the log.
-    case counted(LogPosition, results: [Int], excluded: [Int: (LogPosition, place: Int)])
+    /// What became of a batch.
+    struct Done {
+        let position: LogPosition
+        /// See `BatchTotals`.
+        let results: [Int]
+        let excluded: [Int: Exclusion]
+        /// Per decision.
+        let answers: [MessagePackValue]
+    }
+
+    /// Why an event of a batch did not count.
+    enum Exclusion {
+        /// It was counted before.
+        case repeated(LogPosition, place: Int)
+        /// Its decision says why.
+        case refused
+    }
+
+    /// Done; an excluded event was counted before, at a place of an entry of the log, or refused.
+    case done(Done)
+    /// The rules that it was built by are not in force any more.
+    case otherRules
     /// A later batch of the same sender was counted: this one was given up and never will be.
     case stale
-    /// Sent again with the `use` keys of these days it will go through.
-    case mustLeave([CivilDay])
+    /// Sent again with what moving subjects needs, and these days, it will go through.
+    case mustMove([CivilDay])
     /// A total of these subjects, or of a rollup, would pass 2^53 − 1.
     case overflow(subjects: [Int], rollup: Bool)
 
@@ -23,9 +43,11 @@ enum RecordReply {
         switch String(decoding: kind, as: UTF8.self) {
         case "stale":
             self = .stale
-        case "roll":
+        case "rules":
+            self = .otherRules
+        case "move":
             guard let days = list(1) else { return nil }
-            self = .mustLeave(days.compactMap { $0.integer.map { CivilDay(number: $0) } })
+            self = .mustMove(days.compactMap { $0.integer.map { CivilDay(number: $0) } })
         case "overflow":
             guard let subjects = list(1), parts.count == 3, case .integer(let rollup) = parts[2]
             else {
@@ -33,27 +55,33 @@ enum RecordReply {
             }
             self = .overflow(
                 subjects: subjects.compactMap { $0.integer.map { $0 - 1 } }, rollup: rollup == 1)
-        case "counted":
-            guard parts.count == 4, let position = parts[1].bytes, let results = list(2),
-                let excluded = list(3), let packed = Int(String(decoding: position, as: UTF8.self))
+        case "done":
+            guard parts.count == 5, let position = parts[1].bytes, let excluded = list(3),
+                let results = parts[2].bytes.flatMap({ MessagePackValue($0) })?.integers,
+                let packed = Int(String(decoding: position, as: UTF8.self)), let answers = list(4)
             else { return nil }
-            self = .counted(
-                LogPosition(packed), results: results.compactMap(\.integer),
-                excluded: Self.excluded(excluded))
+            self = .done(
+                Done(
+                    position: LogPosition(packed), results: results,
+                    excluded: Self.excluded(excluded), answers: answers))
         default:
             return nil
         }
     }
 
-    private static func excluded(_ list: [MessagePackValue]) -> [Int: (LogPosition, place: Int)] {
-        var excluded: [Int: (LogPosition, place: Int)] = [:]
+    private static func excluded(_ list: [MessagePackValue]) -> [Int: Exclusion] {
+        var excluded: [Int: Exclusion] = [:]
         for index in stride(from: 0, to: list.count - 1, by: 2) {
-            guard let place = list[index].integer, let origin = list[index + 1].bytes,
-                origin.count == 9
-            else { continue }
-            let packed = origin.prefix(7).reduce(0) { $0 << 8 | Int($1) }
-            let at = origin.suffix(2).reduce(0) { $0 << 8 | Int($1) }
-            excluded[place] = (LogPosition(packed), at)
+            guard let place = list[index].integer, let origin = list[index + 1].bytes else {
+                continue
+            }
+            if origin.count == 9 {
+                let packed = origin.prefix(7).reduce(0) { $0 << 8 | Int($1) }
+                let at = origin.suffix(2).reduce(0) { $0 << 8 | Int($1) }
+                excluded[place] = .repeated(LogPosition(packed), place: at)
+            } else {
+                excluded[place] = .refused
+            }
         }
         return excluded
     }

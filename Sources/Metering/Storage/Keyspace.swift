@@ -36,5 +36,21 @@ struct Keyspace: Sendable {
     /// Sorted set: subject → negated lifetime total without the subject's latest day.
     func closedBoard(_ meter: Meter) -> [UInt8] { key("closed:\(meter.name)") }
 
+    /// Hash: version, and the parts of the rules by name.
+    var rules: [UInt8] { key("rules") }
+    /// Hash: subject → account (credits, windows, open holds).
+    var accounts: [UInt8] { key("accounts") }
+    /// Hash: id → hold.
+    var holds: [UInt8] { key("holds") }
+    /// Sorted set: holds that were not ended, by when they expire.
+    var openHolds: [UInt8] { key("holds:open") }
+    /// Sorted set: holds that were ended, by when.
+    var endedHolds: [UInt8] { key("holds:ended") }
+    /// Hash: length of the subject's id, subject, id of the grant → grant.
+    var grants: [UInt8] { key("grants") }
+
+    /// Hash: where an event was counted → where it was reversed.
+    var reversed: [UInt8] { key("reversed") }
+
     private func key(_ name: String) -> [UInt8] { prefix + Array(name.utf8) }
 }

@@ -54,7 +54,7 @@ final class MessagePackWriter {
 }
 
 /// One MessagePack value.
-enum MessagePackValue: Equatable {
+enum MessagePackValue: Equatable, Sendable {
     case null
     case integer(Int)
     case string([UInt8])

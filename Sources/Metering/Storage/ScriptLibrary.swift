@@ -4,7 +4,7 @@ public import Redis
 
 /// Tally's scripts: the files of `lua/`, embedded in the binary, with their includes put in.
 public enum ScriptLibrary {
-    /// Counts a batch of events.
+    /// Decides about a batch, and counts its events.
     public static let recordEvents = script("record_events", PackageResources.record_events_lua)
     /// The subjects that used most of a meter ever.
     public static let readLifetimeLeaders = script(
@@ -12,21 +12,38 @@ public enum ScriptLibrary {
     /// Moves what was counted on days that have ended to these days.
     public static let closeDays = script("close_days", PackageResources.close_days_lua)
 
+    /// Puts a part of a workspace's rules in force.
+    public static let putRules = script("put_rules", PackageResources.put_rules_lua)
+
     /// All of them, for a client to load when it connects.
-    public static let all = [recordEvents, readLifetimeLeaders, closeDays]
+    public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules]
 
     private static let includes: [String: [UInt8]] = [
+        "account_fields": PackageResources.account_fields_lua,
+        "accounts": PackageResources.accounts_lua,
+        "add_cells": PackageResources.add_cells_lua,
         "add_late": PackageResources.add_late_lua,
-        "add_to_cells": PackageResources.add_to_cells_lua,
-        "add_to_subject": PackageResources.add_to_subject_lua,
+        "add_part": PackageResources.add_part_lua,
+        "add_rows": PackageResources.add_rows_lua,
+        "administer": PackageResources.administer_lua,
         "constants": PackageResources.constants_lua,
+        "context": PackageResources.context_lua,
+        "decide": PackageResources.decide_lua,
         "exclude_events": PackageResources.exclude_events_lua,
+        "find_known": PackageResources.find_known_lua,
+        "holds": PackageResources.holds_lua,
+        "judge": PackageResources.judge_lua,
         "leave_day": PackageResources.leave_day_lua,
+        "limits": PackageResources.limits_lua,
         "name_keys": PackageResources.name_keys_lua,
         "new_batch": PackageResources.new_batch_lua,
+        "results_of": PackageResources.results_of_lua,
         "size_keys": PackageResources.size_keys_lua,
+        "use_limit": PackageResources.use_limit_lua,
+        "write_batch": PackageResources.write_batch_lua,
         "write_days": PackageResources.write_days_lua,
         "write_ids": PackageResources.write_ids_lua,
+        "write_records": PackageResources.write_records_lua,
     ]
 
     /// Puts the files that `--@include NAME` names in its place. Includes do not include others.

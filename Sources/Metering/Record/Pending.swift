@@ -36,7 +36,8 @@ final class Submission {
 
 /// One event that waits to be counted.
 struct PendingEvent {
-    let event: UsageEvent
+    var event: UsageEvent
+    let purpose: EventPurpose
     /// When it happened: the event's own time, or that of its arrival.
     let time: Timestamp
     let day: CivilDay
@@ -48,4 +49,32 @@ struct PendingEvent {
     let index: Int
 
     func resolve(_ outcome: EventOutcome) { submission.resolve(index, outcome) }
+}
+
+/// One decision that waits to be taken.
+struct PendingDecision {
+    let decision: Decision
+    let deadlineMS: Int
+    let resolve: (DecisionOutcome) -> Void
+}
+
+/// Something that waits for the next batch.
+enum Pending {
+    case event(PendingEvent)
+    case decision(PendingDecision)
+
+    var deadlineMS: Int {
+        switch self {
+        case .event(let pending): pending.deadlineMS
+        case .decision(let pending): pending.deadlineMS
+        }
+    }
+
+    /// Tells the caller that the outcome is not known.
+    func giveUp(_ reason: String) {
+        switch self {
+        case .event(let pending): pending.resolve(.unavailable(reason: reason))
+        case .decision(let pending): pending.resolve(.unavailable(reason: reason))
+        }
+    }
 }

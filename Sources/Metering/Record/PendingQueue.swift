@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The events that wait for the next batch, in order.
-struct EventQueue {
-    private var items: [PendingEvent] = []
+/// What waits for the next batch, in order.
+struct PendingQueue {
+    private var items: [Pending] = []
     private var head = 0
 
     var count: Int { items.count - head }
     var isEmpty: Bool { count == 0 }
-    var first: PendingEvent? { isEmpty ? nil : items[head] }
+    var first: Pending? { isEmpty ? nil : items[head] }
 
-    mutating func append(_ event: PendingEvent) { items.append(event) }
+    mutating func append(_ item: Pending) { items.append(item) }
 
-    /// Puts events before all that waits.
-    mutating func prepend(_ events: [PendingEvent]) {
-        items.replaceSubrange(..<head, with: events)
+    /// Puts items before all that waits.
+    mutating func prepend(_ older: [Pending]) {
+        items.replaceSubrange(..<head, with: older)
         head = 0
     }
 
-    /// Takes the event that waits longest.
-    mutating func takeFirst() -> PendingEvent? {
+    /// Takes what waits longest.
+    mutating func takeFirst() -> Pending? {
         guard let first else { return nil }
         head += 1
         dropTakenIfEmpty()
@@ -27,25 +27,29 @@ struct EventQueue {
 
     /// Takes the next batch: as many as one call may hold. An event waits for the next batch if
     /// one with its id is in this one, or if the sums could pass what Lua adds exactly.
-    /// O(events taken).
-    mutating func takeBatch() -> [PendingEvent] {
-        var taken: [PendingEvent] = []
-        var held: [PendingEvent] = []
+    /// O(items taken).
+    mutating func takeBatch() -> [Pending] {
+        var taken: [Pending] = []
+        var held: [Pending] = []
         var ids: Set<ByteString> = []
         var sum = 0
         taken.reserveCapacity(min(count, EventBatch.eventCountMax))
         while head < items.count, taken.count < EventBatch.eventCountMax,
             held.count < EventBatch.eventCountMax
         {
-            let event = items[head]
+            let item = items[head]
             head += 1
-            let most = event.event.amounts.reduce(0) { max($0, $1.1) }
-            let isFirst = event.event.id.map { ids.insert($0).inserted } ?? true
+            guard case .event(let pending) = item else {
+                taken.append(item)
+                continue
+            }
+            let most = pending.event.amounts.reduce(0) { max($0, abs($1.1)) }
+            let isFirst = pending.event.id.map { ids.insert($0).inserted } ?? true
             if isFirst, taken.isEmpty || sum + most <= EventBatch.exactIntegerMax {
                 sum += most
-                taken.append(event)
+                taken.append(item)
             } else {
-                held.append(event)
+                held.append(item)
             }
         }
         dropTakenIfEmpty()
@@ -60,7 +64,7 @@ struct EventQueue {
     }
 
     /// Takes out what has waited past its deadline.
-    mutating func takeExpired(_ nowMS: Int) -> [PendingEvent] {
+    mutating func takeExpired(_ nowMS: Int) -> [Pending] {
         guard let first, first.deadlineMS <= nowMS else { return [] }
         let late = items[head...].filter { $0.deadlineMS <= nowMS }
         items = items[head...].filter { $0.deadlineMS > nowMS }

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A decision as a batch asks it of the script.
+struct BatchDecision {
+    /// As lua/include/decide.lua numbers them.
+    enum Kind: Int {
+        case use = 1
+        case useIfAllowed, check, consume, openHold, commitHold, releaseHold, grant, setAllowance
+        case setOverride, look, giveBack
+    }
+
+    let kind: Kind
+    /// Index of its account in the batch.
+    let account: Int
+    /// Of its event, counted from 1; 0 for none.
+    var place = 0
+    /// Milliseconds since 1970.
+    let time: Int
+    let credits: Int
+    /// Whether the answer names the balance.
+    let asksCredits: Bool
+    /// Limits, by their index in the rules, and what is asked of each.
+    let limits: [(index: Int, amount: Int)]
+    var extra: [Extra] = []
+
+    enum Extra {
+        case text(ByteString)
+        case number(Int)
+    }
+
+    func write(_ writer: MessagePackWriter) {
+        writer.array(6 + extra.count)
+        writer.integer(kind.rawValue)
+        writer.integer(account + 1)
+        writer.integer(place)
+        writer.integer(time)
+        writer.integer(credits)
+        writer.array(2 * limits.count)
+        for (index, amount) in limits {
+            writer.integer(index + 1)
+            writer.integer(amount)
+        }
+        for extra in extra {
+            switch extra {
+            case .text(let text): writer.string(text.bytes)
+            case .number(let number): writer.integer(number)
+            }
+        }
+    }
+}
+
+extension Verdict {
+    /// Reads the script's answer to a decision: see lua/include/judge.lua.
+    init?(_ value: MessagePackValue, to decision: BatchDecision, _ rules: Rules, at now: Timestamp)
+    {
+        guard let fields = value.array, let code = fields.first?.integer,
+            let status = DecisionStatus(rawValue: code)
+        else { return nil }
+        self.status = status
+        self.fields = fields
+        time = now
+        let isJudged = fields.count >= 3
+        balance = isJudged && decision.asksCredits ? fields[1].integer : nil
+        held = isJudged ? fields[2].integer ?? 0 : 0
+        let isAboutHold = [.holdEnded, .repeated, .conflict].contains(status) && fields.count == 5
+        holdState = isAboutHold ? fields[3].integer.flatMap { HoldState(rawValue: $0) } : nil
+        holdEnd = isAboutHold ? fields[4].integer.map { Timestamp(milliseconds: $0) } : nil
+        var states: [LimitState] = []
+        if !isAboutHold, fields.count == 3 + 3 * decision.limits.count {
+            for (place, (index, amount)) in decision.limits.enumerated() {
+                let most = fields[4 + 3 * place].integer ?? -1
+                let at = fields[5 + 3 * place].integer ?? 0
+                states.append(
+                    LimitState(
+                        limit: rules.limits.limits[index], asked: amount,
+                        used: fields[3 + 3 * place].integer ?? 0, most: most < 0 ? nil : most,
+                        resetsAt: at == 0 ? nil : Timestamp(milliseconds: at)))
+            }
+        }
+        limits = states
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Something that is asked of a subject's account without counting an event.
+public struct Decision: Sendable {
+    public enum Kind: Sendable {
+        /// Whether the amounts and credits could be taken now; nothing is.
+        case check
+        /// Takes the amounts and credits, all or nothing.
+        case consume
+        /// Sets amounts and credits aside until the hold is ended, or expires.
+        case openHold(id: ByteString, seconds: Int)
+        case releaseHold(id: ByteString)
+        /// Adds credits; `expires` nil for never; lower priorities are spent first.
+        case grant(id: ByteString, expires: Timestamp?, priority: Int)
+        /// Sets the monthly allowance to `credits`.
+        case setAllowance
+        /// Gives the subject an amount of its own of the one limit; nil takes it away.
+        case setOverride(Int?)
+        /// The account as it is now.
+        case look
+    }
+
+    public let kind: Kind
+    public let subject: SubjectID
+    /// Micro-credits; nil when nothing is asked about credits.
+    public let credits: Int?
+    public let amounts: [(Meter, Int)]
+    /// Names of the limits to judge; nil for all that limit one of the amounts.
+    public let limits: [String]?
+
+    public init(
+        _ kind: Kind, subject: SubjectID, credits: Int? = nil, amounts: [(Meter, Int)] = [],
+        limits: [String]? = nil
+    ) {
+        self.kind = kind
+        self.subject = subject
+        self.credits = credits
+        self.amounts = amounts
+        self.limits = limits
+    }
+}
+
+/// What an event is recorded for.
+public enum EventPurpose: Sendable {
+    /// To be counted, whatever credits and limits say.
+    case record
+    /// To be counted if credits and limits allow it.
+    case enforce
+    /// To settle a hold; `heldCredits` is needed for `cap` only.
+    case settle(hold: ByteString, SettlePolicy, heldCredits: Int?)
+    /// To undo the event that was counted there; the amounts are below zero.
+    case reverse(LogPosition, place: Int)
+}
+
+/// What happens when an event takes more than its hold has set aside.
+public enum SettlePolicy: String, Sendable {
+    /// No more credits than held are charged.
+    case cap
+    /// All of it is charged, even below the floor.
+    case overflow
+    /// Nothing is counted, and the hold stays open.
+    case reject
+}
+
+/// How a decision came out. The numbers are those of lua/include/account_fields.lua.
+public enum DecisionStatus: Int, Sendable {
+    case allowed = 0
+    case limitReached = 1
+    case creditsShort = 2
+    case limitReachedAndCreditsShort = 3
+    /// There is no such hold.
+    case holdMissing = 4
+    case holdEnded = 5
+    /// The id was used before for something else.
+    case conflict = 6
+    /// A total would pass 2^53 − 1.
+    case tooLarge = 7
+    /// The same was asked, and done, before.
+    case repeated = 8
+    /// The event was counted before.
+    case skipped = 9
+    case exceedsHold = 10
+
+    public var isDenial: Bool { (1...3).contains(rawValue) }
+}
+
+/// A limit as a decision found it, for one subject. In the meter's unit.
+public struct LimitState: Sendable {
+    public let limit: Limit
+    /// What was asked of it.
+    public let asked: Int
+    /// Before the decision, with what holds keep.
+    public let used: Int
+    /// Nil when the subject has no limit.
+    public let most: Int?
+    /// When the window ends; for rolling windows and rates when there is room, or more of it; nil
+    /// for never, and where nothing is used.
+    public let resetsAt: Timestamp?
+
+    public var isViolated: Bool { most.map { used + asked > $0 } ?? false }
+}
+
+/// State of a hold.
+public enum HoldState: Int, Sendable {
+    case open = 1
+    case settled = 2
+    case released = 3
+    case expired = 4
+
+    public var name: String {
+        switch self {
+        case .open: "open"
+        case .settled: "settled"
+        case .released: "released"
+        case .expired: "expired"
+        }
+    }
+}
+
+/// The answer to a decision.
+public struct Verdict: Sendable {
+    public let status: DecisionStatus
+    /// Micro-credits after the decision, with what is held; nil when nobody asked about credits.
+    public let balance: Int?
+    public let held: Int
+    public let limits: [LimitState]
+    /// Of a hold that had ended, or that the id names already.
+    public let holdState: HoldState?
+    /// When the hold ended; when it expires if it is open.
+    public let holdEnd: Timestamp?
+    /// When the decision was taken.
+    public let time: Timestamp
+    let fields: [MessagePackValue]
+
+    /// What can be taken now.
+    public var available: Int? { balance.map { $0 - held } }
+    public var violated: [LimitState] { limits.filter(\.isViolated) }
+}
+
+/// What became of a decision.
+public enum DecisionOutcome: Sendable {
+    case decided(Verdict)
+    case rejected(EventRejection)
+    /// Redis did not say; whether it was taken is not known.
+    case unavailable(reason: String)
+}

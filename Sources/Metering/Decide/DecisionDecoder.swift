@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import JSON
+
+/// The members of a body that asks about a subject: checks, holds, grants. Every member is known,
+/// of its type and within its bounds, or the body is refused with the member and the reason.
+public struct DecisionBody {
+    public var id: ByteString?
+    public var subject: SubjectID?
+    public var amounts: [(Meter, Int)] = []
+    /// Micro-credits.
+    public var credits: Int?
+    public var limits: [String]?
+    public var consume = false
+    public var seconds: Int?
+    public var expires: Timestamp?
+    public var priority = 0
+
+    /// A member that a body may have.
+    public enum Member: String, Sendable {
+        case id, subject, amounts, credits, limits, consume, priority
+        case ttl = "ttl_s"
+        case expires = "expires_at"
+    }
+
+    /// The longest that a hold lasts.
+    public static let holdSecondsMax = 86_400
+    /// Grants are spent from the lowest priority on.
+    static let priorityMax = 1000
+
+    /// - Throws: 400 `unknown_field`; 422 `wrong_type`, `out_of_range`, `integer_required`,
+    ///   `invalid_id`, `unknown_meter`, `too_many_meters`, `invalid_time`, and what `MicroDecimal`
+    ///   throws.
+    public init(_ value: JSONValue, members: [Member]) throws(EventRejection) {
+        guard value.kind == .object else { throw .wrongType("", "a JSON object") }
+        for (key, value) in value.members {
+            guard let member = members.first(where: { key.bytes.elementsEqual($0.rawValue.utf8) })
+            else {
+                throw .unknownField(
+                    key, detail: "known here are \(members.map(\.rawValue).joined(separator: ", "))"
+                )
+            }
+            // A null member is one that was left out, but for the subject.
+            if value.isNull, member != .subject { continue }
+            try read(value, member)
+        }
+    }
+
+    private mutating func read(_ value: JSONValue, _ member: Member) throws(EventRejection) {
+        switch member {
+        case .id:
+            guard let bytes = value.string else { throw .wrongType("id", "a string") }
+            id = try EventDecoder.eventID(bytes)
+        case .subject:
+            guard let bytes = value.string else {
+                throw value.isNull ? .required("subject") : .wrongType("subject", "a string")
+            }
+            subject = try EventDecoder.subjectID(bytes)
+        case .amounts: amounts = try Self.amounts(value)
+        case .credits: credits = try MicroDecimal.micros(value, "credits")
+        case .limits: limits = try Self.names(value)
+        case .consume:
+            guard let flag = value.boolean else { throw .wrongType("consume", "true or false") }
+            consume = flag
+        case .ttl:
+            seconds = try Self.integer(value, "ttl_s", 1...Self.holdSecondsMax)
+        case .priority:
+            priority = try Self.integer(value, "priority", 0...Self.priorityMax)
+        case .expires: expires = try EventDecoder.timestamp(value, "expires_at")
+        }
+    }
+
+    private static func integer(
+        _ value: JSONValue, _ field: String, _ range: ClosedRange<Int>
+    ) throws(EventRejection) -> Int {
+        let number = try EventDecoder.amount(value, field)
+        guard range.contains(number) else {
+            throw EventRejection(
+                code: "out_of_range", field: field,
+                detail: "\(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    private static func amounts(_ value: JSONValue) throws(EventRejection) -> [(Meter, Int)] {
+        guard value.kind == .object else {
+            throw .wrongType("amounts", "an object of meters and amounts")
+        }
+        guard value.count <= EventDecoder.meterCountMax else {
+            throw EventRejection(
+                code: "too_many_meters", field: "amounts",
+                detail: "at most \(EventDecoder.meterCountMax) meters")
+        }
+        var amounts: [(Meter, Int)] = []
+        for (key, member) in value.members {
+            guard let meter = Meter(name: key.bytes) else { throw .unknownMeter("amounts") }
+            amounts.append((meter, try EventDecoder.amount(member, "amounts.\(meter.name)")))
+        }
+        return amounts
+    }
+
+    private static func names(_ value: JSONValue) throws(EventRejection) -> [String] {
+        guard value.kind == .array, value.count <= LimitBook.countMax else {
+            throw .wrongType("limits", "an array of at most \(LimitBook.countMax) names")
+        }
+        var names: [String] = []
+        for element in value.elements {
+            guard let text = element.text else { throw .wrongType("limits", "an array of names") }
+            names.append(text)
+        }
+        return names
+    }
+}
+
+extension Rules {
+    /// Why names of limits are refused; nil when all are known.
+    func rejection(of names: [String]) -> EventRejection? {
+        guard names.contains(where: { limits.index(named: $0.utf8) == nil }) else { return nil }
+        return EventRejection(
+            code: "unknown_limit", field: "limits",
+            detail: "known limits are \(limits.limits.map(\.name).joined(separator: ", "))")
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The decisions of a batch, made for one instant and one version of the rules.
+struct DecisionList {
+    private(set) var decisions: [BatchDecision] = []
+    /// For each event of the batch, the index of its decision.
+    private(set) var ofEvent: [Int: Int] = [:]
+    /// For each item of the batch that is a decision, the index of it.
+    private(set) var ofItem: [Int] = []
+    private(set) var accounts: [Account] = []
+    let rules: Rules
+    let now: Timestamp
+    private let windows: LimitWindows
+    private var indexOfAccount: [ByteString: Int] = [:]
+
+    struct Account {
+        let subject: SubjectID
+        /// Whether it gets its first balance if it has none.
+        var asksCredits: Bool
+    }
+
+    init(_ batch: EventBatch, at now: Timestamp, _ windows: LimitWindows) {
+        rules = batch.rules
+        self.now = now
+        self.windows = windows
+        // In the order of arrival, so that what is decided is what would be without batches.
+        var event = 0
+        for item in batch.items {
+            switch item {
+            case .event:
+                if let decision = decision(for: batch.events[event], place: event + 1) {
+                    ofEvent[event] = decisions.count
+                    decisions.append(decision)
+                }
+                event += 1
+            case .decision(let pending):
+                ofItem.append(decisions.count)
+                decisions.append(decision(for: pending.decision))
+            }
+        }
+    }
+
+    var isEmpty: Bool { decisions.isEmpty }
+
+    private mutating func account(_ subject: SubjectID, asksCredits: Bool) -> Int {
+        if let index = indexOfAccount[subject.id] {
+            if asksCredits { accounts[index].asksCredits = true }
+            return index
+        }
+        indexOfAccount[subject.id] = accounts.count
+        accounts.append(Account(subject: subject, asksCredits: asksCredits))
+        return accounts.count - 1
+    }
+
+    /// What an event takes; nil when that is nothing and nobody asks.
+    private mutating func decision(for pending: PendingEvent, place: Int) -> BatchDecision? {
+        let event = pending.event
+        let sign = if case .reverse = pending.purpose { -1 } else { 1 }
+        let credits = sign * (event.amounts.amount(of: .creditsMicro) ?? 0)
+        let time = min(pending.time.milliseconds, now.milliseconds)
+        var limits: [(index: Int, amount: Int)] = []
+        for (index, limit) in rules.limits.limits.enumerated() {
+            guard let amount = event.amounts.amount(of: limit.meter), amount != 0,
+                time >= windows.span(of: limit.window, at: now.milliseconds).starts
+            else { continue }
+            limits.append((index, sign * amount))
+        }
+        var kind = BatchDecision.Kind.use
+        var extra: [BatchDecision.Extra] = []
+        switch pending.purpose {
+        case .record:
+            guard credits > 0 || !limits.isEmpty else { return nil }
+        case .enforce:
+            guard credits > 0 || !limits.isEmpty else { return nil }
+            kind = .useIfAllowed
+        case .settle(let hold, let policy, _):
+            kind = .commitHold
+            extra = [.text(hold), .number(policy == .reject ? 1 : 0)]
+        case .reverse(let origin, let at):
+            kind = .giveBack
+            extra = [.text(origin.pointer(place: at))]
+        }
+        let asksCredits = credits > 0
+        return BatchDecision(
+            kind: kind, account: account(event.subject, asksCredits: asksCredits), place: place,
+            time: time, credits: credits, asksCredits: asksCredits, limits: limits, extra: extra)
+    }
+
+    private mutating func decision(for asked: Decision) -> BatchDecision {
+        let credits = asked.credits ?? 0
+        var asksCredits = asked.credits != nil
+        var kind = BatchDecision.Kind.check
+        var limits: [(index: Int, amount: Int)] = []
+        var extra: [BatchDecision.Extra] = []
+        switch asked.kind {
+        case .check, .consume:
+            if case .consume = asked.kind { kind = .consume }
+            limits = judged(asked)
+        case .openHold(let id, let seconds):
+            kind = .openHold
+            limits = judged(asked)
+            extra = [.text(id), .number(now.milliseconds + seconds * 1000)]
+        case .releaseHold(let id):
+            kind = .releaseHold
+            extra = [.text(id)]
+        case .grant(let id, let expires, let priority):
+            kind = .grant
+            extra = [.text(id), .number(expires?.milliseconds ?? 0), .number(priority)]
+            asksCredits = true
+        case .setAllowance: kind = .setAllowance
+        case .setOverride(let amount):
+            kind = .setOverride
+            let index = asked.limits?.first.flatMap { rules.limits.index(named: $0.utf8) }
+            limits = index.map { [($0, amount ?? -1)] } ?? []
+        case .look:
+            kind = .look
+            asksCredits = true
+        }
+        return BatchDecision(
+            kind: kind, account: account(asked.subject, asksCredits: asksCredits),
+            time: now.milliseconds, credits: credits, asksCredits: asksCredits, limits: limits,
+            extra: extra)
+    }
+
+    /// The limits to judge: those that are named, else those of the amounts, else all.
+    private func judged(_ asked: Decision) -> [(index: Int, amount: Int)] {
+        rules.limits.limits.indices.compactMap { index in
+            let limit = rules.limits.limits[index]
+            let amount = asked.amounts.first { $0.0 == limit.meter }?.1
+            if let names = asked.limits {
+                return names.contains(limit.name) ? (index, amount ?? 0) : nil
+            }
+            if let amount { return (index, amount) }
+            return asked.amounts.isEmpty && asked.credits == nil ? (index, 0) : nil
+        }
+    }
+
+    // MARK: Arguments
+
+    /// Writes rules, holders and decisions, as lua/record_events.lua documents them.
+    func write(_ resets: [UInt8], today: CivilDay, _ writer: MessagePackWriter) {
+        guard !isEmpty else {
+            for _ in 0..<3 { writer.array(0) }
+            return
+        }
+        writer.array(7)
+        writer.array(rules.limits.limits.count)
+        for limit in rules.limits.limits { write(limit, writer) }
+        writer.string(resets)
+        writer.integer(rules.credits.monthReset == .calendar ? 1 : 0)
+        writer.integer(today.date.day)
+        writer.integer(rules.credits.defaultAllowance)
+        writer.integer(rules.credits.rolloverMax)
+        writer.integer(-rules.credits.overdraft)
+        writer.array(3 * accounts.count)
+        for account in accounts {
+            writer.string(account.subject.id.bytes)
+            writer.integer(account.subject.kind.rawValue)
+            writer.integer(account.asksCredits ? 1 : 0)
+        }
+        writer.array(decisions.count)
+        for decision in decisions { decision.write(writer) }
+    }
+
+    private func write(_ limit: Limit, _ writer: MessagePackWriter) {
+        let span = windows.span(of: limit.window, at: now.milliseconds)
+        let (kind, starts, resolution, burst) =
+            switch limit.window {
+            case .minute, .hour, .day, .month: (1, span.starts, 0, 0)
+            case .lifetime: (1, 0, 0, 0)
+            case .rolling(let seconds): (2, 0, seconds * 1000 / 60, 0)
+            case .rate(let seconds, let burst): (3, 0, seconds * 1000, burst ?? 0)
+            case .concurrent: (4, 0, 0, 0)
+            }
+        writer.array(7)
+        writer.integer(limit.id)
+        writer.integer(kind)
+        writer.integer(starts)
+        writer.integer(span.ends)
+        writer.array(2)
+        writer.integer(limit.user ?? -1)
+        writer.integer(limit.guest ?? -1)
+        writer.integer(resolution)
+        writer.integer(burst)
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The windows that are open at an instant, in one zone. They are found once and hold until the
+/// first of them ends. Not `Sendable`: one per loop.
+final class LimitWindows {
+    /// From the first millisecond of a window to the first one after it; `ends` is 0 for never.
+    struct Span: Equatable {
+        let starts: Int
+        let ends: Int
+    }
+
+    private let calendar: WorkspaceCalendar
+    /// Minute, hour, day, month.
+    private var spans: [Span] = []
+    private var validFrom = Int.max
+    private var validTo = Int.min
+
+    init(_ calendar: WorkspaceCalendar) { self.calendar = calendar }
+
+    /// The window of a limit at `now` (milliseconds since 1970). For a rolling window and a rate:
+    /// from how late an amount still counts.
+    func span(of window: Limit.Window, at now: Int) -> Span {
+        if now < validFrom || now >= validTo { find(now) }
+        switch window {
+        case .minute: return spans[0]
+        case .hour: return spans[1]
+        case .day: return spans[2]
+        case .month: return spans[3]
+        case .lifetime: return Span(starts: Int.min, ends: 0)
+        case .concurrent: return Span(starts: Int.max, ends: 0)
+        case .rolling(let seconds), .rate(let seconds, _):
+            return Span(starts: now - seconds * 1000, ends: seconds * 1000)
+        }
+    }
+
+    private func find(_ now: Int) {
+        let seconds = now.flooredQuotient(1000)
+        let minute = seconds.flooredQuotient(60) * 60
+        let hour = hourStart(seconds)
+        let today = calendar.day(at: seconds)
+        let month = today.firstOfMonth
+        spans = [
+            Span(starts: minute * 1000, ends: (minute + 60) * 1000),
+            Span(starts: hour * 1000, ends: hourEnd(hour) * 1000),
+            Span(
+                starts: calendar.start(of: today) * 1000,
+                ends: calendar.start(of: CivilDay(number: today.number + 1)) * 1000),
+            Span(
+                starts: calendar.start(of: month) * 1000,
+                ends: calendar.start(of: month.adding(months: 1)) * 1000),
+        ]
+        validFrom = minute * 1000
+        validTo = spans.map(\.ends).min() ?? validFrom
+    }
+
+    /// The start of the hour on the zone's own clock, which may be half an hour from UTC's.
+    private func hourStart(_ seconds: Int) -> Int {
+        let offset = calendar.offset(at: seconds)
+        let start = (seconds + offset).flooredQuotient(3600) * 3600 - offset
+        // An offset that changed within the hour began a new one.
+        guard calendar.offset(at: start) != offset else { return start }
+        var change = seconds.flooredQuotient(900) * 900
+        while calendar.offset(at: change - 900) == offset, change - 900 > start { change -= 900 }
+        return change
+    }
+
+    private func hourEnd(_ start: Int) -> Int {
+        let offset = calendar.offset(at: start)
+        for end in stride(from: start + 900, through: start + 3600, by: 900)
+        where (end + offset) % 3600 == 0 || calendar.offset(at: end) != offset {
+            return end
+        }
+        return start + 3600
+    }
+}
+
+extension CivilDay {
+    /// The first of its month.
+    var firstOfMonth: CivilDay { CivilDay(number: number - date.day + 1) }
+
+    /// The same day of the month that many months later, or that month's last day.
+    func adding(months: Int, anchor: Int? = nil) -> CivilDay {
+        let (year, month, day) = date
+        let index = year * 12 + month - 1 + months
+        for candidate in stride(from: anchor ?? day, through: 28, by: -1) {
+            if let day = CivilDay(
+                year: index.flooredQuotient(12), month: index - index.flooredQuotient(12) * 12 + 1,
+                day: candidate)
+            {
+                return day
+            }
+        }
+        return CivilDay(
+            year: index.flooredQuotient(12), month: index - index.flooredQuotient(12) * 12 + 1,
+            day: anchor ?? day) ?? self
+    }
+}

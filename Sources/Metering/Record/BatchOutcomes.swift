@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What the script's reply means for each item of a batch.
+struct BatchOutcomes {
+    private let batch: EventBatch
+    private let done: RecordReply.Done
+    private let verdicts: [Verdict]
+    private let totals: BatchTotals
+
+    /// Nil when the reply does not fit the batch.
+    init?(_ batch: EventBatch, _ done: RecordReply.Done) {
+        guard let totals = BatchTotals(done.results, of: batch) else { return nil }
+        self.batch = batch
+        self.done = done
+        self.totals = totals
+        guard let list = batch.decisions, !list.isEmpty else {
+            verdicts = []
+            return
+        }
+        let verdicts = zip(list.decisions, done.answers).compactMap { decision, answer in
+            Verdict(answer, to: decision, list.rules, at: list.now)
+        }
+        guard verdicts.count == list.decisions.count else { return nil }
+        self.verdicts = verdicts
+    }
+
+    var countedCount: Int { batch.events.count - done.excluded.count }
+
+    var repeatedCount: Int {
+        done.excluded.values.count { if case .repeated = $0 { true } else { false } }
+    }
+
+    /// Tells every caller its outcome, but for the events that were counted before: these are
+    /// handed over by the entry of the log that has their first answers.
+    func resolve(_ repeated: ([(event: PendingEvent, place: Int)], LogPosition) -> Void) {
+        var totals = totals
+        var earlier: [LogPosition: [(event: PendingEvent, place: Int)]] = [:]
+        // Backwards: the totals after an event are those after the batch less what came later.
+        for index in batch.events.indices.reversed() {
+            let pending = batch.events[index]
+            let verdict = batch.decisions?.ofEvent[index].map { verdicts[$0] }
+            switch done.excluded[index + 1] {
+            case .repeated where verdict?.status == .holdEnded || verdict?.status == .holdMissing:
+                if let verdict { pending.resolve(.refused(verdict)) }
+            case .repeated(let origin, let place):
+                earlier[origin, default: []].append((pending, place))
+            case .refused:
+                guard let verdict, verdict.status != .tooLarge else {
+                    pending.resolve(.rejected(.counterOverflow))
+                    continue
+                }
+                pending.resolve(.refused(verdict))
+            case nil:
+                let counted = CountedEvent(
+                    id: pending.event.id ?? done.position.eventID(place: index + 1),
+                    totals: totals.takeBack(pending.event, row: batch.placeOfEvent[index].row),
+                    verdict: verdict)
+                pending.resolve(.counted(counted))
+            }
+        }
+        for (origin, events) in earlier { repeated(events, origin) }
+        resolveDecisions()
+    }
+
+    private func resolveDecisions() {
+        guard let list = batch.decisions else { return }
+        var next = 0
+        for item in batch.items {
+            guard case .decision(let pending) = item else { continue }
+            pending.resolve(.decided(verdicts[list.ofItem[next]]))
+            next += 1
+        }
+    }
+}

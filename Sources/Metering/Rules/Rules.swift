@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import JSON
+internal import Redis
+
+/// What a workspace decides by. A version of it never changes: every batch names the version that
+/// it was built by, and Redis refuses one that is not in force any more.
+public final class Rules: Sendable {
+    /// What Redis calls it; empty before anything was set.
+    let version: [UInt8]
+    public let prices: PriceBook
+    public let limits: LimitBook
+    public let credits: CreditPolicy
+
+    init(
+        version: [UInt8] = [], prices: PriceBook = .empty, limits: LimitBook = .initial,
+        credits: CreditPolicy = CreditPolicy()
+    ) {
+        self.version = version
+        self.prices = prices
+        self.limits = limits
+        self.credits = credits
+    }
+
+    /// A part of the rules, by its field in Redis.
+    enum Part: String {
+        case prices, limits, credits
+    }
+
+    /// Reads the hash as HGETALL gives it; nil when it is damaged.
+    convenience init?(_ value: RedisValue, _ reader: JSONReader) {
+        guard let elements = value.elements else { return nil }
+        var fields: [String: [UInt8]] = [:]
+        for index in stride(from: 0, to: elements.count - 1, by: 2) {
+            guard let name = elements[index].bytes, let text = elements[index + 1].bytes else {
+                return nil
+            }
+            fields[String(decoding: name, as: UTF8.self)] = text
+        }
+        func part<Value>(
+            _ part: Part, _ initial: Value, _ read: (JSONValue) throws -> Value
+        ) throws -> Value {
+            guard let text = fields[part.rawValue] else { return initial }
+            return try read(try reader.read(text))
+        }
+        do {
+            self.init(
+                version: fields["version"] ?? [],
+                prices: try part(.prices, .empty) { try PriceBook($0) },
+                limits: try part(.limits, .initial) { try LimitBook(stored: $0) },
+                credits: try part(.credits, CreditPolicy()) { try CreditPolicy($0) })
+        } catch {
+            return nil
+        }
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import JSON
+internal import Redis
+
+/// The rules of a workspace: reads them, and puts parts of them in force. On its loop only.
+///
+/// Nothing has to tell other processes of a change: a batch that names an old version is refused by
+/// its script, and built again.
+final class RulesStore {
+    /// The rules last read; nil before the first reading.
+    private(set) var current: Rules?
+    /// Called with each version that is read.
+    var onChange: (Rules) -> Void = { _ in }
+
+    private let client: RedisClient
+    private let keys: Keyspace
+    private let reader: JSONReader
+    private var waiting: [(Result<Rules, MeteringError>) -> Void] = []
+
+    init(client: RedisClient, keys: Keyspace) {
+        guard let reader = try? JSONReader() else { preconditionFailure("no memory at the start") }
+        self.client = client
+        self.keys = keys
+        self.reader = reader
+    }
+
+    /// Reads the rules; calls that come while a reading is under way share it.
+    func load(_ completion: @escaping (Result<Rules, MeteringError>) -> Void) {
+        waiting.append(completion)
+        guard waiting.count == 1 else { return }
+        client.send(RedisCommand("HGETALL", [keys.rules])) { [self] result in
+            let outcome: Result<Rules, MeteringError>
+            switch result {
+            case .failure(let error): outcome = .failure(.unavailable(error))
+            case .success(.error(_, let message)): outcome = .failure(.damaged(what: message))
+            case .success(let value):
+                if let rules = Rules(value, reader) {
+                    current = rules
+                    onChange(rules)
+                    outcome = .success(rules)
+                } else {
+                    outcome = .failure(.damaged(what: "the rules"))
+                }
+            }
+            let callers = waiting
+            waiting = []
+            for caller in callers { caller(outcome) }
+        }
+    }
+
+    func load() async throws(MeteringError) -> Rules {
+        let result = await withCheckedContinuation { continuation in
+            load { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    /// Reads whether another process changed the rules.
+    func isCurrent() async throws(MeteringError) -> Bool {
+        do {
+            let value = try await client.send(
+                RedisCommand("HGET", [keys.rules, Array("version".utf8)]))
+            return (value.bytes ?? []) == current?.version
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
+    /// Puts a new part in force, made from the rules as they are; again if another process was
+    /// faster. - Throws: what `make` throws, or `MeteringError`.
+    func put(
+        _ part: Rules.Part, _ make: (Rules, inout JSONWriter) throws -> Void
+    ) async throws -> Rules {
+        for _ in 0..<20 {
+            let rules = try await load()
+            var writer = JSONWriter()
+            try make(rules, &writer)
+            let reply: RedisValue
+            do {
+                reply = try await client.run(
+                    ScriptLibrary.putRules, keys: [keys.rules],
+                    arguments: [rules.version, Array(part.rawValue.utf8), writer.bytes])
+            } catch {
+                throw MeteringError.unavailable(error)
+            }
+            if case .integer(1) = reply { return try await load() }
+        }
+        throw MeteringError.damaged(what: "rules that change without end")
+    }
+}

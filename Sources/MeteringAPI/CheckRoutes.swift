@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+internal import JSON
+internal import Metering
+
+extension API {
+    static let checkRoutes: [Route] = [
+        // As posting events, this is the hot path, which `respondNow` answers.
+        Route(.post, "/v1/check") { api, call in
+            await api.response { api.check(call.request, for: $0) }
+        }
+    ]
+
+    /// `POST /v1/check`: whether amounts and credits may be used; takes them with `consume`.
+    func check(_ request: HTTPRequest, for recipient: Recipient) {
+        do {
+            try authorize(request)
+            if request.query != nil { _ = try QueryParameters(request.query, allowed: []) }
+            let body = try DecisionBody(
+                try body(of: request), members: [.subject, .amounts, .credits, .limits, .consume])
+            guard let subject = body.subject else {
+                throw HTTPProblem.unprocessable("field_required", "subject: a check has a subject")
+            }
+            let decision = Decision(
+                body.consume ? .consume : .check, subject: subject, credits: body.credits,
+                amounts: body.amounts, limits: body.limits)
+            let taken = body.consume
+            decide(decision) { [self, path = request.path] result in
+                switch result {
+                case .failure(let error): send(problem(error).response(at: path), to: recipient)
+                case .success(let verdict):
+                    send(answer(verdict, taken: taken, at: path), to: recipient)
+                }
+            }
+        } catch {
+            send(problem(error).response(at: request.path), to: recipient)
+        }
+    }
+
+    private func answer(_ verdict: Verdict, taken: Bool, at path: String) -> HTTPResponse {
+        guard verdict.status == .allowed else { return denial(of: verdict, at: path) }
+        var json = JSONWriter()
+        json.beginObject()
+        json.verdict(verdict, taken: taken)
+        json.endObject()
+        var response = HTTPResponse.json(json.bytes)
+        response.headers += verdict.rateLimitHeaders(taken: taken)
+        return response
+    }
+
+    /// Takes a decision whose limits, where it names some, must be known.
+    func decide(
+        _ decision: Decision, completion: @escaping (Result<Verdict, any Error>) -> Void
+    ) {
+        engine.decide(decision) { outcome in
+            switch outcome {
+            case .decided(let verdict): completion(.success(verdict))
+            case .rejected(let rejection): completion(.failure(rejection))
+            case .unavailable(let reason):
+                completion(.failure(MeteringError.undecided(reason: reason)))
+            }
+        }
+    }
+
+    /// Refuses what has no key, or comes before Redis is known to be fit.
+    func authorize(_ request: HTTPRequest) throws {
+        if let refusal = environment.authentication.refusal(of: request) { throw refusal }
+        guard environment.readiness.isAccepted else {
+            throw HTTPProblem.unavailable(environment.readiness.current.detail)
+        }
+    }
+}

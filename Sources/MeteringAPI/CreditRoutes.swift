@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+internal import JSON
+internal import Metering
+
+/// What subjects pay with.
+extension API {
+    static let creditRoutes: [Route] = [
+        Route(.get, "/v1/credits/{subject}") { try await $0.credits($1) },
+        Route(.put, "/v1/credits/{subject}/allowance") { try await $0.setAllowance($1) },
+        Route(.post, "/v1/credits/{subject}/grants") { try await $0.grant($1) },
+        Route(.get, "/v1/credits/{subject}/ledger") { try await $0.ledger($1) },
+        Route(.post, "/v1/events/{id}/reverse") { try await $0.reverse($1) },
+    ]
+
+    func credits(_ call: Call) async throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        return try await account(of: try subject(call, at: 0))
+    }
+
+    private func account(
+        of subject: SubjectID, status: HTTPStatus = .ok
+    ) async throws -> HTTPResponse {
+        let account = try await engine.account(of: subject)
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("subject")
+        json.string(bytes: subject.id.bytes)
+        json.key("current_balance")
+        json.micros(account.balance)
+        json.key("held")
+        json.micros(account.held)
+        json.key("monthly_allowance")
+        json.micros(account.monthlyAllowance)
+        json.key("current_month_consumed")
+        json.micros(account.monthConsumed)
+        json.key("total_consumed")
+        json.micros(account.totalConsumed)
+        json.key("next_reset_at")
+        json.time(account.nextReset)
+        json.key("grants")
+        json.beginArray()
+        for grant in account.grants {
+            json.beginObject()
+            json.key("id")
+            json.string(bytes: grant.id.bytes)
+            json.key("remaining")
+            json.micros(grant.left)
+            json.key("expires_at")
+            json.time(grant.expires)
+            json.key("priority")
+            json.integer(grant.priority)
+            json.endObject()
+        }
+        json.endArray()
+        json.endObject()
+        var response = HTTPResponse.json(json.bytes)
+        response.status = status
+        return response
+    }
+
+    /// `{"monthly_allowance": "100"}`
+    func setAllowance(_ call: Call) async throws -> HTTPResponse {
+        let subject = try subject(call, at: 0)
+        let allowance = try EventDecoder.allowance(try body(of: call))
+        let verdict = try await engine.decide(
+            Decision(.setAllowance, subject: subject, credits: allowance))
+        guard verdict.status == .allowed else { return denial(of: verdict, at: call.request.path) }
+        return try await account(of: subject)
+    }
+
+    /// `{"id", "credits", "expires_at"?, "priority"?}`: 201, and 200 when it was granted before.
+    func grant(_ call: Call) async throws -> HTTPResponse {
+        let subject = try subject(call, at: 0)
+        let body = try DecisionBody(
+            try body(of: call), members: [.id, .credits, .expires, .priority])
+        guard let id = body.id else {
+            throw HTTPProblem.unprocessable(
+                "field_required", "id: a grant has an id, so that it is not granted twice")
+        }
+        guard let credits = body.credits, credits > 0 else {
+            throw HTTPProblem.unprocessable(
+                body.credits == nil ? "field_required" : "out_of_range",
+                "credits: more than 0")
+        }
+        if let expires = body.expires, expires.milliseconds <= engine.now.milliseconds {
+            throw HTTPProblem.unprocessable("out_of_range", "expires_at: a time to come")
+        }
+        let verdict = try await engine.decide(
+            Decision(
+                .grant(id: id, expires: body.expires, priority: body.priority), subject: subject,
+                credits: credits))
+        switch verdict.status {
+        case .allowed: return try await account(of: subject, status: .created)
+        case .repeated: return try await account(of: subject)
+        default: return denial(of: verdict, at: call.request.path)
+        }
+    }
+
+    func ledger(_ call: Call) async throws -> HTTPResponse {
+        let query = try QueryParameters(call.request.query, allowed: ["limit", "before"])
+        let limit = try query.integer("limit", in: 1...1000, default: 100)
+        let subject = try subject(call, at: 0)
+        var cursor: LogPosition?
+        if let text = query.text("before") {
+            guard let position = LogPosition(cursor: text) else {
+                throw HTTPProblem.badRequest(
+                    "invalid_parameter", "before is the value of `older` of an answer")
+            }
+            cursor = position
+        }
+        let account = try await engine.account(of: subject)
+        let ledger = try await engine.accounts.ledger(
+            of: subject, account, limit: limit, before: cursor)
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("subject")
+        json.string(bytes: subject.id.bytes)
+        json.key("current_balance")
+        json.micros(account.balance)
+        json.key("opening_balance")
+        json.micros(ledger.openingBalance)
+        json.key("older")
+        if let older = ledger.older { json.string(older) } else { json.null() }
+        json.key("entries")
+        json.beginArray()
+        for line in ledger.lines { json.line(line) }
+        json.endArray()
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    /// `{"reason"}`, which may be missing: undoes an event, once.
+    func reverse(_ call: Call) async throws -> HTTPResponse {
+        var reason = ByteString.empty
+        if !call.request.body.isEmpty { reason = try EventDecoder.reason(try body(of: call)) }
+        guard let id = SubjectID(call.parameters[0])?.id else { throw HTTPProblem.invalidSubject }
+        guard let outcome = try await engine.reverse(id, reason: reason) else {
+            throw HTTPProblem.notFound("no event of this id is known, or not any more")
+        }
+        switch outcome {
+        case .counted(let event), .duplicate(let event):
+            return reversed(id, event, isDuplicate: outcome.isDuplicate)
+        case .refused(let verdict) where verdict.status == .repeated:
+            return reversed(id, nil, isDuplicate: true)
+        case .refused(let verdict): return denial(of: verdict, at: call.request.path)
+        case .rejected(let rejection): throw rejection
+        case .unavailable(let reason):
+            throw HTTPProblem.unavailable("\(reason); send it again, it is done only once")
+        }
+    }
+
+    private func reversed(
+        _ id: ByteString, _ event: CountedEvent?, isDuplicate: Bool
+    ) -> HTTPResponse {
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("id")
+        json.string(bytes: id.bytes)
+        json.key("status")
+        json.string("reversed" as StaticString)
+        json.key("duplicate")
+        json.boolean(isDuplicate)
+        if let event {
+            json.key("reversal")
+            json.string(bytes: event.id.bytes)
+            json.key("totals")
+            json.meters(event.totals)
+            if let balance = event.verdict?.balance {
+                json.key("balance")
+                json.micros(balance)
+            }
+        }
+        json.endObject()
+        return .json(json.bytes)
+    }
+}
+
+extension EventOutcome {
+    fileprivate var isDuplicate: Bool { if case .duplicate = self { true } else { false } }
+}
+
+extension JSONWriter {
+    /// A time, or null.
+    mutating func time(_ time: Timestamp?) {
+        if let time { string(time.text) } else { null() }
+    }
+
+    fileprivate mutating func line(_ line: LedgerLine) {
+        beginObject()
+        key("time")
+        string(line.time.text)
+        key("type")
+        string(line.kind.name)
+        key("amount")
+        micros(line.change)
+        key("balance")
+        micros(line.balance)
+        key("held")
+        micros(line.heldChange)
+        key("reference")
+        if let reference = line.reference { string(bytes: reference.bytes) } else { null() }
+        endObject()
+    }
+}

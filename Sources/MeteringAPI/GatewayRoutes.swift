@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One check for all gateways, whose rules differ: nginx passes only 401 and 403 on, Envoy takes
+// only 200 for a yes and every 5xx for its own error. So yes is exactly 200, no is the status that
+// was asked for, and what a client has in its hands never makes a 5xx. docs/gateways.md shows the
+// configurations.
+
+internal import HTTPServer
+internal import JSON
+internal import Metering
+
+extension API {
+    static let gatewayPath = "/v1/gateway/check"
+
+    /// For the router, which knows paths by method; `respondNow` answers all of them.
+    static let gatewayRoutes: [Route] = [HTTPMethod.get, .post, .put, .patch, .delete, .options].map
+    {
+        method in
+        Route(method, gatewayPath) { api, call in
+            await api.response { api.checkForGateway(call.request, for: $0) }
+        }
+    }
+
+    /// Whether a path is the gateway's: the check itself, or below it, where Envoy puts the
+    /// original path.
+    static func isGatewayPath(_ path: String) -> Bool {
+        path.utf8.starts(with: gatewayPath.utf8)
+            && (path.utf8.count == gatewayPath.utf8.count
+                || path.utf8.dropFirst(gatewayPath.utf8.count).first == UInt8(ascii: "/"))
+    }
+
+    /// What a gateway asks.
+    private struct GatewayCheck {
+        let decision: Decision
+        let denied: HTTPStatus
+        let allowsOnError: Bool
+    }
+
+    func checkForGateway(_ request: HTTPRequest, for recipient: Recipient) {
+        let asked: GatewayCheck
+        do {
+            if let refusal = environment.authentication.refusal(of: request) { throw refusal }
+            asked = try gatewayCheck(request)
+        } catch {
+            return send(problem(error).response(at: request.path), to: recipient)
+        }
+        guard environment.readiness.isAccepted else {
+            return send(undecided(asked, at: request.path), to: recipient)
+        }
+        decide(asked.decision) { [self, path = request.path] result in
+            send(answer(result, asked, at: path), to: recipient)
+        }
+    }
+
+    private func answer(
+        _ result: Result<Verdict, any Error>, _ asked: GatewayCheck, at path: String
+    ) -> HTTPResponse {
+        switch result {
+        case .success(let verdict) where verdict.status == .allowed:
+            return allowed(verdict, asked)
+        case .success(let verdict) where verdict.status.isDenial:
+            var response = denial(of: verdict, at: path, status: asked.denied)
+            // A gateway may copy 401 to a client, which has to be told how to sign in.
+            if asked.denied == .unauthorized {
+                response.headers.append(("WWW-Authenticate", "Bearer realm=\"tally\""))
+            }
+            return response
+        case .success(let verdict): return denial(of: verdict, at: path)
+        case .failure(let error):
+            let problem = problem(error)
+            return problem.status.code >= 500
+                ? undecided(asked, at: path) : problem.response(at: path)
+        }
+    }
+
+    private func allowed(_ verdict: Verdict, _ asked: GatewayCheck) -> HTTPResponse {
+        let taken = if case .consume = asked.decision.kind { true } else { false }
+        var headers = verdict.rateLimitHeaders(taken: taken)
+        let left = verdict.limits.filter { $0.most != nil }.map { $0.remaining(taken: taken) }.min()
+        if let left { headers.append(("X-Tally-Remaining", "\(left)")) }
+        return HTTPResponse(headers: headers)
+    }
+
+    /// Redis did not say: as the gateway chose.
+    private func undecided(_ asked: GatewayCheck, at path: String) -> HTTPResponse {
+        environment.routes.undecided(isAllowed: asked.allowsOnError)
+        if asked.allowsOnError {
+            return HTTPResponse(headers: [("X-Tally-Degraded", "true")])
+        }
+        var problem = HTTPProblem(
+            asked.denied, code: "backend_unavailable",
+            detail: "it cannot be told now whether this is allowed")
+        problem.headers = [("Retry-After", "1")]
+        return problem.response(at: path)
+    }
+
+    // MARK: What is asked
+
+    private static let named = ["limits", "subject", "deny", "on_error", "consume", "credits"]
+
+    private func gatewayCheck(_ request: HTTPRequest) throws -> GatewayCheck {
+        // Below the path, query and path are the client's own: only the header counts there. At
+        // the path it is the other way round, since a gateway may hand clients' headers on.
+        let isBelow = request.path.utf8.count > Self.gatewayPath.utf8.count
+        let text = isBelow ? request.headers.value(of: "x-tally-check") : request.query
+        let query = try QueryParameters(
+            text, isKnown: { Self.named.contains($0) || Meter(name: Array($0.utf8)) != nil })
+        var amounts: [(Meter, Int)] = []
+        for (name, value) in query.values where !Self.named.contains(name) {
+            guard let meter = Meter(name: Array(name.utf8)) else { continue }
+            amounts.append((meter, try Self.amount(value, of: name, request, query)))
+        }
+        let limits = query.text("limits").map { $0.split(separator: ",").map(String.init) }
+        var credits: Int?
+        if let text = query.text("credits") { credits = try MicroDecimal.micros(text, "credits") }
+        let consumes = try query.text("consume") == nil || query.flag("consume")
+        let decision = Decision(
+            consumes ? .consume : .check, subject: try Self.subject(request, query),
+            credits: credits, amounts: amounts, limits: limits)
+        return GatewayCheck(
+            decision: decision, denied: try Self.denied(query),
+            allowsOnError: try Self.allowsOnError(query))
+    }
+
+    /// The query's subject, else that of the gateway's header, else a guest's.
+    private static func subject(
+        _ request: HTTPRequest, _ query: QueryParameters
+    ) throws -> SubjectID {
+        let header = request.headers.value(of: "x-tally-subject").flatMap { $0.isEmpty ? nil : $0 }
+        if let text = query.text("subject") ?? header {
+            guard let subject = SubjectID(text) else { throw HTTPProblem.invalidSubject }
+            return subject
+        }
+        guard let guest = request.headers.value(of: "x-guest-id"), !guest.isEmpty else {
+            throw HTTPProblem.unauthorized(
+                "name the subject: subject= in the query, X-Tally-Subject, or X-Guest-ID")
+        }
+        guard let subject = SubjectID(SubjectID.guestPrefix + guest) else {
+            throw HTTPProblem.invalidSubject
+        }
+        return subject
+    }
+
+    private static func amount(
+        _ text: String, of name: String, _ request: HTTPRequest, _ query: QueryParameters
+    ) throws -> Int {
+        guard text == "content-length" else {
+            return try query.integer(name, in: 0...9_007_199_254_740_991, default: 0)
+        }
+        // Gateways ask without the body, so their own Content-Length says nothing of it.
+        guard let length = request.headers.value(of: "x-original-content-length"),
+            length.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+            let bytes = Int(length), bytes <= 9_007_199_254_740_991
+        else {
+            throw HTTPProblem(
+                .lengthRequired, code: "length_required",
+                detail: "X-Original-Content-Length has to say how long the request is")
+        }
+        return bytes
+    }
+
+    private static func denied(_ query: QueryParameters) throws -> HTTPStatus {
+        switch query.text("deny") {
+        case nil, "429": .tooManyRequests
+        case "401": .unauthorized
+        case "403": .forbidden
+        default: throw HTTPProblem.badRequest("invalid_parameter", "deny is 401, 403 or 429")
+        }
+    }
+
+    private static func allowsOnError(_ query: QueryParameters) throws -> Bool {
+        switch query.text("on_error") {
+        case nil, "deny": false
+        case "allow": true
+        default: throw HTTPProblem.badRequest("invalid_parameter", "on_error is allow or deny")
+        }
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+internal import JSON
+internal import Metering
+
+/// What the workspace decides by: prices, limits, the policy of credits.
+extension API {
+    static let ruleRoutes: [Route] = [
+        Route(.get, "/v1/prices") { try await $0.prices($1) },
+        Route(.put, "/v1/prices") { try await $0.setPrices($1) },
+        Route(.get, "/v1/limits") { try await $0.limits($1) },
+        Route(.put, "/v1/limits") { try await $0.setLimits($1) },
+        Route(.put, "/v1/limits/{name}/subjects/{id}") { try await $0.setOverride($1) },
+        Route(.get, "/v1/credit-policy") { try await $0.creditPolicy($1) },
+        Route(.put, "/v1/credit-policy") { try await $0.setCreditPolicy($1) },
+    ]
+
+    func prices(_ call: Call) async throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        return Self.answer(with: try await engine.rules().prices)
+    }
+
+    func setPrices(_ call: Call) async throws -> HTTPResponse {
+        let prices = try PriceBook(try body(of: call))
+        return Self.answer(with: try await engine.setPrices(prices).prices)
+    }
+
+    private static func answer(with prices: PriceBook) -> HTTPResponse {
+        var json = JSONWriter()
+        prices.write(&json)
+        return .json(json.bytes)
+    }
+
+    func limits(_ call: Call) async throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        return Self.answer(with: try await engine.rules().limits)
+    }
+
+    func setLimits(_ call: Call) async throws -> HTTPResponse {
+        let draft = try LimitBook.Draft(try body(of: call))
+        return Self.answer(with: try await engine.setLimits(draft).limits)
+    }
+
+    private static func answer(with limits: LimitBook) -> HTTPResponse {
+        var json = JSONWriter()
+        limits.write(&json)
+        return .json(json.bytes)
+    }
+
+    /// `PUT /v1/limits/{name}/subjects/{id}` `{"limit": n}`; null goes back to the class's amount.
+    func setOverride(_ call: Call) async throws -> HTTPResponse {
+        let subject = try subject(call, at: 1)
+        let amount = try EventDecoder.override(try body(of: call))
+        let rules = try await engine.rules()
+        guard rules.limits.index(named: call.parameters[0].utf8) != nil else {
+            throw HTTPProblem.notFound("there is no limit of this name")
+        }
+        let verdict = try await engine.decide(
+            Decision(.setOverride(amount), subject: subject, limits: [call.parameters[0]]))
+        guard verdict.status == .allowed else { return denial(of: verdict, at: call.request.path) }
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("name")
+        json.string(call.parameters[0])
+        json.key("subject")
+        json.string(bytes: subject.id.bytes)
+        json.key("limit")
+        if let amount { json.integer(amount) } else { json.null() }
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    func creditPolicy(_ call: Call) async throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        return Self.answer(with: try await engine.rules().credits)
+    }
+
+    func setCreditPolicy(_ call: Call) async throws -> HTTPResponse {
+        let policy = try CreditPolicy(try body(of: call))
+        return Self.answer(with: try await engine.setCreditPolicy(policy).credits)
+    }
+
+    private static func answer(with policy: CreditPolicy) -> HTTPResponse {
+        var json = JSONWriter()
+        policy.write(&json)
+        return .json(json.bytes)
+    }
+}
+
+extension API {
+    /// The JSON body of a request. It stands until the next document is read: before any `await`.
+    func body(of call: Call) throws -> JSONValue {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        return try body(of: call.request)
+    }
+
+    func body(of request: HTTPRequest) throws -> JSONValue {
+        guard try !isNDJSON(request) else {
+            throw HTTPProblem.unsupportedMediaType("send application/json, in UTF-8")
+        }
+        if let encoding = request.headers.value(of: "content-encoding"), encoding != "identity" {
+            throw HTTPProblem.unsupportedMediaType("send the body without Content-Encoding")
+        }
+        return try json.read(request.body)
+    }
+
+    /// The subject that a parameter of the path names.
+    func subject(_ call: Call, at index: Int) throws -> SubjectID {
+        guard let id = SubjectID(call.parameters[index]) else { throw HTTPProblem.invalidSubject }
+        return id
+    }
+}
+
+extension HTTPProblem {
+    static let invalidSubject = HTTPProblem.unprocessable(
+        "invalid_id", "a subject is 1 to 256 bytes without control characters")
+}

@@ -1,0 +1,23 @@
+-- Fields of an account: what a subject may still use. Credits are micro-credits, times ms.
+--   POSITION    of its last entry in the log, 0 for none
+--   ANCHOR      day of the month on which it resets; 0 until it has credits
+--   ALLOWANCE   per month; MONTHLY what is left of it (below 0: overdrawn)
+--   GRANTS      flat {id, left, expires (0: never), priority}, in the order they are spent
+--   HOLDS       flat {id, credits, expires, {limit id, amount, ...}}: the open ones
+--   WINDOWS     flat {limit id, start, used}; rolling: {limit id, 0, {bucket, amount, ...}};
+--               rate: {limit id, when, level in amount * ms}
+--   OVERRIDES   flat {limit id, amount}: what this subject has instead of its class
+local POSITION, ANCHOR, ALLOWANCE, MONTHLY, MONTH_USED, TOTAL_USED, NEXT_RESET = 1, 2, 3, 4, 5, 6, 7
+local GRANTS, HOLDS, WINDOWS, OVERRIDES = 8, 9, 10, 11
+-- Of a decision; then what its kind needs.
+local KIND, ACCOUNT, PLACE, TIME, CREDITS, LIMITS, EXTRA = 1, 2, 3, 4, 5, 6, 7
+-- Of a limit in a batch's rules; a negative amount: no limit for the class.
+local LIMIT_ID, LIMIT_KIND, STARTS, ENDS, CLASS_AMOUNTS, SPAN, BURST = 1, 2, 3, 4, 5, 6, 7
+local FIXED, ROLLING, RATE, CONCURRENT = 1, 2, 3, 4
+-- Lines of the ledger.
+local RESET, GRANT, CHARGE, EXPIRY, CORRECTION, HELD, FREED = 1, 2, 3, 4, 5, 6, 7
+-- How a decision came out; 1 to 3 are sums of what was violated.
+local OK, LIMIT_HIT, CREDITS_HIT, MISSING, ENDED, CONFLICT, TOO_LARGE, REPEATED, SKIPPED, EXCEEDS =
+  0, 1, 2, 4, 5, 6, 7, 8, 9, 10
+-- States of a hold.
+local OPEN, SETTLED, RELEASED, EXPIRED = 1, 2, 3, 4

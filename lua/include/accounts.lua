@@ -1,0 +1,98 @@
+local function balance_of(fields)
+  local sum, grants = fields[MONTHLY], fields[GRANTS]
+  for q = 1, #grants, 4 do sum = sum + grants[q + 1] end
+  return sum
+end
+
+local function held_of(fields)
+  local sum, holds = 0, fields[HOLDS]
+  for q = 1, #holds, 4 do sum = sum + holds[q + 1] end
+  return sum
+end
+
+-- Takes the entry of `width` values at q out of a flat list.
+local function cut(list, q, width)
+  for _ = 1, width do table.remove(list, q) end
+end
+
+-- Notes a line of the ledger, after the change: {type, change, balance, time, change of what is
+-- held, place of the event or id of the grant or hold}.
+local function note(account, kind, change, time, held, reference)
+  local lines = account.lines
+  lines[#lines + 1] = {kind, change, balance_of(account.fields), time, held, reference}
+end
+
+-- Takes credits: from the month's allowance, then from grants by priority and expiry; what none of
+-- them has is owed. Returns nothing; the caller has judged.
+local function charge(account, credits, time, reference)
+  local fields = account.fields
+  local left = credits - math.max(0, math.min(credits, fields[MONTHLY]))
+  fields[MONTHLY] = fields[MONTHLY] - (credits - left)
+  local grants = fields[GRANTS]
+  while left > 0 and grants[1] do
+    local part = math.min(left, grants[2])
+    grants[2], left = grants[2] - part, left - part
+    if grants[2] == 0 then cut(grants, 1, 4) end
+  end
+  fields[MONTHLY] = fields[MONTHLY] - left
+  fields[MONTH_USED] = fields[MONTH_USED] + credits
+  fields[TOTAL_USED] = fields[TOTAL_USED] + credits
+  note(account, CHARGE, -credits, time, 0, reference)
+end
+
+-- When the month of an account with this anchor began, and when the next one does.
+local function month_of(rules, anchor)
+  return struct.unpack('>I6I6', rules.resets, (anchor - 1) * 12 + 1)
+end
+
+-- Sets the balance to the allowance for each reset that has come, and what rolls over.
+local function reset(rules, account, now)
+  local fields = account.fields
+  if fields[NEXT_RESET] > now then return end
+  local anchor = rules.is_calendar and 1 or fields[ANCHOR]
+  local began, next_one = month_of(rules, anchor)
+  local months = math.max(1, math.floor((began - fields[NEXT_RESET]) / MONTH_MS + 0.5) + 1)
+  local old, new = fields[MONTHLY], fields[MONTHLY]
+  for _ = 1, math.min(months, 1000) do
+    new = math.min(MAX, fields[ALLOWANCE] + math.min(math.max(new, 0), rules.rollover))
+  end
+  fields[MONTHLY], fields[MONTH_USED], fields[NEXT_RESET] = new, 0, next_one
+  note(account, RESET, new - old, began, 0, '')
+end
+
+-- Gives an account its first balance, if it has none.
+local function open_credits(rules, account, now)
+  local fields = account.fields
+  if fields[ANCHOR] > 0 then return end
+  local _, next_one = month_of(rules, rules.is_calendar and 1 or rules.day_of_month)
+  fields[ANCHOR], fields[NEXT_RESET] = rules.day_of_month, next_one
+  fields[ALLOWANCE], fields[MONTHLY] = rules.allowance, rules.allowance
+  if rules.allowance > 0 then note(account, RESET, rules.allowance, now, 0, '') end
+end
+
+-- Brings an account to the present: what has expired, and the month that has begun. Nothing of it
+-- is written unless a decision changes the account.
+local function bring_up(rules, account, now)
+  local fields = account.fields
+  local holds, grants, q = fields[HOLDS], fields[GRANTS], 1
+  while holds[q] do
+    if holds[q + 2] <= now then
+      local id, credits, expires = holds[q], holds[q + 1], holds[q + 2]
+      cut(holds, q, 4)
+      if credits > 0 then note(account, FREED, 0, expires, -credits, id) end
+    else
+      q = q + 4
+    end
+  end
+  q = 1
+  while grants[q] do
+    if grants[q + 2] > 0 and grants[q + 2] <= now then
+      local id, left, expires = grants[q], grants[q + 1], grants[q + 2]
+      cut(grants, q, 4)
+      note(account, EXPIRY, -left, expires, 0, id)
+    else
+      q = q + 4
+    end
+  end
+  if fields[ANCHOR] > 0 then reset(rules, account, now) end
+end

@@ -1,0 +1,72 @@
+-- Adds a grant, once by its id. EXTRA: id, expires (0: never), priority.
+local function grant(context, account, decision)
+  local id, credits = decision[EXTRA], decision[CREDITS]
+  local expires, priority = decision[EXTRA + 1], decision[EXTRA + 2]
+  local name = struct.pack('>I2', #account.subject) .. account.subject .. id
+  local value = cmsgpack.pack({credits, expires, priority})
+  local old = context.grants[name] or redis.call('HGET', context.keys.grants, name)
+  if old then return taken(account, {old == value and REPEATED or CONFLICT}) end
+  local fields = account.fields
+  if not (balance_of(fields) + credits <= MAX) then return {TOO_LARGE} end
+  -- What is owed is paid first.
+  local owed = math.min(credits, math.max(0, -fields[MONTHLY]))
+  fields[MONTHLY] = fields[MONTHLY] + owed
+  local left, grants, q = credits - owed, fields[GRANTS], 1
+  local function is_before(p)
+    if grants[p + 3] ~= priority then return grants[p + 3] < priority end
+    if grants[p + 2] ~= expires then return grants[p + 2] > 0 and (expires == 0 or grants[p + 2] < expires) end
+    return true
+  end
+  while grants[q] and is_before(q) do q = q + 4 end
+  if left > 0 then
+    for j, value_of in ipairs({id, left, expires, priority}) do table.insert(grants, q + j - 1, value_of) end
+  end
+  note(account, GRANT, credits, context.now, 0, id)
+  context.grants[name], account.is_changed = value, true
+  return taken(account, {OK})
+end
+
+-- Sets the monthly allowance; the balance changes by the difference.
+local function set_allowance(context, account, decision)
+  local fields, change = account.fields, decision[CREDITS] - account.fields[ALLOWANCE]
+  if not (balance_of(fields) + change <= MAX and fields[MONTHLY] + change >= -MAX) then return {TOO_LARGE} end
+  fields[ALLOWANCE], fields[MONTHLY] = decision[CREDITS], fields[MONTHLY] + change
+  if change ~= 0 then note(account, CORRECTION, change, context.now, 0, 'allowance') end
+  account.is_changed = true
+  return taken(account, {OK})
+end
+
+-- Gives the subject an amount of its own of a limit; below 0 takes it away again.
+local function set_override(context, account, decision)
+  local overrides, id = account.fields[OVERRIDES], context.limits[decision[LIMITS][1]][LIMIT_ID]
+  for q = #overrides - 1, 1, -2 do
+    if overrides[q] == id then cut(overrides, q, 2) end
+  end
+  if decision[LIMITS][2] >= 0 then
+    overrides[#overrides + 1], overrides[#overrides + 2] = id, decision[LIMITS][2]
+  end
+  account.is_changed = true
+  return taken(account, {OK})
+end
+
+-- Gives back what an event took, once: CREDITS and the amounts of LIMITS. EXTRA: where it was counted.
+local function give_back(context, account, decision)
+  local origin = decision[EXTRA]
+  if context.reversed[origin] or redis.call('HEXISTS', context.keys.reversed, origin) == 1 then
+    return {REPEATED}
+  end
+  local fields, credits, limits = account.fields, decision[CREDITS], decision[LIMITS]
+  if not (balance_of(fields) + credits <= MAX) then return {TOO_LARGE} end
+  if credits > 0 then
+    fields[MONTHLY], fields[TOTAL_USED] = fields[MONTHLY] + credits, fields[TOTAL_USED] - credits
+    local began = month_of(context.rules, context.rules.is_calendar and 1 or fields[ANCHOR])
+    if decision[TIME] >= began then fields[MONTH_USED] = math.max(0, fields[MONTH_USED] - credits) end
+    note(account, CORRECTION, credits, context.now, 0, decision[PLACE])
+  end
+  for q = 1, #limits, 2 do
+    use_limit(account, context.limits[limits[q]], -limits[q + 1], decision[TIME], context.now)
+  end
+  context.reversed[origin] = true
+  account.is_changed = true
+  return taken(account, {OK})
+end

@@ -1,0 +1,77 @@
+-- What decisions need: the rules in force and the accounts of their subjects, at present.
+-- rules: {limits, resets, 1 if months are those of the calendar, day of the month, allowance of new
+-- accounts, most that rolls over, least balance}; holders: flat {subject, class, 1 if credits are
+-- asked about}.
+local function new_context(keys, now, rules, holders)
+  local context = {
+    keys = keys, now = now, limits = rules[1], accounts = {}, grants = {}, holds = {}, reversed = {},
+    changed_holds = {},
+    rules = {
+      resets = rules[2], is_calendar = rules[3] == 1, day_of_month = rules[4],
+      allowance = rules[5], rollover = rules[6], floor = rules[7],
+    },
+  }
+  local subjects = {}
+  for q = 1, #holders, 3 do subjects[#subjects + 1] = holders[q] end
+  local old = redis.call('HMGET', keys.accounts, unpack(subjects))
+  for i, subject in ipairs(subjects) do
+    local account = {
+      subject = subject, class = holders[3 * i - 1], lines = {},
+      fields = old[i] and cmsgpack.unpack(old[i]) or {0, 0, 0, 0, 0, 0, 0, {}, {}, {}, {}},
+    }
+    bring_up(context.rules, account, now)
+    if holders[3 * i] == 1 then open_credits(context.rules, account, now) end
+    context.accounts[i] = account
+  end
+  return context
+end
+
+-- The lines that the decisions add to the ledger: {subject, position of its lines before, lines,
+-- ...}; '' for none.
+local function ledger_of(context)
+  local ledger, n = {}, 0
+  for _, account in ipairs(context.accounts) do
+    if account.is_changed and #account.lines > 0 then
+      ledger[n + 1], ledger[n + 2], ledger[n + 3] = account.subject, account.fields[POSITION], account.lines
+      account.has_lines, n = true, n + 3
+    end
+  end
+  return n > 0 and cmsgpack.pack(ledger) or ''
+end
+
+-- Whether a decision changed anything. Reads what will be written and was not read: a wrong type
+-- fails here, before the first write.
+local function is_changed(context)
+  local changed = false
+  for _, account in ipairs(context.accounts) do changed = changed or account.is_changed end
+  if next(context.changed_holds) then
+    redis.call('ZCARD', context.keys.open_holds)
+    redis.call('ZCARD', context.keys.ended_holds)
+  end
+  return changed
+end
+
+local function write_decisions(context, at)
+  local call, pack, writes, w = redis.call, cmsgpack.pack, {}, 0
+  for _, account in ipairs(context.accounts) do
+    if account.is_changed then
+      if account.has_lines then account.fields[POSITION] = at end
+      writes[w + 1], writes[w + 2], w = account.subject, pack(account.fields), w + 2
+    end
+  end
+  if w > 0 then call('HSET', context.keys.accounts, unpack(writes)) end
+  for name, value in pairs(context.grants) do call('HSET', context.keys.grants, name, value) end
+  for origin in pairs(context.reversed) do
+    call('HSET', context.keys.reversed, origin, string.format('%.0f', at))
+  end
+  for id in pairs(context.changed_holds) do
+    local hold = context.holds[id]
+    call('HSET', context.keys.holds, id, pack(hold))
+    if hold[2] == OPEN then
+      call('ZADD', context.keys.open_holds, hold[6], id)
+    else
+      call('ZREM', context.keys.open_holds, id)
+      call('ZADD', context.keys.ended_holds, hold[7], id)
+    end
+  end
+end

@@ -1,0 +1,42 @@
+-- Judges what a decision asks against its limits and the balance, all together. Returns the sum of
+-- what was violated and, for the answer: {status, balance, held, then per limit: used, most, when}.
+local function judge(context, account, decision)
+  local now, limits, status = context.now, decision[LIMITS], OK
+  local answer, n = {OK, balance_of(account.fields), held_of(account.fields)}, 3
+  for q = 1, #limits, 2 do
+    local limit, asked = context.limits[limits[q]], limits[q + 1]
+    local used, most, at = usage_of(account, limit, asked, now)
+    answer[n + 1], answer[n + 2], answer[n + 3], n = used, most, at, n + 3
+    if most >= 0 and not (used + asked <= most) then status = LIMIT_HIT end
+  end
+  local credits = decision[CREDITS]
+  if credits > 0 and not (answer[2] - answer[3] - credits >= context.rules.floor) then
+    status = status + CREDITS_HIT
+  end
+  answer[1] = status
+  return status, answer
+end
+
+-- Takes what a decision asks, whatever the limits and the balance say. Returns TOO_LARGE, and does
+-- nothing, if a total would pass what is counted exactly.
+local function take(context, account, decision, reference)
+  local credits, fields = decision[CREDITS], account.fields
+  if credits > 0 then
+    if not (fields[TOTAL_USED] + credits <= MAX and fields[MONTHLY] - credits >= -MAX) then
+      return TOO_LARGE
+    end
+    charge(account, credits, context.now, reference)
+  end
+  local limits = decision[LIMITS]
+  for q = 1, #limits, 2 do
+    use_limit(account, context.limits[limits[q]], limits[q + 1], decision[TIME], context.now)
+  end
+  account.is_changed = true
+  return OK
+end
+
+-- The balance as it is after a decision that takes.
+local function taken(account, answer)
+  answer[2], answer[3] = balance_of(account.fields), held_of(account.fields)
+  return answer
+end

@@ -1,0 +1,32 @@
+-- Counts an amount (below 0: takes it back) in a limit's window.
+local function use_limit(account, limit, amount, time, now)
+  local windows, kind = account.fields[WINDOWS], limit[LIMIT_KIND]
+  if kind == CONCURRENT or amount == 0 then return end
+  local q = window_of(windows, limit[LIMIT_ID])
+  if not q then
+    q = #windows + 1
+    windows[q], windows[q + 1], windows[q + 2] = limit[LIMIT_ID], 0, kind == ROLLING and {} or 0
+  end
+  if kind == FIXED then
+    if windows[q + 1] < limit[STARTS] then windows[q + 1], windows[q + 2] = limit[STARTS], 0 end
+    windows[q + 2] = math.min(MAX, math.max(0, windows[q + 2] + amount))
+  elseif kind == RATE then
+    local level = level_of(windows[q + 1], windows[q + 2], math.max(0, amount_of(account, limit)), now)
+    windows[q + 1] = math.max(windows[q + 1], now)
+    windows[q + 2] = math.min(MAX, math.max(0, level + amount * limit[SPAN]))
+  else
+    local old, new, bucket, place = windows[q + 2], {}, math.floor(time / limit[SPAN])
+    for j = 1, #old, 2 do
+      if (old[j] + 1) * limit[SPAN] + limit[ENDS] > now then
+        new[#new + 1], new[#new + 2] = old[j], old[j + 1]
+        if old[j] == bucket then place = #new end
+      end
+    end
+    if place then
+      new[place] = math.min(MAX, math.max(0, new[place] + amount))
+    elseif amount > 0 then
+      new[#new + 1], new[#new + 2] = bucket, amount
+    end
+    windows[q + 2] = new
+  end
+end

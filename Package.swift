@@ -70,11 +70,15 @@ let package = Package(
             exclude: ["Fixtures"], swiftSettings: strict),
         tests("JSONTests", ["JSON"]),
         tests("EventTests", ["Metering", "JSON"]),
+        tests("PricingTests", ["Metering", "JSON"]),
         tests("ProjectTests", ["tally"]),
         tests("HTTPServerTests", ["HTTPServer", "EventLoop", "Observability"]),
         .testTarget(
             name: "EndToEndTests", dependencies: ["tally", "TestSupport"],
             exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(
+            name: "GatewayTests", dependencies: ["tally", "TestSupport"],
+            exclude: ["Fixtures", "requirements.txt"], swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -49,23 +49,6 @@ final class Progress: Sendable {
     }
 }
 
-/// Returns when the condition holds; throws when that takes forever.
-func waitUntil(_ what: String, _ condition: () -> Bool) throws {
-    for _ in 0..<15_000 {
-        if condition() { return }
-        usleep(1_000)
-    }
-    throw Failure(description: "waited in vain for \(what)")
-}
-
-/// Runs what blocks on a thread of its own.
-func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value
-{
-    try await withCheckedThrowingContinuation { continuation in
-        Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
-    }
-}
-
 extension BlockingHTTPClient {
     /// Sends events until they are answered with 200 and none of them is left open. Nil when the
     /// threads are to end before that.

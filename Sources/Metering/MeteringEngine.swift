@@ -18,11 +18,18 @@ public final class MeteringEngine {
     private let clock: any Clock
     private let settings: WorkspaceSettings
     private let rulesStore: RulesStore
+    private let denials: DenialMemory
+    private let epoch: DenialEpoch
+    private let metrics: MeteringMetrics
 
+    /// - Parameter epoch: shared by the engines of a process.
     public init(
         on loop: EventLoop, client: RedisClient, settings: WorkspaceSettings,
-        clock: any Clock, metrics: MeteringMetrics
+        clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch()
     ) {
+        self.metrics = metrics
+        self.epoch = epoch
+        denials = DenialMemory(epoch)
         self.client = client
         self.clock = clock
         self.settings = settings
@@ -79,25 +86,53 @@ public final class MeteringEngine {
         batcher.record(event, for: purpose, completion: completion)
     }
 
-    /// Takes a decision in the same call to Redis as the events of the moment.
+    /// Takes a decision in the same call to Redis as the events of the moment; a check that was
+    /// denied a moment ago is denied again without asking.
     ///
     /// A limit that it names and that is not known is looked for once more in the rules as they are
     /// now, before the decision is rejected.
     public func decide(_ decision: Decision, completion: @escaping (DecisionOutcome) -> Void) {
-        guard let names = decision.limits else {
-            return batcher.decide(decision, completion: completion)
+        guard let rules = rulesStore.current,
+            decision.limits.map({ rules.rejection(of: $0) == nil }) ?? true
+        else { return decideByNewRules(decision, completion) }
+        switch decision.kind {
+        case .check, .consume:
+            if let denial = denials.verdict(on: decision, rules, at: clock.now) {
+                metrics.fastDenials.add()
+                return completion(.decided(denial))
+            }
+            batcher.decide(decision) { [denials, asked = denials.now] outcome in
+                if case .decided(let verdict) = outcome {
+                    denials.remember(verdict, on: decision, asked: asked)
+                }
+                completion(outcome)
+            }
+        case .setOverride:
+            batcher.decide(decision) { [epoch] outcome in
+                epoch.advance()
+                completion(outcome)
+            }
+        case .releaseHold:
+            batcher.decide(decision) { [denials] outcome in
+                denials.forget(decision.subject, rules)
+                completion(outcome)
+            }
+        case .openHold, .grant, .setAllowance, .look:
+            batcher.decide(decision, completion: completion)
         }
-        if let rules = rulesStore.current, rules.rejection(of: names) == nil {
-            return batcher.decide(decision, completion: completion)
-        }
-        rulesStore.load { [batcher] result in
+    }
+
+    private func decideByNewRules(
+        _ decision: Decision, _ completion: @escaping (DecisionOutcome) -> Void
+    ) {
+        rulesStore.load { [self] result in
             switch result {
             case .failure(let error): completion(.unavailable(reason: "\(error)"))
             case .success(let rules):
-                if let rejection = rules.rejection(of: names) {
+                if let rejection = decision.limits.flatMap({ rules.rejection(of: $0) }) {
                     completion(.rejected(rejection))
                 } else {
-                    batcher.decide(decision, completion: completion)
+                    decide(decision, completion: completion)
                 }
             }
         }
@@ -143,7 +178,8 @@ public final class MeteringEngine {
         reversal.description = reason
         reversal.amounts = event.amounts.map { ($0.0, -$0.1) }
         return await withCheckedContinuation { continuation in
-            record(reversal, for: .reverse(origin, place: place)) {
+            record(reversal, for: .reverse(origin, place: place)) { [epoch] in
+                epoch.advance()
                 continuation.resume(returning: $0)
             }
         }
@@ -157,6 +193,8 @@ public final class MeteringEngine {
     ) async -> EventOutcome {
         await withCheckedContinuation { continuation in
             record(event, for: .settle(hold: hold, policy, heldCredits: heldCredits)) {
+                [denials, rulesStore] in
+                denials.forget(event.subject, rulesStore.current)
                 continuation.resume(returning: $0)
             }
         }
@@ -177,7 +215,8 @@ public final class MeteringEngine {
 
     /// Puts limits in force.
     public func setLimits(_ draft: LimitBook.Draft) async throws -> Rules {
-        try await rulesStore.put(.limits) { rules, writer in
+        defer { epoch.advance() }
+        return try await rulesStore.put(.limits) { rules, writer in
             LimitBook(draft, replacing: rules.limits).write(&writer, isStored: true)
         }
     }

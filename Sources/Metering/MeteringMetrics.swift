@@ -9,6 +9,10 @@ public final class MeteringMetrics: Sendable {
     let duplicates: Counter
     let rejected: Counter
     let resent: Counter
+    let fastDenials: Counter
+    /// Holds that are open, and that expired without being ended.
+    public let openHolds: Gauge
+    public let leakedHolds: Gauge
 
     public init(_ registry: MetricsRegistry) {
         batchSize = registry.histogram(
@@ -18,6 +22,11 @@ public final class MeteringMetrics: Sendable {
             "tally_events_duplicate_total", help: "Events not counted again, by their id.")
         rejected = registry.counter(
             "tally_events_overflow_total", help: "Events refused because a total would overflow.")
+        fastDenials = registry.counter(
+            "tally_denials_from_memory_total", help: "Checks denied without asking Redis.")
+        openHolds = registry.gauge("tally_holds_open", help: "Holds that are open.")
+        leakedHolds = registry.gauge(
+            "tally_holds_leaked", help: "Holds that expired without being ended, of 35 days.")
         resent = registry.counter(
             "tally_batches_resent_total", help: "Batches sent again after an unknown outcome.")
     }

@@ -16,6 +16,7 @@ actor Maintenance {
     private let readiness: Readiness
     private let allowsVolatile: Bool
     private let metrics: MetricsRegistry
+    private let engineMetrics: MeteringMetrics
     private let logger: Logger
     private var client: RedisClient?
     private var isStopped = false
@@ -26,8 +27,9 @@ actor Maintenance {
     init(
         on loop: EventLoop, redis: RedisConfiguration, settings: WorkspaceSettings,
         clock: any Clock, readiness: Readiness, allowsVolatile: Bool, metrics: MetricsRegistry,
-        logger: Logger
+        engineMetrics: MeteringMetrics, logger: Logger
     ) {
+        self.engineMetrics = engineMetrics
         self.loop = loop
         self.redis = redis
         self.settings = settings
@@ -40,7 +42,8 @@ actor Maintenance {
 
     func start() {
         let client = RedisClient(
-            on: loop, configuration: redis, scripts: [ScriptLibrary.closeDays], metrics: metrics,
+            on: loop, configuration: redis,
+            scripts: [ScriptLibrary.closeDays, ScriptLibrary.forgetHolds], metrics: metrics,
             logger: logger)
         self.client = client
         // Every new connection may lead to another Redis.
@@ -56,21 +59,33 @@ actor Maintenance {
 
     private func run(_ client: RedisClient) async {
         let closer = DayCloser(client: client, settings: settings, clock: clock)
+        let holds = HoldKeeper(
+            client: client, settings: settings, clock: clock, metrics: engineMetrics)
         var checked = 0
         var turns = 0
         while !isStopped {
             let current = connections.current
             if client.isReady, checked != current {
                 if await check(client) { checked = current }
-            } else if client.isReady, turns % 1000 == 0 {
-                do {
-                    try await closer.closeDays()
-                } catch {
-                    logger.warning("days were not closed", ["reason": "\(error)"])
+            } else if client.isReady {
+                // Every 10 and every 100 seconds.
+                if turns % 100 == 0 {
+                    await attempt("holds were not counted") { try await holds.keep() }
+                }
+                if turns % 1000 == 0 {
+                    await attempt("days were not closed") { try await closer.closeDays() }
                 }
             }
             turns += 1
             await loop.sleep(for: checked == current ? .milliseconds(100) : .milliseconds(5))
+        }
+    }
+
+    private func attempt(_ failure: String, _ work: () async throws -> Void) async {
+        do {
+            try await work()
+        } catch {
+            logger.warning(failure, ["reason": "\(error)"])
         }
     }
 

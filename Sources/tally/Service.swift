@@ -24,6 +24,7 @@ final class Service: Sendable {
         let readiness = Readiness()
         let clock = SystemClock()
         let engineMetrics = MeteringMetrics(metrics)
+        let epoch = DenialEpoch()
         let environment = API.Environment(
             authentication: Authentication(adminKey: adminKey), metrics: metrics,
             routes: RouteMetrics(metrics), readiness: readiness)
@@ -36,14 +37,15 @@ final class Service: Sendable {
                     logger: logger)
                 let engine = MeteringEngine(
                     on: loop, client: client, settings: settings, clock: clock,
-                    metrics: engineMetrics)
+                    metrics: engineMetrics, epoch: epoch)
                 client.connect()
                 return API(engine: engine, environment: environment)
             }
         }
         maintenance = Maintenance(
             on: loops[0], redis: redis, settings: settings, clock: clock, readiness: readiness,
-            allowsVolatile: configuration.allowsVolatile, metrics: metrics, logger: logger)
+            allowsVolatile: configuration.allowsVolatile, metrics: metrics,
+            engineMetrics: engineMetrics, logger: logger)
         self.loops = loops
     }
 

@@ -50,6 +50,18 @@ struct BatchDecision {
 }
 
 extension Verdict {
+    /// A denial that was not asked of Redis.
+    init(denied limits: [LimitState], at now: Timestamp) {
+        status = .limitReached
+        balance = nil
+        held = 0
+        self.limits = limits
+        holdState = nil
+        holdEnd = nil
+        time = now
+        fields = []
+    }
+
     /// Reads the script's answer to a decision: see lua/include/judge.lua.
     init?(_ value: MessagePackValue, to decision: BatchDecision, _ rules: Rules, at now: Timestamp)
     {

@@ -40,6 +40,20 @@ public struct Decision: Sendable {
     }
 }
 
+extension Decision {
+    /// The limits to judge, by index, and what is asked of each: those that are named, else those
+    /// of the amounts, else all.
+    func judged(by rules: Rules) -> [(index: Int, amount: Int)] {
+        rules.limits.limits.indices.compactMap { index in
+            let limit = rules.limits.limits[index]
+            let amount = amounts.amount(of: limit.meter)
+            if let limits { return limits.contains(limit.name) ? (index, amount ?? 0) : nil }
+            if let amount { return (index, amount) }
+            return amounts.isEmpty && credits == nil ? (index, 0) : nil
+        }
+    }
+}
+
 /// What an event is recorded for.
 public enum EventPurpose: Sendable {
     /// To be counted, whatever credits and limits say.

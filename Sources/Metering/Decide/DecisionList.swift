@@ -95,10 +95,10 @@ struct DecisionList {
         switch asked.kind {
         case .check, .consume:
             if case .consume = asked.kind { kind = .consume }
-            limits = judged(asked)
+            limits = asked.judged(by: rules)
         case .openHold(let id, let seconds):
             kind = .openHold
-            limits = judged(asked)
+            limits = asked.judged(by: rules)
             extra = [.text(id), .number(now.milliseconds + seconds * 1000)]
         case .releaseHold(let id):
             kind = .releaseHold
@@ -120,19 +120,6 @@ struct DecisionList {
             kind: kind, account: account(asked.subject, asksCredits: asksCredits),
             time: now.milliseconds, credits: credits, asksCredits: asksCredits, limits: limits,
             extra: extra)
-    }
-
-    /// The limits to judge: those that are named, else those of the amounts, else all.
-    private func judged(_ asked: Decision) -> [(index: Int, amount: Int)] {
-        rules.limits.limits.indices.compactMap { index in
-            let limit = rules.limits.limits[index]
-            let amount = asked.amounts.first { $0.0 == limit.meter }?.1
-            if let names = asked.limits {
-                return names.contains(limit.name) ? (index, amount ?? 0) : nil
-            }
-            if let amount { return (index, amount) }
-            return asked.amounts.isEmpty && asked.credits == nil ? (index, 0) : nil
-        }
     }
 
     // MARK: Arguments

@@ -15,8 +15,11 @@ public enum ScriptLibrary {
     /// Puts a part of a workspace's rules in force.
     public static let putRules = script("put_rules", PackageResources.put_rules_lua)
 
+    /// Forgets holds that were over long ago.
+    public static let forgetHolds = script("forget_holds", PackageResources.forget_holds_lua)
+
     /// All of them, for a client to load when it connects.
-    public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules]
+    public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
 
     private static let includes: [String: [UInt8]] = [
         "account_fields": PackageResources.account_fields_lua,

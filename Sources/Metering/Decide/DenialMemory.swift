@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// Tells all loops of a process at once that what was denied may be allowed by now.
+public final class DenialEpoch: Sendable {
+    private let count = Atomic(0)
+
+    public init() {}
+
+    var current: Int { count.load(ordering: .acquiring) }
+
+    func advance() { count.add(1, ordering: .releasing) }
+}
+
+/// Remembers for a moment who is over which limit, so that refusing costs Redis nothing.
+///
+/// Only denials are remembered, and only for as long as they surely last: until the window ends or
+/// there is room, and never for more than a second, because another process may raise the limit,
+/// release a hold or reverse an event. On this process these are forgotten at once. Not `Sendable`:
+/// one per loop.
+final class DenialMemory {
+    /// How long others' changes may go unseen.
+    private static let trustMS = 1000
+
+    private struct Key: Hashable {
+        let subject: ByteString
+        let limit: Int
+    }
+
+    private struct Denial {
+        let state: LimitState
+        let untilMS: Int
+    }
+
+    private let countMax: Int
+    private let epoch: DenialEpoch
+    private var seenEpoch = 0
+    private var denials: [Key: Denial] = [:]
+
+    init(_ epoch: DenialEpoch, countMax: Int = 50_000) {
+        self.epoch = epoch
+        self.countMax = countMax
+    }
+
+    /// The denial of a decision, if what is remembered is enough for one. O(limits).
+    func verdict(on decision: Decision, _ rules: Rules, at now: Timestamp) -> Verdict? {
+        guard !denials.isEmpty else { return nil }
+        if epoch.current != seenEpoch {
+            forgetAll()
+            return nil
+        }
+        var states: [LimitState] = []
+        for (index, amount) in decision.judged(by: rules) {
+            let limit = rules.limits.limits[index]
+            let key = Key(subject: decision.subject.id, limit: limit.id)
+            guard let denial = denials[key] else { continue }
+            guard now.milliseconds < denial.untilMS else {
+                denials[key] = nil
+                continue
+            }
+            // Less than was denied may fit, unless what is used alone is too much for it.
+            let state = denial.state
+            if amount >= state.asked || !limit.drains {
+                states.append(
+                    LimitState(
+                        limit: limit, asked: amount, used: state.used, most: state.most,
+                        resetsAt: state.resetsAt))
+            }
+        }
+        guard states.contains(where: \.isViolated) else { return nil }
+        return Verdict(denied: states, at: now)
+    }
+
+    /// The epoch in which a decision is asked for.
+    var now: Int { epoch.current }
+
+    /// Remembers what a verdict denied, unless things changed since it was asked for.
+    func remember(_ verdict: Verdict, on decision: Decision, asked: Int) {
+        guard verdict.status == .limitReached || verdict.status == .limitReachedAndCreditsShort,
+            asked == epoch.current
+        else { return }
+        if epoch.current != seenEpoch { forgetAll() }
+        for state in verdict.violated {
+            let trusted = verdict.time.milliseconds + Self.trustMS
+            if denials.count >= countMax { denials.removeAll(keepingCapacity: true) }
+            denials[Key(subject: decision.subject.id, limit: state.limit.id)] = Denial(
+                state: state, untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted))
+        }
+    }
+
+    /// Forgets a subject, of which something was given back.
+    func forget(_ subject: SubjectID, _ rules: Rules?) {
+        guard !denials.isEmpty else { return }
+        for limit in rules?.limits.limits ?? [] {
+            denials[Key(subject: subject.id, limit: limit.id)] = nil
+        }
+    }
+
+    private func forgetAll() {
+        seenEpoch = epoch.current
+        denials.removeAll(keepingCapacity: true)
+    }
+}
+
+extension Limit {
+    /// Whether room comes back bit by bit, and not all at once when the window ends.
+    fileprivate var drains: Bool {
+        switch window {
+        case .rolling, .rate, .concurrent: true
+        case .minute, .hour, .day, .month, .lifetime: false
+        }
+    }
+}

@@ -31,11 +31,11 @@ final class Bench {
 
     init(
         _ path: String, on loop: EventLoop, clock: ManualClock,
-        settings: WorkspaceSettings = WorkspaceSettings()
+        settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20)
     ) async {
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
-        configuration.commandTimeout = .seconds(20)
+        configuration.commandTimeout = timeout
         client = RedisClient(
             on: loop, configuration: configuration, scripts: ScriptLibrary.all, metrics: registry,
             logger: Logger(level: .error))

@@ -10,7 +10,9 @@ local function judge(context, account, decision)
     if most >= 0 and not (used + asked <= most) then status = LIMIT_HIT end
   end
   local credits = decision[CREDITS]
-  if credits > 0 and not (answer[2] - answer[3] - credits >= context.rules.floor) then
+  -- The second: what is held stays exact.
+  if credits > 0
+    and not (answer[2] - answer[3] - credits >= context.rules.floor and answer[3] + credits <= MAX) then
     status = status + CREDITS_HIT
   end
   answer[1] = status

@@ -50,6 +50,7 @@ final class EventBatcher {
     private var rolls: Set<CivilDay> = []
     private var canMoveUntilMS = 0
     private var isFlushDue = false
+    private var isLoadingRules = false
     /// The batch in flight has an unknown outcome and waits for a connection.
     private var isResendDue = false
     /// When Redis answered last. A long queue that moves is no reason to give events up.
@@ -173,7 +174,10 @@ final class EventBatcher {
 
     /// Reads the rules, and goes on: builds the batch in flight again if there is one.
     private func loadRules() {
+        guard !isLoadingRules else { return }
+        isLoadingRules = true
         rules.load { [self] result in
+            isLoadingRules = false
             switch result {
             case .failure(.unavailable), .failure(.undecided):
                 // The sweep tries again; what waits too long is told so.

@@ -19,6 +19,9 @@ public struct CreditPolicy: Hashable, Sendable {
     /// How far below zero checks, holds and enforced events may bring a balance.
     public var overdraft = 0
 
+    /// Far from 2^53, so that what is judged against the floor is exact.
+    private static let overdraftMax = 1_000_000_000_000_000
+
     public init() {}
 
     /// Reads `{"month_reset", "default_allowance", "rollover_max", "overdraft"}`, all optional.
@@ -39,6 +42,11 @@ public struct CreditPolicy: Hashable, Sendable {
                 rolloverMax = try MicroDecimal.micros(member, "rollover_max")
             } else if key == "overdraft" {
                 overdraft = try MicroDecimal.micros(member, "overdraft")
+                guard overdraft <= Self.overdraftMax else {
+                    throw EventRejection(
+                        code: "out_of_range", field: "overdraft",
+                        detail: "at most \(MicroDecimal.text(Self.overdraftMax)) credits")
+                }
             } else {
                 throw .unknownField(
                     key,

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Metering
+import TestSupport
+import Testing
+
+/// Denials from memory: that Redis is not asked shows when there is none to ask.
+@Suite(.timeLimit(.minutes(1))) struct DenialTests {
+    private static let limit = "files_per_day"
+
+    private static func upload(_ count: Int, by subject: String = "a") -> Decision {
+        Decision(.consume, subject: subjectID(subject), amounts: [(.filesUploaded, count)])
+    }
+
+    @Test func `Who was denied is denied again without Redis, and nobody is allowed`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = await Bench(
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon), timeout: .milliseconds(200))
+                #expect(try await bench.engine.decide(Self.upload(100)).status == .allowed)
+                #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
+                redis.kill()
+                let denied = try await bench.engine.decide(Self.upload(1))
+                #expect(denied.status == .limitReached)
+                #expect(denied.violated.map(\.limit.name) == [Self.limit])
+                #expect(denied.limits.first?.used == 100)
+                // More than was denied does not fit either; another subject has to be asked about.
+                #expect(try await bench.engine.decide(Self.upload(2)).status == .limitReached)
+                await #expect(throws: MeteringError.self) {
+                    try await bench.engine.decide(Self.upload(1, by: "b"))
+                }
+            }
+        }
+    }
+
+    @Test func `What an administrator raises is forgotten at once here, within a second elsewhere`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let here = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                let elsewhere = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                for bench in [here, elsewhere] {
+                    _ = try await bench.engine.decide(Self.upload(100))
+                    #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
+                }
+                _ = try await here.engine.decide(
+                    Decision(.setOverride(101), subject: subjectID("a"), limits: [Self.limit]))
+                #expect(try await elsewhere.engine.decide(Self.upload(1)).status == .limitReached)
+                #expect(try await here.engine.decide(Self.upload(1)).status == .allowed)
+                #expect(try await here.engine.decide(Self.upload(1)).status == .limitReached)
+                _ = try await here.engine.decide(
+                    Decision(.setOverride(102), subject: subjectID("a"), limits: [Self.limit]))
+                clock.advance(1000)
+                #expect(try await elsewhere.engine.decide(Self.upload(1)).status == .allowed)
+            }
+        }
+    }
+
+    @Test func `A denial ends with its window`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon / 86_400_000 * 86_400_000 + 86_400_000 - 400)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                _ = try await bench.engine.decide(Self.upload(100))
+                #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
+                clock.advance(399)
+                #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
+                clock.advance(1)
+                #expect(try await bench.engine.decide(Self.upload(1)).status == .allowed)
+            }
+        }
+    }
+
+    @Test func `A hold that is released makes room at once`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = await Bench(
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon))
+                let hold = Decision(
+                    .openHold(id: ByteString("h"), seconds: 60), subject: subjectID("a"),
+                    amounts: [(.filesUploaded, 100)])
+                #expect(try await bench.engine.decide(hold).status == .allowed)
+                #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
+                _ = try await bench.engine.decide(
+                    Decision(.releaseHold(id: ByteString("h")), subject: subjectID("a")))
+                #expect(try await bench.engine.decide(Self.upload(1)).status == .allowed)
+            }
+        }
+    }
+}

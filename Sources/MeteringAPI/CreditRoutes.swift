@@ -167,7 +167,7 @@ extension API {
             json.string(bytes: event.id.bytes)
             json.key("totals")
             json.meters(event.totals)
-            if let balance = event.verdict?.balance {
+            if let balance = event.balance {
                 json.key("balance")
                 json.micros(balance)
             }

@@ -210,7 +210,7 @@ extension API {
             }
             json.integer(total)
         }
-        if let balance = event.verdict?.balance {
+        if let balance = event.balance {
             json.piece(#"},"balance":"#)
             json.micros(balance)
         } else {

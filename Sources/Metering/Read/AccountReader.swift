@@ -44,11 +44,9 @@ public final class AccountReader {
     private static func lines(
         _ reply: RedisValue, _ position: LogPosition, of subject: SubjectID
     ) -> (lines: [LedgerLine], previous: LogPosition?)? {
-        guard let value = reply.elements?.first, let fields = value.elements?.last?.elements,
-            fields.count == 8,
-            let ledger = fields[7].bytes.flatMap({ MessagePackValue($0) })?.array,
-            let entry = LogEntry(value, arrival: position.day)
+        guard let entry = reply.elements?.first.flatMap({ LogEntry($0, arrival: position.day) })
         else { return nil }
+        let ledger = entry.ledger
         for index in stride(from: 0, to: ledger.count - 2, by: 3)
         where ledger[index].bytes == subject.id.bytes {
             guard let previous = ledger[index + 1].integer, let lines = ledger[index + 2].array

@@ -54,7 +54,7 @@ struct BatchOutcomes {
                 let counted = CountedEvent(
                     id: pending.event.id ?? done.position.eventID(place: index + 1),
                     totals: totals.takeBack(pending.event, row: batch.placeOfEvent[index].row),
-                    verdict: verdict)
+                    balance: verdict?.balance)
                 pending.resolve(.counted(counted))
             }
         }

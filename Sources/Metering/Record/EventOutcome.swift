@@ -6,8 +6,8 @@ public struct CountedEvent: Sendable {
     public var id: ByteString
     /// Lifetime totals of the subject right after this event, for the meters of the event.
     public var totals: [(meter: Meter, total: Int)]
-    /// What was decided about it; nil when it costs nothing and no limit is about it.
-    public var verdict: Verdict?
+    /// The subject's micro-credits right after it, with what is held; nil when it cost none.
+    public var balance: Int?
 }
 
 /// What became of an event that was offered for counting.

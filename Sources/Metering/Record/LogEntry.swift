@@ -30,6 +30,8 @@ struct LogEntry {
     let previous: [LogPosition?]
     /// Per row the totals of its subject after the entry, for the meters of its set.
     let totals: [[Int]]
+    /// Flat: subject, packed position of its lines before, lines.
+    let ledger: [MessagePackValue]
 
     /// The events of a batch: `[version, subjects, sets of meters, rows, cells, events]`; rows are
     /// flat pairs of subject and set, cells flat pairs of action and model, since these repeat a lot.
@@ -84,6 +86,8 @@ struct LogEntry {
             let results = fields[3].bytes.flatMap({ MessagePackValue($0) })?.integers,
             let excluded = fields[5].bytes.flatMap({ MessagePackValue($0) })?.array
         else { return nil }
+        ledger =
+            fields.count == 8 ? fields[7].bytes.flatMap { MessagePackValue($0) }?.array ?? [] : []
         position = LogPosition(arrival.number * LogPosition.dayStride + number)
         subjects = parts.subjects
         events = parts.events.enumerated().compactMap { place, value in
@@ -103,6 +107,17 @@ struct LogEntry {
         }
     }
 
+    /// The balance that the event at a place left, where it changed one.
+    private func balance(after place: Int) -> Int? {
+        for index in stride(from: 2, to: ledger.count, by: 3) {
+            for line in ledger[index].array ?? [] {
+                let line = LedgerLine(line) { $0 == place ? .empty : nil }
+                if let line, line.reference == .empty { return line.balance }
+            }
+        }
+        return nil
+    }
+
     /// The event at a place as it was counted: its id, and the totals right after it.
     func counted(place: Int) -> CountedEvent? {
         guard events.indices.contains(place - 1) else { return nil }
@@ -118,7 +133,9 @@ struct LogEntry {
             }
             return (meter, total - since)
         }
-        return CountedEvent(id: logged.event.id ?? position.eventID(place: place), totals: after)
+        return CountedEvent(
+            id: logged.event.id ?? position.eventID(place: place), totals: after,
+            balance: balance(after: place))
     }
 }
 

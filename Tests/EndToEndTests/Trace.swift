@@ -32,7 +32,7 @@ struct SeededGenerator: RandomNumberGenerator {
 
 /// A list of events and what they add up to.
 enum Trace {
-    static let eventCount = 6_000
+    static let eventCount = 19_366
     static let subjectCount = 500
 
     /// Events of many subjects, a few of which have most of them. The amounts are those of a

@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load by wrk on one server, with the CPU time that it cost everyone."""
+"""Load on one server, by wrk or by a library in a loop, with the CPU time that it cost everyone."""
 
 import json
 import os
+import resource
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import BENCH, ENVIRONMENT, TICKS_PER_SECOND, Refused, Server
+from servers import BENCH, ENVIRONMENT, PYTHON, TICKS_PER_SECOND, Redis, Refused, Server
+
+WARM_UP_SECONDS = 1
+
+
+@dataclass
+class Settings:
+    seconds: int
+    threads: int
+    seed: int  # changes with the round; the same for every case of a round
 
 
 @dataclass
@@ -19,6 +30,7 @@ class Load:
     path: str = "/"
     connections: int = 64
     events_per_request: int = 1
+    is_denied: bool = False  # every request has to be refused
 
 
 @dataclass
@@ -34,6 +46,7 @@ class Sample:
     other_cpu_percent: float
     sent: int
     sent_to_first: int
+    sent_to_leaders: int  # the first 1,000
 
 
 def machine_busy_seconds() -> float:
@@ -73,6 +86,10 @@ def measure(server: Server, load: Load, seconds: int) -> Sample:
     other = machine_busy_seconds() - machine_before - spent - generator
 
     failed = {name: count for name, count in result["errors"].items() if count}
+    if load.is_denied:
+        denied = failed.pop("status", 0)
+        if denied != result["requests"]:
+            raise Refused(f"of {result['requests']} requests only {denied} were refused")
     if failed:
         raise Refused(f"not every request was answered with success: {failed}")
     if not result["requests"]:
@@ -89,4 +106,54 @@ def measure(server: Server, load: Load, seconds: int) -> Sample:
         other_cpu_percent=100 * max(0.0, other) / duration / (os.cpu_count() or 1),
         sent=result["sent"],
         sent_to_first=result["sent_to_first"],
+        sent_to_leaders=result["sent_to_leaders"],
+    )
+
+
+def probe(server: Server, path: str, body: str, kind: str, expected: str) -> None:
+    """One request by hand: wrk tells 2xx from 4xx, but reads no body."""
+    status, text = server.call("POST", path, body, **{"Content-Type": kind})
+    if status != 200 or expected not in text:
+        raise Refused(f"POST {path} answers {status}: {text[:300]}")
+
+
+def warm_and_measure(server: Server, settings: Settings, load_named):
+    """`load_named(name)` gives the load of one run; its name keeps the ids of two runs apart."""
+    warm = measure(server, load_named("warm"), WARM_UP_SECONDS)
+    return warm, measure(server, load_named("main"), settings.seconds)
+
+
+def measure_loop(redis: Redis, library: str, seconds: int, seed: int, most: int) -> Sample:
+    """A loop over a library in a process of its own; refuses if anything was denied."""
+    own_before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    redis_before, machine_before = redis.cpu_seconds(), machine_busy_seconds()
+    started = time.monotonic()
+    run = subprocess.run(
+        [PYTHON, BENCH / "peers" / "fixed_window.py", library, redis.socket, str(seconds),
+         str(seed), str(most)],
+        env=ENVIRONMENT | {"PYTHONDONTWRITEBYTECODE": "1"}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True,
+    )
+    elapsed = time.monotonic() - started
+    if run.returncode != 0:
+        raise Refused(f"the loop over {library} failed:\n{run.stderr[-2000:]}")
+    result = json.loads(run.stdout)
+    if result["denied"]:
+        raise Refused(f"{library} denied {result['denied']} of {result['operations']}")
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = own.ru_utime + own.ru_stime - own_before.ru_utime - own_before.ru_stime
+    of_redis = redis.cpu_seconds() - redis_before
+    other = machine_busy_seconds() - machine_before - used - of_redis
+    operations = result["operations"]
+    return Sample(
+        events=operations,
+        per_second=operations / result["seconds"],
+        p50_us=result["p50_us"],
+        p99_us=result["p99_us"],
+        cpu_us=(result["cpu_seconds"] + of_redis) / operations * 1e6,
+        generator_cpu_us=0,  # the loop makes its own load
+        other_cpu_percent=100 * max(0.0, other) / elapsed / (os.cpu_count() or 1),
+        sent=operations,
+        sent_to_first=0,
+        sent_to_leaders=0,
     )

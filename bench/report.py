@@ -14,7 +14,13 @@ NAMES = {
     "tally-ids": "Tally, one event with an id, `everysec`",
     "tally-always": "Tally, one event, `always`",
     "tally-ids-always": "Tally, one event with an id, `always`",
+    "event-priced": "Tally, one event, priced, charged and limited, `everysec`",
+    "check": "Tally, one check that consumes, `everysec`",
     "webdis": "webdis, one INCRBY (`POST`)",
+    "nginx-lua": "nginx + Lua, INCR, EXPIRE and compare",
+    "limits": "limits, fixed window, a loop without HTTP",
+    "throttled-py": "throttled-py, fixed window, a loop without HTTP",
+    "check-denied": "Tally, one check that is denied",
     "fastapi": "FastAPI + redis-py, one event with an id",
     "batches": "Tally, 1,000 events per request, `everysec`",
     "batches-ids": "Tally, 1,000 events with ids per request, `everysec`",
@@ -68,6 +74,14 @@ def targets() -> list[Target]:
         found.append(Target(f"{label} per second in batches of 1,000", 100_000, True, (case,),
                             values("per_second")))
     found += [
+        Target("throughput of a check / nginx + Lua", 2, True, ("check", "nginx-lua"),
+               ratios("per_second")),
+        Target("throughput of a check / webdis", 1, True, ("check", "webdis"),
+               ratios("per_second")),
+        Target("throughput of a denied check / `healthz`", 0.8, True, ("check-denied", "healthz"),
+               ratios("per_second")),
+        Target("CPU time of a priced event / an event", 1.3, False, ("event-priced", "tally"),
+               ratios("cpu_us")),
         Target("seconds until ready", 0.5, False, ("ready",), values("ready_seconds")),
         Target("MiB resident with 1,000 connections", 64, False, ("memory",),
                values("resident_bytes", 1 << 20)),
@@ -87,7 +101,7 @@ def machine() -> dict:
     """What the figures depend on."""
     info = Path("/proc/cpuinfo").read_text()
     models = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
-    packages = ("redis-server", "webdis", "wrk")
+    packages = ("redis-server", "webdis", "wrk", "nginx", "libnginx-mod-http-lua")
     return {
         "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
@@ -106,10 +120,11 @@ def load_row(name: str, rounds: list[dict]) -> str:
 
     rates = [row["per_second"] for row in rounds]
     spread = f"{min(rates):,.0f}–{max(rates):,.0f}"
+    generator = f"{middle('generator_cpu_us'):.1f}" if middle("generator_cpu_us") else "–"
     return (
         f"| {name} | {median(rates):,.0f} | {spread} | {middle('p50_us') / 1000:.2f} "
         f"| {middle('p99_us') / 1000:.2f} | {middle('cpu_us'):.1f} "
-        f"| {middle('generator_cpu_us'):.1f} | {middle('other_cpu_percent'):.0f} % |"
+        f"| {generator} | {middle('other_cpu_percent'):.0f} % |"
     )
 
 

@@ -2,6 +2,7 @@
 """The systems under measurement: how each is started, ended, and how its CPU time is read."""
 
 import ctypes
+import getpass
 import http.client
 import json
 import os
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from decimal import Decimal
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +22,7 @@ BENCH = ROOT / "bench"
 OUTPUT = ROOT / ".build" / "bench"
 TALLY = ROOT / ".build" / "release" / "tally"
 UVICORN = ROOT / ".build" / "bench-venv" / "bin" / "uvicorn"
+PYTHON = UVICORN.with_name("python")
 
 ADMIN_KEY = f"bench-{secrets.token_hex(32)}"
 ENVIRONMENT = os.environ | {"TALLY_ADMIN_KEY": ADMIN_KEY}
@@ -109,13 +112,31 @@ class Server:
 
     def spawn_redis(self) -> Path:
         """A private Redis with the settings that every system gets."""
-        path = self.sockets / "redis.sock"
+        self.socket = path = self.sockets / "redis.sock"
         self.spawn(
             "redis-server", "--port", "0", "--unixsocket", path, "--dir", self.folder,
             "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
         )
         self.wait(lambda: path.exists())
         return path
+
+    def redis(self, *command: str) -> str:
+        """Asks that Redis."""
+        run = subprocess.run(
+            ["redis-cli", "-s", self.socket, *command], capture_output=True, text=True, timeout=30)
+        if run.returncode != 0 or run.stdout.startswith(("ERR", "WRONGTYPE")):
+            raise Refused(f"redis-cli {command[0]}: {run.stdout}{run.stderr}")
+        return run.stdout.strip()
+
+    def sum_of_keys(self, pattern: str) -> int:
+        """The sum of all counters whose names are like this."""
+        script = """
+            local sum = 0
+            for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+              sum = sum + redis.call('GET', key)
+            end
+            return sum"""
+        return int(self.redis("EVAL", script, "0", pattern))
 
     def wait(self, ready) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -203,6 +224,46 @@ class Tally(Server):
             raise Refused("/metrics has no tally_events_recorded_total")
         return sum(map(int, series))
 
+    def answered(self, route: str) -> dict[int, int]:
+        """Requests of a route that were answered, by status."""
+        series = re.findall(
+            r"^tally_http_requests_total\{([^}]*)\} (\d+)", self.call("GET", "/metrics")[1],
+            re.MULTILINE)
+        return {
+            int(re.search(r'status="(\d+)"', labels)[1]): int(count)
+            for labels, count in series if f'route="{route}"' in labels
+        }
+
+    def put(self, path: str, rules: dict) -> None:
+        status, text = self.call(
+            "PUT", path, json.dumps(rules), **{"Content-Type": "application/json"})
+        if status != 200:
+            raise Refused(f"PUT {path} answers {status}: {text[:300]}")
+
+    def used(self, limit: str, subjects: list[str]) -> list[int]:
+        """What each subject has used of a limit, asked without using any."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
+        found = []
+        try:
+            for subject in subjects:
+                body = json.dumps({"subject": subject, "limits": [limit]})
+                connection.request("POST", "/v1/check", body, headers)
+                response = connection.getresponse()
+                text = response.read().decode()
+                if response.status != 200:
+                    raise Refused(f"a look at {subject} answers {response.status}: {text[:300]}")
+                found.append(json.loads(text)["limits"][0]["used"])
+        finally:
+            connection.close()
+        return found
+
+    def credits_consumed(self, subject: str) -> Decimal:
+        status, text = self.call("GET", f"/v1/credits/{subject}")
+        if status != 200:
+            raise Refused(f"the account of {subject} answers {status}: {text[:300]}")
+        return Decimal(json.loads(text, parse_float=Decimal)["total_consumed"])
+
     def leader(self) -> tuple[str, int]:
         """Subject and tokens of rank 1 over the lifetime, read back from Redis."""
         status, text = self.call("GET", "/v1/leaderboards/tokens?window=lifetime&limit=10")
@@ -230,6 +291,40 @@ class Webdis(Server):
         file.write_text(json.dumps(settings))
         self.spawn("webdis", file)
         self.wait(lambda: self.answers("/PING"))
+
+
+class Nginx(Server):
+    """nginx with Lua, one worker process per thread, on a Redis of its own."""
+
+    CONNECTIONS = 64  # to Redis, per worker
+
+    def __init__(self, threads: int = 1, most: int = 1) -> None:
+        super().__init__()
+        self.threads, self.most = threads, most
+
+    def start(self) -> None:
+        values = {
+            "THREADS": self.threads, "PORT": self.port, "SOCKET": self.spawn_redis(),
+            "CONNECTIONS": self.CONNECTIONS, "LIMIT": self.most,
+        }
+        text = (BENCH / "peers" / "nginx.conf").read_text()
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", str(value))
+        if os.geteuid() == 0:  # a worker has to reach the socket, in a folder of ours
+            text = f"user {getpass.getuser()};\n" + text
+        file = self.folder / "nginx.conf"
+        file.write_text(text)
+        self.spawn("nginx", "-e", "stderr", "-p", self.folder, "-c", file)
+        self.wait(lambda: self.answers("/healthz"))
+
+
+class Redis(Server):
+    """Redis alone, for what runs in the process of its caller."""
+
+    def start(self) -> None:
+        if not PYTHON.exists():
+            raise Refused("the peers in Python are not installed: run `scripts/setup bench`")
+        self.spawn_redis()
 
 
 class FastAPI(Server):

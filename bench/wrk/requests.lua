@@ -8,7 +8,7 @@
 -- of the ring, so that ids stay unique while all strings keep their length.
 local requests = {}
 
-local SUBJECTS, PICKS = 100000, 100000
+local SUBJECTS, PICKS, LEADERS = 100000, 100000, 1000
 
 -- Subjects by number, 0 the most frequent. The same seed gives the same picks to every system.
 function requests.picks(seed)
@@ -84,11 +84,11 @@ function requests.many_per_request(picks, size, head, piece, lap_text, tail)
   prepared = os.clock()
 end
 
--- How many of the events generated went to the most frequent subject.
-local function sent_to_first(total, picks)
+-- How many of the events generated went to the `count` most frequent subjects.
+local function sent_to(count, total, picks)
   local per_lap, rest = 0, 0
   for i = 1, #picks do
-    if picks[i] == 0 then
+    if picks[i] < count then
       per_lap = per_lap + 1
       if i <= total % #picks then rest = rest + 1 end
     end
@@ -101,20 +101,22 @@ function setup(thread) threads[#threads + 1] = thread end
 
 -- One line of JSON for bench/load.py. wrk counts only what was answered before it stopped.
 function done(summary, latency)
-  local total, first, generating = 0, 0, os.clock()
+  local total, first, leaders, generating = 0, 0, 0, os.clock()
   for _, thread in ipairs(threads) do
     local n = thread:get("sent")
     total = total + n
     generating = generating - thread:get("prepared")
-    first = first + sent_to_first(n, thread:get("picked"))
+    local picks = thread:get("picked")
+    first = first + sent_to(1, n, picks)
+    leaders = leaders + sent_to(LEADERS, n, picks)
   end
   local e = summary.errors
   io.write(string.format(
     'RESULT {"requests":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"sent":%d,"sent_to_first":%d,'
-      .. '"generator_seconds":%.6f,'
+      .. '"sent_to_leaders":%d,"generator_seconds":%.6f,'
       .. '"errors":{"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}}\n',
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), total,
-    first, generating, e.connect, e.read, e.write, e.status, e.timeout))
+    first, leaders, generating, e.connect, e.read, e.write, e.status, e.timeout))
 end
 
 return requests

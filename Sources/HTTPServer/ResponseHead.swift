@@ -10,8 +10,9 @@ final class ResponseHead {
     /// Status line and date, as they were written last: mostly they are the same again.
     private var opening: [UInt8] = []
     private var openingCode = 0
-    /// The field that was written last, for the same reason.
-    private var lastField = Field(name: "", value: "")
+    /// The names of fields that were written, which come from the program and are few.
+    private var names: [FieldName] = []
+    private static let nameCountMax = 64
 
     /// Brings the `Date` line up to date.
     func refresh() {
@@ -36,11 +37,13 @@ final class ResponseHead {
         output.append(opening)
         var hasType = false
         for (name, value) in response.headers {
-            if !lastField.isMade(of: name, value) {
-                lastField = Field(name: name, value: value)
+            let known = fieldName(name)
+            hasType = hasType || known.isType
+            if !known.opening.isEmpty {
+                output.append(known.opening)
+                append(value, to: output)
+                output.append("\r\n")
             }
-            output.append(lastField.line)
-            hasType = hasType || lastField.isType
         }
         if closes {
             output.append("Connection: close\r\n")
@@ -72,6 +75,29 @@ final class ResponseHead {
         }
     }
 
+    private func fieldName(_ name: String) -> FieldName {
+        for known in names where known.isMade(of: name) { return known }
+        let new = FieldName(name)
+        if names.count < Self.nameCountMax { names.append(new) }
+        return new
+    }
+
+    /// Appends a value, of which no character ends its line or begins another.
+    private func append(_ value: String, to output: OutputBuffer) {
+        var value = value
+        value.withUTF8 { bytes in
+            if bytes.allSatisfy(Self.isText) {
+                output.append(UnsafeRawBufferPointer(bytes))
+            } else {
+                output.append(bytes.filter(Self.isText))
+            }
+        }
+    }
+
+    private static func isText(_ byte: UInt8) -> Bool {
+        byte >= 0x20 && byte != 0x7f || byte == 0x09
+    }
+
     private func line(_ status: HTTPStatus) -> [UInt8] {
         let cached = lines[status.code - 100]
         if !cached.isEmpty { return cached }
@@ -98,39 +124,29 @@ final class ResponseHead {
     }
 }
 
-/// A field of an answer as it goes out.
-private struct Field {
+/// The name of an answer's field as it goes out.
+private struct FieldName {
     private let name: [UInt8]
-    private let value: [UInt8]
-    /// Empty where the field is the server's own to write, or has no name.
-    let line: [UInt8]
+    /// The name and what stands before the value; empty where the field is the server's own to
+    /// write, or has no name.
+    let opening: [UInt8]
     /// Whether it says what the body is.
     let isType: Bool
 
-    init(name: String, value: String) {
+    init(_ name: String) {
         self.name = Array(name.utf8)
-        self.value = Array(value.utf8)
         let lowercased = name.lowercased()
         isType = lowercased == "content-type"
         let own = ["date", "connection", "content-length", "transfer-encoding"]
-        guard !own.contains(lowercased), ASCII.isToken(name.utf8) else {
-            line = []
-            return
-        }
-        // No value ends its line or begins another.
-        let text = self.value.filter { $0 >= 0x20 && $0 != 0x7f || $0 == 0x09 }
-        line = self.name + [0x3a, 0x20] + text + [0x0d, 0x0a]
+        let isFree = !own.contains(lowercased) && ASCII.isToken(name.utf8)
+        opening = isFree ? self.name + [0x3a, 0x20] : []
     }
 
     /// By bytes: strings are equal to others that are written in other bytes.
-    func isMade(of name: String, _ value: String) -> Bool {
-        Self.equal(name, self.name) && Self.equal(value, self.value)
-    }
-
-    private static func equal(_ text: String, _ bytes: [UInt8]) -> Bool {
-        text.utf8.count == bytes.count
+    func isMade(of text: String) -> Bool {
+        text.utf8.count == name.count
             && text.utf8.withContiguousStorageIfAvailable { text in
-                text.baseAddress.map { memcmp($0, bytes, bytes.count) == 0 } ?? true
+                text.baseAddress.map { memcmp($0, name, name.count) == 0 } ?? true
             } ?? false
     }
 }

@@ -42,10 +42,10 @@ extension API {
         guard verdict.status == .allowed else { return denial(of: verdict, at: path) }
         var json = JSONWriter()
         json.beginObject()
-        json.verdict(verdict, taken: taken)
+        texts.write(verdict, taken: taken, to: &json)
         json.endObject()
         var response = HTTPResponse.json(json.bytes)
-        response.headers += verdict.rateLimitHeaders(taken: taken)
+        response.headers += texts.headers(verdict, taken: taken)
         return response
     }
 

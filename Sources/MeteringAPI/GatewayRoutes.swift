@@ -75,7 +75,7 @@ extension API {
 
     private func allowed(_ verdict: Verdict, _ asked: GatewayCheck) -> HTTPResponse {
         let taken = if case .consume = asked.decision.kind { true } else { false }
-        var headers = verdict.rateLimitHeaders(taken: taken)
+        var headers = texts.headers(verdict, taken: taken)
         let left = verdict.limits.filter { $0.most != nil }.map { $0.remaining(taken: taken) }.min()
         if let left { headers.append(("X-Tally-Remaining", "\(left)")) }
         return HTTPResponse(headers: headers)

@@ -48,11 +48,11 @@ extension API {
         json.string((verdict.holdState ?? .open).name)
         json.key("expires_at")
         json.string(expires.text)
-        if !isRepeated { json.verdict(verdict, taken: true) }
+        if !isRepeated { texts.write(verdict, taken: true, to: &json) }
         json.endObject()
         var response = HTTPResponse.json(json.bytes)
         response.status = isRepeated ? .ok : .created
-        response.headers += verdict.rateLimitHeaders(taken: true)
+        response.headers += texts.headers(verdict, taken: true)
         return response
     }
 

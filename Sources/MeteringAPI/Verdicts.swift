@@ -48,6 +48,7 @@ extension Verdict {
 
     /// Names of the limits, and `credits`, that said no.
     var violatedNames: [String] {
+        guard status.isDenial else { return [] }
         let credits = status == .creditsShort || status == .limitReachedAndCreditsShort
         return violated.map(\.limit.name) + (credits ? ["credits"] : [])
     }
@@ -63,26 +64,6 @@ extension Verdict {
         return seconds
     }
 
-    /// The header fields that tell of limits; those that are nearest come first.
-    ///
-    /// - Parameter taken: what was asked is used by now.
-    func rateLimitHeaders(taken: Bool) -> [(name: String, value: String)] {
-        let known = limits.filter { $0.most != nil }.sorted {
-            $0.remaining(taken: taken) < $1.remaining(taken: taken)
-        }
-        var headers: [(name: String, value: String)] = []
-        if !known.isEmpty {
-            headers.append(
-                ("RateLimit-Policy", known.map(\.policyItem).joined(separator: ", ")))
-            headers.append(
-                (
-                    "RateLimit",
-                    known.map { $0.item(at: time, taken: taken) }.joined(separator: ", ")
-                ))
-        }
-        if let retryAfter { headers.append(("Retry-After", "\(retryAfter)")) }
-        return headers
-    }
 }
 
 extension LimitState {
@@ -91,12 +72,63 @@ extension LimitState {
         guard let most else { return .max }
         return max(0, most - used - (taken ? asked : 0))
     }
+}
 
+/// The texts of verdicts that stay the same from one answer to the next. One per loop.
+final class VerdictTexts {
     /// The largest integer of a Structured Field.
     private static let integerMax = 999_999_999_999_999
 
-    fileprivate var policyItem: String {
-        var item = "\"\(limit.name)\";q=\(min(most ?? 0, Self.integerMax))"
+    /// By name: the item of the policy, with what it was made of.
+    private var policies: [String: (limit: Limit, most: Int, item: String)] = [:]
+    /// By name: when the limit's window ends, as text.
+    private var resets: [String: (time: Timestamp, text: String)] = [:]
+
+    /// The header fields that tell of limits; those that are nearest come first.
+    ///
+    /// - Parameter taken: what was asked is used by now.
+    func headers(_ verdict: Verdict, taken: Bool) -> [(name: String, value: String)] {
+        var known = verdict.limits.filter { $0.most != nil }
+        if known.count > 1 {
+            known.sort { $0.remaining(taken: taken) < $1.remaining(taken: taken) }
+        }
+        var headers: [(name: String, value: String)] = []
+        if !known.isEmpty {
+            var policies = ""
+            var items = ""
+            for state in known {
+                if !policies.isEmpty {
+                    policies += ", "
+                    items += ", "
+                }
+                policies += policy(state)
+                append(state, at: verdict.time, taken: taken, to: &items)
+            }
+            headers = [("RateLimit-Policy", policies), ("RateLimit", items)]
+        }
+        if let retryAfter = verdict.retryAfter { headers.append(("Retry-After", "\(retryAfter)")) }
+        return headers
+    }
+
+    private func append(
+        _ state: LimitState, at now: Timestamp, taken: Bool, to items: inout String
+    ) {
+        items += "\""
+        items += state.limit.name
+        items += "\";r="
+        items += String(min(state.remaining(taken: taken), Self.integerMax))
+        guard let resetsAt = state.resetsAt else { return }
+        items += ";t="
+        items += String(max(0, (resetsAt.milliseconds - now.milliseconds + 999) / 1000))
+    }
+
+    private func policy(_ state: LimitState) -> String {
+        let most = min(state.most ?? 0, Self.integerMax)
+        let limit = state.limit
+        if let known = policies[limit.name], known.most == most, known.limit == limit {
+            return known.item
+        }
+        var item = "\"\(limit.name)\";q=\(most)"
         if case .concurrent = limit.window {
             item += ";qu=\"concurrent-requests\""
         } else if limit.meter.name.hasSuffix("_bytes") {
@@ -106,52 +138,64 @@ extension LimitState {
             item += ";tally-meter=\"\(limit.meter.name)\""
         }
         if let seconds = limit.seconds { item += ";w=\(seconds)" }
+        if policies.count > LimitBook.countMax { policies = [:] }
+        policies[limit.name] = (limit, most, item)
         return item
     }
 
-    fileprivate func item(at now: Timestamp, taken: Bool) -> String {
-        let item = "\"\(limit.name)\";r=\(min(remaining(taken: taken), Self.integerMax))"
-        guard let resetsAt else { return item }
-        return item + ";t=\(max(0, (resetsAt.milliseconds - now.milliseconds + 999) / 1000))"
+    private func text(_ time: Timestamp, of limit: Limit) -> String {
+        if let known = resets[limit.name], known.time == time { return known.text }
+        if resets.count > LimitBook.countMax { resets = [:] }
+        resets[limit.name] = (time, time.text)
+        return time.text
     }
-}
 
-extension JSONWriter {
-    /// The members that tell what a verdict found.
-    mutating func verdict(_ verdict: Verdict, taken: Bool) {
-        key("allowed")
-        boolean(verdict.status == .allowed)
-        key("limits")
-        beginArray()
+    /// Writes the members that tell what a verdict found.
+    func write(_ verdict: Verdict, taken: Bool, to json: inout JSONWriter) {
+        json.key("allowed")
+        json.boolean(verdict.status == .allowed)
+        json.piece(#","limits":["#)
+        var isFirst = true
         for state in verdict.limits {
-            beginObject()
-            key("name")
-            string(state.limit.name)
-            key("meter")
-            string(state.limit.meter.name)
-            key("limit")
-            if let most = state.most { integer(most) } else { null() }
-            key("used")
-            integer(state.used + (taken ? state.asked : 0))
-            key("remaining")
-            if state.most == nil { null() } else { integer(state.remaining(taken: taken)) }
-            key("resets_at")
-            if let at = state.resetsAt { string(at.text) } else { null() }
-            endObject()
+            json.piece(isFirst ? #"{"name":"# : #",{"name":"#)
+            isFirst = false
+            json.string(state.limit.name)
+            json.piece(#","meter":"#)
+            if let name = state.limit.meter.staticName {
+                json.string(name)
+            } else {
+                json.string(state.limit.meter.name)
+            }
+            json.piece(#","limit":"#)
+            if let most = state.most { json.integer(most) } else { json.null() }
+            json.piece(#","used":"#)
+            json.integer(state.used + (taken ? state.asked : 0))
+            json.piece(#","remaining":"#)
+            if state.most == nil {
+                json.null()
+            } else {
+                json.integer(state.remaining(taken: taken))
+            }
+            json.piece(#","resets_at":"#)
+            if let at = state.resetsAt {
+                json.string(text(at, of: state.limit))
+            } else {
+                json.null()
+            }
+            json.piece("}")
         }
-        endArray()
+        json.piece("]")
         if let balance = verdict.balance {
-            key("balance")
-            micros(balance)
-            key("held")
-            micros(verdict.held)
-            key("available")
-            micros(balance - verdict.held)
+            json.piece(#","balance":"#)
+            json.micros(balance)
+            json.piece(#","held":"#)
+            json.micros(verdict.held)
+            json.piece(#","available":"#)
+            json.micros(balance - verdict.held)
         }
-        key("violated")
-        beginArray()
-        for name in verdict.violatedNames { string(name) }
-        endArray()
+        json.piece(#","violated":["#)
+        for name in verdict.violatedNames { json.string(name) }
+        json.endArray()
     }
 }
 
@@ -182,7 +226,7 @@ extension API {
             json.beginArray()
             for name in verdict.violatedNames { json.string(name) }
             json.endArray()
-            json.verdict(verdict, taken: false)
+            texts.write(verdict, taken: false, to: &json)
         }
         if let state = verdict.holdState {
             json.key("state")
@@ -192,6 +236,6 @@ extension API {
         return HTTPResponse(
             status: status,
             headers: [("Content-Type", "application/problem+json")]
-                + verdict.rateLimitHeaders(taken: false), body: .bytes(json.bytes))
+                + texts.headers(verdict, taken: false), body: .bytes(json.bytes))
     }
 }

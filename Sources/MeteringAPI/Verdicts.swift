@@ -110,6 +110,35 @@ final class VerdictTexts {
         return headers
     }
 
+    // MARK: Denials from memory
+
+    /// An answer that stays the same for as long as its seconds do.
+    private struct KeptAnswer {
+        let number: Int
+        let retryAfter: Int?
+        let path: String
+        let response: HTTPResponse
+    }
+
+    private static let keptCountMax = 1024
+    /// By the number of the denial, in a ring.
+    private var kept: [KeptAnswer?] = Array(repeating: nil, count: keptCountMax)
+
+    /// The answer that was given to the same denial a moment ago.
+    func answer(to verdict: Verdict, at path: String, _ status: HTTPStatus) -> HTTPResponse? {
+        guard let number = verdict.denialNumber, let kept = kept[number % Self.keptCountMax],
+            kept.number == number, kept.response.status == status, kept.path == path,
+            kept.retryAfter == verdict.retryAfter
+        else { return nil }
+        return kept.response
+    }
+
+    func keep(_ response: HTTPResponse, to verdict: Verdict, at path: String) {
+        guard let number = verdict.denialNumber else { return }
+        kept[number % Self.keptCountMax] = KeptAnswer(
+            number: number, retryAfter: verdict.retryAfter, path: path, response: response)
+    }
+
     private func append(
         _ state: LimitState, at now: Timestamp, taken: Bool, to items: inout String
     ) {
@@ -205,6 +234,7 @@ extension API {
         of verdict: Verdict, at path: String, status: HTTPStatus? = nil
     ) -> HTTPResponse {
         let status = status ?? verdict.denialStatus
+        if let kept = texts.answer(to: verdict, at: path, status) { return kept }
         var json = JSONWriter()
         json.beginObject()
         json.key("type")
@@ -233,9 +263,11 @@ extension API {
             json.string(state.name)
         }
         json.endObject()
-        return HTTPResponse(
+        let response = HTTPResponse(
             status: status,
             headers: [("Content-Type", "application/problem+json")]
                 + texts.headers(verdict, taken: false), body: .bytes(json.bytes))
+        texts.keep(response, to: verdict, at: path)
+        return response
     }
 }

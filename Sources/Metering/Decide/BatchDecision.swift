@@ -51,7 +51,8 @@ struct BatchDecision {
 
 extension Verdict {
     /// A denial that was not asked of Redis.
-    init(denied limits: [LimitState], at now: Timestamp) {
+    init(denied limits: [LimitState], number: Int?, at now: Timestamp) {
+        denialNumber = number
         status = .limitReached
         balance = nil
         held = 0
@@ -70,6 +71,7 @@ extension Verdict {
         else { return nil }
         self.status = status
         self.fields = fields
+        denialNumber = nil
         time = now
         let isJudged = fields.count >= 3
         balance = isJudged && decision.asksCredits ? fields[1].integer : nil

@@ -144,6 +144,8 @@ public struct Verdict: Sendable {
     public let holdEnd: Timestamp?
     /// When the decision was taken.
     public let time: Timestamp
+    /// The same number for the same denial from memory, whose answer may be kept.
+    public let denialNumber: Int?
     let fields: [MessagePackValue]
 
     /// What can be taken now.

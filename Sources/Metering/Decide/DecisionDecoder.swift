@@ -16,11 +16,40 @@ public struct DecisionBody {
     public var expires: Timestamp?
     public var priority = 0
 
-    /// A member that a body may have.
-    public enum Member: String, Sendable {
-        case id, subject, amounts, credits, limits, consume, priority
-        case ttl = "ttl_s"
-        case expires = "expires_at"
+    /// Members that a body may have.
+    public struct Members: OptionSet, Sendable {
+        public let rawValue: UInt16
+
+        public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+        public static let id = Members(rawValue: 1)
+        public static let subject = Members(rawValue: 1 << 1)
+        public static let amounts = Members(rawValue: 1 << 2)
+        public static let credits = Members(rawValue: 1 << 3)
+        public static let limits = Members(rawValue: 1 << 4)
+        public static let consume = Members(rawValue: 1 << 5)
+        public static let priority = Members(rawValue: 1 << 6)
+        public static let ttl = Members(rawValue: 1 << 7)
+        public static let expires = Members(rawValue: 1 << 8)
+
+        private static let names: [(Members, StaticString)] = [
+            (.id, "id"), (.subject, "subject"), (.amounts, "amounts"), (.credits, "credits"),
+            (.limits, "limits"), (.consume, "consume"), (.priority, "priority"), (.ttl, "ttl_s"),
+            (.expires, "expires_at"),
+        ]
+
+        /// The member of a name; nil for a name that no body knows.
+        init?(_ key: JSONKey) {
+            for (member, name) in Self.names where key == name {
+                self = member
+                return
+            }
+            return nil
+        }
+
+        var text: String {
+            Self.names.filter { contains($0.0) }.map(\.1.description).joined(separator: ", ")
+        }
     }
 
     /// The longest that a hold lasts.
@@ -31,14 +60,14 @@ public struct DecisionBody {
     /// - Throws: 400 `unknown_field`; 422 `wrong_type`, `out_of_range`, `integer_required`,
     ///   `invalid_id`, `unknown_meter`, `too_many_meters`, `invalid_time`, and what `MicroDecimal`
     ///   throws.
-    public init(_ value: JSONValue, members: [Member]) throws(EventRejection) {
+    public init(_ value: JSONValue, members: Members) throws(EventRejection) {
         guard value.kind == .object else { throw .wrongType("", "a JSON object") }
         for (key, value) in value.members {
-            guard let member = members.first(where: { key.bytes.elementsEqual($0.rawValue.utf8) })
-            else {
+            guard let member = Members(key), members.contains(member) else {
                 throw .unknownField(
-                    key, detail: "known here are \(members.map(\.rawValue).joined(separator: ", "))"
-                )
+                    key,
+                    detail: members.isEmpty
+                        ? "nothing is known here" : "known here are \(members.text)")
             }
             // A null member is one that was left out, but for the subject.
             if value.isNull, member != .subject { continue }
@@ -46,7 +75,7 @@ public struct DecisionBody {
         }
     }
 
-    private mutating func read(_ value: JSONValue, _ member: Member) throws(EventRejection) {
+    private mutating func read(_ value: JSONValue, _ member: Members) throws(EventRejection) {
         switch member {
         case .id:
             guard let bytes = value.string else { throw .wrongType("id", "a string") }
@@ -67,6 +96,7 @@ public struct DecisionBody {
         case .priority:
             priority = try Self.integer(value, "priority", 0...Self.priorityMax)
         case .expires: expires = try EventDecoder.timestamp(value, "expires_at")
+        default: break
         }
     }
 

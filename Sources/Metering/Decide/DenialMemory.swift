@@ -31,12 +31,14 @@ final class DenialMemory {
     private struct Denial {
         let state: LimitState
         let untilMS: Int
+        let number: Int
     }
 
     private let countMax: Int
     private let epoch: DenialEpoch
     private var seenEpoch = 0
     private var denials: [Key: Denial] = [:]
+    private var lastNumber = 0
 
     init(_ epoch: DenialEpoch, countMax: Int = 50_000) {
         self.epoch = epoch
@@ -51,6 +53,7 @@ final class DenialMemory {
             return nil
         }
         var states: [LimitState] = []
+        var number: Int?
         for (index, amount) in decision.judged(by: rules) {
             let limit = rules.limits.limits[index]
             let key = Key(subject: decision.subject.id, limit: limit.id)
@@ -66,10 +69,11 @@ final class DenialMemory {
                     LimitState(
                         limit: limit, asked: amount, used: state.used, most: state.most,
                         resetsAt: state.resetsAt))
+                number = states.count == 1 && amount == state.asked ? denial.number : nil
             }
         }
         guard states.contains(where: \.isViolated) else { return nil }
-        return Verdict(denied: states, at: now)
+        return Verdict(denied: states, number: number, at: now)
     }
 
     /// The epoch in which a decision is asked for.
@@ -84,8 +88,10 @@ final class DenialMemory {
         for state in verdict.violated {
             let trusted = verdict.time.milliseconds + Self.trustMS
             if denials.count >= countMax { denials.removeAll(keepingCapacity: true) }
+            lastNumber += 1
             denials[Key(subject: decision.subject.id, limit: state.limit.id)] = Denial(
-                state: state, untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted))
+                state: state, untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted),
+                number: lastNumber)
         }
     }
 

@@ -144,3 +144,13 @@ public enum DecisionOutcome: Sendable {
     /// Redis did not say; whether it was taken is not known.
     case unavailable(reason: String)
 }
+
+extension LogPosition {
+    /// How the ids of reversals begin.
+    static let reversalPrefix = "\(idPrefix)reverse-"
+
+    /// The id of the event that undoes the one at a place.
+    func reversalID(place: Int) -> ByteString {
+        ByteString("\(Self.reversalPrefix)\(day.number)-\(number)-\(place)")
+    }
+}

@@ -176,6 +176,12 @@ final class Bench {
     }
 }
 
+/// Records lines that do not stand in the order of their times.
+func expectInOrder(_ lines: [LedgerLine]) {
+    let times = lines.map(\.time)
+    #expect(times == times.sorted())
+}
+
 extension Ledger {
     /// The balance after the newest of its lines.
     var closing: Int { lines.first?.balance ?? openingBalance }

@@ -131,7 +131,9 @@ public final class MeteringEngine {
     ///
     /// - Returns: nil when no such event is known, or not any more.
     public func reverse(_ id: ByteString, reason: ByteString) async throws -> EventOutcome? {
-        guard let (event, origin, place) = try await accounts.event(id) else { return nil }
+        guard let (event, origin, place, charged) = try await accounts.event(id) else {
+            return nil
+        }
         guard !event.isReversal else {
             throw EventRejection(
                 status: 409, code: "is_reversal", field: "id",
@@ -143,7 +145,7 @@ public final class MeteringEngine {
         reversal.description = reason
         reversal.amounts = event.amounts.map { ($0.0, -$0.1) }
         return await withCheckedContinuation { continuation in
-            record(reversal, for: .reverse(origin, place: place)) {
+            record(reversal, for: .reverse(origin, place: place, charged: charged)) {
                 continuation.resume(returning: $0)
             }
         }

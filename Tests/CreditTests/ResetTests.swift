@@ -234,6 +234,8 @@ enum Visitor: CaseIterable {
             try await bench.setPolicy(allowance: 100 * one)
             await bench.charge("a", one)
             try await bench.setPolicy(allowance: 100 * one, reset: .calendar)
+            bench.clock.advance(15 * day)
+            await bench.charge("a", one)
             bench.clock.set(try Self.time("2026-12-21T00:00:00Z"))
             #expect(try await bench.account("a").nextReset?.text == "2027-01-01T00:00:00Z")
             await bench.charge("a", one)

@@ -122,9 +122,9 @@ extension EndToEnd {
             progress.attempt {
                 guard number < payerCount else {
                     defer { progress.stop() }
-                    for round in 1...6 {
+                    for round in 1...10 {
                         let count = progress.count
-                        try progress.wait(for: count + 60)
+                        try progress.wait(for: count + 150)
                         if round.isMultiple(of: 2) {
                             try service.killRedis()
                         } else {
@@ -133,7 +133,7 @@ extension EndToEnd {
                         }
                     }
                     let count = progress.count
-                    try progress.wait(for: count + 60)
+                    try progress.wait(for: count + 150)
                     return
                 }
                 var payer = Payer(number)
@@ -196,7 +196,7 @@ extension EndToEnd {
         try await blocking {
             try service.start()
             for subject in subjects {
-                let grant = #"{"id":"g","credits":\#(granted / 1_000_000)}"#
+                let grant = #"{"id":"g","credits":\#(Self.granted / 1_000_000)}"#
                 let answer = try service.client().settle("/v1/credits/\(subject)/grants", grant)
                 guard answer.status == 201 else { throw Failure(description: answer.text) }
             }
@@ -207,10 +207,11 @@ extension EndToEnd {
         #expect(payers.count == Self.payerCount)
         let problems = try await blocking { () throws -> [String] in
             try service.waitUntilReady()
-            let now = try subjects.flatMap { try problems(of: $0, payers, service.client()) }
+            let now = try subjects.flatMap { try Self.problems(of: $0, payers, service.client()) }
             service.kill()
             try service.start()
-            return try now + subjects.flatMap { try problems(of: $0, payers, service.client()) }
+            return try now
+                + subjects.flatMap { try Self.problems(of: $0, payers, service.client()) }
         }
         #expect(problems == [])
     }

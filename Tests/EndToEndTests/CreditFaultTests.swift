@@ -108,7 +108,7 @@ extension BlockingHTTPClient {
 
 extension EndToEnd {
     private static let payerCount = 8
-    private static let granted = 3000 * 1_000_000
+    private static let granted = 2000 * 1_000_000
 
     private static func micros(_ value: Any?) -> Int {
         let text = (value as? String) ?? (value as? NSNumber)?.stringValue ?? ""
@@ -205,6 +205,7 @@ extension EndToEnd {
         let payers = await Self.pay(on: service, progress)
         #expect(progress.problems == [])
         #expect(payers.count == Self.payerCount)
+        #expect(payers.contains { !$0.refused.isEmpty }, "nobody ran out of credits")
         let problems = try await blocking { () throws -> [String] in
             try service.waitUntilReady()
             let now = try subjects.flatMap { try Self.problems(of: $0, payers, service.client()) }

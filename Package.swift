@@ -63,6 +63,7 @@ let package = Package(
         tests(
             "MeteringAPITests",
             ["MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop", "Observability"]),
+        tests("CreditTests", ["Metering", "JSON", "Redis", "EventLoop", "Observability"]),
         tests("RedisTests", ["Redis", "EventLoop", "Observability"]),
         tests("ObservabilityTests", ["Observability"]),
         .testTarget(

@@ -166,19 +166,21 @@ public final class MeteringEngine {
     ///
     /// - Returns: nil when no such event is known, or not any more.
     public func reverse(_ id: ByteString, reason: ByteString) async throws -> EventOutcome? {
-        guard let (event, origin, place) = try await accounts.event(id) else { return nil }
-        guard !event.amounts.contains(where: { $0.1 < 0 }) else {
+        guard let (event, origin, place, charged) = try await accounts.event(id) else {
+            return nil
+        }
+        guard !event.isReversal else {
             throw EventRejection(
                 status: 409, code: "is_reversal", field: "id",
                 detail: "a reversal cannot be reversed; record the event again")
         }
         var reversal = event
-        let original = event.id ?? origin.eventID(place: place)
-        reversal.id = ByteString("\(LogPosition.idPrefix)reverse-\(original.text)")
+        // By its place, since an id that was forgotten may name another event.
+        reversal.id = origin.reversalID(place: place)
         reversal.description = reason
         reversal.amounts = event.amounts.map { ($0.0, -$0.1) }
         return await withCheckedContinuation { continuation in
-            record(reversal, for: .reverse(origin, place: place)) { [epoch] in
+            record(reversal, for: .reverse(origin, place: place, charged: charged)) { [epoch] in
                 epoch.advance()
                 continuation.resume(returning: $0)
             }

@@ -45,54 +45,55 @@ local function month_of(rules, anchor)
   return struct.unpack('>I6I6', rules.resets, (anchor - 1) * 12 + 1)
 end
 
--- Sets the balance to the allowance for each reset that has come, and what rolls over.
-local function reset(rules, account, now)
+-- Sets the balance to the allowance for each reset that has come, and what rolls over; with what is
+-- left of grants it stays within what is counted exactly.
+local function reset(rules, account, began, next_one)
   local fields = account.fields
-  if fields[NEXT_RESET] > now then return end
-  local anchor = rules.is_calendar and 1 or fields[ANCHOR]
-  local began, next_one = month_of(rules, anchor)
-  local months = math.max(1, math.floor((began - fields[NEXT_RESET]) / MONTH_MS + 0.5) + 1)
-  local old, new = fields[MONTHLY], fields[MONTHLY]
+  local due, old, new = fields[NEXT_RESET], fields[MONTHLY], fields[MONTHLY]
+  local room = MAX - (balance_of(fields) - old)
+  local months = math.max(1, math.floor((began - due) / MONTH_MS + 0.5) + 1)
   for _ = 1, math.min(months, 1000) do
-    new = math.min(MAX, fields[ALLOWANCE] + math.min(math.max(new, 0), rules.rollover))
+    new = math.min(room, fields[ALLOWANCE] + math.min(math.max(new, 0), rules.rollover))
   end
   fields[MONTHLY], fields[MONTH_USED], fields[NEXT_RESET] = new, 0, next_one
-  note(account, RESET, new - old, began, 0, '')
+  note(account, RESET, new - old, math.max(began, due), 0, '')
 end
 
--- Gives an account its first balance, if it has none.
-local function open_credits(rules, account, now)
-  local fields = account.fields
-  if fields[ANCHOR] > 0 then return end
-  local _, next_one = month_of(rules, rules.is_calendar and 1 or rules.day_of_month)
-  fields[ANCHOR], fields[NEXT_RESET] = rules.day_of_month, next_one
-  fields[ALLOWANCE], fields[MONTHLY] = rules.allowance, rules.allowance
-  if rules.allowance > 0 then note(account, RESET, rules.allowance, now, 0, '') end
+-- Which of the holds or grants expires first, and when, of those that have by now.
+local function first_expired(list, now)
+  local place, first = nil, now + 1
+  for q = 1, #list, 4 do
+    local expires = list[q + 2]
+    if expires > 0 and expires < first then place, first = q, expires end
+  end
+  return place, first
 end
 
--- Brings an account to the present: what has expired, and the month that has begun. Nothing of it
--- is written unless a decision changes the account.
+-- Brings an account to the present, in the order of time: what has expired, and the month that has
+-- begun. Nothing of it is written unless a decision changes the account.
 local function bring_up(rules, account, now)
   local fields = account.fields
-  local holds, grants, q = fields[HOLDS], fields[GRANTS], 1
-  while holds[q] do
-    if holds[q + 2] <= now then
-      local id, credits, expires = holds[q], holds[q + 1], holds[q + 2]
-      cut(holds, q, 4)
-      if credits > 0 then note(account, FREED, 0, expires, -credits, id) end
+  local holds, grants = fields[HOLDS], fields[GRANTS]
+  local began, next_one
+  if fields[ANCHOR] > 0 and fields[NEXT_RESET] <= now then
+    began, next_one = month_of(rules, rules.is_calendar and 1 or fields[ANCHOR])
+  end
+  while true do
+    local h, freed = first_expired(holds, now)
+    local g, expired = first_expired(grants, now)
+    if began and math.max(began, fields[NEXT_RESET]) <= math.min(freed, expired) then
+      reset(rules, account, began, next_one)
+      began = nil
+    elseif h and freed <= expired then
+      local id, credits = holds[h], holds[h + 1]
+      cut(holds, h, 4)
+      if credits > 0 then note(account, FREED, 0, freed, -credits, id) end
+    elseif g then
+      local id, left = grants[g], grants[g + 1]
+      cut(grants, g, 4)
+      note(account, EXPIRY, -left, expired, 0, id)
     else
-      q = q + 4
+      return
     end
   end
-  q = 1
-  while grants[q] do
-    if grants[q + 2] > 0 and grants[q + 2] <= now then
-      local id, left, expires = grants[q], grants[q + 1], grants[q + 2]
-      cut(grants, q, 4)
-      note(account, EXPIRY, -left, expires, 0, id)
-    else
-      q = q + 4
-    end
-  end
-  if fields[ANCHOR] > 0 then reset(rules, account, now) end
 end

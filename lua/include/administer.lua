@@ -49,7 +49,8 @@ local function set_override(context, account, decision)
   return taken(account, {OK})
 end
 
--- Gives back what an event took, once: CREDITS and the amounts of LIMITS. EXTRA: where it was counted.
+-- Gives back what an event took, once: CREDITS and the amounts of LIMITS. EXTRA: where it was
+-- counted, when its credits were taken.
 local function give_back(context, account, decision)
   local origin = decision[EXTRA]
   if context.reversed[origin] or redis.call('HEXISTS', context.keys.reversed, origin) == 1 then
@@ -60,7 +61,7 @@ local function give_back(context, account, decision)
   if credits > 0 then
     fields[MONTHLY], fields[TOTAL_USED] = fields[MONTHLY] + credits, fields[TOTAL_USED] - credits
     local began = month_of(context.rules, context.rules.is_calendar and 1 or fields[ANCHOR])
-    if decision[TIME] >= began then fields[MONTH_USED] = math.max(0, fields[MONTH_USED] - credits) end
+    if decision[EXTRA + 1] >= began then fields[MONTH_USED] = math.max(0, fields[MONTH_USED] - credits) end
     note(account, CORRECTION, credits, context.now, 0, decision[PLACE])
   end
   for q = 1, #limits, 2 do

@@ -1,3 +1,13 @@
+-- Gives an account its first balance, if it has none.
+local function open_credits(rules, account, now)
+  local fields = account.fields
+  if fields[ANCHOR] > 0 then return end
+  local _, next_one = month_of(rules, rules.is_calendar and 1 or rules.day_of_month)
+  fields[ANCHOR], fields[NEXT_RESET] = rules.day_of_month, next_one
+  fields[ALLOWANCE], fields[MONTHLY] = rules.allowance, rules.allowance
+  if rules.allowance > 0 then note(account, RESET, rules.allowance, now, 0, '') end
+end
+
 -- What decisions need: the rules in force and the accounts of their subjects, at present.
 -- rules: {limits, resets, 1 if months are those of the calendar, day of the month, allowance of new
 -- accounts, most that rolls over, least balance}; holders: flat {subject, class, 1 if credits are

@@ -31,9 +31,10 @@ end
 -- the leaderboard's: most first, equal values by id.
 local function rank(batch, board, value, subject)
   if value <= 0 then
-    -- Nothing was ranked, or all that was is undone.
-    if batch.undoes then batch.unranked[#batch.unranked + 1] = {board, subject} end
-    return
+    -- Nothing was ranked, or all that was is undone: 0 is taken out when all is written, unless
+    -- something of this batch comes after it.
+    if not batch.undoes then return end
+    batch.unranked[board], value = true, 0
   end
   local list = batch.boards[board]
   if not list then

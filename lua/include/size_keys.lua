@@ -7,6 +7,5 @@ local function size_keys(batch, ids)
   for key, list in pairs(batch.boards) do
     if list.n > 0 then sizes[key] = call('ZCARD', key) end
   end
-  for _, entry in ipairs(batch.unranked) do call('ZCARD', entry[1]) end
   return sizes
 end

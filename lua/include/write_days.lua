@@ -20,7 +20,7 @@ local function write_days(batch, sizes, ttl_s)
       if sizes[key] == 0 then call('EXPIRE', key, ttl_s) end
     end
   end
-  for _, entry in ipairs(batch.unranked) do call('ZREM', entry[1], entry[2]) end
+  for key in pairs(batch.unranked) do call('ZREMRANGEBYSCORE', key, 0, '+inf') end
   for key, entries in pairs(batch.use) do
     for subject, entry in pairs(entries) do call('HSET', key, subject, pack(entry)) end
     if sizes[key] == 0 then call('EXPIRE', key, ttl_s) end

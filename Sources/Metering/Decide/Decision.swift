@@ -62,8 +62,9 @@ public enum EventPurpose: Sendable {
     case enforce
     /// To settle a hold; `heldCredits` is needed for `cap` only.
     case settle(hold: ByteString, SettlePolicy, heldCredits: Int?)
-    /// To undo the event that was counted there; the amounts are below zero.
-    case reverse(LogPosition, place: Int)
+    /// To undo the event that was counted there; the amounts are below zero. `charged` is when its
+    /// credits were taken, which for a late event is later than its own time.
+    case reverse(LogPosition, place: Int, charged: Timestamp? = nil)
 }
 
 /// What happens when an event takes more than its hold has set aside.
@@ -159,4 +160,14 @@ public enum DecisionOutcome: Sendable {
     case rejected(EventRejection)
     /// Redis did not say; whether it was taken is not known.
     case unavailable(reason: String)
+}
+
+extension LogPosition {
+    /// How the ids of reversals begin.
+    static let reversalPrefix = "\(idPrefix)reverse-"
+
+    /// The id of the event that undoes the one at a place.
+    func reversalID(place: Int) -> ByteString {
+        ByteString("\(Self.reversalPrefix)\(day.number)-\(number)-\(place)")
+    }
 }

@@ -76,9 +76,11 @@ struct DecisionList {
         case .settle(let hold, let policy, _):
             kind = .commitHold
             extra = [.text(hold), .number(policy == .reject ? 1 : 0)]
-        case .reverse(let origin, let at):
+        case .reverse(let origin, let at, let charged):
             kind = .giveBack
-            extra = [.text(origin.pointer(place: at))]
+            extra = [
+                .text(origin.pointer(place: at)), .number(charged?.milliseconds ?? time),
+            ]
         }
         let asksCredits = credits > 0
         return BatchDecision(

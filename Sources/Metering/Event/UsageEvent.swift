@@ -40,12 +40,15 @@ public struct UsageEvent: Sendable {
 
     /// Whether both are the same event sent twice. What a price book made of them is left out,
     /// because prices may have changed in between, and so is `enforce`, which is no part of what
-    /// happened.
+    /// happened. A reversal is the same whatever its reason.
     func isSamePayload(as other: UsageEvent) -> Bool {
         id == other.id && time == other.time && subject == other.subject && action == other.action
-            && model == other.model && description == other.description
+            && model == other.model && (description == other.description || isReversal)
             && givenAmounts.elementsEqual(other.givenAmounts) { $0 == $1 }
     }
+
+    /// Whether it undoes another.
+    var isReversal: Bool { id?.bytes.starts(with: LogPosition.reversalPrefix.utf8) ?? false }
 
     /// The amounts that are not derived.
     private var givenAmounts: some Sequence<(Meter, Int)> {

@@ -131,10 +131,12 @@ public final class AccountReader {
     // MARK: Events
 
     /// Finds an event that was counted, by the client's id or Tally's; nil when it is not known,
-    /// or not any more.
+    /// or not any more. `charged` is when its credits were taken, if it took any.
     public func event(
         _ id: ByteString
-    ) async throws(MeteringError) -> (event: UsageEvent, origin: LogPosition, place: Int)? {
+    ) async throws(MeteringError) -> (
+        event: UsageEvent, origin: LogPosition, place: Int, charged: Timestamp?
+    )? {
         guard let (position, place) = try await place(of: id) else { return nil }
         let reply = try await send(.readLogEntry(keys.log(arrival: position.day), position))
         guard let entry = reply.elements?.first.flatMap({ LogEntry($0, arrival: position.day) }),
@@ -142,7 +144,11 @@ public final class AccountReader {
         else { return nil }
         var event = entry.events[place - 1].event
         event.time = entry.events[place - 1].time
-        return (event, position, place)
+        let name = event.id ?? position.eventID(place: place)
+        let charge = Self.lines(reply, position, of: event.subject)?.lines.first {
+            $0.kind == .charge && $0.reference == name
+        }
+        return (event, position, place, charge?.time)
     }
 
     private func place(

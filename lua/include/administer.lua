@@ -64,7 +64,7 @@ local function give_back(context, account, decision)
     note(account, CORRECTION, credits, context.now, 0, decision[PLACE])
   end
   for q = 1, #limits, 2 do
-    use_limit(account, context.limits[limits[q]], -limits[q + 1], decision[TIME], context.now)
+    use_limit(context, account, context.limits[limits[q]], -limits[q + 1], decision[TIME])
   end
   context.reversed[origin] = true
   account.is_changed = true

@@ -1,7 +1,8 @@
 -- Counts an amount (below 0: takes it back) in a limit's window.
-local function use_limit(account, limit, amount, time, now)
-  local windows, kind = account.fields[WINDOWS], limit[LIMIT_KIND]
+local function use_limit(context, account, limit, amount, time)
+  local windows, kind, now = account.fields[WINDOWS], limit[LIMIT_KIND], context.now
   if kind == CONCURRENT or amount == 0 then return end
+  account.is_changed = true
   local q = window_of(windows, limit[LIMIT_ID])
   if not q then
     q = #windows + 1

@@ -13,6 +13,16 @@ local function window_of(windows, id)
   end
 end
 
+-- Drops from a flat list, which has limits' ids first, what is kept for limits that are not in force
+-- any more: their ids never come back.
+local function drop_old_limits(limits, list, width)
+  local known = {}
+  for _, limit in ipairs(limits) do known[limit[LIMIT_ID]] = true end
+  for q = #list - width + 1, 1, -width do
+    if not known[list[q]] then cut(list, q, width) end
+  end
+end
+
 -- What open holds keep of a limit, and when the first of them expires.
 local function kept_by_holds(account, id)
   local kept, first, holds = 0, 0, account.fields[HOLDS]

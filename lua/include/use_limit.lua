@@ -5,6 +5,7 @@ local function use_limit(context, account, limit, amount, time)
   account.is_changed = true
   local q = window_of(windows, limit[LIMIT_ID])
   if not q then
+    drop_old_limits(context.limits, windows, 3)
     q = #windows + 1
     windows[q], windows[q + 1], windows[q + 2] = limit[LIMIT_ID], 0, kind == ROLLING and {} or 0
   end

@@ -79,8 +79,9 @@ local function usage_of(account, limit, asked, now)
     return used + kept, most, leaves_at(live, limit, math.max(1, used + kept + asked - most))
   end
   local rate = most
-  if most >= 0 and limit[BURST] > 0 then most = limit[BURST] end
-  local level = q and level_of(windows[q + 1], windows[q + 2], rate, now) or 0
+  -- A rate of nothing has no burst.
+  if most > 0 and limit[BURST] > 0 then most = limit[BURST] end
+  local level = q and level_of(windows[q + 1], windows[q + 2], math.max(0, rate), now) or 0
   local used = math.ceil(level / limit[SPAN]) + kept
   if rate <= 0 or asked > most then return used, most, 0 end
   local excess = level + (kept + asked - most) * limit[SPAN]

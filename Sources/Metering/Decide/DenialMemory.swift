@@ -30,6 +30,7 @@ final class DenialMemory {
 
     private struct Denial {
         let state: LimitState
+        let sinceMS: Int
         let untilMS: Int
     }
 
@@ -55,7 +56,8 @@ final class DenialMemory {
             let limit = rules.limits.limits[index]
             let key = Key(subject: decision.subject.id, limit: limit.id)
             guard let denial = denials[key] else { continue }
-            guard now.milliseconds < denial.untilMS else {
+            // A clock that was set back says nothing about how long ago it was.
+            guard denial.sinceMS <= now.milliseconds, now.milliseconds < denial.untilMS else {
                 denials[key] = nil
                 continue
             }
@@ -68,7 +70,8 @@ final class DenialMemory {
                         resetsAt: state.resetsAt))
             }
         }
-        guard states.contains(where: \.isViolated) else { return nil }
+        // Who asks for nothing is looking, and is told what is used now.
+        guard states.contains(where: { $0.asked > 0 && $0.isViolated }) else { return nil }
         return Verdict(denied: states, at: now)
     }
 
@@ -85,7 +88,8 @@ final class DenialMemory {
             let trusted = verdict.time.milliseconds + Self.trustMS
             if denials.count >= countMax { denials.removeAll(keepingCapacity: true) }
             denials[Key(subject: decision.subject.id, limit: state.limit.id)] = Denial(
-                state: state, untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted))
+                state: state, sinceMS: verdict.time.milliseconds,
+                untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted))
         }
     }
 

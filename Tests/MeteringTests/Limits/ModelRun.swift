@@ -99,18 +99,22 @@ struct ModelRun {
             }
             all.append((random.next() % 4 != 0, asked(), names))
         }
-        let outcomes = await bench.decide(
+        let outcomes = await bench.ask(
             all.map {
                 $0.consumes
                     ? consume(subject, $0.asked, limits: $0.names)
                     : check(subject, $0.asked, limits: $0.names)
             })
-        for (ask, outcome) in zip(all, outcomes) {
-            guard let verdict = outcome.verdict else {
-                Issue.record("\(outcome)")
+        for (ask, answer) in zip(all, outcomes) {
+            guard let verdict = answer.outcome.verdict else {
+                Issue.record("\(answer.outcome)")
                 continue
             }
             let judged = judged(ask.asked, ask.names)
+            if answer.isRecalled {
+                confirm(verdict, judged, subject)
+                continue
+            }
             guard compare(verdict, judged, subject), ask.consumes else { continue }
             for (limit, amount) in judged { model.use(limit, amount, by: subject, at: now) }
         }
@@ -201,16 +205,12 @@ struct ModelRun {
         _ verdict: Verdict, _ judged: [(PlainLimit, Int)], _ subject: String
     ) -> Bool {
         decided += 1
-        if verdict.limits.count < judged.count, verdict.status == .limitReached {
-            return confirm(verdict, judged, subject)
-        }
         #expect(verdict.limits.map(\.limit.name) == judged.map(\.0.name))
         var isOver = false
         for (state, (limit, amount)) in zip(verdict.limits, judged) {
             let used = model.used(limit, by: subject, at: now)
             let most = model.room(limit, for: subject)
             let name = "\(limit.name) of \(subject) at \(now)"
-            // What a class without a limit used of a rate is not kept.
             #expect(used.contains(state.used), "\(name): \(state.used), not in \(used)")
             #expect(state.asked == amount)
             #expect(state.most == most, "\(name)")
@@ -224,13 +224,13 @@ struct ModelRun {
     /// A denial from memory names the limits that it remembers, as they were up to a second ago.
     private mutating func confirm(
         _ verdict: Verdict, _ judged: [(PlainLimit, Int)], _ subject: String
-    ) -> Bool {
+    ) {
         recalled += 1
+        #expect(verdict.status == .limitReached)
         let isOver = judged.contains { limit, amount in
             let used = model.used(limit, by: subject, at: now - 1_000).upperBound
             return model.room(limit, for: subject).map { used + amount > $0 } ?? false
         }
         #expect(isOver, "denied from memory at \(now): \(verdict)")
-        return false
     }
 }

@@ -25,6 +25,8 @@ struct PlainModel {
     let limits: [PlainLimit]
     private let calendar: Calendar
     private var uses: [Place: [Use]] = [:]
+    /// The latest time of a use.
+    private var latest: [Place: Int] = [:]
     /// Theoretical arrival times, in milliseconds times the rate; of when they were last set.
     private var arrivals: [Place: (time: Int, at: Int)] = [:]
     private var overrides: [Place: Int] = [:]
@@ -57,7 +59,7 @@ struct PlainModel {
         let kept = kept(limit, by: subject, at: now)
         let all = uses[place] ?? []
         // A window that was used stays in force when the clock is set back.
-        let latest = max(now, all.last?.time ?? now)
+        let latest = max(now, latest[place] ?? now)
         switch limit.window {
         case .concurrent: return kept...kept
         case .rolling(let seconds):
@@ -116,9 +118,10 @@ struct PlainModel {
     mutating func use(_ limit: PlainLimit, _ amount: Int, by subject: String, at now: Int) {
         guard amount > 0, limit.window != .concurrent else { return }
         let place = Place(subject: subject, limit: limit.name)
-        let time = max(now, uses[place]?.last?.time ?? now)
+        let time = max(now, latest[place] ?? now)
+        latest[place] = time
         uses[place, default: []].append(
-            Use(time: time, amount: amount, window: window(limit.window, at: time)))
+            Use(time: now, amount: amount, window: window(limit.window, at: time)))
         if case .rate(let seconds, _) = limit.window, let rate = most(limit, for: subject) {
             let arrival = max(arrivals[place]?.time ?? 0, time * rate)
             arrivals[place] = (arrival + amount * seconds * 1000, time)

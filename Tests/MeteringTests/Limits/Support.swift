@@ -119,20 +119,28 @@ extension Verdict {
 }
 
 extension Bench {
-    /// Asks for all of them in one turn of the loop: they travel together.
-    func decide(_ decisions: [Decision]) async -> [DecisionOutcome] {
-        var outcomes: [DecisionOutcome?] = Array(repeating: nil, count: decisions.count)
+    /// Asks for all of them in one turn of the loop: they travel together, but for denials that are
+    /// remembered, which are answered before the question is over.
+    func ask(_ decisions: [Decision]) async -> [(outcome: DecisionOutcome, isRecalled: Bool)] {
+        var outcomes: [(outcome: DecisionOutcome, isRecalled: Bool)?] =
+            Array(repeating: nil, count: decisions.count)
         var missing = decisions.count
         guard missing > 0 else { return [] }
         return await withCheckedContinuation { continuation in
             for (index, decision) in decisions.enumerated() {
+                var isAsking = true
                 engine.decide(decision) { outcome in
-                    outcomes[index] = outcome
+                    outcomes[index] = (outcome, isAsking)
                     missing -= 1
                     if missing == 0 { continuation.resume(returning: outcomes.compactMap { $0 }) }
                 }
+                isAsking = false
             }
         }
+    }
+
+    func decide(_ decisions: [Decision]) async -> [DecisionOutcome] {
+        await ask(decisions).map(\.outcome)
     }
 
     func decide(_ decision: Decision) async -> DecisionOutcome { await decide([decision])[0] }

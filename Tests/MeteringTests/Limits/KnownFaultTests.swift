@@ -47,7 +47,7 @@ import Testing
                     PlainLimit("r", "a", .rolling(600 + round), 1_000_000),
                     PlainLimit("n\(round)", "a", .day, 1_000_000),
                 ])
-                for _ in 0..<12 {
+                for _ in 0..<20 {
                     _ = await bench.decide(consume("s", ["a": 1]))
                     bench.clock.advance(20_000)
                 }

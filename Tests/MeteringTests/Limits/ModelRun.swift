@@ -164,8 +164,11 @@ struct ModelRun {
                 let judged = judged(ask.asked, nil).filter {
                     $0.1 > 0 && $0.0.window != .concurrent
                 }
-                if let verdict = outcome.refusal ?? outcome.counted?.verdict {
-                    #expect(compare(verdict, judged, ask.subject) == (outcome.counted != nil))
+                if let verdict = outcome.refusal {
+                    #expect(!compare(verdict, judged, ask.subject))
+                } else {
+                    decided += 1
+                    #expect(fits(judged, ask.subject))
                 }
             }
             #expect(outcome.counted != nil || isEnforced && outcome.refusal != nil, "\(outcome)")
@@ -197,6 +200,14 @@ struct ModelRun {
                 return names.contains(limit.name) ? (limit, asked[limit.meter] ?? 0) : nil
             }
             return asked[limit.meter].map { (limit, $0) }
+        }
+    }
+
+    /// Whether the model may allow it.
+    private func fits(_ judged: [(PlainLimit, Int)], _ subject: String) -> Bool {
+        judged.allSatisfy { limit, amount in
+            let used = model.used(limit, by: subject, at: now).lowerBound
+            return model.room(limit, for: subject).map { used + amount <= $0 } ?? true
         }
     }
 

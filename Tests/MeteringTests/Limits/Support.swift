@@ -41,8 +41,8 @@ struct PlainLimit: Sendable {
             }
         let user = user.map(String.init) ?? "null"
         let guest = guest.map(String.init) ?? "null"
-        return
-            #"{"name":"\#(name)","meter":"\#(meter)","window":\#(kind),"user":\#(user),"guest":\#(guest)}"#
+        return #"{"name":"\#(name)","meter":"\#(meter)","window":\#(kind),"#
+            + #""user":\#(user),"guest":\#(guest)}"#
     }
 }
 

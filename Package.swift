@@ -59,7 +59,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["EventLoop"], path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("EventLoopTests", ["EventLoop"]),
-        tests("MeteringTests", ["Metering", "Redis", "EventLoop", "Observability"]),
+        tests("MeteringTests", ["Metering", "Redis", "EventLoop", "JSON", "Observability"]),
         tests(
             "MeteringAPITests",
             ["MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop", "Observability"]),

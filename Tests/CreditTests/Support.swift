@@ -208,6 +208,7 @@ extension EventOutcome {
     var counted: CountedEvent? { if case .counted(let event) = self { event } else { nil } }
     var duplicate: CountedEvent? { if case .duplicate(let event) = self { event } else { nil } }
     var refused: Verdict? { if case .refused(let verdict) = self { verdict } else { nil } }
+    var status: DecisionStatus? { counted == nil ? refused?.status : .allowed }
     var code: String? { if case .rejected(let rejection) = self { rejection.code } else { nil } }
     var total: Int? { (counted ?? duplicate)?.totals.first?.total }
 }

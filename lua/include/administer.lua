@@ -42,6 +42,7 @@ local function set_override(context, account, decision)
   for q = #overrides - 1, 1, -2 do
     if overrides[q] == id then cut(overrides, q, 2) end
   end
+  drop_old_limits(context.limits, overrides, 2)
   if decision[LIMITS][2] >= 0 then
     overrides[#overrides + 1], overrides[#overrides + 2] = id, decision[LIMITS][2]
   end
@@ -65,7 +66,7 @@ local function give_back(context, account, decision)
     note(account, CORRECTION, credits, context.now, 0, decision[PLACE])
   end
   for q = 1, #limits, 2 do
-    use_limit(account, context.limits[limits[q]], -limits[q + 1], decision[TIME], context.now)
+    use_limit(context, account, context.limits[limits[q]], -limits[q + 1], decision[TIME])
   end
   context.reversed[origin] = true
   account.is_changed = true

@@ -28,12 +28,12 @@ local function take(context, account, decision, reference)
       return TOO_LARGE
     end
     charge(account, credits, context.now, reference)
+    account.is_changed = true
   end
   local limits = decision[LIMITS]
   for q = 1, #limits, 2 do
-    use_limit(account, context.limits[limits[q]], limits[q + 1], decision[TIME], context.now)
+    use_limit(context, account, context.limits[limits[q]], limits[q + 1], decision[TIME])
   end
-  account.is_changed = true
   return OK
 end
 

@@ -13,6 +13,16 @@ local function window_of(windows, id)
   end
 end
 
+-- Drops from a flat list, which has limits' ids first, what is kept for limits that are not in force
+-- any more: their ids never come back.
+local function drop_old_limits(limits, list, width)
+  local known = {}
+  for _, limit in ipairs(limits) do known[limit[LIMIT_ID]] = true end
+  for q = #list - width + 1, 1, -width do
+    if not known[list[q]] then cut(list, q, width) end
+  end
+end
+
 -- What open holds keep of a limit, and when the first of them expires.
 local function kept_by_holds(account, id)
   local kept, first, holds = 0, 0, account.fields[HOLDS]
@@ -69,8 +79,9 @@ local function usage_of(account, limit, asked, now)
     return used + kept, most, leaves_at(live, limit, math.max(1, used + kept + asked - most))
   end
   local rate = most
-  if most >= 0 and limit[BURST] > 0 then most = limit[BURST] end
-  local level = q and level_of(windows[q + 1], windows[q + 2], rate, now) or 0
+  -- A rate of nothing has no burst.
+  if most > 0 and limit[BURST] > 0 then most = limit[BURST] end
+  local level = q and level_of(windows[q + 1], windows[q + 2], math.max(0, rate), now) or 0
   local used = math.ceil(level / limit[SPAN]) + kept
   if rate <= 0 or asked > most then return used, most, 0 end
   local excess = level + (kept + asked - most) * limit[SPAN]

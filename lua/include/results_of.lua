@@ -9,8 +9,12 @@ local function results_of(batch)
       if not record then
         results[n + j] = 0
       else
-        if record[q] ~= set[j] then q = place_of(record, set[j]) end
-        results[n + j], q = record[q + 1], q + 3
+        if record[q] ~= set[j] then
+          q = METERS
+          while record[q] and record[q] ~= set[j] do q = q + 3 end
+        end
+        -- A meter that only refused events have is not in the record, and does not get into it.
+        results[n + j], q = record[q + 1] or 0, q + 3
       end
     end
     n, p = n + #set, p + 6 + #set

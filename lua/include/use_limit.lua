@@ -1,9 +1,13 @@
 -- Counts an amount (below 0: takes it back) in a limit's window.
-local function use_limit(account, limit, amount, time, now)
-  local windows, kind = account.fields[WINDOWS], limit[LIMIT_KIND]
+local function use_limit(context, account, limit, amount, time)
+  local windows, kind, now = account.fields[WINDOWS], limit[LIMIT_KIND], context.now
   if kind == CONCURRENT or amount == 0 then return end
+  -- What is used without a rate never runs out: it would be a debt without end once there is one.
+  if kind == RATE and amount_of(account, limit) < 0 then return end
+  account.is_changed = true
   local q = window_of(windows, limit[LIMIT_ID])
   if not q then
+    drop_old_limits(context.limits, windows, 3)
     q = #windows + 1
     windows[q], windows[q + 1], windows[q + 2] = limit[LIMIT_ID], 0, kind == ROLLING and {} or 0
   end
@@ -11,7 +15,7 @@ local function use_limit(account, limit, amount, time, now)
     if windows[q + 1] < limit[STARTS] then windows[q + 1], windows[q + 2] = limit[STARTS], 0 end
     windows[q + 2] = math.min(MAX, math.max(0, windows[q + 2] + amount))
   elseif kind == RATE then
-    local level = level_of(windows[q + 1], windows[q + 2], math.max(0, amount_of(account, limit)), now)
+    local level = level_of(windows[q + 1], windows[q + 2], amount_of(account, limit), now)
     windows[q + 1] = math.max(windows[q + 1], now)
     windows[q + 2] = math.min(MAX, math.max(0, level + amount * limit[SPAN]))
   else

@@ -150,4 +150,15 @@ extension Rules {
             code: "unknown_limit", field: "limits",
             detail: "known limits are \(limits.limits.map(\.name).joined(separator: ", "))")
     }
+
+    /// Why a decision cannot be taken by these rules; nil when it can.
+    func rejection(of decision: Decision) -> EventRejection? {
+        if let rejection = decision.limits.flatMap({ rejection(of: $0) }) { return rejection }
+        guard case .setOverride(let amount) = decision.kind else { return nil }
+        guard let index = decision.limits?.first.flatMap({ limits.index(named: $0.utf8) }) else {
+            return .required("limits")
+        }
+        guard let amount else { return nil }
+        return limits.limits[index].window.rejection(of: amount, "limit")
+    }
 }

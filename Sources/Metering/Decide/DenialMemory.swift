@@ -30,6 +30,7 @@ final class DenialMemory {
 
     private struct Denial {
         let state: LimitState
+        let sinceMS: Int
         let untilMS: Int
         let number: Int
     }
@@ -58,7 +59,8 @@ final class DenialMemory {
             let limit = rules.limits.limits[index]
             let key = Key(subject: decision.subject.id, limit: limit.id)
             guard let denial = denials[key] else { continue }
-            guard now.milliseconds < denial.untilMS else {
+            // A clock that was set back says nothing about how long ago it was.
+            guard denial.sinceMS <= now.milliseconds, now.milliseconds < denial.untilMS else {
                 denials[key] = nil
                 continue
             }
@@ -72,7 +74,8 @@ final class DenialMemory {
                 number = states.count == 1 && amount == state.asked ? denial.number : nil
             }
         }
-        guard states.contains(where: \.isViolated) else { return nil }
+        // Who asks for nothing is looking, and is told what is used now.
+        guard states.contains(where: { $0.asked > 0 && $0.isViolated }) else { return nil }
         return Verdict(denied: states, number: number, at: now)
     }
 
@@ -90,8 +93,8 @@ final class DenialMemory {
             if denials.count >= countMax { denials.removeAll(keepingCapacity: true) }
             lastNumber += 1
             denials[Key(subject: decision.subject.id, limit: state.limit.id)] = Denial(
-                state: state, untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted),
-                number: lastNumber)
+                state: state, sinceMS: verdict.time.milliseconds,
+                untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted), number: lastNumber)
         }
     }
 

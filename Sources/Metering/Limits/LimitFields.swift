@@ -67,14 +67,10 @@ struct LimitFields: Sendable {
         Limit(name: name, meter: meter, window: window, user: user, guest: guest, id: id)
     }
 
-    /// A rate's level is counted in amount times milliseconds, which has to stay exact.
     private func checkRate(_ field: String) throws(EventRejection) {
-        guard case .rate(let seconds, let burst) = window else { return }
-        for amount in [user, guest, burst].compactMap({ $0 })
-        where amount > EventBatch.exactIntegerMax / (seconds * 1000) / 2 {
-            throw EventRejection(
-                code: "out_of_range", field: field,
-                detail: "amount and burst of a rate times its period_s may not pass 4503599627370")
+        guard case .rate(_, let burst) = window else { return }
+        for amount in [user, guest, burst].compactMap({ $0 }) {
+            if let rejection = window.rejection(of: amount, field) { throw rejection }
         }
         if let burst, burst == 0 {
             throw EventRejection(
@@ -140,6 +136,19 @@ struct LimitFields: Sendable {
         guard let bytes = value.string else { throw .wrongType(field, "a string") }
         guard let meter = Meter(name: bytes) else { throw .unknownMeter(field) }
         return meter
+    }
+}
+
+extension Limit.Window {
+    /// Why an amount is too large for the window. A rate's level is counted in amount times
+    /// milliseconds, which has to stay exact.
+    func rejection(of amount: Int, _ field: String) -> EventRejection? {
+        guard case .rate(let seconds, _) = self,
+            amount > EventBatch.exactIntegerMax / (seconds * 1000) / 2
+        else { return nil }
+        return EventRejection(
+            code: "out_of_range", field: field,
+            detail: "amount and burst of a rate times its period_s may not pass 4503599627370")
     }
 }
 

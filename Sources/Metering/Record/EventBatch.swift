@@ -83,7 +83,8 @@ final class EventBatch {
     }
 
     /// Prices the events and adds them up. Their ids, where they have one, must differ. An event
-    /// that cannot be priced is left out, and told so.
+    /// that cannot be priced, or a decision about what these rules do not know (which may have been
+    /// known when it was asked for), is left out, and told so.
     init(_ items: [Pending], _ rules: Rules) {
         self.rules = rules
         placeOfEvent.reserveCapacity(items.count)
@@ -93,16 +94,18 @@ final class EventBatch {
         rowAmounts.reserveCapacity(items.count * 4)
         indexOfSubject.reserveCapacity(items.count)
         events.reserveCapacity(items.count)
-        var unpriced = false
+        var unfit = false
         for item in items {
-            guard case .event(var pending) = item else { continue }
-            if !Self.price(&pending, rules) {
-                unpriced = true
-                continue
+            switch item {
+            case .event(var pending):
+                if Self.price(&pending, rules) { events.append(pending) } else { unfit = true }
+            case .decision(let pending):
+                guard let rejection = rules.rejection(of: pending.decision) else { continue }
+                unfit = true
+                pending.resolve(.rejected(rejection))
             }
-            events.append(pending)
         }
-        self.items = unpriced ? items.filter { Self.isPriced($0, rules) } : items
+        self.items = unfit ? items.filter { Self.isFit($0, rules) } : items
         for event in events {
             let day = dayIndex(event.day)
             let set = setIndex(event.event.amounts)
@@ -125,9 +128,11 @@ final class EventBatch {
         }
     }
 
-    private static func isPriced(_ item: Pending, _ rules: Rules) -> Bool {
-        guard case .event(var pending) = item else { return true }
-        return price(&pending, rules)
+    private static func isFit(_ item: Pending, _ rules: Rules) -> Bool {
+        switch item {
+        case .event(var pending): price(&pending, rules)
+        case .decision(let pending): rules.rejection(of: pending.decision) == nil
+        }
     }
 
     /// The other rows of a row's subject; mostly there is none.

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Metering
+import TestSupport
+import Testing
+
+/// Events and limits: what counts into which window, and what is refused.
+@Suite(.timeLimit(.minutes(1))) struct LimitEventTests {
+    private static let all = Dictionary(uniqueKeysWithValues: eachKind.map { ($0.meter, 4) })
+
+    @Test func `Events count into windows past the limit, and are never refused`() async throws {
+        try await withLimits(eachKind) { host, bench, redis in
+            for _ in 0..<3 {
+                #expect(await bench.record(event("s", Self.all)).counted != nil)
+            }
+            for limit in eachKind {
+                #expect(await bench.used(limit.name, by: "s") == 12, "\(limit.name)")
+                #expect(await bench.record(event("s", [limit.meter: 1])).counted != nil)
+                #expect(await bench.used(limit.name, by: "s") == 13, "\(limit.name)")
+                #expect(await bench.decide(consume("s", [limit.meter: 1])).status == .limitReached)
+            }
+            // In one batch, each is judged on what those before it left.
+            let outcomes = await bench.record([
+                enforced("t", Self.all), event("t", Self.all), enforced("t", Self.all),
+                event("t", Self.all),
+            ])
+            #expect(outcomes.map { $0.counted != nil } == [true, true, false, true])
+            #expect(await bench.used("day", by: "t") == 12)
+        }
+    }
+
+    @Test func `A refused event counts nothing, and its id may be used later`() async throws {
+        try await withLimits([PlainLimit("t", "tokens", .minute, 5)]) { host, bench, redis in
+            #expect(await bench.record(enforced("s", ["tokens": 4], id: "1")).counted != nil)
+            let before = try redis.fingerprint()
+            for subject in ["s", "new"] {
+                let asked = ["tokens": subject == "s" ? 2 : 6, "messages": 1]
+                for _ in 0..<2 {
+                    let refused = await bench.record(enforced(subject, asked, id: "2-\(subject)"))
+                    #expect(refused.refusal?.violated.map(\.limit.name) == ["t"])
+                }
+            }
+            #expect(try redis.fingerprint() == before)
+            bench.clock.advance(60_000)
+            let asked = ["tokens": 2, "messages": 1]
+            let counted = await bench.record(enforced("s", asked, id: "2-s"))
+            #expect(counted.total() == 6)
+            // It counts once, also when there is no room any more.
+            _ = await bench.record(event("s", ["tokens": 9]))
+            let again = await bench.record(enforced("s", asked, id: "2-s"))
+            #expect(again.duplicate != nil && again.total() == 6)
+            #expect(await bench.used("t", by: "s") == 11)
+        }
+    }
+
+    @Test func `What is refused leaves no trace beside what is counted in its batch`() async throws
+    {
+        // The same events with and without the refused ones have to come to the same.
+        func recorded(_ withRefused: Bool) async throws -> [String] {
+            try await withLimits([PlainLimit("t", "tokens", .day, 5)]) { host, bench, redis in
+                var events: [UsageEvent] = []
+                for index in 0..<60 {
+                    events.append(event("s\(index % 7)", ["messages": index % 3]))
+                    guard withRefused else { continue }
+                    events.append(enforced("s\(index % 9)", ["tokens": 6, "messages": 5]))
+                    events.append(enforced("n\(index % 5)", ["tokens": 7], id: "i\(index)"))
+                }
+                let outcomes = await bench.record(events)
+                #expect(outcomes.count { $0.counted != nil } == 60)
+                var state: [String] = []
+                for key in [
+                    "subjects", "hours:2026-11-21", "day:2026-11-21", "ids:20778", "accounts",
+                    "rank:2026-11-21:tokens",
+                ] {
+                    state.append(try redis.request("DEBUG DIGEST-VALUE t1:{default}:\(key)"))
+                }
+                return state
+            }
+        }
+        let plain = try await recorded(false)
+        #expect(try await recorded(true) == plain)
+    }
+
+    @Test func `Late events count only into windows that they happened in`() async throws {
+        try await withLimits(eachKind) { host, bench, redis in
+            // Ten in the morning: at noon of the day before.
+            let yesterday = noon - 22 * 3_600_000
+            for time in [yesterday, noon - 3_600_000, noon - 61_000, noon - 30_000, noon + 200_000]
+            {
+                let late = event("s", Self.all.mapValues { _ in 1 }, at: time)
+                #expect(await bench.record(late).counted != nil)
+            }
+            let expected = [
+                "minute": 1, "hour": 1, "day": 4, "month": 5, "lifetime": 5, "rolling": 2,
+                "rate": 2, "burst": 2,
+            ]
+            for (name, used) in expected {
+                #expect(await bench.used(name, by: "s") == used, "\(name)")
+            }
+            // Nor are late ones refused for what is used today.
+            _ = await bench.record(event("s", Self.all))
+            let late = enforced("s", ["a": 9, "b": 9, "c": 9], at: yesterday)
+            #expect(await bench.record(late).counted != nil)
+            #expect(await bench.record(enforced("s", ["d": 9], at: yesterday)).refusal != nil)
+        }
+    }
+
+    @Test func `A late amount leaves a rolling window by its own time`() async throws {
+        try await withLimits([PlainLimit("r", "a", .rolling(60), 5)]) { host, bench, redis in
+            _ = await bench.record(event("s", ["a": 3], at: noon - 50_000))
+            _ = await bench.record(event("s", ["a": 2], at: noon))
+            #expect(await bench.decide(check("s", ["a": 1])).status == .limitReached)
+            bench.clock.advance(9_999)
+            #expect(await bench.used("r", by: "s") == 5)
+            bench.clock.advance(1_001)
+            #expect(await bench.used("r", by: "s") == 2)
+        }
+    }
+
+    @Test func `A repetition does not count twice, and a reversal gives back once`() async throws {
+        try await withLimits(eachKind) { host, bench, redis in
+            let one = event("s", Self.all, id: "1", at: noon)
+            let outcomes = await bench.record([one, one, one])
+            #expect(outcomes.count { $0.counted != nil } == 1)
+            #expect(await bench.record(one).duplicate != nil)
+            var other = one
+            other.enforce = true
+            #expect(await bench.record(other).duplicate != nil)
+            for limit in eachKind {
+                #expect(await bench.used(limit.name, by: "s") == 4, "\(limit.name)")
+            }
+            for _ in 0..<2 {
+                _ = try await bench.engine.reverse(ByteString("1"), reason: ByteString("test"))
+                for limit in eachKind {
+                    #expect(await bench.used(limit.name, by: "s") == 0, "\(limit.name)")
+                }
+            }
+        }
+    }
+
+    @Test func `A reversal of yesterday's event frees nothing of today`() async throws {
+        try await withLimits(eachKind) { host, bench, redis in
+            _ = await bench.record(event("s", Self.all, id: "1"))
+            bench.clock.advance(86_400_000)
+            _ = await bench.record(event("s", Self.all, id: "2"))
+            _ = try await bench.engine.reverse(ByteString("1"), reason: ByteString("test"))
+            for limit in eachKind {
+                #expect(await bench.used(limit.name, by: "s") == 4, "\(limit.name)")
+            }
+        }
+    }
+}

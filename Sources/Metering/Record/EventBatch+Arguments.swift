@@ -32,7 +32,6 @@ extension EventBatch {
         _ context: Context, _ decisions: DecisionList, _ resets: [UInt8], _ digest: IDDigest,
         _ writer: MessagePackWriter
     ) -> [[UInt8]] {
-        writer.array(11)
         writeHead(context, at: decisions.now, writer)
         writer.array(subjects.count)
         for subject in subjects { writer.string(subject.bytes) }
@@ -49,7 +48,6 @@ extension EventBatch {
     private func writeHead(
         _ context: Context, at now: Timestamp, _ writer: MessagePackWriter
     ) {
-        writer.array(11)
         writer.integer(context.sequence)
         writer.integer(context.arrival.number)
         writer.integer(context.today.number)

@@ -55,6 +55,7 @@ public final class API: HTTPResponder {
     let engine: MeteringEngine
     let environment: Environment
     let json: JSONReader
+    let labels = LabelMemory()
     private let routes: [Route]
     private let eventsRoute: RouteMetrics.Route
     private let checkRoute: RouteMetrics.Route

@@ -8,8 +8,9 @@
   Returns  {next cursor, days that are missing from KEYS (packed), subjects moved}
   Time     O(count), and O(log subjects) for each subject that is moved
 ]]
---@include constants
+--@constants constants
 --@include new_batch
+--@include rank
 --@include leave_day
 --@include write_days
 
@@ -21,7 +22,7 @@ for i, day in ipairs(days) do
   sizes[keys.use[day]] = redis.call('HLEN', keys.use[day])
 end
 for i = 1, #ranked do redis.call('ZCARD', KEYS[1 + i]) end
-local batch = new_batch({0, 0, today, {}, ranked, {}}, keys, {})
+local batch = new_batch({0, 0, today, {}, ranked, {}}, keys)
 
 local slice = redis.call('HSCAN', KEYS[1], ask[1], 'COUNT', ask[5])
 local cursor, fields, writes = slice[1], slice[2], {}
@@ -32,7 +33,7 @@ for i = 1, #fields, 2 do
     leave_day(batch, subject, record, today)
     if had > 0 then
       for q = METERS, #record, 3 do
-        local place = batch.ranked[record[q]]
+        local place = rank_of(batch, record[q])
         if place then rank(batch, KEYS[1 + place], record[q + 1], subject) end
       end
     end

@@ -12,7 +12,7 @@
            in no order among equals: Lua would compare ids by the server's locale
   Time     O(depth * boards) with the depth that makes sure, mostly little more than the limit
 ]]
---@include constants
+--@constants constants
 
 local ask = cmsgpack.unpack(ARGV[1])
 local limit, meter = ask[1], ask[2]

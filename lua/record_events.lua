@@ -9,12 +9,12 @@
 
   KEYS     subjects, marker, log, rules; per day: hours, day, boards (one per ranked meter); id
            generations (the one to write first); if there are decisions: accounts, holds, open
-           holds, ended holds, grants, reversed; if subjects move from day to day: closed boards (one per
-           ranked meter), `use` of each day, `use` of each of head.rolls
-  ARGV[1]  {head, subjects, sets, rows, fields, cells, ids, places, rules, holders, decisions}:
-             head      {seq, log day, today, {ttl_s of log, ids, days}, ranked meters, days, rolls,
+           holds, ended holds, grants, reversed; if subjects move from day to day: closed boards
+           (one per ranked meter), `use` of each day and of each of `rolls`
+  ARGV[1]  values one behind the other (`ask`):
+             1..11     seq, log day, today, {ttl_s of log, ids, days}, ranked meters, days, rolls,
                        number of id generations, 1 if KEYS has what moving needs, now_ms, version
-                       of the rules}
+                       of the rules; then, from 12 on:
              subjects  {id, ...}
              sets      {{meter, ...}, ...}: the meters that events have together
              rows      flat, per row: index of its subject, day and set; events, first_ms, last_ms,
@@ -34,23 +34,13 @@
            if a rollup overflows}. Nothing is written but for "done".
   Time     O(events), and O(log subjects) per subject and ranked meter
 ]]
---@include constants
---@include account_fields
+--@constants constants
+--@constants account_fields
 --@include name_keys
 --@include find_known
---@include exclude_events
---@include accounts
---@include limits
---@include use_limit
---@include judge
---@include holds
---@include administer
---@include decide
---@include context
 --@include new_batch
---@include leave_day
---@include add_late
---@include add_part
+--@include read_record
+--@include occasional
 --@include add_rows
 --@include add_cells
 --@include results_of
@@ -60,29 +50,30 @@
 --@include write_ids
 --@include write_batch
 
-local call, pack, decode = redis.call, cmsgpack.pack, cmsgpack.unpack
-local ask = decode(ARGV[1])
-local head, ids, places, decisions = ask[1], ask[7], ask[8], ask[11]
-local keys = name_keys(head, #decisions > 0)
+local call, pack = redis.call, cmsgpack.pack
+local ask = {cmsgpack.unpack(ARGV[1])}
+local ids, places, decisions = ask[17], ask[18], ask[21]
+local keys = name_keys(ask, #decisions > 0)
 
 -- Sent before? Then it was done then, or its sender has given it up since.
 local marker = call('GET', keys.marker)
 if marker then
-  local last, done = decode(marker)
-  if head[1] < last then return {'stale'} end
-  if head[1] == last then return done end
+  local last, done = cmsgpack.unpack(marker)
+  if ask[1] < last then return {'stale'} end
+  if ask[1] == last then return done end
 end
-if (call('HGET', keys.rules, 'version') or '') ~= head[11] then return {'rules'} end
+if (call('HGET', keys.rules, 'version') or '') ~= ask[11] then return {'rules'} end
 
-local batch, gone, context, answers = new_batch(head, keys, ask), {}, nil, {}
+local batch, gone, code, context, answers = new_batch(ask, keys), {}, nil, nil, {}
 find_known(keys, ids, places, gone)
 if #decisions > 0 then
-  context = new_context(keys, head[10], ask[9], ask[10])
-  answers = decide(context, decisions, gone)
+  code = code_of_decisions()
+  context = code.new(keys, ask[10], ask[19], ask[20])
+  answers = code.decide(context, decisions, gone)
 end
-if next(gone) then exclude_events(batch, gone) end
+if next(gone) then code_of_exclusion()(batch, gone) end
 
-if #ask[2] > 0 then batch.records = call('HMGET', keys.subjects, unpack(ask[2])) end
+if #ask[12] > 0 then batch.records = call('HMGET', keys.subjects, unpack(ask[12])) end
 add_rows(batch)
 add_cells(batch)
 if #batch.overflow > 0 or batch.rollup_overflows then
@@ -93,8 +84,6 @@ if next(batch.missing) then return {'move', pack(list_of(batch.missing))} end
 local excluded = {}
 for place, where in pairs(gone) do excluded[#excluded + 1], excluded[#excluded + 2] = place, where end
 local done = {'done', '0', pack(results_of(batch)), pack(excluded), pack(answers)}
-local changes = context and is_changed(context)
-if next(batch.touched) or changes then
-  write_batch(batch, head, ids, places, gone, context, done)
-end
+local changes = context and code.is_changed(context)
+if next(batch.touched) or changes then write_batch(batch, ask, gone, code, context, done) end
 return done

@@ -56,6 +56,7 @@ public final class API: HTTPResponder {
     let environment: Environment
     let json: JSONReader
     let texts = VerdictTexts()
+    let labels = LabelMemory()
     private let routes: [Route]
     private let eventsRoute: RouteMetrics.Route
     private let checkRoute: RouteMetrics.Route

@@ -80,7 +80,7 @@ extension API {
             return record(
                 value.elements.map { item($0, isBackfill) }, of: request, for: recipient)
         }
-        var event = try EventDecoder.decode(value)
+        var event = try EventDecoder.decode(value, labels)
         if let key { event = try event.named(key) }
         try check(event, isBackfill)
         engine.record(event) { [self, path = request.path] in
@@ -116,7 +116,7 @@ extension API {
 
     private func item(_ value: JSONValue, _ isBackfill: Bool) -> Item {
         do throws(EventRejection) {
-            let event = try EventDecoder.decode(value)
+            let event = try EventDecoder.decode(value, labels)
             try check(event, isBackfill)
             return .event(event)
         } catch {

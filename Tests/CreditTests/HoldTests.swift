@@ -127,7 +127,9 @@ import Testing
                                 .releaseHold(id: ByteString("h")), subject: subjectID("a"),
                                 credits: 0)
                             bench.engine.decide(release) { outcome in
-                                if case .decided(let verdict) = outcome { note(verdict.status, verdict) }
+                                if case .decided(let verdict) = outcome {
+                                    note(verdict.status, verdict)
+                                }
                             }
                         }
                     }

@@ -15,8 +15,7 @@ local function add_late(batch, index, subject, rows, p, set, count)
     local meter, q = set[j], 2
     while entry[q] and entry[q] ~= meter do q = q + 2 end
     entry[q], entry[q + 1] = meter, (entry[q + 1] or 0) + rows[p + ROW_WIDTH + j - 1]
-    if batch.ranked[meter] then
-      rank(batch, boards[batch.ranked[meter]], entry[q + 1], subject)
-    end
+    local place = rank_of(batch, meter)
+    if place then rank(batch, boards[place], entry[q + 1], subject) end
   end
 end

@@ -1,7 +1,7 @@
 -- Adds a row to a subject's record where that is more than adding: a new subject, a day that it
 -- leaves, a day before its latest.
 local function add_part(batch, i, record, p, set, count)
-  local rows, subject, ranked = batch.rows, batch.subjects[i], batch.ranked
+  local rows, subject = batch.rows, batch.subjects[i]
   local index = rows[p + 1]
   batch.undoes = count < 0
   local day = batch.days[index]
@@ -21,14 +21,13 @@ local function add_part(batch, i, record, p, set, count)
     if not (record[q + 1] <= MAX) then batch.overflow[#batch.overflow + 1] = i end
     if is_live then
       record[q + 2] = record[q + 2] + amount
-      if ranked[meter] then
-        rank(batch, batch.keys.days[index].boards[ranked[meter]], record[q + 2], subject)
-      end
+      local place = rank_of(batch, meter)
+      if place then rank(batch, batch.keys.days[index].boards[place], record[q + 2], subject) end
     end
   end
   if is_moved and batch.keys.closed then
     for q = METERS, #record, 3 do
-      local place = ranked[record[q]]
+      local place = rank_of(batch, record[q])
       if place then rank(batch, batch.keys.closed[place], record[q + 1] - record[q + 2], subject) end
     end
   elseif is_moved then

@@ -1,23 +1,21 @@
 -- Gives each of KEYS its name, in the order that record_events documents.
-local function name_keys(head, decides)
-  local ranked, days, rolls = #head[5], head[6], head[7]
-  local k = {subjects = KEYS[1], marker = KEYS[2], log = KEYS[3], rules = KEYS[4], ids = {}, days = {}, use = {}}
-  local n = 4
+local function name_keys(ask, decides)
+  local ranked, days, rolls = #ask[5], ask[6], ask[7]
+  local k = {subjects = KEYS[1], marker = KEYS[2], log = KEYS[3], rules = KEYS[4], days = 0, ids = 0, use = 0, closed = nil}
+  local n, named_days = 4, {}
   for i = 1, #days do
-    local day = {hours = KEYS[n + 1], day = KEYS[n + 2], boards = {}}
-    for j = 1, ranked do day.boards[j] = KEYS[n + 2 + j] end
-    k.days[i], n = day, n + 2 + ranked
+    named_days[i] = {hours = KEYS[n + 1], day = KEYS[n + 2], boards = {unpack(KEYS, n + 3, n + 2 + ranked)}}
+    n = n + 2 + ranked
   end
-  for i = 1, head[8] do k.ids[i] = KEYS[n + i] end
-  n = n + head[8]
+  k.days, k.ids, n = named_days, {unpack(KEYS, n + 1, n + ask[8])}, n + ask[8]
   if decides then
     k.accounts, k.holds, k.open_holds, k.ended_holds, k.grants, k.reversed =
       unpack(KEYS, n + 1, n + 6)
     n = n + 6
   end
-  if head[9] == 0 then return k end
-  k.closed = {}
-  for i = 1, ranked do k.closed[i] = KEYS[n + i] end
+  k.use = {}
+  if ask[9] == 0 then return k end
+  k.closed = {unpack(KEYS, n + 1, n + ranked)}
   n = n + ranked
   for i = 1, #days do k.use[days[i]] = KEYS[n + i] end
   n = n + #days

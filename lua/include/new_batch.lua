@@ -1,22 +1,27 @@
 -- What a batch is going to write, gathered while it is checked.
-local function new_batch(head, keys, ask)
-  local batch = {
-    keys = keys, today = head[3], days = head[6], ranked = {},
-    records = {}, subjects = ask[2], sets = ask[3], rows = ask[4], fields = ask[5], cells = ask[6],
-    use = {}, boards = {}, hashes = {}, touched = {}, unranked = {}, overflow = {}, missing = {}, lists = {},
-    rollup_overflows = false,
-  }
-  for i, meter in ipairs(head[5]) do batch.ranked[meter] = i end
-  -- Per day: ranked meter → what goes to its board.
+local function new_batch(ask, keys)
+  local ranked, boards, lists = ask[5], {}, {}
+  -- Per day: ranked meter → what goes to its board. All of them stand in `boards`, too.
   for i, day in ipairs(keys.days) do
-    local lists = {}
-    for j, meter in ipairs(head[5]) do
-      lists[meter] = {n = 0}
-      batch.boards[day.boards[j]] = lists[meter]
+    local of_day = {}
+    for j = 1, #ranked do
+      local list = {key = day.boards[j], size = 0, n = 0}
+      boards[#boards + 1], of_day[ranked[j]] = list, list
     end
-    batch.lists[i] = lists
+    lists[i] = of_day
   end
-  return batch
+  return {
+    keys = keys, today = ask[3], days = ask[6], ranked = ranked, boards = boards, lists = lists,
+    subjects = ask[12], sets = ask[13], rows = ask[14], fields = ask[15], cells = ask[16],
+    records = {}, touched = {}, overflow = {}, missing = {}, rollups = {}, use = {}, unranked = {},
+    rollup_overflows = false, undoes = false,
+  }
+end
+
+local function list_of(set)
+  local list = {}
+  for value in pairs(set) do list[#list + 1] = value end
+  return list
 end
 
 -- Where a meter stands in a record, which gets it if it is new.
@@ -25,28 +30,4 @@ local function place_of(record, meter)
   while record[q] and record[q] ~= meter do q = q + 3 end
   if not record[q] then record[q], record[q + 1], record[q + 2] = meter, 0, 0 end
   return q
-end
-
--- Notes a subject's new value on a board. Boards keep negated values, so that their own order is
--- the leaderboard's: most first, equal values by id.
-local function rank(batch, board, value, subject)
-  if value <= 0 then
-    -- Nothing was ranked, or all that was is undone: 0 is taken out when all is written, unless
-    -- something of this batch comes after it.
-    if not batch.undoes then return end
-    batch.unranked[board], value = true, 0
-  end
-  local list = batch.boards[board]
-  if not list then
-    list = {n = 0}
-    batch.boards[board] = list
-  end
-  local n = list.n
-  list[n + 1], list[n + 2], list.n = -value, subject, n + 2
-end
-
-local function list_of(set)
-  local list = {}
-  for value in pairs(set) do list[#list + 1] = value end
-  return list
 end

@@ -1,7 +1,7 @@
 -- Writes what belongs to days: rollups, boards, and what subjects counted on days they have left.
 local function write_days(batch, sizes, ttl_s)
   local call, pack = redis.call, cmsgpack.pack
-  for key, rollups in pairs(batch.hashes) do
+  for _, rollups in ipairs(batch.rollups) do
     local writes, w = {}, 0
     for i, field in ipairs(rollups.fields) do
       if rollups[i].touched then
@@ -10,14 +10,14 @@ local function write_days(batch, sizes, ttl_s)
       end
     end
     if w > 0 then
-      call('HSET', key, unpack(writes))
-      if not rollups.exists then call('EXPIRE', key, ttl_s) end
+      call('HSET', rollups.key, unpack(writes))
+      if not rollups.exists then call('EXPIRE', rollups.key, ttl_s) end
     end
   end
-  for key, list in pairs(batch.boards) do
+  for _, list in ipairs(batch.boards) do
     if list.n > 0 then
-      call('ZADD', key, unpack(list))
-      if sizes[key] == 0 then call('EXPIRE', key, ttl_s) end
+      call('ZADD', list.key, unpack(list, 1, list.n))
+      if list.size == 0 and not list.stays then call('EXPIRE', list.key, ttl_s) end
     end
   end
   for key in pairs(batch.unranked) do call('ZREMRANGEBYSCORE', key, 0, '+inf') end

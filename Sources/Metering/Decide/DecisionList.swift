@@ -23,12 +23,21 @@ struct DecisionList {
         rules = batch.rules
         self.now = now
         self.windows = windows
+        let concerned = batch.sums.sets.map { set in
+            set.contains { meter in
+                meter == .creditsMicro || rules.limits.limits.contains { $0.meter == meter }
+            }
+        }
         // In the order of arrival, so that what is decided is what would be without batches.
         var event = 0
         for item in batch.items {
             switch item {
             case .event:
-                if let decision = decision(for: batch.events[event], place: event + 1) {
+                // Most events are of meters that neither cost anything nor have a limit.
+                let set = batch.sums.rows[batch.sums.placeOfEvent[event].row].set
+                if concerned[set] || batch.events[event].purpose.isAlwaysDecided,
+                    let decision = decision(for: batch.events[event], place: event + 1)
+                {
                     ofEvent[event] = decisions.count
                     decisions.append(decision)
                 }
@@ -171,5 +180,15 @@ struct DecisionList {
         writer.integer(limit.guest ?? -1)
         writer.integer(resolution)
         writer.integer(burst)
+    }
+}
+
+extension EventPurpose {
+    /// Whether there is something to decide whatever the event's meters are.
+    fileprivate var isAlwaysDecided: Bool {
+        switch self {
+        case .record, .enforce: false
+        case .settle, .reverse: true
+        }
     }
 }

@@ -30,6 +30,12 @@ public struct ByteString: Hashable, Comparable, Sendable {
         }
     }
 
+    func equals(_ other: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard bytes.count == other.count else { return false }
+        guard let base = other.baseAddress, !bytes.isEmpty else { return true }
+        return memcmp(base, bytes, bytes.count) == 0
+    }
+
     public static func < (left: ByteString, right: ByteString) -> Bool {
         left.bytes.lexicographicallyPrecedes(right.bytes)
     }

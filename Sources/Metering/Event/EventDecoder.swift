@@ -15,8 +15,9 @@ public enum EventDecoder {
     ///
     /// - Parameter settling: the body ends a hold of this subject, which need not be named again,
     ///   and may have a `policy`, which is the caller's to read.
+    /// - Parameter labels: action and model of the event before, which are used again if they fit.
     public static func decode(
-        _ value: JSONValue, settling holder: SubjectID?? = .none
+        _ value: JSONValue, settling holder: SubjectID?? = .none, _ labels: LabelMemory? = nil
     ) throws(EventRejection) -> UsageEvent {
         guard value.kind == .object else {
             throw EventRejection(code: "wrong_type", field: "", detail: "an event is a JSON object")
@@ -35,31 +36,40 @@ public enum EventDecoder {
         // Null stands for a member that is left out. The members are variables of this function,
         // and not of a type, because that costs a sixth more time.
         for (key, member) in value.members {
-            if key == "subject" {
-                subject = try subjectID(string(member, "subject", isRequired: true))
-            } else if key == "meters" {
-                if !member.isNull { amounts = try meters(member) }
-            } else if key == "id" {
+            // By length first: it tells nearly all of them apart.
+            switch key.bytes.count {
+            case 2 where key == "id":
                 if !member.isNull { id = try eventID(string(member, "id")) }
-            } else if key == "time" {
+            case 4 where key == "time":
                 if !member.isNull { time = try timestamp(member) }
-            } else if key == "action" {
-                if !member.isNull { action = try label(member, "action", 1...labelBytesMax) }
-            } else if key == "model" {
-                if !member.isNull { model = try label(member, "model", 1...labelBytesMax) }
-            } else if key == "description" {
+            case 5 where key == "model":
+                if !member.isNull {
+                    model = try label(member, "model", 1...labelBytesMax, labels?.model)
+                    labels?.model = model
+                }
+            case 5 where key == "usage":
+                if !member.isNull { usage = member }
+            case 6 where key == "meters":
+                if !member.isNull { amounts = try meters(member) }
+            case 6 where key == "action":
+                if !member.isNull {
+                    action = try label(member, "action", 1...labelBytesMax, labels?.action)
+                    labels?.action = action
+                }
+            case 6 where holder != nil && key == "policy": continue
+            case 7 where key == "subject":
+                subject = try subjectID(string(member, "subject", isRequired: true))
+            case 7 where key == "credits":
+                if !member.isNull { credits = try MicroDecimal.micros(member, "credits") }
+            case 7 where key == "enforce":
+                if !member.isNull { enforce = try boolean(member, "enforce") }
+            case 8 where key == "api_cost":
+                if !member.isNull { cost = try MicroDecimal.micros(member, "api_cost") }
+            case 11 where key == "description":
                 if !member.isNull {
                     description = try label(member, "description", 0...descriptionBytesMax)
                 }
-            } else if key == "usage" {
-                if !member.isNull { usage = member }
-            } else if key == "api_cost" {
-                if !member.isNull { cost = try MicroDecimal.micros(member, "api_cost") }
-            } else if key == "credits" {
-                if !member.isNull { credits = try MicroDecimal.micros(member, "credits") }
-            } else if key == "enforce" {
-                if !member.isNull { enforce = try boolean(member, "enforce") }
-            } else if holder == nil || !(key == "policy") {
+            default:
                 throw .unknownField(
                     key,
                     detail: "an event has id, time, subject, action, model, description, "
@@ -162,16 +172,25 @@ public enum EventDecoder {
             }
             amounts.append((meter, try amount(member, "meters.\(meter.name)")))
         }
-        return try withTokens(amounts)
+        try addTokens(to: &amounts)
+        return amounts
     }
 
     /// Fills in `tokens` as input and output, and brings the meters into their order.
     static func withTokens(_ amounts: [(Meter, Int)]) throws(EventRejection) -> [(Meter, Int)] {
         var amounts = amounts
+        try addTokens(to: &amounts)
+        return amounts
+    }
+
+    private static func addTokens(to amounts: inout [(Meter, Int)]) throws(EventRejection) {
         var tokens = 0
         var isGiven = false
         var isNeeded = false
-        for (meter, amount) in amounts {
+        var isOrdered = true
+        for index in amounts.indices {
+            let (meter, amount) = amounts[index]
+            if index > 0, !Meter.precedes(amounts[index - 1].0, meter) { isOrdered = false }
             if meter == .tokens { isGiven = true }
             if meter == .inputTokens || meter == .outputTokens {
                 isNeeded = true
@@ -185,10 +204,9 @@ public enum EventDecoder {
                     detail: "input and output pass 2^53 - 1")
             }
             amounts.append((.tokens, tokens))
+            isOrdered = false
         }
-        let isOrdered = zip(amounts, amounts.dropFirst()).allSatisfy { Meter.precedes($0.0, $1.0) }
         if !isOrdered { amounts.sort { Meter.precedes($0.0, $1.0) } }
-        return amounts
     }
 
     static func timestamp(
@@ -203,9 +221,11 @@ public enum EventDecoder {
     }
 
     static func label(
-        _ value: JSONValue, _ field: String, _ counts: ClosedRange<Int>
+        _ value: JSONValue, _ field: String, _ counts: ClosedRange<Int>,
+        _ last: ByteString? = nil
     ) throws(EventRejection) -> ByteString {
         let bytes = try string(value, field)
+        if let last, last.equals(bytes) { return last }
         guard counts.contains(bytes.count), !bytes.hasControls else {
             throw EventRejection(
                 code: "invalid_text", field: field,
@@ -238,4 +258,13 @@ public enum EventDecoder {
             detail: field == "meters"
                 ? "an event has meters or usage, api_cost or credits" : "an event has a \(field)")
     }
+}
+
+/// Action and model of the event that was read last. One event mostly has those of the one before,
+/// which then need not be checked, copied and hashed again. Not `Sendable`: one per loop.
+public final class LabelMemory {
+    fileprivate var action: ByteString?
+    fileprivate var model: ByteString?
+
+    public init() {}
 }

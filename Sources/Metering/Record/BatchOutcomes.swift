@@ -9,7 +9,7 @@ struct BatchOutcomes {
 
     /// Nil when the reply does not fit the batch.
     init?(_ batch: EventBatch, _ done: RecordReply.Done) {
-        guard let totals = BatchTotals(done.results, of: batch) else { return nil }
+        guard let totals = BatchTotals(done.results, of: batch.sums) else { return nil }
         self.batch = batch
         self.done = done
         self.totals = totals
@@ -35,11 +35,15 @@ struct BatchOutcomes {
     func resolve(_ repeated: ([(event: PendingEvent, place: Int)], LogPosition) -> Void) {
         var totals = totals
         var earlier: [LogPosition: [(event: PendingEvent, place: Int)]] = [:]
+        let prefix = done.position.idPrefix
+        // Nearly all batches have neither, and need not be asked for each event.
+        let excluded = done.excluded.isEmpty ? nil : done.excluded
+        let decisions = verdicts.isEmpty ? nil : batch.decisions
         // Backwards: the totals after an event are those after the batch less what came later.
         for index in batch.events.indices.reversed() {
             let pending = batch.events[index]
-            let verdict = batch.decisions?.ofEvent[index].map { verdicts[$0] }
-            switch done.excluded[index + 1] {
+            let verdict = decisions?.ofEvent[index].map { verdicts[$0] }
+            switch excluded?[index + 1] {
             case .repeated where verdict?.status == .holdEnded || verdict?.status == .holdMissing:
                 if let verdict { pending.resolve(.refused(verdict)) }
             case .repeated(let origin, let place):
@@ -51,9 +55,10 @@ struct BatchOutcomes {
                 }
                 pending.resolve(.refused(verdict))
             case nil:
+                let row = batch.sums.placeOfEvent[index].row
                 let counted = CountedEvent(
-                    id: pending.event.id ?? done.position.eventID(place: index + 1),
-                    totals: totals.takeBack(pending.event, row: batch.placeOfEvent[index].row),
+                    id: pending.event.id ?? LogPosition.eventID(prefix, place: index + 1),
+                    totals: totals.takeBack(pending.event.amounts, row: row),
                     balance: verdict?.balance)
                 pending.resolve(.counted(counted))
             }
@@ -63,7 +68,7 @@ struct BatchOutcomes {
     }
 
     private func resolveDecisions() {
-        guard let list = batch.decisions else { return }
+        guard let list = batch.decisions, !list.isEmpty else { return }
         var next = 0
         for item in batch.items {
             guard case .decision(let pending) = item else { continue }

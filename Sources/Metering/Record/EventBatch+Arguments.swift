@@ -32,10 +32,9 @@ extension EventBatch {
         _ context: Context, _ decisions: DecisionList, _ resets: [UInt8], _ digest: IDDigest,
         _ writer: MessagePackWriter
     ) -> [[UInt8]] {
-        writer.array(11)
         writeHead(context, at: decisions.now, writer)
-        writer.array(subjects.count)
-        for subject in subjects { writer.string(subject.bytes) }
+        writer.array(sums.subjects.count)
+        for subject in sums.subjects { writer.string(subject.bytes) }
         writeSets(writer)
         writeRows(writer)
         writeFields(writer)
@@ -49,14 +48,13 @@ extension EventBatch {
     private func writeHead(
         _ context: Context, at now: Timestamp, _ writer: MessagePackWriter
     ) {
-        writer.array(11)
         writer.integer(context.sequence)
         writer.integer(context.arrival.number)
         writer.integer(context.today.number)
         writer.integers([context.lifetimes.log, context.lifetimes.ids, context.lifetimes.days])
         writer.array(context.ranked.count)
         for meter in context.ranked { writer.meter(meter) }
-        writer.integers(days.map(\.day.number))
+        writer.integers(sums.days.map(\.day.number))
         writer.integers(context.rolls.map(\.number))
         writer.integer(context.idGenerationCount)
         writer.integer(context.canMove ? 1 : 0)
@@ -65,29 +63,31 @@ extension EventBatch {
     }
 
     func writeSets(_ writer: MessagePackWriter) {
-        writer.array(sets.count)
-        for set in sets {
+        writer.array(sums.sets.count)
+        for set in sums.sets {
             writer.array(set.count)
             for meter in set { writer.meter(meter) }
         }
     }
 
     private func writeRows(_ writer: MessagePackWriter) {
-        writer.array(6 * rows.count + rowAmounts.count)
-        for row in rows {
+        writer.array(6 * sums.rows.count + sums.rowAmounts.count)
+        for row in sums.rows {
             writer.integer(row.subject + 1)
             writer.integer(row.day + 1)
             writer.integer(row.set + 1)
             writer.integer(row.count)
             writer.integer(row.first)
             writer.integer(row.last)
-            for place in 0..<sets[row.set].count { writer.integer(rowAmounts[row.base + place]) }
+            for place in row.base..<row.base + sums.sets[row.set].count {
+                writer.integer(sums.rowAmounts[place])
+            }
         }
     }
 
     private func writeFields(_ writer: MessagePackWriter) {
-        writer.array(days.count)
-        for day in days {
+        writer.array(sums.days.count)
+        for day in sums.days {
             writer.array(2)
             writer.array(day.hourFields.count)
             for field in day.hourFields { writer.string(field.bytes) }
@@ -97,15 +97,15 @@ extension EventBatch {
     }
 
     private func writeCells(_ writer: MessagePackWriter) {
-        writer.array(5 * cells.count + cellAmounts.count)
-        for cell in cells {
+        writer.array(5 * sums.cells.count + sums.cellAmounts.count)
+        for cell in sums.cells {
             writer.integer(cell.key.day + 1)
             writer.integer(cell.hourField + 1)
             writer.integer(cell.dayField + 1)
             writer.integer(cell.key.set + 1)
             writer.integer(cell.count)
-            for place in 0..<sets[cell.key.set].count {
-                writer.integer(cellAmounts[cell.base + place])
+            for place in 0..<sums.sets[cell.key.set].count {
+                writer.integer(sums.cellAmounts[cell.base + place])
             }
         }
     }

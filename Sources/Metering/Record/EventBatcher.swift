@@ -21,6 +21,12 @@ final class EventBatcher {
         var waitingMax = 50_000
     }
 
+    private struct Arrival {
+        let time: Timestamp
+        let place: (day: CivilDay, hour: Int)
+        let deadlineMS: Int
+    }
+
     /// For how long batches come ready to move subjects after one had to.
     private static let movingMS = 60_000
 
@@ -51,6 +57,8 @@ final class EventBatcher {
     private var canMoveUntilMS = 0
     private var isFlushDue = false
     private var isLoadingRules = false
+    /// Of this turn's events; nil before the first of them.
+    private var arrival: Arrival?
     /// The batch in flight has an unknown outcome and waits for a connection.
     private var isResendDue = false
     /// When Redis answered last. A long queue that moves is no reason to give events up.
@@ -122,19 +130,28 @@ final class EventBatcher {
             }
             return
         }
-        let now = clock.now
-        let deadline = clock.monotonicMS + limits.waitMS
+        let arrival = currentArrival()
         for (index, event) in events.enumerated() {
-            let time = event.time ?? now
-            let (day, hour) = calendar.place(time)
+            let time = event.time ?? arrival.time
+            let (day, hour) = event.time == nil ? arrival.place : calendar.place(time)
             waiting.append(
                 .event(
                     PendingEvent(
                         event: event, purpose: purpose ?? (event.enforce ? .enforce : .record),
-                        time: time, day: day, hour: hour, deadlineMS: deadline,
+                        time: time, day: day, hour: hour, deadlineMS: arrival.deadlineMS,
                         submission: submission, index: index)))
         }
         scheduleFlush()
+    }
+
+    /// When the events of this turn of the loop arrive: the clocks are read once for all of them.
+    private func currentArrival() -> Arrival {
+        if isFlushDue, let arrival { return arrival }
+        let now = clock.now
+        let arrival = Arrival(
+            time: now, place: calendar.place(now), deadlineMS: clock.monotonicMS + limits.waitMS)
+        self.arrival = arrival
+        return arrival
     }
 
     /// Sends what waits, at the end of the turn: all that this turn brings goes together.
@@ -143,6 +160,7 @@ final class EventBatcher {
         isFlushDue = true
         loop.deferToTurnEnd { [self] in
             isFlushDue = false
+            arrival = nil
             flush()
         }
     }
@@ -202,9 +220,9 @@ final class EventBatcher {
         let today = calendar.place(now).day
         let decisions = batch.decisions ?? DecisionList(batch, at: now, windows)
         batch.decisions = decisions
-        let generations = batch.hasNamedEvents ? idGenerations(now) : []
+        let generations = batch.hasNamedEvents ? settings.idGenerations(at: now) : []
         let canMove = clock.monotonicMS < canMoveUntilMS
-        let days = batch.days.map(\.day)
+        let days = batch.sums.days.map(\.day)
         let leaving = canMove ? rolls.subtracting(days).sorted() : []
         var names = [
             keys.subjects, keys.marker(sender: sender), keys.log(arrival: arrival), keys.rules,
@@ -226,32 +244,13 @@ final class EventBatcher {
         }
         let context = EventBatch.Context(
             sequence: sequence, arrival: arrival, today: today, ranked: settings.rankedMeters,
-            lifetimes: lifetimes, rolls: leaving, idGenerationCount: generations.count,
+            lifetimes: settings.lifetimes, rolls: leaving, idGenerationCount: generations.count,
             canMove: canMove)
         let arguments = batch.arguments(
             context, decisions, decisions.isEmpty ? [] : resets.packed(on: today), digest, writer)
         client.run(script, keys: names, arguments: arguments) { [self] result in
             receive(result, for: batch)
         }
-    }
-
-    /// Ids are remembered by spans of a day, so that forgetting is dropping a key and the window may
-    /// be changed at any time; an id within the window is in this span or in one of those that the
-    /// window reaches back to. Near the end of a span the next is searched too, since other
-    /// processes' clocks may be ahead.
-    private func idGenerations(_ now: Timestamp) -> [Int] {
-        let span = 86_400_000
-        let current = now.milliseconds.flooredQuotient(span)
-        let first = (now.milliseconds - settings.idempotencyWindowMS).flooredQuotient(span)
-        let isNearEnd = (current + 1) * span - now.milliseconds < 600_000
-        return (first...current).reversed() + (isNearEnd ? [current + 1] : [])
-    }
-
-    private var lifetimes: EventBatch.Lifetimes {
-        let window = settings.idempotencyWindowMS / 1000
-        return EventBatch.Lifetimes(
-            log: max(Retention.logDays * 86_400, window + 3 * 86_400), ids: window + 2 * 86_400,
-            days: Retention.daySeconds)
     }
 
     private func receive(_ result: Result<RedisValue, RedisError>, for batch: EventBatch) {
@@ -311,7 +310,7 @@ final class EventBatcher {
                 others.append(item)
                 continue
             }
-            let subject = batch.rows[batch.placeOfEvent[event].row].subject
+            let subject = batch.sums.rows[batch.sums.placeOfEvent[event].row].subject
             if rollup || subjects.contains(subject) {
                 singles.append(item)
             } else {

@@ -46,7 +46,30 @@ public struct LogPosition: Hashable, Sendable {
 
     /// The id of an event that came without one: its place in the log.
     func eventID(place: Int) -> ByteString {
-        ByteString("\(Self.idPrefix)\(day.number)-\(number)-\(place)")
+        Self.eventID(idPrefix, place: place)
+    }
+
+    /// What the ids of all events at this position begin with.
+    var idPrefix: [UInt8] { Array("\(Self.idPrefix)\(day.number)-\(number)-".utf8) }
+
+    /// Writes the place behind a position's `idPrefix`, without making text of it.
+    static func eventID(_ prefix: [UInt8], place: Int) -> ByteString {
+        var digits = 1
+        var bound = 10
+        while place >= bound {
+            digits += 1
+            bound *= 10
+        }
+        return ByteString(
+            bytes: [UInt8](unsafeUninitializedCapacity: prefix.count + digits) { bytes, count in
+                count = bytes.initialize(fromContentsOf: prefix) + digits
+                var rest = place
+                for index in (prefix.count..<count).reversed() {
+                    bytes.initializeElement(
+                        at: index, to: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
+                    rest /= 10
+                }
+            })
     }
 
     /// As lua/include/write_ids.lua writes it: 7 bytes, and 2 for the place.

@@ -38,22 +38,24 @@ struct LogEntry {
     static func encode(_ batch: EventBatch, _ writer: MessagePackWriter) -> [UInt8] {
         writer.array(6)
         writer.integer(version)
-        writer.array(batch.subjects.count)
-        for subject in batch.subjects { writer.string(subject.bytes) }
+        writer.array(batch.sums.subjects.count)
+        for subject in batch.sums.subjects { writer.string(subject.bytes) }
         batch.writeSets(writer)
-        writer.array(2 * batch.rows.count)
-        for row in batch.rows {
+        writer.array(2 * batch.sums.rows.count)
+        for row in batch.sums.rows {
             writer.integer(row.subject + 1)
             writer.integer(row.set + 1)
         }
-        writer.array(2 * batch.cells.count)
-        for cell in batch.cells {
+        writer.array(2 * batch.sums.cells.count)
+        for cell in batch.sums.cells {
             writer.string(cell.key.action.bytes)
             writer.string(cell.key.model.bytes)
         }
         writer.array(batch.events.count)
-        for (index, pending) in batch.events.enumerated() {
-            encode(pending, batch.placeOfEvent[index], writer)
+        for index in batch.events.indices {
+            encode(
+                batch.events[index].event, batch.events[index].time, batch.sums.placeOfEvent[index],
+                writer)
         }
         return writer.take()
     }
@@ -61,13 +63,13 @@ struct LogEntry {
     /// `[row, cell, time, 1 if the client gave the time + 2 * what a price book made of it, id, description, amount per meter of
     /// the row's set]`.
     private static func encode(
-        _ pending: PendingEvent, _ place: (row: Int, cell: Int), _ writer: MessagePackWriter
+        _ event: UsageEvent, _ time: Timestamp, _ place: (row: Int, cell: Int),
+        _ writer: MessagePackWriter
     ) {
-        let event = pending.event
         writer.array(6 + event.amounts.count)
         writer.integer(place.row + 1)
         writer.integer(place.cell + 1)
-        writer.integer(pending.time.milliseconds)
+        writer.integer(time.milliseconds)
         writer.integer((event.time == nil ? 0 : 1) + 2 * Int(event.derived.rawValue))
         if let id = event.id { writer.string(id.bytes) } else { writer.null() }
         writer.string(event.description.bytes)

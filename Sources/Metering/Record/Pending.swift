@@ -2,40 +2,45 @@
 
 /// The events of one caller, and the outcomes that have come so far.
 final class Submission {
+    private enum Completion {
+        case single((EventOutcome) -> Void)
+        case list(([EventOutcome]) -> Void)
+    }
+
     private var outcomes: [EventOutcome?] = []
     private var missing = 1
-    private let completion: ([EventOutcome]) -> Void
-    private let single: ((EventOutcome) -> Void)?
+    private let completion: Completion
 
     /// One event: no lists are kept for it.
-    init(single: @escaping (EventOutcome) -> Void) {
-        self.single = single
-        completion = { _ in }
-    }
+    init(single: @escaping (EventOutcome) -> Void) { completion = .single(single) }
 
     init(count: Int, completion: @escaping ([EventOutcome]) -> Void) {
         outcomes = Array(repeating: nil, count: count)
         missing = count
-        self.completion = completion
-        single = nil
+        self.completion = .list(completion)
     }
 
     /// Sets the outcome of one event; the last one calls back.
     func resolve(_ index: Int, _ outcome: EventOutcome) {
         guard missing > 0 else { return }
-        if let single {
+        switch completion {
+        case .single(let completion):
             missing = 0
-            return single(outcome)
+            completion(outcome)
+        case .list(let completion):
+            guard outcomes[index] == nil else { return }
+            outcomes[index] = outcome
+            missing -= 1
+            if missing == 0 { completion(outcomes.compactMap { $0 }) }
         }
-        guard outcomes[index] == nil else { return }
-        outcomes[index] = outcome
-        missing -= 1
-        if missing == 0 { completion(outcomes.compactMap { $0 }) }
     }
 }
 
 /// One event that waits to be counted.
-struct PendingEvent {
+///
+/// An object, which passes from list to list as one pointer.
+final class PendingEvent {
+    /// Priced anew each time it is put into a batch.
     var event: UsageEvent
     let purpose: EventPurpose
     /// When it happened: the event's own time, or that of its arrival.
@@ -47,6 +52,20 @@ struct PendingEvent {
     let deadlineMS: Int
     let submission: Submission
     let index: Int
+
+    init(
+        event: UsageEvent, purpose: EventPurpose, time: Timestamp, day: CivilDay, hour: Int,
+        deadlineMS: Int, submission: Submission, index: Int
+    ) {
+        self.event = event
+        self.purpose = purpose
+        self.time = time
+        self.day = day
+        self.hour = hour
+        self.deadlineMS = deadlineMS
+        self.submission = submission
+        self.index = index
+    }
 
     func resolve(_ outcome: EventOutcome) { submission.resolve(index, outcome) }
 }

@@ -38,7 +38,9 @@ enum RecordReply {
         guard case .array(let parts) = value, let kind = parts.first?.bytes else { return nil }
         func list(_ index: Int) -> [MessagePackValue]? {
             guard parts.indices.contains(index) else { return nil }
-            return parts[index].bytes.flatMap { MessagePackValue($0) }?.array
+            guard let bytes = parts[index].bytes else { return nil }
+            // Empty tables of Lua come as a map or an array, and most are.
+            return bytes == [0x80] || bytes == [0x90] ? [] : MessagePackValue(bytes)?.array
         }
         switch String(decoding: kind, as: UTF8.self) {
         case "stale":
@@ -57,7 +59,7 @@ enum RecordReply {
                 subjects: subjects.compactMap { $0.integer.map { $0 - 1 } }, rollup: rollup == 1)
         case "done":
             guard parts.count == 5, let position = parts[1].bytes, let excluded = list(3),
-                let results = parts[2].bytes.flatMap({ MessagePackValue($0) })?.integers,
+                let results = parts[2].bytes.flatMap({ [Int](messagePack: $0) }),
                 let packed = Int(String(decoding: position, as: UTF8.self)), let answers = list(4)
             else { return nil }
             self = .done(

@@ -2,7 +2,7 @@
 
 public import Redis
 
-/// Tally's scripts: the files of `lua/`, embedded in the binary, with their includes put in.
+/// Tally's scripts: the files of `lua/`, embedded in the binary, with their includes and constants put in.
 public enum ScriptLibrary {
     /// Decides about a batch, and counts its events.
     public static let recordEvents = script("record_events", PackageResources.record_events_lua)
@@ -22,14 +22,12 @@ public enum ScriptLibrary {
     public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
 
     private static let includes: [String: [UInt8]] = [
-        "account_fields": PackageResources.account_fields_lua,
         "accounts": PackageResources.accounts_lua,
         "add_cells": PackageResources.add_cells_lua,
         "add_late": PackageResources.add_late_lua,
         "add_part": PackageResources.add_part_lua,
         "add_rows": PackageResources.add_rows_lua,
         "administer": PackageResources.administer_lua,
-        "constants": PackageResources.constants_lua,
         "context": PackageResources.context_lua,
         "decide": PackageResources.decide_lua,
         "exclude_events": PackageResources.exclude_events_lua,
@@ -40,6 +38,9 @@ public enum ScriptLibrary {
         "limits": PackageResources.limits_lua,
         "name_keys": PackageResources.name_keys_lua,
         "new_batch": PackageResources.new_batch_lua,
+        "occasional": PackageResources.occasional_lua,
+        "rank": PackageResources.rank_lua,
+        "read_record": PackageResources.read_record_lua,
         "results_of": PackageResources.results_of_lua,
         "size_keys": PackageResources.size_keys_lua,
         "use_limit": PackageResources.use_limit_lua,
@@ -49,18 +50,80 @@ public enum ScriptLibrary {
         "write_records": PackageResources.write_records_lua,
     ]
 
-    /// Puts the files that `--@include NAME` names in its place. Includes do not include others.
+    private static let constants: [String: [UInt8]] = [
+        "account_fields": PackageResources.account_fields_lua,
+        "constants": PackageResources.constants_lua,
+    ]
+
     private static func script(_ name: String, _ source: [UInt8]) -> RedisScript {
-        let directive = "--@include "
-        let lines = String(decoding: source, as: UTF8.self).split(
-            separator: "\n", omittingEmptySubsequences: false
-        ).map { line in
-            guard line.hasPrefix(directive) else { return String(line) }
-            let include = includes[String(line.dropFirst(directive.count))]
-            // A name that is no file fails every script test; it cannot happen at run time only.
-            precondition(include != nil, "lua/include has no such file: \(line)")
-            return String(decoding: include ?? [], as: UTF8.self)
+        var values: [Substring: Substring] = [:]
+        let lines = expanded(String(decoding: source, as: UTF8.self), &values)
+        return RedisScript(
+            name: name, source: lines.map { inlined($0, values) }.joined(separator: "\n"))
+    }
+
+    /// Puts the files that `--@include NAME` names in its place, and notes the values of the file
+    /// that `--@constants NAME` names.
+    private static func expanded(
+        _ source: String, _ values: inout [Substring: Substring]
+    ) -> [Substring] {
+        let include = "--@include "
+        let constant = "--@constants "
+        var lines: [Substring] = []
+        for line in source.split(separator: "\n", omittingEmptySubsequences: false) {
+            if line.hasPrefix(include) {
+                lines += expanded(file(line.dropFirst(include.count), includes), &values)
+            } else if line.hasPrefix(constant) {
+                read(file(line.dropFirst(constant.count), constants), &values)
+            } else {
+                lines.append(line)
+            }
         }
-        return RedisScript(name: name, source: lines.joined(separator: "\n"))
+        return lines
+    }
+
+    private static func file(_ name: Substring, _ files: [String: [UInt8]]) -> String {
+        let file = files[String(name)]
+        // A name that is no file fails every script test; it cannot happen at run time only.
+        precondition(file != nil, "lua/include has no such file: \(name)")
+        return String(decoding: file ?? [], as: UTF8.self)
+    }
+
+    /// Reads `local A, B = 1, 2`, on one line or two; comments have lines of their own.
+    private static func read(_ file: String, _ values: inout [Substring: Substring]) {
+        let code = file.split(separator: "\n").filter { !$0.hasPrefix("--") }
+        for declaration in code.joined(separator: " ").split(separator: "local ") {
+            let sides = declaration.split(separator: "=").map { side in
+                side.split { $0 == "," || $0 == " " }
+            }
+            precondition(
+                sides.count == 2 && sides[0].count == sides[1].count,
+                "no constants: \(declaration)")
+            values.merge(zip(sides[0], sides[1])) { $1 }
+        }
+    }
+
+    /// The line with values in place of the names of constants. As variables of the script they
+    /// would be made anew in each call, and every function would hold on to those it uses.
+    private static func inlined(
+        _ line: Substring, _ values: [Substring: Substring]
+    ) -> String {
+        guard !line.drop(while: { $0 == " " }).hasPrefix("--") else { return String(line) }
+        var code = ""
+        var rest = line
+        while let first = rest.first {
+            var piece = rest.prefix { $0.isLetter || $0.isNumber || $0 == "_" }
+            if first == "'" {
+                piece = rest.prefix(
+                    through: rest.dropFirst().firstIndex(of: "'")
+                        ?? rest.index(before: rest.endIndex)
+                )
+            } else if piece.isEmpty {
+                piece = rest.prefix(1)
+            }
+            code += values[piece] ?? piece
+            rest = rest[piece.endIndex...]
+        }
+        return code
     }
 }

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension WorkspaceSettings {
+    /// Ids are remembered by spans of a day, so that forgetting is dropping a key and the window may
+    /// be changed at any time; an id within the window is in this span or in one of those that the
+    /// window reaches back to. Near the end of a span the next is searched too, since other
+    /// processes' clocks may be ahead.
+    func idGenerations(at now: Timestamp) -> [Int] {
+        let span = 86_400_000
+        let current = now.milliseconds.flooredQuotient(span)
+        let first = (now.milliseconds - idempotencyWindowMS).flooredQuotient(span)
+        let isNearEnd = (current + 1) * span - now.milliseconds < 600_000
+        return (first...current).reversed() + (isNearEnd ? [current + 1] : [])
+    }
+
+    /// For how long what a batch writes stays in Redis.
+    var lifetimes: EventBatch.Lifetimes {
+        let window = idempotencyWindowMS / 1000
+        return EventBatch.Lifetimes(
+            log: max(Retention.logDays * 86_400, window + 3 * 86_400), ids: window + 2 * 86_400,
+            days: Retention.daySeconds)
+    }
+}

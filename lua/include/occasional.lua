@@ -1,0 +1,26 @@
+-- Closures are made anew in each call. So what only few batches need is made when they do.
+local function code_of_exclusion()
+--@include exclude_events
+  return exclude_events
+end
+local function code_of_parts()
+--@include rank
+--@include leave_day
+--@include add_late
+--@include add_part
+  return add_part
+end
+local function code_of_decisions()
+--@include accounts
+--@include limits
+--@include use_limit
+--@include judge
+--@include holds
+--@include administer
+--@include decide
+--@include context
+  return {
+    new = new_context, decide = decide, is_changed = is_changed, ledger_of = ledger_of,
+    write = write_decisions,
+  }
+end

@@ -37,20 +37,22 @@ sent = 0      -- events generated
 picked = {}   -- the picks of one lap
 prepared = 0  -- CPU seconds before the first request
 
--- Defines wrk's `request` for one event per request. `lap_text(lap)` gives `middle`.
+-- Defines wrk's `request` for one event per request. `lap_text(lap)` gives `middle`; `head` may be
+-- a function of the lap as well.
 function requests.one_per_request(picks, head, piece, lap_text, tail)
   picked = picks
   local ring, count, i, lap = {}, #picks, 0, 0
   for n = 1, count do ring[n] = piece(requests.subject(picks[n]), n) end
-  local middle = lap_text(0)
+  local head_of = type(head) == "function" and head or function() return head end
+  local front, middle = head_of(0), lap_text(0)
   function request()
     i = i + 1
     if i > count then
       i, lap = 1, lap + 1
-      middle = lap_text(lap)
+      front, middle = head_of(lap), lap_text(lap)
     end
     sent = sent + 1
-    return head .. ring[i] .. middle .. tail
+    return front .. ring[i] .. middle .. tail
   end
   prepared = os.clock()
 end

@@ -218,8 +218,9 @@ public final class MeteringEngine {
     /// Puts limits in force.
     public func setLimits(_ draft: LimitBook.Draft) async throws -> Rules {
         defer { epoch.advance() }
+        let now = clock.now.milliseconds
         return try await rulesStore.put(.limits) { rules, writer in
-            LimitBook(draft, replacing: rules.limits).write(&writer, isStored: true)
+            LimitBook(draft, replacing: rules.limits, at: now).write(&writer, isStored: true)
         }
     }
 

@@ -83,7 +83,7 @@ extension API {
     func hold(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         guard let hold = try await engine.accounts.hold(ByteString(call.parameters[0])) else {
-            throw HTTPProblem.notFound("there is no hold of this id")
+            throw HTTPProblem.noSuchHold
         }
         var json = JSONWriter()
         json.hold(hold)
@@ -97,7 +97,7 @@ extension API {
         var hold: Hold?
         if try needsHold(call) {
             hold = try await engine.accounts.hold(id)
-            if hold == nil { throw HTTPProblem.notFound("there is no hold of this id") }
+            if hold == nil { throw HTTPProblem.noSuchHold }
         }
         let value = try body(of: call)
         let policy = try Self.policy(value)
@@ -138,7 +138,7 @@ extension API {
         }
         let id = ByteString(call.parameters[0])
         guard let hold = try await engine.accounts.hold(id) else {
-            throw HTTPProblem.notFound("there is no hold of this id")
+            throw HTTPProblem.noSuchHold
         }
         let verdict = try await engine.decide(
             Decision(
@@ -182,4 +182,9 @@ extension JSONWriter {
         time(hold.ended)
         endObject()
     }
+}
+
+extension HTTPProblem {
+    fileprivate static let noSuchHold = HTTPProblem(
+        .notFound, code: "hold_not_found", detail: "there is no hold of this id")
 }

@@ -87,9 +87,7 @@ private struct BodyRoute: Sendable {
             var rows = ["[]", "1", #""x""#, "true", "[{}]", "[\(route.body)]"].map {
                 route.refusal($0, 422, "wrong_type")
             }
-            let isPrices = route.path == BodyRoute.prices.path
-            rows.append(
-                route.refusal("null", 422, isPrices ? "field_required" : "wrong_type"))
+            rows.append(route.refusal("null", 422, "wrong_type"))
             rows += [
                 "{", "}", "{]", "\(route.body),", "\(route.body)\(route.body)", "nul", "NaN",
                 "{'id':1}", " ", "{,}",

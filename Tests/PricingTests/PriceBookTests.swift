@@ -118,7 +118,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("[]", "422 wrong_type "), ("null", "422 field_required "), ("1", "422 wrong_type "),
+        ("[]", "422 wrong_type "), ("null", "422 wrong_type "), ("1", "422 wrong_type "),
         (#"{"x":1}"#, "400 unknown_field x"), (#"{"x":null}"#, "400 unknown_field x"),
         (#"{"Per_message":1}"#, "400 unknown_field Per_message"),
         (#"{"per_message":1,"per_message":1}"#, "duplicate_key"),

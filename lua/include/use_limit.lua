@@ -4,6 +4,8 @@ local function use_limit(context, account, limit, amount, time)
   if kind == CONCURRENT or amount == 0 then return end
   -- What is used without a rate never runs out: it would be a debt without end once there is one.
   if kind == RATE and amount_of(account, limit) < 0 then return end
+  -- How much of an event a rate still holds is not known: taking it all back could free too much.
+  if kind == RATE and amount < 0 then return end
   account.is_changed = true
   local q = window_of(windows, limit[LIMIT_ID])
   if not q then

@@ -72,6 +72,8 @@ struct DecisionList {
             guard let amount = event.amounts.amount(of: limit.meter), amount != 0,
                 time >= windows.span(of: limit.window, at: now.milliseconds).starts
             else { continue }
+            // A limit gives nothing back that it cannot have counted.
+            if sign < 0, time < limit.since { continue }
             limits.append((index, sign * amount))
         }
         var kind = BatchDecision.Kind.use

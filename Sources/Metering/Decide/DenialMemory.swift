@@ -29,7 +29,9 @@ final class DenialMemory {
     }
 
     private struct Denial {
-        let state: LimitState
+        /// All limits of the verdict, and what was asked of the one that is remembered.
+        let states: [LimitState]
+        let asked: Int
         let sinceMS: Int
         let untilMS: Int
         let number: Int
@@ -46,16 +48,16 @@ final class DenialMemory {
         self.countMax = countMax
     }
 
-    /// The denial of a decision, if what is remembered is enough for one. O(limits).
+    /// The denial of a decision, if what is remembered is enough for a whole answer. O(limits).
     func verdict(on decision: Decision, _ rules: Rules, at now: Timestamp) -> Verdict? {
-        guard !denials.isEmpty else { return nil }
+        // A balance is not remembered, so who asks about credits asks Redis.
+        guard !denials.isEmpty, decision.credits == nil else { return nil }
         if epoch.current != seenEpoch {
             forgetAll()
             return nil
         }
-        var states: [LimitState] = []
-        var number: Int?
-        for (index, amount) in decision.judged(by: rules) {
+        let judged = decision.judged(by: rules)
+        for (index, amount) in judged where amount > 0 {
             let limit = rules.limits.limits[index]
             let key = Key(subject: decision.subject.id, limit: limit.id)
             guard let denial = denials[key] else { continue }
@@ -64,19 +66,28 @@ final class DenialMemory {
                 denials[key] = nil
                 continue
             }
-            // Less than was denied may fit, unless what is used alone is too much for it.
-            let state = denial.state
-            if amount >= state.asked || !limit.drains {
+            // Less than was denied may fit where room comes back bit by bit.
+            guard amount >= denial.asked || !limit.drains else { continue }
+            var isSame = true
+            var states: [LimitState] = []
+            for (index, amount) in judged {
+                let limit = rules.limits.limits[index]
+                guard let state = denial.states.first(where: { $0.limit.id == limit.id }) else {
+                    return nil
+                }
+                isSame = isSame && amount == state.asked
                 states.append(
                     LimitState(
                         limit: limit, asked: amount, used: state.used, most: state.most,
                         resetsAt: state.resetsAt))
-                number = states.count == 1 && amount == state.asked ? denial.number : nil
             }
+            guard states.contains(where: { $0.limit.id == limit.id && $0.isViolated }) else {
+                continue
+            }
+            isSame = isSame && states.count == denial.states.count
+            return Verdict(denied: states, number: isSame ? denial.number : nil, at: now)
         }
-        // Who asks for nothing is looking, and is told what is used now.
-        guard states.contains(where: { $0.asked > 0 && $0.isViolated }) else { return nil }
-        return Verdict(denied: states, number: number, at: now)
+        return nil
     }
 
     /// The epoch in which a decision is asked for.
@@ -88,12 +99,12 @@ final class DenialMemory {
             asked == epoch.current
         else { return }
         if epoch.current != seenEpoch { forgetAll() }
+        lastNumber += 1
         for state in verdict.violated {
             let trusted = verdict.time.milliseconds + Self.trustMS
             if denials.count >= countMax { denials.removeAll(keepingCapacity: true) }
-            lastNumber += 1
             denials[Key(subject: decision.subject.id, limit: state.limit.id)] = Denial(
-                state: state, sinceMS: verdict.time.milliseconds,
+                states: verdict.limits, asked: state.asked, sinceMS: verdict.time.milliseconds,
                 untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted), number: lastNumber)
         }
     }

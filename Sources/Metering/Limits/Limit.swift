@@ -28,8 +28,13 @@ public struct Limit: Hashable, Sendable {
     public let guest: Int?
     /// Names the limit's counters in Redis: kept while meter and window stay, never used again.
     let id: Int
+    /// From when it counts, milliseconds since 1970.
+    let since: Int
 
-    init(name: String, meter: Meter, window: Window, user: Int?, guest: Int?, id: Int) {
+    init(
+        name: String, meter: Meter, window: Window, user: Int?, guest: Int?, id: Int, since: Int = 0
+    ) {
+        self.since = since
         self.name = name
         self.meter = meter
         self.window = window

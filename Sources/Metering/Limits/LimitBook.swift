@@ -51,7 +51,9 @@ public struct LimitBook: Equatable, Sendable {
     }
 
     /// Limits that replace others: what keeps name, meter and window goes on counting where it is.
-    public init(_ draft: Draft, replacing old: LimitBook) {
+    ///
+    /// - Parameter now: from when those that are new count, milliseconds since 1970.
+    init(_ draft: Draft, replacing old: LimitBook, at now: Int) {
         var next = old.nextID
         limits = draft.fields.map { fields in
             let known = old.limits.first {
@@ -59,7 +61,7 @@ public struct LimitBook: Equatable, Sendable {
                     && Self.counts($0.window, as: fields.window)
             }
             if known == nil { next += 1 }
-            return fields.limit(id: known?.id ?? next - 1)
+            return fields.limit(id: known?.id ?? next - 1, since: known?.since ?? now)
         }
         nextID = next
     }
@@ -67,7 +69,7 @@ public struct LimitBook: Equatable, Sendable {
     /// Reads what `write(_:isStored:)` stored.
     init(stored value: JSONValue) throws(EventRejection) {
         let (fields, next) = try Self.read(value, isStored: true)
-        limits = fields.map { $0.limit(id: $0.id ?? 0) }
+        limits = fields.map { $0.limit(id: $0.id ?? 0, since: $0.since ?? 0) }
         nextID = next
     }
 

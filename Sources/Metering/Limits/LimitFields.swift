@@ -10,6 +10,7 @@ struct LimitFields: Sendable {
     let user: Int?
     let guest: Int?
     let id: Int?
+    let since: Int?
 
     private static let windowNames =
         "minute, hour, day, month, lifetime, rolling (with period_s), rate (with period_s, and burst) or concurrent"
@@ -24,6 +25,7 @@ struct LimitFields: Sendable {
         var user: Int?
         var guest: Int?
         var id: Int?
+        var since: Int?
         for (key, member) in value.members {
             if key == "name" {
                 name = try Self.name(member, "\(field).name")
@@ -44,6 +46,8 @@ struct LimitFields: Sendable {
                 if !member.isNull { guest = try EventDecoder.amount(member, "\(field).guest") }
             } else if isStored, key == "id" {
                 id = member.integer
+            } else if isStored, key == "since" {
+                since = member.integer
             } else {
                 throw .unknownField(
                     key, of: field,
@@ -59,12 +63,15 @@ struct LimitFields: Sendable {
         self.user = user
         self.guest = guest
         self.id = id
+        self.since = since
         window = try Self.window(kind, seconds, burst, field)
         try checkRate(field)
     }
 
-    func limit(id: Int) -> Limit {
-        Limit(name: name, meter: meter, window: window, user: user, guest: guest, id: id)
+    func limit(id: Int, since: Int) -> Limit {
+        Limit(
+            name: name, meter: meter, window: window, user: user, guest: guest, id: id, since: since
+        )
     }
 
     private func checkRate(_ field: String) throws(EventRejection) {
@@ -187,6 +194,8 @@ extension Limit {
         if isStored {
             writer.key("id")
             writer.integer(id)
+            writer.key("since")
+            writer.integer(since)
         }
         writer.endObject()
     }

@@ -112,7 +112,8 @@ extension PriceBook {
     ) throws(EventRejection) {
         guard value.kind != .object else { return }
         throw EventRejection(
-            code: value.isNull ? "field_required" : "wrong_type", field: field(),
+            code: value.isNull && !field().isEmpty ? "field_required" : "wrong_type",
+            field: field(),
             detail: "an object")
     }
 

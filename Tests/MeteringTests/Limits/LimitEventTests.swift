@@ -132,8 +132,10 @@ import Testing
             }
             for _ in 0..<2 {
                 _ = try await bench.engine.reverse(ByteString("1"), reason: ByteString("test"))
+                // A rate gives nothing back: how much of it has run out already is not known.
                 for limit in eachKind {
-                    #expect(await bench.used(limit.name, by: "s") == 0, "\(limit.name)")
+                    let left = ["rate", "burst"].contains(limit.name) ? 4 : 0
+                    #expect(await bench.used(limit.name, by: "s") == left, "\(limit.name)")
                 }
             }
         }

@@ -28,8 +28,8 @@
   ARGV[2]  the events themselves, for the log; unpacked only to take one out
   Returns  {"done", log position, results, excluded, answers}: results, per subject the position of
            its entry before, then per row the subject's totals; excluded, per event that does not
-           count its place and where it was first counted (empty: it was refused); answers, per
-           decision. Or {"stale"}; {"rules"}: these rules are not in force any more; {"move", days}:
+           count its place and where it was first counted (empty: it was refused); answers, of
+           the decisions. Or {"stale"}; {"rules"}: these rules are not in force any more; {"move", days}:
            send again with what moving needs, and these days; {"overflow", indexes of subjects, 1
            if a rollup overflows}. Nothing is written but for "done".
   Time     O(events), and O(log subjects) per subject and ranked meter

@@ -7,6 +7,7 @@
 --   WINDOWS     flat {limit id, start, used}; rolling: {limit id, 0, {bucket, amount, ...}};
 --               rate: {limit id, when, level in amount * ms}
 --   OVERRIDES   flat {limit id, amount}: what this subject has instead of its class
+-- An empty one of these lists is kept as 0.
 local POSITION, ANCHOR, ALLOWANCE, MONTHLY, MONTH_USED, TOTAL_USED, NEXT_RESET = 1, 2, 3, 4, 5, 6, 7
 local GRANTS, HOLDS, WINDOWS, OVERRIDES = 8, 9, 10, 11
 -- Of a decision; then what its kind needs.

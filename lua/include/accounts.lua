@@ -15,11 +15,13 @@ local function cut(list, q, width)
   for _ = 1, width do table.remove(list, q) end
 end
 
--- Notes a line of the ledger, after the change: {type, change, balance, time, change of what is
--- held, place of the event or id of the grant or hold}.
+-- Notes a line of the ledger, after the change, behind the others: type, change, balance, time,
+-- change of what is held, place of the event or id of the grant or hold.
 local function note(account, kind, change, time, held, reference)
   local lines = account.lines
-  lines[#lines + 1] = {kind, change, balance_of(account.fields), time, held, reference}
+  local n = #lines
+  lines[n + 1], lines[n + 2], lines[n + 3] = kind, change, balance_of(account.fields)
+  lines[n + 4], lines[n + 5], lines[n + 6] = time, held, reference
 end
 
 -- Takes credits: from the month's allowance, then from grants by priority and expiry; what none of
@@ -74,6 +76,7 @@ end
 local function bring_up(rules, account, now)
   local fields = account.fields
   local holds, grants = fields[HOLDS], fields[GRANTS]
+  if #holds == 0 and #grants == 0 and (fields[ANCHOR] == 0 or fields[NEXT_RESET] > now) then return end
   local began, next_one
   if fields[ANCHOR] > 0 and fields[NEXT_RESET] <= now then
     began, next_one = month_of(rules, rules.is_calendar and 1 or fields[ANCHOR])

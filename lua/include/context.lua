@@ -25,10 +25,11 @@ local function new_context(keys, now, rules, holders)
   for q = 1, #holders, 3 do subjects[#subjects + 1] = holders[q] end
   local old = redis.call('HMGET', keys.accounts, unpack(subjects))
   for i, subject in ipairs(subjects) do
-    local account = {
-      subject = subject, class = holders[3 * i - 1], lines = {},
-      fields = old[i] and cmsgpack.unpack(old[i]) or {0, 0, 0, 0, 0, 0, 0, {}, {}, {}, {}},
-    }
+    local fields = old[i] and cmsgpack.unpack(old[i]) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+    for q = GRANTS, OVERRIDES do
+      if fields[q] == 0 then fields[q] = {} end
+    end
+    local account = {subject = subject, class = holders[3 * i - 1], lines = {}, fields = fields}
     bring_up(context.rules, account, now)
     if holders[3 * i] == 1 then open_credits(context.rules, account, now) end
     context.accounts[i] = account
@@ -65,8 +66,12 @@ local function write_decisions(context, at)
   local call, pack, writes, w = redis.call, cmsgpack.pack, {}, 0
   for _, account in ipairs(context.accounts) do
     if account.is_changed then
-      if account.has_lines then account.fields[POSITION] = at end
-      writes[w + 1], writes[w + 2], w = account.subject, pack(account.fields), w + 2
+      local fields = account.fields
+      if account.has_lines then fields[POSITION] = at end
+      for q = GRANTS, OVERRIDES do
+        if #fields[q] == 0 then fields[q] = 0 end
+      end
+      writes[w + 1], writes[w + 2], w = account.subject, pack(fields), w + 2
     end
   end
   if w > 0 then call('HSET', context.keys.accounts, unpack(writes)) end

@@ -3,10 +3,6 @@ local function look(_, account)
     cmsgpack.pack(account.lines)}
 end
 
-local function use(context, account, decision)
-  return taken(account, {take(context, account, decision, decision[PLACE])})
-end
-
 -- Takes what is asked if all of it may be taken, else nothing.
 local function use_if_allowed(context, account, decision)
   local status, answer = judge(context, account, decision)
@@ -28,24 +24,37 @@ local function release(context, account, decision)
 end
 
 -- By kind, as Sources/Metering/Decide/Decision.swift numbers them.
-local COMMIT = 6
+local USE, COMMIT = 1, 6
 local KINDS = {
-  use, use_if_allowed, check, use_if_allowed, open_hold, commit_hold, release, grant, set_allowance,
+  false, use_if_allowed, check, use_if_allowed, open_hold, commit_hold, release, grant, set_allowance,
   set_override, look, give_back,
 }
 
--- Takes the batch's decisions in their order. Returns their answers, and notes in `gone` the events
--- that do not count, by place.
+-- Takes the batch's decisions in their order. Returns their answers one behind the other, each with
+-- its length before it, and notes in `gone` the events that do not count, by place.
 local function decide(context, decisions, gone)
-  local answers = {}
-  for i, decision in ipairs(decisions) do
-    local account, place = context.accounts[decision[ACCOUNT]], decision[PLACE]
+  local answers, n = {}, 0
+  for _, decision in ipairs(decisions) do
+    local account, place, kind = context.accounts[decision[ACCOUNT]], decision[PLACE], decision[KIND]
+    local answer, status
     if place > 0 and gone[place] then
       -- Counted before. A hold says all the same what it is, since it ends once.
-      answers[i] = decision[KIND] == COMMIT and unfit_hold(context, account, decision) or {SKIPPED, balance_of(account.fields), held_of(account.fields)}
+      status, answer = SKIPPED, kind == COMMIT and unfit_hold(context, account, decision)
+    elseif kind == USE then
+      status = take(context, account, decision, place)
+      if status ~= OK then gone[place] = '' end
     else
-      answers[i] = KINDS[decision[KIND]](context, account, decision)
-      if place > 0 and answers[i][1] ~= OK then gone[place] = '' end
+      answer = KINDS[kind](context, account, decision)
+      if place > 0 and answer[1] ~= OK then gone[place] = '' end
+    end
+    if answer then
+      answers[n + 1], n = #answer, n + 1
+      for i = 1, #answer do answers[n + i] = answer[i] end
+      n = n + #answer
+    else
+      local fields = account.fields
+      answers[n + 1], answers[n + 2], answers[n + 3] = 3, status, balance_of(fields)
+      answers[n + 4], n = held_of(fields), n + 4
     end
   end
   return answers

@@ -89,7 +89,10 @@ local function commit_hold(context, account, decision)
   if unfit then return unfit end
   if decision[EXTRA + 1] == 1 and exceeds(context, context.holds[id], decision) then return {EXCEEDS} end
   local fields = account.fields
-  if not (fields[TOTAL_USED] + decision[CREDITS] <= MAX) then return {TOO_LARGE} end
+  local credits = decision[CREDITS]
+  if not (fields[TOTAL_USED] + credits <= MAX and fields[MONTHLY] - credits >= -MAX) then
+    return {TOO_LARGE}
+  end
   end_hold(context, account, id, SETTLED)
   local status = take(context, account, decision, decision[PLACE])
   return taken(account, {status})

@@ -64,9 +64,10 @@ extension Verdict {
     }
 
     /// Reads the script's answer to a decision: see lua/include/judge.lua.
-    init?(_ value: MessagePackValue, to decision: BatchDecision, _ rules: Rules, at now: Timestamp)
-    {
-        guard let fields = value.array, let code = fields.first?.integer,
+    init?(
+        _ fields: [MessagePackValue], to decision: BatchDecision, _ rules: Rules, at now: Timestamp
+    ) {
+        guard let code = fields.first?.integer,
             let status = DecisionStatus(rawValue: code)
         else { return nil }
         self.status = status

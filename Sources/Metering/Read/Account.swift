@@ -32,7 +32,9 @@ public struct Account: Sendable {
             fields.count == 11
         else { return nil }
         let head = fields.prefix(7).compactMap(\.integer)
-        guard head.count == 7, let flat = fields[7].array else { return nil }
+        guard head.count == 7 else { return nil }
+        // An empty list is kept as 0.
+        let flat = fields[7].array ?? []
         self.balance = balance
         held = verdict.held
         ledgerHead = head[0] == 0 ? nil : LogPosition(head[0])
@@ -48,7 +50,7 @@ public struct Account: Sendable {
                 id: ByteString(bytes: id), left: left,
                 expires: expires == 0 ? nil : Timestamp(milliseconds: expires), priority: priority)
         }
-        dueLines = lines.compactMap { LedgerLine($0) { _ in nil } }
+        dueLines = LedgerLine.lines(lines) { _ in nil }
     }
 }
 
@@ -83,9 +85,19 @@ public struct LedgerLine: Sendable {
     /// Id of the event, grant or hold; nil for none.
     public let reference: ByteString?
 
+    /// Reads lines as lua/include/accounts.lua keeps them, one behind the other.
+    ///
     /// - Parameter eventID: the id of the event at a place of the batch.
-    init?(_ value: MessagePackValue, eventID: (Int) -> ByteString?) {
-        guard let fields = value.array, fields.count == 6, let kind = fields[0].integer,
+    static func lines(
+        _ flat: [MessagePackValue], eventID: (Int) -> ByteString?
+    ) -> [LedgerLine] {
+        stride(from: 0, to: flat.count - 5, by: 6).compactMap {
+            LedgerLine(Array(flat[$0..<$0 + 6]), eventID: eventID)
+        }
+    }
+
+    private init?(_ fields: [MessagePackValue], eventID: (Int) -> ByteString?) {
+        guard let kind = fields[0].integer,
             let known = Kind(rawValue: kind), let change = fields[1].integer,
             let balance = fields[2].integer, let time = fields[3].integer,
             let held = fields[4].integer

@@ -51,11 +51,9 @@ public final class AccountReader {
         where ledger[index].bytes == subject.id.bytes {
             guard let previous = ledger[index + 1].integer, let lines = ledger[index + 2].array
             else { return nil }
-            let read = lines.compactMap { line in
-                LedgerLine(line) { place in
-                    guard entry.events.indices.contains(place - 1) else { return nil }
-                    return entry.events[place - 1].event.id ?? position.eventID(place: place)
-                }
+            let read = LedgerLine.lines(lines) { place in
+                guard entry.events.indices.contains(place - 1) else { return nil }
+                return entry.events[place - 1].event.id ?? position.eventID(place: place)
             }
             return (read, previous == 0 ? nil : LogPosition(previous))
         }

@@ -17,8 +17,16 @@ struct BatchOutcomes {
             verdicts = []
             return
         }
-        let verdicts = zip(list.decisions, done.answers).compactMap { decision, answer in
-            Verdict(answer, to: decision, list.rules, at: list.now)
+        var verdicts: [Verdict] = []
+        verdicts.reserveCapacity(list.decisions.count)
+        var rest = done.answers[...]
+        for decision in list.decisions {
+            guard let count = rest.popFirst()?.integer, (0...rest.count).contains(count),
+                let verdict = Verdict(
+                    Array(rest.prefix(count)), to: decision, list.rules, at: list.now)
+            else { return nil }
+            rest = rest.dropFirst(count)
+            verdicts.append(verdict)
         }
         guard verdicts.count == list.decisions.count else { return nil }
         self.verdicts = verdicts

@@ -112,10 +112,8 @@ struct LogEntry {
     /// The balance that the event at a place left, where it changed one.
     private func balance(after place: Int) -> Int? {
         for index in stride(from: 2, to: ledger.count, by: 3) {
-            for line in ledger[index].array ?? [] {
-                let line = LedgerLine(line) { $0 == place ? .empty : nil }
-                if let line, line.reference == .empty { return line.balance }
-            }
+            let lines = LedgerLine.lines(ledger[index].array ?? []) { $0 == place ? .empty : nil }
+            if let line = lines.last(where: { $0.reference == .empty }) { return line.balance }
         }
         return nil
     }

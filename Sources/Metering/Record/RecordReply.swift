@@ -10,7 +10,7 @@ enum RecordReply {
         /// See `BatchTotals`.
         let results: [Int]
         let excluded: [Int: Exclusion]
-        /// Per decision.
+        /// Of the decisions, one behind the other, each with its length before it.
         let answers: [MessagePackValue]
     }
 

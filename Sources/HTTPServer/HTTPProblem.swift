@@ -86,8 +86,15 @@ extension HTTPProblem {
             .requestTimeout, code: "request_timeout",
             detail: "the request did not come whole in time")
     }
-    static var unknownMethod: HTTPProblem {
-        HTTPProblem(
+    /// 501 (RFC 9110, 15.6.2); 405 where a 5xx would be taken for an error of the server's.
+    static func unknownMethod(
+        _ head: UnsafeRawBufferPointer, _ limits: HTTPServerConfiguration
+    ) -> HTTPProblem {
+        let target = head.drop { $0 != 0x20 }.dropFirst()
+        if let prefix = limits.pathsForGateways, target.starts(with: prefix.utf8) {
+            return .refusedMethod("this method is not answered here")
+        }
+        return HTTPProblem(
             .notImplemented, code: "method_not_implemented", detail: "this method is not known here"
         )
     }
@@ -103,9 +110,10 @@ extension HTTPProblem {
         problem.headers = [("Retry-After", "1")]
         return problem
     }
-    static var traceRefused: HTTPProblem {
-        var problem = HTTPProblem(
-            .methodNotAllowed, code: "method_not_allowed", detail: "TRACE is not answered here")
+    static var traceRefused: HTTPProblem { refusedMethod("TRACE is not answered here") }
+
+    private static func refusedMethod(_ detail: String) -> HTTPProblem {
+        var problem = HTTPProblem(.methodNotAllowed, code: "method_not_allowed", detail: detail)
         let methods = HTTPMethod.allCases.map(\.name).joined(separator: ", ")
         problem.headers = [("Allow", methods)]
         return problem

@@ -10,6 +10,9 @@ public struct HTTPServerConfiguration: Sendable {
     public var maxBody = 8 * 1024 * 1024
     /// Requests of one connection that wait for their answers; reading pauses at this number.
     public var maxPipelined = 100
+    /// Where paths begin on which no request is answered with a 5xx for its method: gateways take
+    /// that for an error of the server's.
+    public var pathsForGateways: String?
     /// Open connections; further ones get 503.
     public var maxConnections = 10_000
     /// From the first byte of a request to the end of its header.

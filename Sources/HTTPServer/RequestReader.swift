@@ -173,7 +173,7 @@ final class RequestReader {
         case HPE_INVALID_METHOD:
             let token = head.prefix { $0 != 0x20 }
             return ASCII.isToken(token)
-                ? .unknownMethod
+                ? .unknownMethod(head, limits)
                 : .invalid("invalid_request", "The request line has no valid method.")
         case HPE_INVALID_VERSION: return versionRefusal(head)
         case HPE_PAUSED_H2_UPGRADE: return .unsupportedVersion

@@ -45,7 +45,7 @@ extension RequestHead {
         try Self.checkLines(head)
         try Self.checkRequestLine(head, state)
         guard parser.major == 1, parser.minor <= 1 else { throw .unsupportedVersion }
-        let method = try Self.method(parser.method)
+        let method = try Self.method(parser.method, head, limits)
         let isHTTP10 = parser.minor == 0
         var known = KnownFields()
         for index in 0..<state.fieldCount {
@@ -104,7 +104,10 @@ extension RequestHead {
         else { throw .invalid("invalid_request", "The request line is not valid.") }
     }
 
-    private static func method(_ method: llhttp_method_t) throws(HTTPProblem) -> HTTPMethod {
+    private static func method(
+        _ method: llhttp_method_t, _ head: UnsafeRawBufferPointer,
+        _ limits: HTTPServerConfiguration
+    ) throws(HTTPProblem) -> HTTPMethod {
         switch method {
         case HTTP_GET: return .get
         case HTTP_HEAD: return .head
@@ -114,7 +117,7 @@ extension RequestHead {
         case HTTP_DELETE: return .delete
         case HTTP_OPTIONS: return .options
         case HTTP_TRACE: throw .traceRefused
-        default: throw .unknownMethod
+        default: throw .unknownMethod(head, limits)
         }
     }
 

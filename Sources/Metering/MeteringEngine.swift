@@ -107,14 +107,9 @@ public final class MeteringEngine {
                 }
                 completion(outcome)
             }
-        case .setOverride:
+        case .setOverride, .releaseHold:
             batcher.decide(decision) { [epoch] outcome in
                 epoch.advance()
-                completion(outcome)
-            }
-        case .releaseHold:
-            batcher.decide(decision) { [denials] outcome in
-                denials.forget(decision.subject, rules)
                 completion(outcome)
             }
         case .openHold, .grant, .setAllowance, .look:
@@ -195,8 +190,8 @@ public final class MeteringEngine {
     ) async -> EventOutcome {
         await withCheckedContinuation { continuation in
             record(event, for: .settle(hold: hold, policy, heldCredits: heldCredits)) {
-                [denials, rulesStore] in
-                denials.forget(event.subject, rulesStore.current)
+                [epoch] in
+                epoch.advance()
                 continuation.resume(returning: $0)
             }
         }

@@ -11,6 +11,8 @@ internal import Metering
 
 extension API {
     static let gatewayPath = "/v1/gateway/check"
+    /// Where a request of a gateway is never answered with a 5xx, whatever its client sent.
+    public static let pathsForGateways = "/v1/gateway/"
 
     /// For the router, which knows paths by method; `respondNow` answers all of them.
     static let gatewayRoutes: [Route] = [HTTPMethod.get, .post, .put, .patch, .delete, .options].map
@@ -96,9 +98,17 @@ extension API {
 
     // MARK: What is asked
 
+    /// Header fields that only the gateway may set.
+    private static let trusted = [
+        "x-tally-check", "x-tally-subject", "x-guest-id", "x-original-content-length",
+    ]
     private static let named = ["limits", "subject", "deny", "on_error", "consume", "credits"]
 
     private func gatewayCheck(_ request: HTTPRequest) throws -> GatewayCheck {
+        for name in Self.trusted where request.headers.values(of: name).count > 1 {
+            throw HTTPProblem.badRequest(
+                "duplicate_header", "\(name) is given twice: the gateway has to replace it")
+        }
         // Below the path, query and path are the client's own: only the header counts there. At
         // the path it is the other way round, since a gateway may hand clients' headers on.
         let isBelow = request.path.utf8.count > Self.gatewayPath.utf8.count
@@ -113,6 +123,11 @@ extension API {
         let limits = query.text("limits").map { $0.split(separator: ",").map(String.init) }
         var credits: Int?
         if let text = query.text("credits") { credits = try MicroDecimal.micros(text, "credits") }
+        guard limits?.isEmpty != true, !(limits == nil && amounts.isEmpty && credits == nil) else {
+            throw HTTPProblem.badRequest(
+                "nothing_asked",
+                "name limits (limits=files_per_day), amounts (files_uploaded=1) or credits")
+        }
         let consumes = try query.text("consume") == nil || query.flag("consume")
         let decision = Decision(
             consumes ? .consume : .check, subject: try Self.subject(request, query),

@@ -28,7 +28,12 @@ extension API {
             throw HTTPProblem.unprocessable(
                 "field_required", "credits: a hold sets credits or amounts aside")
         }
-        let id = body.id ?? ByteString(UUID().uuidString.lowercased())
+        let key = try idempotencyKey(call.request).map { ByteString(bytes: $0) }
+        if let key, let id = body.id, key != id {
+            throw HTTPProblem.unprocessable(
+                "invalid_id", "id: the body's id and the Idempotency-Key differ; send one of them")
+        }
+        let id = body.id ?? key ?? ByteString(UUID().uuidString.lowercased())
         let seconds = body.seconds ?? Self.defaultHoldSeconds
         let verdict = try await engine.decide(
             Decision(
@@ -104,10 +109,14 @@ extension API {
         var event = try EventDecoder.decode(value, settling: .some(hold?.subject))
         if let key = try idempotencyKey(call.request) { event = try event.named(key) }
         if let rejection = engine.rejection(of: event, isBackfill: false) { throw rejection }
+        guard !event.enforce else {
+            throw HTTPProblem.unprocessable(
+                "invalid_value", "enforce: what a commit may take is said by its policy")
+        }
         let outcome = await engine.settle(id, with: event, policy, heldCredits: hold?.credits)
         switch outcome {
         case .counted(let counted): return .json(Self.body(counted, isDuplicate: false, .settled))
-        case .duplicate(let counted): return .json(Self.body(counted, isDuplicate: true, nil))
+        case .duplicate(let counted): return .json(Self.body(counted, isDuplicate: true, .settled))
         case .refused(let verdict): return denial(of: verdict, at: call.request.path)
         case .rejected(let rejection): throw rejection
         case .unavailable(let reason):

@@ -18,6 +18,8 @@ extension Verdict {
         case .exceedsHold: "exceeds_hold"
         case .tooLarge: "counter_overflow"
         case .conflict: "id_reused"
+        case .tooMany: "too_many"
+        case .alreadyCounted: "event_already_counted"
         case .allowed, .repeated, .skipped: "conflict"
         }
     }
@@ -32,6 +34,8 @@ extension Verdict {
         case .exceedsHold: "more than the hold has set aside; it stays open"
         case .tooLarge: "a total would pass what is counted exactly; nothing was changed"
         case .conflict: "this id was used before for something else"
+        case .alreadyCounted: "this event was counted before; the hold is open: release it"
+        case .tooMany: "a subject has at most 1000 open holds and 200 grants with something left"
         case .allowed, .repeated, .skipped: "nothing was changed"
         }
     }
@@ -41,7 +45,7 @@ extension Verdict {
         case .limitReached, .limitReachedAndCreditsShort: .tooManyRequests
         case .creditsShort: .paymentRequired
         case .holdMissing: .notFound
-        case .tooLarge, .conflict: .unprocessableContent
+        case .tooLarge, .conflict, .tooMany: .unprocessableContent
         default: .conflict
         }
     }
@@ -67,10 +71,15 @@ extension Verdict {
 }
 
 extension LimitState {
+    func used(taken: Bool) -> Int {
+        // What holds keep of something without a limit may be more than any one amount.
+        taken ? used.addingReportingOverflow(asked).partialValue : used
+    }
+
     /// What is left for others.
     func remaining(taken: Bool) -> Int {
         guard let most else { return .max }
-        return max(0, most - used - (taken ? asked : 0))
+        return max(0, most - used(taken: taken))
     }
 }
 
@@ -198,7 +207,7 @@ final class VerdictTexts {
             json.piece(#","limit":"#)
             if let most = state.most { json.integer(most) } else { json.null() }
             json.piece(#","used":"#)
-            json.integer(state.used + (taken ? state.asked : 0))
+            json.integer(state.used(taken: taken))
             json.piece(#","remaining":"#)
             if state.most == nil {
                 json.null()

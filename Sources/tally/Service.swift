@@ -29,6 +29,7 @@ final class Service: Sendable {
             authentication: Authentication(adminKey: adminKey), metrics: metrics,
             routes: RouteMetrics(metrics), readiness: readiness)
         var limits = HTTPServerConfiguration()
+        limits.pathsForGateways = API.pathsForGateways
         limits.maxConnections = max(1, limits.maxConnections / configuration.threads)
         servers = loops.map { loop in
             HTTPServer(on: loop, configuration: limits, metrics: metrics, logger: logger) {

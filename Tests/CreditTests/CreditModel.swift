@@ -32,6 +32,7 @@ struct CreditModel {
         var isReversed = false
     }
 
+    private static let lastPriority = 1_000_000
     var policy: Policy
     /// Day of the month; nil before the first balance.
     private(set) var anchor: Int?
@@ -155,7 +156,16 @@ struct CreditModel {
     mutating func reverse(_ id: String) -> Bool {
         guard let charge = charges[id], !charge.isReversed else { return false }
         charges[id]?.isReversed = true
-        left += charge.credits
+        // To the month up to its allowance, what is more as a grant that stays.
+        let toMonth = min(charge.credits, max(0, allowance - left))
+        left += toMonth
+        let rest = charge.credits - toMonth
+        if rest > 0, grants.last?.priority == Self.lastPriority {
+            grants[grants.count - 1].left += rest
+        } else if rest > 0 {
+            grants.append(
+                Grant(id: "reversals", left: rest, expires: .max, priority: Self.lastPriority))
+        }
         totalUsed -= charge.credits
         // What was charged before this month began is none of this month's.
         var began = Int.min

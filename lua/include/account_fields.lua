@@ -18,7 +18,9 @@ local FIXED, ROLLING, RATE, CONCURRENT = 1, 2, 3, 4
 -- Lines of the ledger.
 local RESET, GRANT, CHARGE, EXPIRY, CORRECTION, HELD, FREED = 1, 2, 3, 4, 5, 6, 7
 -- How a decision came out; 1 to 3 are sums of what was violated.
-local OK, LIMIT_HIT, CREDITS_HIT, MISSING, ENDED, CONFLICT, TOO_LARGE, REPEATED, SKIPPED, EXCEEDS =
-  0, 1, 2, 4, 5, 6, 7, 8, 9, 10
+local OK, LIMIT_HIT, CREDITS_HIT, MISSING, ENDED, CONFLICT, TOO_LARGE, REPEATED, SKIPPED, EXCEEDS, TOO_MANY, COUNTED =
+  0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12
+-- The most open holds, and grants with something left, of one subject: each change writes them all.
+local HOLDS_MAX, GRANTS_MAX = 1000, 200
 -- States of a hold.
 local OPEN, SETTLED, RELEASED, EXPIRED = 1, 2, 3, 4

@@ -16,11 +16,12 @@ local function cut(list, q, width)
 end
 
 -- Notes a line of the ledger, after the change, behind the others: type, change, balance, time,
--- change of what is held, place of the event or id of the grant or hold.
-local function note(account, kind, change, time, held, reference)
+-- change of what is held, place of the event or id of the grant or hold. `later` is what the balance
+-- had then and has not any more.
+local function note(account, kind, change, time, held, reference, later)
   local lines = account.lines
   local n = #lines
-  lines[n + 1], lines[n + 2], lines[n + 3] = kind, change, balance_of(account.fields)
+  lines[n + 1], lines[n + 2], lines[n + 3] = kind, change, balance_of(account.fields) + (later or 0)
   lines[n + 4], lines[n + 5], lines[n + 6] = time, held, reference
 end
 
@@ -49,54 +50,14 @@ end
 
 -- Sets the balance to the allowance for each reset that has come, and what rolls over; with what is
 -- left of grants it stays within what is counted exactly.
-local function reset(rules, account, began, next_one)
+local function reset(rules, account, began, next_one, later)
   local fields = account.fields
   local due, old, new = fields[NEXT_RESET], fields[MONTHLY], fields[MONTHLY]
-  local room = MAX - (balance_of(fields) - old)
+  local room = MAX - (balance_of(fields) + later - old)
   local months = math.max(1, math.floor((began - due) / MONTH_MS + 0.5) + 1)
   for _ = 1, math.min(months, 1000) do
     new = math.min(room, fields[ALLOWANCE] + math.min(math.max(new, 0), rules.rollover))
   end
   fields[MONTHLY], fields[MONTH_USED], fields[NEXT_RESET] = new, 0, next_one
-  note(account, RESET, new - old, math.max(began, due), 0, '')
-end
-
--- Which of the holds or grants expires first, and when, of those that have by now.
-local function first_expired(list, now)
-  local place, first = nil, now + 1
-  for q = 1, #list, 4 do
-    local expires = list[q + 2]
-    if expires > 0 and expires < first then place, first = q, expires end
-  end
-  return place, first
-end
-
--- Brings an account to the present, in the order of time: what has expired, and the month that has
--- begun. Nothing of it is written unless a decision changes the account.
-local function bring_up(rules, account, now)
-  local fields = account.fields
-  local holds, grants = fields[HOLDS], fields[GRANTS]
-  if #holds == 0 and #grants == 0 and (fields[ANCHOR] == 0 or fields[NEXT_RESET] > now) then return end
-  local began, next_one
-  if fields[ANCHOR] > 0 and fields[NEXT_RESET] <= now then
-    began, next_one = month_of(rules, rules.is_calendar and 1 or fields[ANCHOR])
-  end
-  while true do
-    local h, freed = first_expired(holds, now)
-    local g, expired = first_expired(grants, now)
-    if began and math.max(began, fields[NEXT_RESET]) <= math.min(freed, expired) then
-      reset(rules, account, began, next_one)
-      began = nil
-    elseif h and freed <= expired then
-      local id, credits = holds[h], holds[h + 1]
-      cut(holds, h, 4)
-      if credits > 0 then note(account, FREED, 0, freed, -credits, id) end
-    elseif g then
-      local id, left = grants[g], grants[g + 1]
-      cut(grants, g, 4)
-      note(account, EXPIRY, -left, expired, 0, id)
-    else
-      return
-    end
-  end
+  note(account, RESET, new - old, math.max(began, due), 0, '', later)
 end

@@ -8,6 +8,7 @@ local function grant(context, account, decision)
   if old then return taken(account, {old == value and REPEATED or CONFLICT}) end
   local fields = account.fields
   if not (balance_of(fields) + credits <= MAX) then return {TOO_LARGE} end
+  if #fields[GRANTS] >= 4 * GRANTS_MAX then return {TOO_MANY} end
   -- What is owed is paid first.
   local owed = math.min(credits, math.max(0, -fields[MONTHLY]))
   fields[MONTHLY] = fields[MONTHLY] + owed
@@ -60,7 +61,19 @@ local function give_back(context, account, decision)
   local fields, credits, limits = account.fields, decision[CREDITS], decision[LIMITS]
   if not (balance_of(fields) + credits <= MAX) then return {TOO_LARGE} end
   if credits > 0 then
-    fields[MONTHLY], fields[TOTAL_USED] = fields[MONTHLY] + credits, fields[TOTAL_USED] - credits
+    -- To the month as far as its allowance goes; the rest may have come from grants, so that no
+    -- reset may take it.
+    local to_month = math.min(credits, math.max(0, fields[ALLOWANCE] - fields[MONTHLY]))
+    fields[MONTHLY], fields[TOTAL_USED] = fields[MONTHLY] + to_month, fields[TOTAL_USED] - credits
+    local grants, rest = fields[GRANTS], credits - to_month
+    if rest > 0 then
+      local n = #grants
+      grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = 'reversals', rest, 0, LAST_PRIORITY
+      if n > 0 and grants[n] == LAST_PRIORITY then
+        grants[n - 2] = grants[n - 2] + rest
+        cut(grants, n + 1, 4)
+      end
+    end
     local began = month_of(context.rules, context.rules.is_calendar and 1 or fields[ANCHOR])
     if decision[EXTRA + 1] >= began then fields[MONTH_USED] = math.max(0, fields[MONTH_USED] - credits) end
     note(account, CORRECTION, credits, context.now, 0, decision[PLACE])

@@ -11,5 +11,7 @@ local CELL_SET, CELL_COUNT, CELL_WIDTH = 3, 4, 5
 local LOGGED_EVENTS = 6
 -- Long enough for any resending of a batch, which is over within seconds.
 local MARKER_TTL_S = 600
+-- Behind all priorities that a grant can have.
+local LAST_PRIORITY = 1000000
 -- A month of the Gregorian calendar on average.
 local MONTH_MS = 2629746000

@@ -81,6 +81,9 @@ local function write_decisions(context, at)
   end
   for id in pairs(context.changed_holds) do
     local hold = context.holds[id]
+    if type(hold[8]) == 'number' and hold[8] > 0 then
+      hold[8] = struct.pack('>I7', at) .. struct.pack('>I2', hold[8])
+    end
     call('HSET', context.keys.holds, id, pack(hold))
     if hold[2] == OPEN then
       call('ZADD', context.keys.open_holds, hold[6], id)

@@ -8,7 +8,7 @@ local function use_if_allowed(context, account, decision)
   local status, answer = judge(context, account, decision)
   if status ~= OK then return answer end
   answer[1] = take(context, account, decision, decision[PLACE])
-  return taken(account, answer)
+  return taken(account, there_is_more(context, account, decision, answer))
 end
 
 local function check(context, account, decision)
@@ -38,8 +38,8 @@ local function decide(context, decisions, gone)
     local account, place, kind = context.accounts[decision[ACCOUNT]], decision[PLACE], decision[KIND]
     local answer, status
     if place > 0 and gone[place] then
-      -- Counted before. A hold says all the same what it is, since it ends once.
-      status, answer = SKIPPED, kind == COMMIT and unfit_hold(context, account, decision)
+      -- Counted before.
+      status, answer = SKIPPED, kind == COMMIT and commit_again(context, account, decision, gone[place])
     elseif kind == USE then
       status = take(context, account, decision, place)
       if status ~= OK then gone[place] = '' end

@@ -1,4 +1,5 @@
--- A hold: {subject, state, credits, {limit id, amount, ...}, created, expires, ended}. It is
+-- A hold: {subject, state, credits, {limit id, amount, ...}, created, expires, ended, where the event
+-- is that settled it: its place in this batch, or a pointer to where it was counted}. It is
 -- expired when its time has come, whatever its state says: nothing has to run for that.
 local function read_hold(context, id)
   local hold = context.holds[id]
@@ -37,12 +38,13 @@ local function open_hold(context, account, decision)
   if not (answer[3] + credits <= MAX) then return {TOO_LARGE} end
   local holds = account.fields[HOLDS]
   local n = #holds
+  if n >= 4 * HOLDS_MAX then return {TOO_MANY} end
   holds[n + 1], holds[n + 2], holds[n + 3], holds[n + 4] = id, credits, expires, amounts
   if credits > 0 then note(account, HELD, 0, context.now, credits, id) end
-  context.holds[id] = {account.subject, OPEN, credits, amounts, context.now, expires, 0}
+  context.holds[id] = {account.subject, OPEN, credits, amounts, context.now, expires, 0, 0}
   context.changed_holds[id] = true
   account.is_changed = true
-  return taken(account, answer)
+  return taken(account, there_is_more(context, account, decision, answer))
 end
 
 -- Why a hold cannot be ended; nil when it is open and the subject's. EXTRA: id.
@@ -50,6 +52,12 @@ local function unfit_hold(context, account, decision)
   local hold = read_hold(context, decision[EXTRA])
   if not hold or hold[1] ~= account.subject then return {MISSING} end
   if hold[2] ~= OPEN then return {ENDED, 0, 0, hold[2], hold[7]} end
+  local holds = account.fields[HOLDS]
+  for q = 1, #holds, 4 do
+    if holds[q] == decision[EXTRA] then return nil end
+  end
+  -- It had expired before the clock was set back.
+  return {ENDED, 0, 0, EXPIRED, hold[6]}
 end
 
 -- Ends an open hold as `state`.
@@ -65,35 +73,4 @@ local function end_hold(context, account, id, state)
   hold[2], hold[7] = state, context.now
   context.changed_holds[id] = true
   account.is_changed = true
-end
-
--- Whether a decision asks for more than its hold has set aside.
-local function exceeds(context, hold, decision)
-  if decision[CREDITS] > hold[3] then return true end
-  local limits = decision[LIMITS]
-  for q = 1, #limits, 2 do
-    local id, kept = context.limits[limits[q]][LIMIT_ID], 0
-    for j = 1, #hold[4], 2 do
-      if hold[4][j] == id then kept = kept + hold[4][j + 1] end
-    end
-    -- What was never held is not the hold's business: it counts as any event does.
-    if kept > 0 and limits[q + 1] > kept then return true end
-  end
-  return false
-end
-
--- Settles a hold with an event. EXTRA: id, 1 if it may not exceed what is held.
-local function commit_hold(context, account, decision)
-  local id = decision[EXTRA]
-  local unfit = unfit_hold(context, account, decision)
-  if unfit then return unfit end
-  if decision[EXTRA + 1] == 1 and exceeds(context, context.holds[id], decision) then return {EXCEEDS} end
-  local fields = account.fields
-  local credits = decision[CREDITS]
-  if not (fields[TOTAL_USED] + credits <= MAX and fields[MONTHLY] - credits >= -MAX) then
-    return {TOO_LARGE}
-  end
-  end_hold(context, account, id, SETTLED)
-  local status = take(context, account, decision, decision[PLACE])
-  return taken(account, {status})
 end

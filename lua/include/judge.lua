@@ -7,7 +7,12 @@ local function judge(context, account, decision)
     local limit, asked = context.limits[limits[q]], limits[q + 1]
     local used, most, at = usage_of(account, limit, asked, now)
     answer[n + 1], answer[n + 2], answer[n + 3], n = used, most, at, n + 3
-    if most >= 0 and not (used + asked <= most) then status = LIMIT_HIT end
+    if most >= 0 then
+      if not (used + asked <= most) then status = LIMIT_HIT end
+    elseif asked > 0 and not (used + asked <= MAX) then
+      -- Also what has no limit is counted exactly.
+      return TOO_LARGE, {TOO_LARGE}
+    end
   end
   local credits = decision[CREDITS]
   -- The second: what is held stays exact.
@@ -35,6 +40,19 @@ local function take(context, account, decision, reference)
     use_limit(context, account, context.limits[limits[q]], limits[q + 1], decision[TIME])
   end
   return OK
+end
+
+-- When there is more of each limit, after what was asked is taken or held.
+local function there_is_more(context, account, decision, answer)
+  local limits = decision[LIMITS]
+  for q = 1, #limits, 2 do
+    local limit = context.limits[limits[q]]
+    if limit[LIMIT_KIND] ~= FIXED then
+      local _, _, at = usage_of(account, limit, 0, context.now)
+      answer[3 + 3 * (q + 1) / 2] = at
+    end
+  end
+  return answer
 end
 
 -- The balance as it is after a decision that takes.

@@ -12,10 +12,12 @@ local function code_of_parts()
 end
 local function code_of_decisions()
 --@include accounts
+--@include bring_up
 --@include limits
 --@include use_limit
 --@include judge
 --@include holds
+--@include settle_hold
 --@include administer
 --@include decide
 --@include context

@@ -77,7 +77,9 @@ extension Verdict {
         let isJudged = fields.count >= 3
         balance = isJudged && decision.asksCredits ? fields[1].integer : nil
         held = isJudged ? fields[2].integer ?? 0 : 0
-        let isAboutHold = [.holdEnded, .repeated, .conflict].contains(status) && fields.count == 5
+        let isAboutHold =
+            [.holdEnded, .repeated, .conflict, .alreadyCounted].contains(status)
+            && fields.count == 5
         holdState = isAboutHold ? fields[3].integer.flatMap { HoldState(rawValue: $0) } : nil
         holdEnd = isAboutHold ? fields[4].integer.map { Timestamp(milliseconds: $0) } : nil
         var states: [LimitState] = []

@@ -95,6 +95,13 @@ public enum DecisionStatus: Int, Sendable {
     /// The event was counted before.
     case skipped = 9
     case exceedsHold = 10
+    /// The subject has as many holds, or grants, as it may.
+    case tooMany = 11
+    /// The event that was to settle a hold was counted before, and not by it.
+    case alreadyCounted = 12
+
+    /// Whether it says that a hold cannot be settled.
+    var isAboutHold: Bool { [.holdMissing, .holdEnded, .alreadyCounted].contains(self) }
 
     public var isDenial: Bool { (1...3).contains(rawValue) }
 }
@@ -112,7 +119,7 @@ public struct LimitState: Sendable {
     /// for never, and where nothing is used.
     public let resetsAt: Timestamp?
 
-    public var isViolated: Bool { most.map { used + asked > $0 } ?? false }
+    public var isViolated: Bool { most.map { used > $0 || asked > $0 - used } ?? false }
 }
 
 /// State of a hold.

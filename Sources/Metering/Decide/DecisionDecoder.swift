@@ -126,7 +126,8 @@ public struct DecisionBody {
             guard let meter = Meter(name: key.bytes) else { throw .unknownMeter("amounts") }
             amounts.append((meter, try EventDecoder.amount(member, "amounts.\(meter.name)")))
         }
-        return amounts
+        // As for events: a limit on all tokens is about those of input and output.
+        return try EventDecoder.withTokens(amounts)
     }
 
     private static func names(_ value: JSONValue) throws(EventRejection) -> [String] {
@@ -151,9 +152,31 @@ extension Rules {
             detail: "known limits are \(limits.limits.map(\.name).joined(separator: ", "))")
     }
 
+    /// An amount that is judged by nothing is a mistake that would allow everything.
+    private func rejectionOfAmounts(_ decision: Decision) -> EventRejection? {
+        if let names = decision.limits, !names.isEmpty,
+            decision.amounts.contains(where: { $0.1 > 0 }),
+            !decision.judged(by: self).contains(where: { $0.amount > 0 })
+        {
+            return EventRejection(
+                code: "amount_not_judged", field: "amounts",
+                detail: "none of the limits that are named is about these meters")
+        }
+        guard case .consume = decision.kind else { return nil }
+        for (index, amount) in decision.judged(by: self)
+        where amount > 0 && limits.limits[index].window == .concurrent {
+            return EventRejection(
+                code: "hold_required", field: "amounts",
+                detail: "\(limits.limits[index].name) limits what is open at the same time: "
+                    + "open a hold, and end it")
+        }
+        return nil
+    }
+
     /// Why a decision cannot be taken by these rules; nil when it can.
     func rejection(of decision: Decision) -> EventRejection? {
         if let rejection = decision.limits.flatMap({ rejection(of: $0) }) { return rejection }
+        if let rejection = rejectionOfAmounts(decision) { return rejection }
         guard case .setOverride(let amount) = decision.kind else { return nil }
         guard let index = decision.limits?.first.flatMap({ limits.index(named: $0.utf8) }) else {
             return .required("limits")

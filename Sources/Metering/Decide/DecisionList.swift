@@ -66,7 +66,10 @@ struct DecisionList {
         let event = pending.event
         let sign = if case .reverse = pending.purpose { -1 } else { 1 }
         let credits = sign * (event.amounts.amount(of: .creditsMicro) ?? 0)
-        let time = min(pending.time.milliseconds, now.milliseconds)
+        // Past windows have no counters: what is to be refused is judged, and counted, by the present.
+        let isEnforced = if case .enforce = pending.purpose { true } else { false }
+        let time =
+            isEnforced ? now.milliseconds : min(pending.time.milliseconds, now.milliseconds)
         var limits: [(index: Int, amount: Int)] = []
         for (index, limit) in rules.limits.limits.enumerated() {
             guard let amount = event.amounts.amount(of: limit.meter), amount != 0,

@@ -66,8 +66,8 @@ final class DenialMemory {
                 denials[key] = nil
                 continue
             }
-            // Less than was denied may fit where room comes back bit by bit.
-            guard amount >= denial.asked || !limit.drains else { continue }
+            // Where room comes back bit by bit, another amount fits at another time.
+            guard amount == denial.asked || !limit.drains else { continue }
             var isSame = true
             var states: [LimitState] = []
             for (index, amount) in judged {
@@ -106,14 +106,6 @@ final class DenialMemory {
             denials[Key(subject: decision.subject.id, limit: state.limit.id)] = Denial(
                 states: verdict.limits, asked: state.asked, sinceMS: verdict.time.milliseconds,
                 untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted), number: lastNumber)
-        }
-    }
-
-    /// Forgets a subject, of which something was given back.
-    func forget(_ subject: SubjectID, _ rules: Rules?) {
-        guard !denials.isEmpty else { return }
-        for limit in rules?.limits.limits ?? [] {
-            denials[Key(subject: subject.id, limit: limit.id)] = nil
         }
     }
 

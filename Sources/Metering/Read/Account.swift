@@ -137,7 +137,7 @@ public struct Hold: Sendable {
 
     /// Reads a hold as lua/include/holds.lua keeps it.
     init?(_ id: [UInt8], _ bytes: [UInt8], at now: Timestamp) {
-        guard let fields = MessagePackValue(bytes)?.array, fields.count == 7,
+        guard let fields = MessagePackValue(bytes)?.array, fields.count >= 7,
             let subject = fields[0].bytes, let stored = fields[1].integer,
             let state = HoldState(rawValue: stored), let credits = fields[2].integer,
             let created = fields[4].integer, let expires = fields[5].integer,

@@ -52,7 +52,7 @@ struct BatchOutcomes {
             let pending = batch.events[index]
             let verdict = decisions?.ofEvent[index].map { verdicts[$0] }
             switch excluded?[index + 1] {
-            case .repeated where verdict?.status == .holdEnded || verdict?.status == .holdMissing:
+            case .repeated where verdict?.status.isAboutHold == true:
                 if let verdict { pending.resolve(.refused(verdict)) }
             case .repeated(let origin, let place):
                 earlier[origin, default: []].append((pending, place))

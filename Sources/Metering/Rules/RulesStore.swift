@@ -16,6 +16,8 @@ final class RulesStore {
     private let client: RedisClient
     private let keys: Keyspace
     private let reader: JSONReader
+    private var isPutting = false
+    private var putters: [CheckedContinuation<Void, Never>] = []
     private var waiting: [(Result<Rules, MeteringError>) -> Void] = []
 
     init(client: RedisClient, keys: Keyspace) {
@@ -72,7 +74,14 @@ final class RulesStore {
     func put(
         _ part: Rules.Part, _ make: (Rules, inout JSONWriter) throws -> Void
     ) async throws -> Rules {
-        for _ in 0..<20 {
+        // One after the other on this loop, so that they do not put each other back.
+        if isPutting { await withCheckedContinuation { putters.append($0) } }
+        isPutting = true
+        defer {
+            isPutting = !putters.isEmpty
+            if isPutting { putters.removeFirst().resume() }
+        }
+        for _ in 0..<100 {
             let rules = try await load()
             var writer = JSONWriter()
             try make(rules, &writer)
@@ -86,6 +95,6 @@ final class RulesStore {
             }
             if case .integer(1) = reply { return try await load() }
         }
-        throw MeteringError.damaged(what: "rules that change without end")
+        throw MeteringError.undecided(reason: "others change the rules at this moment")
     }
 }

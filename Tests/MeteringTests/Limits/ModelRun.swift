@@ -97,7 +97,16 @@ struct ModelRun {
             if random.next() % 4 == 0 {
                 names = Self.limits.map(\.name).shuffled(using: &random).dropLast(9)
             }
-            all.append((random.next() % 4 != 0, asked(), names))
+            let asked = asked()
+            // Names that judge none of the amounts are refused.
+            if asked.contains(where: { $0.value > 0 }),
+                !judged(asked, names).contains(where: { $0.1 > 0 })
+            {
+                names = nil
+            }
+            // What is open at the same time is held, and not consumed.
+            let isHeld = judged(asked, names).contains { $0.0.window == .concurrent && $0.1 > 0 }
+            all.append((random.next() % 4 != 0 && !isHeld, asked, names))
         }
         let outcomes = await bench.ask(
             all.map {

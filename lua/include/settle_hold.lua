@@ -1,0 +1,45 @@
+-- What a hold says to an event that was counted before: nothing, if this event settled it and the
+-- same commit is sent again.
+local function commit_again(context, account, decision, pointer)
+  local unfit = unfit_hold(context, account, decision)
+  local hold = context.holds[decision[EXTRA]] or {}
+  if not unfit then return {COUNTED, 0, 0, OPEN, hold[6]} end
+  return hold[8] ~= pointer and unfit or nil
+end
+
+-- Whether a decision asks for more than its hold has set aside.
+local function exceeds(context, hold, decision)
+  if decision[CREDITS] > hold[3] then return true end
+  local limits = decision[LIMITS]
+  for q = 1, #limits, 2 do
+    local id, kept = context.limits[limits[q]][LIMIT_ID], 0
+    for j = 1, #hold[4], 2 do
+      if hold[4][j] == id then kept = kept + hold[4][j + 1] end
+    end
+    -- What was never held is not the hold's business: it counts as any event does.
+    if kept > 0 and limits[q + 1] > kept then return true end
+  end
+  return false
+end
+
+-- Settles a hold with an event. EXTRA: id, 1 if it may not exceed what is held.
+local function commit_hold(context, account, decision)
+  local id = decision[EXTRA]
+  local unfit = unfit_hold(context, account, decision)
+  if unfit then return unfit end
+  if decision[EXTRA + 1] == 1 and exceeds(context, context.holds[id], decision) then return {EXCEEDS} end
+  local fields = account.fields
+  local credits = decision[CREDITS]
+  -- A grant may have expired under the hold.
+  if decision[EXTRA + 1] == 1 and credits > 0
+    and not (balance_of(fields) - credits >= context.rules.floor) then
+    return taken(account, {CREDITS_HIT})
+  end
+  if not (fields[TOTAL_USED] + credits <= MAX and fields[MONTHLY] - credits >= -MAX) then
+    return {TOO_LARGE}
+  end
+  end_hold(context, account, id, SETTLED)
+  context.holds[id][8] = decision[PLACE]
+  local status = take(context, account, decision, decision[PLACE])
+  return taken(account, {status})
+end

@@ -10,7 +10,7 @@
   KEYS     subjects, marker, log, rules; per day: hours, day, boards (one per ranked meter); id
            generations (the one to write first); if there are decisions: accounts, holds, open
            holds, ended holds, grants, reversed; if subjects move from day to day: closed boards (one per
-           ranked meter), `use` of each day, `use` of each of head.rolls
+           ranked meter), `use` of each day, `use` of each of head.rolls; always last: changes
   ARGV[1]  {head, subjects, sets, rows, fields, cells, ids, places, rules, holders, decisions}:
              head      {seq, log day, today, {ttl_s of log, ids, days}, ranked meters, days, rolls,
                        number of id generations, 1 if KEYS has what moving needs, now_ms, version

@@ -174,7 +174,7 @@ public final class MeteringEngine {
         }
         var reversal = event
         let original = event.id ?? origin.eventID(place: place)
-        reversal.id = ByteString("\(LogPosition.idPrefix)reverse-\(original.text)")
+        reversal.id = ByteString("\(LogPosition.reversalPrefix)\(original.text)")
         reversal.description = reason
         reversal.amounts = event.amounts.map { ($0.0, -$0.1) }
         return await withCheckedContinuation { continuation in

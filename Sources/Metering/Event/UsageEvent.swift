@@ -38,6 +38,11 @@ public struct UsageEvent: Sendable {
         self.derived = derived
     }
 
+    /// Whether it undoes another one: only the service gives such ids.
+    var isReversal: Bool {
+        id.map { $0.bytes.starts(with: LogPosition.reversalPrefix.utf8) } ?? false
+    }
+
     /// Whether both are the same event sent twice. What a price book made of them is left out,
     /// because prices may have changed in between, and so is `enforce`, which is no part of what
     /// happened.

@@ -86,4 +86,6 @@ public struct LogPosition: Hashable, Sendable {
 
     /// How ids that Tally makes begin; clients' ids may not.
     static let idPrefix = "tly-"
+    /// What the ids of reversals begin with.
+    static let reversalPrefix = "\(idPrefix)reverse-"
 }

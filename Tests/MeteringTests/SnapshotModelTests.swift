@@ -49,7 +49,8 @@ final class FlushBench {
     {
         let report = await flusher.flush()
         #expect(report.problem == nil, sourceLocation: sourceLocation)
-        let (days, others) = try SnapshotReading.all(in: data)
+        // Elsewhere: writers of the same loop go on.
+        let (days, others) = try await blocking { [data] in try SnapshotReading.all(in: data) }
         #expect(others == [], sourceLocation: sourceLocation)
         for (date, day) in days {
             #expect(day.problems == [], "\(date)", sourceLocation: sourceLocation)
@@ -84,10 +85,12 @@ struct SnapshotModel {
     }
 
     func check(_ days: [String: SnapshotReading]) {
-        #expect(Set(days.keys) == Set(subjects.keys))
+        #expect(Set(days.keys).symmetricDifference(subjects.keys) == [])
         for (date, day) in days {
-            #expect(day.cells == cells[date]?.filter { !$0.value.isZero }, "\(date)")
-            #expect(day.subjects == subjects[date]?.filter { !$0.value.isZero }, "\(date)")
+            let isRight =
+                day.cells == cells[date]?.filter { !$0.value.isZero }
+                && day.subjects == subjects[date]?.filter { !$0.value.isZero }
+            #expect(isRight, "\(date)")
         }
     }
 }
@@ -154,7 +157,7 @@ struct SnapshotModel {
                 model.check(first)
                 // The same bytes, from another flusher and by more passes.
                 let second = try await flushing[1].flush()
-                #expect(first.mapValues(\.text) == second.mapValues(\.text))
+                #expect(first.keys.filter { first[$0] != second[$0] } == [])
                 // All of them become final, and the same bytes when they are written anew.
                 clock.advance(40 * 86_400_000)
                 let final = try await flushing[0].flush()
@@ -162,7 +165,7 @@ struct SnapshotModel {
                 removeFolder("\(flushing[0].data)/rollups")
                 clock.advance(1_000)
                 let again = try await flushing[0].flush()
-                #expect(final.mapValues(\.text) == again.mapValues(\.text))
+                #expect(final.keys.filter { final[$0] != again[$0] } == [])
                 model.check(again)
             }
         }

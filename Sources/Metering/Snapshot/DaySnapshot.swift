@@ -11,13 +11,17 @@ struct FlushContext {
     let settings: WorkspaceSettings
     let folder: SnapshotFolder
     let clock: any Clock
-    let fence: Int
-    let dataset: String
+    let lease: FlushLease
+    /// Of the monotonic clock.
+    let deadlineMS: Int
     /// Room for ids of subjects; with more of them the subjects are gone through again.
     let idByteCountMax: Int
-    /// Throws when the work is to end: the lease was lost, or the time is over. Told whether it is
-    /// the last time before the rename.
-    let checkpoint: (_ isLast: Bool) async throws(FlushError) -> Void
+
+    /// Throws when the work is to end: the lease was lost, or the time is over.
+    func checkpoint(isLast: Bool = false) async throws(FlushError) {
+        if clock.monotonicMS > deadlineMS { throw .outOfTime }
+        try await lease.keep(now: isLast)
+    }
 }
 
 /// Writes a snapshot of a day.
@@ -52,16 +56,16 @@ final class DaySnapshot {
     func write() async throws(FlushError) {
         let (tail, began) = try await cut()
         let head = SnapshotHead(
-            revision: tail.changes, isFinal: isFinal, dataset: context.dataset)
-        let file = try context.folder.begin(day, fence: context.fence)
+            revision: tail.changes, isFinal: isFinal, dataset: context.lease.dataset)
+        let file = try context.folder.begin(day, fence: context.lease.fence)
         do throws(FlushError) {
             try write(head, began, to: file)
             try writeSums(try await hours(tail), tail.table, to: file)
             tail.dropCells()
             try await writeSubjects(tail, to: file)
             try file.finish()
-            try await context.checkpoint(true)
-            try context.folder.commit(file, as: head, of: day, fence: context.fence)
+            try await context.checkpoint(isLast: true)
+            try context.folder.commit(file, as: head, of: day, fence: context.lease.fence)
         } catch {
             file.discard()
             throw error
@@ -127,7 +131,7 @@ final class DaySnapshot {
                 // A scan may tell a field twice; both are the same, at the cut.
                 cells[field] = sums.isZero ? nil : sums
             }
-            try await context.checkpoint(false)
+            try await context.checkpoint()
             cursor = next
         } while cursor != Array("0".utf8)
         return cells
@@ -171,7 +175,7 @@ final class DaySnapshot {
                     body(id, value)
                 else { throw .damaged("a subject's record") }
             }
-            try await context.checkpoint(false)
+            try await context.checkpoint()
             cursor = next
         } while cursor != Array("0".utf8)
     }
@@ -278,7 +282,7 @@ final class DaySnapshot {
                     json.endObject()
                     try put(to: file)
                 }
-                try await context.checkpoint(false)
+                try await context.checkpoint()
             }
             lower = list.upper
         }

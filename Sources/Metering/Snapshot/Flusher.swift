@@ -91,12 +91,8 @@ public final class Flusher {
         _ day: CivilDay, _ isFinal: Bool, _ deadlineMS: Int, _ report: inout Report
     ) async throws(FlushError) {
         let context = FlushContext(
-            client: client, settings: settings, folder: folder, clock: clock, fence: lease.fence,
-            dataset: lease.dataset, idByteCountMax: options.idByteCountMax
-        ) { [lease, clock] isLast async throws(FlushError) in
-            if clock.monotonicMS > deadlineMS { throw .outOfTime }
-            try await lease.keep(now: isLast)
-        }
+            client: client, settings: settings, folder: folder, clock: clock, lease: lease,
+            deadlineMS: deadlineMS, idByteCountMax: options.idByteCountMax)
         do {
             try await DaySnapshot(of: day, isFinal: isFinal, context).write()
             report.days.append(day)

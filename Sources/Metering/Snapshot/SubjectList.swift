@@ -32,8 +32,8 @@ struct SubjectList {
 
     mutating func add(_ id: [UInt8]) {
         if id.lexicographicallyPrecedes(lower) { return }
-        if let upper, !id.lexicographicallyPrecedes(upper) { return }
         if bytes.count + id.count + 2 > byteCountMax { halve() }
+        if let upper, !id.lexicographicallyPrecedes(upper) { return }
         starts.append(UInt32(bytes.count))
         bytes.append(UInt8(truncatingIfNeeded: id.count >> 8))
         bytes.append(UInt8(truncatingIfNeeded: id.count))

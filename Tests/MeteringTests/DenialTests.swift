@@ -13,11 +13,13 @@ import Testing
         Decision(.consume, subject: subjectID(subject), amounts: [(.filesUploaded, count)])
     }
 
-    @Test func `Who was denied is denied again without Redis, and nobody is allowed`() async throws {
+    @Test func `Who was denied is denied again without Redis, and nobody is allowed`() async throws
+    {
         try await withRedis { redis in
             try await onLoop { host in
                 let bench = await Bench(
-                    redis.socketPath, on: host.loop, clock: ManualClock(noon), timeout: .milliseconds(200))
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon),
+                    timeout: .milliseconds(200))
                 #expect(try await bench.engine.decide(Self.upload(100)).status == .allowed)
                 #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
                 redis.kill()

@@ -83,7 +83,8 @@ import Testing
             writing.model.count(event, at: event.time?.milliseconds ?? 0)
             if random.next() % 20 == 0 { writing.counted.append(event) }
         }
-        if random.next() % 4 == 0, let place = writing.counted.indices.randomElement(using: &random) {
+        if random.next() % 4 == 0, let place = writing.counted.indices.randomElement(using: &random)
+        {
             let event = writing.counted.remove(at: place)
             var outcome: EventOutcome?
             while outcome?.counted == nil, outcome?.duplicate == nil {

@@ -191,7 +191,8 @@ struct SnapshotModel {
         let hasID = random.next() % 2 == 0
         return event(
             subject, amounts, id: hasID ? "id-\(name)" : nil,
-            at: times[Int(random.next() % 7)], action: ["chat", "\"a\"", "b"][Int(random.next() % 3)],
+            at: times[Int(random.next() % 7)],
+            action: ["chat", "\"a\"", "b"][Int(random.next() % 3)],
             model: ["", "m", "gpt-4o"][Int(random.next() % 3)])
     }
 }

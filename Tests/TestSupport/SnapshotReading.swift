@@ -129,7 +129,8 @@ public struct SnapshotReading: Equatable, Sendable {
         let root = "\(data)/rollups/\(workspace)"
         var days: [String: SnapshotReading] = [:]
         var others: [String] = []
-        for name in FileManager.default.enumerator(atPath: root)?.compactMap({ $0 as? String }) ?? []
+        for name in FileManager.default.enumerator(atPath: root)?.compactMap({ $0 as? String })
+            ?? []
         {
             let last = name.split(separator: "/").last ?? ""
             if last.hasSuffix(".json"), !last.hasPrefix(".") {

@@ -225,14 +225,22 @@ final class DaySnapshot {
         try file.append(",\n")
         try list("\"hours\":[", cells, table, to: file) {
             RollupField(hour: $0.hour, action: .empty, model: .empty)
-        } write: { $1.hour($0) }
+        } write: {
+            $1.hour($0)
+        }
         try list("\"actions\":[", cells, table, to: file) {
             RollupField(hour: nil, action: $0.action, model: .empty)
-        } write: { $1.label("action", $0.action) }
+        } write: {
+            $1.label("action", $0.action)
+        }
         try list("\"models\":[", cells, table, to: file) {
             RollupField(hour: nil, action: .empty, model: $0.model)
-        } write: { $1.label("model", $0.model) }
-        try list("\"cells\":[", cells, table, to: file) { $0 } write: { field, json in
+        } write: {
+            $1.label("model", $0.model)
+        }
+        try list("\"cells\":[", cells, table, to: file) {
+            $0
+        } write: { field, json in
             json.hour(field)
             json.label("action", field.action)
             json.label("model", field.model)

@@ -38,7 +38,8 @@ enum FlushError: Error {
 extension FlushError: CustomStringConvertible {
     var description: String {
         switch self {
-        case .system(let call, let path, let code): "\(call) \(path): \(String(cString: strerror(code)))"
+        case .system(let call, let path, let code):
+            "\(call) \(path): \(String(cString: strerror(code)))"
         case .redis(let error): "\(error)"
         case .damaged(let what): "Redis holds something else: \(what)"
         case .unequal(let what): "the sums of the day do not agree: \(what)"

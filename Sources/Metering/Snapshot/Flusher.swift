@@ -97,7 +97,7 @@ public final class Flusher {
             try await DaySnapshot(of: day, isFinal: isFinal, context).write()
             report.days.append(day)
             metrics.days.add()
-        } catch where error.concernsOneDay {
+        } catch  where error.concernsOneDay {
             note(error, day, &report)
         }
     }
@@ -137,7 +137,7 @@ public final class Flusher {
                     continue
                 }
                 due.append((day, isFinal))
-            } catch where error.concernsOneDay {
+            } catch  where error.concernsOneDay {
                 note(error, day, &report)
             }
         }
@@ -147,7 +147,8 @@ public final class Flusher {
     private func changedDays() async throws(FlushError) -> [(CivilDay, Int)] {
         let reply = try await send(RedisCommand("HGETALL", [keys.changes])).elements ?? []
         return try stride(from: 0, to: reply.count - 1, by: 2).map { index throws(FlushError) in
-            guard let day = reply[index].bytes.flatMap({ Int(String(decoding: $0, as: UTF8.self)) }),
+            guard
+                let day = reply[index].bytes.flatMap({ Int(String(decoding: $0, as: UTF8.self)) }),
                 let count = reply[index + 1].bytes.flatMap({
                     Int(String(decoding: $0, as: UTF8.self))
                 })

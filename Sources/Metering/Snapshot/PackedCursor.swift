@@ -43,7 +43,8 @@ struct PackedCursor {
         case 0xd2: return big(4).map { .integer(Int(Int32(truncatingIfNeeded: $0))) }
         // Lua has doubles only; cmsgpack writes those beyond 32 bits as such.
         case 0xcb:
-            guard let bits = big(8), let value = Int(exactly: Double(bitPattern: UInt64(bitPattern: Int64(bits))))
+            guard let bits = big(8),
+                let value = Int(exactly: Double(bitPattern: UInt64(bitPattern: Int64(bits))))
             else { return nil }
             return .integer(value)
         case 0xa0...0xbf: return string(Int(tag & 0x1f))

@@ -52,10 +52,14 @@ struct SnapshotFolder {
                 throw .foreign("\(self.file(day)) is of a later version of Tally")
             }
             guard old.dataset == head.dataset else { throw .foreign(Self.foreign(self.file(day))) }
-            guard old.revision < head.revision || old.revision == head.revision && (head.isFinal || !old.isFinal)
+            guard
+                old.revision < head.revision
+                    || old.revision == head.revision && (head.isFinal || !old.isFinal)
             else { throw .superseded }
         }
-        guard rename(file.path, self.file(day)) == 0 else { throw .system("rename", self.file(day)) }
+        guard rename(file.path, self.file(day)) == 0 else {
+            throw .system("rename", self.file(day))
+        }
         try Self.synchronize(year(day))
     }
 

@@ -63,7 +63,9 @@ struct SubjectList {
         (bytes, starts) = (half.bytes, half.starts)
     }
 
-    private static func order(_ bytes: UnsafeRawBufferPointer, _ one: UInt32, _ other: UInt32) -> Int {
+    private static func order(_ bytes: UnsafeRawBufferPointer, _ one: UInt32, _ other: UInt32)
+        -> Int
+    {
         let (left, right) = (Int(one), Int(other))
         let leftCount = Int(bytes[left]) << 8 | Int(bytes[left + 1])
         let rightCount = Int(bytes[right]) << 8 | Int(bytes[right + 1])

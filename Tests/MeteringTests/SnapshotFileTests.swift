@@ -156,4 +156,17 @@ import Testing
             }
         }
     }
+
+    @Test func `A lease that is shorter than the work is taken anew`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                let flushing = try await FlushBench(
+                    redis.socketPath, on: host.loop, clock: clock, leaseMS: 1)
+                _ = await bench.record((0..<500).map { event("s\($0)") })
+                #expect(try await flushing.flush()[Self.today]?.subjects.count == 500)
+            }
+        }
+    }
 }

@@ -78,11 +78,10 @@ public final class Flusher {
             note(error, nil, &report)
         }
         await lease.giveBack()
-        if report.problem == nil {
+        if report.problem == nil, !report.isElsewhere {
             metrics.lastSuccess.set(clock.now.milliseconds / 1000)
-        } else {
-            metrics.failures.add()
         }
+        if report.problem != nil { metrics.failures.add() }
         if !report.days.isEmpty { metrics.seconds.observe((clock.monotonicMS - began) * 1000) }
         return report
     }
@@ -94,10 +93,17 @@ public final class Flusher {
             client: client, settings: settings, folder: folder, clock: clock, lease: lease,
             deadlineMS: deadlineMS, idByteCountMax: options.idByteCountMax)
         do {
-            try await DaySnapshot(of: day, isFinal: isFinal, context).write()
+            do {
+                try await DaySnapshot(of: day, isFinal: isFinal, context).write()
+            } catch .unequal {
+                // An event that is undone, and its subject gone on to the next day, between the cut
+                // and the scan leaves nothing to find: rare enough to cut anew.
+                try await DaySnapshot(of: day, isFinal: isFinal, context).write()
+            }
             report.days.append(day)
             metrics.days.add()
-        } catch  where error.concernsOneDay {
+        } catch {
+            guard error.concernsOneDay else { throw error }
             note(error, day, &report)
         }
     }
@@ -105,7 +111,10 @@ public final class Flusher {
     private func note(_ error: FlushError, _ day: CivilDay?, _ report: inout Report) {
         // What another process has done, or will do, needs nobody's care.
         switch error {
-        case .superseded, .leaseLost: return
+        case .superseded: return
+        case .leaseLost:
+            report.isElsewhere = true
+            return
         default: break
         }
         let problem = (day.map { "\($0): " } ?? "") + "\(error)"
@@ -137,7 +146,8 @@ public final class Flusher {
                     continue
                 }
                 due.append((day, isFinal))
-            } catch  where error.concernsOneDay {
+            } catch {
+                guard error.concernsOneDay else { throw error }
                 note(error, day, &report)
             }
         }

@@ -11,6 +11,7 @@ internal import Synchronization
 public final class Readiness: Sendable {
     private let state = Mutex((durability: "unknown", detail: "Redis was not reached yet"))
     private let accepted = Atomic(false)
+    private let snapshotProblem = Mutex<String?>(nil)
 
     public init() {}
 
@@ -28,6 +29,12 @@ public final class Readiness: Sendable {
         state.withLock { $0 = ($0.durability, detail) }
         accepted.store(false, ordering: .relaxed)
     }
+
+    /// Says why the snapshots are behind; nil when they are not. Events are counted all the same, so
+    /// the service stays ready.
+    public func setSnapshots(problem: String?) { snapshotProblem.withLock { $0 = problem } }
+
+    var snapshots: String { snapshotProblem.withLock { $0 } ?? "current" }
 
     var current: (durability: String, detail: String) { state.withLock { $0 } }
 }
@@ -58,6 +65,8 @@ extension API {
         json.string(engine.isReady ? "connected" : "not_connected")
         json.key("durability")
         json.string(durability)
+        json.key("snapshots")
+        json.string(environment.readiness.snapshots)
         if !detail.isEmpty {
             json.key("detail")
             json.string(detail)

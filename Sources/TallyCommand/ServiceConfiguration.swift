@@ -31,6 +31,8 @@ public struct ServiceConfiguration: Sendable, Equatable {
     public var idempotencyHours = 48
     /// How old an event may be, in days.
     public var lateDays = 7
+    /// How often the days that changed are written to files, in seconds.
+    public var flushIntervalSeconds = 60
     /// The zone in which days and months begin: an IANA name.
     public var timeZone = "UTC"
     /// How long an answer of Redis may take, in milliseconds.

@@ -54,6 +54,12 @@ extension ServiceConfiguration {
                 settings.lateDays = try Check.integer(text, 0...35)
             }),
         Option(
+            "flush-interval", .number, "SECONDS", fallback: "60",
+            help: "How often days that changed are written to files (1...86400)",
+            apply: { settings, text throws(BadValue) in
+                settings.flushIntervalSeconds = try Check.integer(text, 1...86_400)
+            }),
+        Option(
             "time-zone", .text, "NAME", fallback: "UTC",
             help: "IANA zone in which days and months begin",
             apply: { settings, text throws(BadValue) in settings.timeZone = try timeZone(text) }),

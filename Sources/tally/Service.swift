@@ -13,6 +13,7 @@ final class Service: Sendable {
     private let loops: [EventLoop]
     private let servers: [HTTPServer]
     private let maintenance: Maintenance
+    private let snapshots: SnapshotKeeper
     private let configuration: ServiceConfiguration
 
     init(
@@ -47,7 +48,13 @@ final class Service: Sendable {
             on: loops[0], redis: redis, settings: settings, clock: clock, readiness: readiness,
             allowsVolatile: configuration.allowsVolatile, metrics: metrics,
             engineMetrics: engineMetrics, logger: logger)
-        self.loops = loops
+        // A loop of its own: files may hold it up.
+        let own = try EventLoop()
+        snapshots = SnapshotKeeper(
+            on: own, redis: redis, settings: settings, clock: clock, readiness: readiness,
+            data: configuration.dataFolder, intervalSeconds: configuration.flushIntervalSeconds,
+            metrics: metrics, logger: logger)
+        self.loops = loops + [own]
     }
 
     /// Starts the loops and listens. Redis is connected to in the background.
@@ -62,6 +69,7 @@ final class Service: Sendable {
         }
         for loop in loops { loop.start() }
         await maintenance.start()
+        await snapshots.start()
         for server in servers {
             do {
                 let (descriptor, _) = try HTTPServer.bind(host: configuration.host, port: port)
@@ -73,12 +81,13 @@ final class Service: Sendable {
         }
     }
 
-    /// Takes no more connections, answers what is in flight, and ends the loops.
+    /// Takes no more connections, answers what is in flight, writes what changed, and ends the loops.
     func stop() async {
         await withTaskGroup { group in
             for server in servers { group.addTask { await server.shutdown(deadline: .seconds(8)) } }
         }
         await maintenance.stop()
+        await snapshots.stop()
         for loop in loops { loop.stop() }
     }
 }

@@ -51,7 +51,8 @@ import Testing
             "listen": "[::1]:9000", "data": "/var/lib/tally", "redis": "redis://u:p%40@h:1/2",
             "threads": "4", "durability": "everysec", "ranked-meters": "tokens,files",
             "idempotency-hours": "840", "late-days": "0", "time-zone": "Europe/Berlin",
-            "redis-timeout-ms": "10", "log-level": "debug", "allow-volatile": "true",
+            "flush-interval": "86400", "redis-timeout-ms": "10", "log-level": "debug",
+            "allow-volatile": "true",
             "admin-key": Self.secret,
         ]
         let options = ServiceConfiguration.options.filter { $0.name != "config" }
@@ -93,7 +94,8 @@ import Testing
         ("ranked-meters", ["a,,b", "a,a", "A", "a b", "1a"]),
         ("idempotency-hours", ["0", "841"]), ("late-days", ["-1", "36"]),
         ("time-zone", ["Mars/Base", "../../etc/passwd", "GMT+25", "utc"]),
-        ("redis-timeout-ms", ["9", "60001"]), ("allow-volatile", ["maybe"]),
+        ("flush-interval", ["0", "86401"]), ("redis-timeout-ms", ["9", "60001"]),
+        ("allow-volatile", ["maybe"]),
         ("admin-key", ["short", "123456789012345", "with a space in it", "zeichenköpfe-äöü"]),
     ])
     func `A bad value is refused, with option, source and value`(name: String, bad: [String]) {

@@ -145,9 +145,9 @@ func connectUnix(_ path: String) throws -> Int32 {
 }
 
 /// Starts a program with no signal blocked and no file of ours open; its output is added to a file.
-func spawn(
+public func spawn(
     _ arguments: [String], environment: [String: String]? = nil, output: String = "/dev/null"
-) throws -> pid_t {
+) throws -> Int32 {
     var actions = posix_spawn_file_actions_t()
     var attributes = posix_spawnattr_t()
     posix_spawn_file_actions_init(&actions)

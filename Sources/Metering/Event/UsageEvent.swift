@@ -47,7 +47,7 @@ public struct UsageEvent: Sendable {
             && givenAmounts.elementsEqual(other.givenAmounts) { $0 == $1 }
     }
 
-    /// Whether it undoes another.
+    /// Whether it undoes another: only the service gives such ids.
     var isReversal: Bool { id?.bytes.starts(with: LogPosition.reversalPrefix.utf8) ?? false }
 
     /// The amounts that are not derived.

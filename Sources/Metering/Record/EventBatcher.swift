@@ -242,6 +242,7 @@ final class EventBatcher {
             names += settings.rankedMeters.map { keys.closedBoard($0) }
             names += (days + leaving).map { keys.use($0) }
         }
+        names.append(keys.changes)
         let context = EventBatch.Context(
             sequence: sequence, arrival: arrival, today: today, ranked: settings.rankedMeters,
             lifetimes: settings.lifetimes, rolls: leaving, idGenerationCount: generations.count,

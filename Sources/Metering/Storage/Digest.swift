@@ -39,3 +39,27 @@ final class IDDigest {
 public func areEqualSecrets(_ left: UnsafeRawBufferPointer, _ right: [UInt8]) -> Bool {
     left.count == right.count && CRYPTO_memcmp(left.baseAddress, right, left.count) == 0
 }
+
+/// SHA-256 of bytes that come in pieces.
+final class StreamingDigest {
+    private let context = EVP_MD_CTX_new()
+    private var isFine: Bool
+
+    init() { isFine = EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 }
+
+    deinit { EVP_MD_CTX_free(context) }
+
+    func update(_ bytes: UnsafeRawBufferPointer) {
+        isFine = isFine && EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1
+    }
+
+    /// The digest of all that came, in lower-case hexadecimal. To be called once.
+    func hexadecimal() -> [UInt8] {
+        var output = [UInt8](repeating: 0, count: 32)
+        var length: UInt32 = 0
+        isFine = isFine && EVP_DigestFinal_ex(context, &output, &length) == 1
+        precondition(isFine, "SHA-256 is not available in this OpenSSL")
+        let digits = Array("0123456789abcdef".utf8)
+        return output.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
+    }
+}

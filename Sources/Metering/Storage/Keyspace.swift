@@ -36,6 +36,13 @@ struct Keyspace: Sendable {
     /// Sorted set: subject → negated lifetime total without the subject's latest day.
     func closedBoard(_ meter: Meter) -> [UInt8] { key("closed:\(meter.name)") }
 
+    /// Hash: day → how many batches have changed it, ever.
+    var changes: [UInt8] { key("changes") }
+    /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua.
+    var snapshots: [UInt8] { key("snapshots") }
+    /// String: who writes snapshots now. Expires.
+    var flushLease: [UInt8] { key("lease:flush") }
+
     /// Hash: version, and the parts of the rules by name.
     var rules: [UInt8] { key("rules") }
     /// Hash: subject → account (credits, windows, open holds).

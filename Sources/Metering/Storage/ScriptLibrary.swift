@@ -18,8 +18,19 @@ public enum ScriptLibrary {
     /// Forgets holds that were over long ago.
     public static let forgetHolds = script("forget_holds", PackageResources.forget_holds_lua)
 
-    /// All of them, for a client to load when it connects.
+    /// Takes, keeps and gives back the right to write snapshots.
+    static let leaseFlush = script("lease_flush", PackageResources.lease_flush_lua)
+    /// Begins a snapshot of a day.
+    static let cutDay = script("cut_day", PackageResources.cut_day_lua)
+    /// Reads some of a day's hourly sums.
+    static let readHours = script("read_hours", PackageResources.read_hours_lua)
+    /// Reads what some subjects used on a day.
+    static let readSubjects = script("read_subjects", PackageResources.read_subjects_lua)
+
+    /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
+    /// What a client needs that writes snapshots.
+    public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects]
 
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,
@@ -37,6 +48,7 @@ public enum ScriptLibrary {
         "judge": PackageResources.judge_lua,
         "leave_day": PackageResources.leave_day_lua,
         "limits": PackageResources.limits_lua,
+        "log_ends": PackageResources.log_ends_lua,
         "name_keys": PackageResources.name_keys_lua,
         "new_batch": PackageResources.new_batch_lua,
         "occasional": PackageResources.occasional_lua,

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One snapshot of one day, from the cut to the rename. docs/snapshots.md says what stands in it.
+
+internal import JSON
+internal import Redis
+
+/// Who writes, and how much at once.
+struct FlushContext {
+    let client: RedisClient
+    let settings: WorkspaceSettings
+    let folder: SnapshotFolder
+    let clock: any Clock
+    let lease: FlushLease
+    /// Of the monotonic clock.
+    let deadlineMS: Int
+    /// Room for ids of subjects; with more of them the subjects are gone through again.
+    let idByteCountMax: Int
+
+    /// Throws when the work is to end: the lease was lost, or the time is over.
+    func checkpoint(isLast: Bool = false) async throws(FlushError) {
+        if clock.monotonicMS > deadlineMS { throw .outOfTime }
+        try await lease.keep(now: isLast)
+    }
+}
+
+/// Writes a snapshot of a day.
+final class DaySnapshot {
+    /// Per call to Redis: some hundreds of microseconds.
+    private static let subjectsPerCall = 200
+    private static let scanCount = Array("400".utf8)
+    private static let cellsPerCall = 100
+
+    private let context: FlushContext
+    private let day: CivilDay
+    private let isFinal: Bool
+    private let keys: Keyspace
+    private let arrivals: [CivilDay]
+    private let packer = MessagePackWriter()
+    private var json = JSONWriter(capacity: 4096)
+    private var totals = DaySums()
+
+    init(of day: CivilDay, isFinal: Bool, _ context: FlushContext) {
+        self.day = day
+        self.isFinal = isFinal
+        self.context = context
+        keys = Keyspace(workspace: context.settings.id)
+        // Clocks of other processes may be ahead or behind by some minutes.
+        let today = context.clock.now.milliseconds.flooredQuotient(86_400_000)
+        arrivals = (today - 1...today + 1).map { CivilDay(number: $0) }
+    }
+
+    private var logs: [[UInt8]] { arrivals.map { keys.log(arrival: $0) } }
+
+    /// Writes it and puts it in its place.
+    func write() async throws(FlushError) {
+        let (tail, began) = try await cut()
+        let head = SnapshotHead(
+            revision: tail.changes, isFinal: isFinal, dataset: context.lease.dataset)
+        let file = try context.folder.begin(day, fence: context.lease.fence)
+        do throws(FlushError) {
+            try write(head, began, to: file)
+            try writeSums(try await hours(tail), tail.table, to: file)
+            tail.dropCells()
+            try await writeSubjects(tail, to: file)
+            try file.finish()
+            try await context.checkpoint(isLast: true)
+            try context.folder.commit(file, as: head, of: day, fence: context.lease.fence)
+        } catch {
+            file.discard()
+            throw error
+        }
+    }
+
+    // MARK: Reading
+
+    private func run(
+        _ script: RedisScript, _ names: [[UInt8]]
+    ) async throws(FlushError) -> [RedisValue] {
+        do {
+            let reply = try await context.client.run(
+                script, keys: names, arguments: [packer.take()])
+            guard let values = reply.elements else { throw RedisError.unexpectedReply(script.name) }
+            return values
+        } catch let error as RedisError {
+            throw .redis(error)
+        } catch {
+            throw .damaged("\(error)")
+        }
+    }
+
+    private func cut() async throws(FlushError) -> (DayTail, began: Timestamp) {
+        packer.integers([day.number, isFinal ? 1 : 0, context.clock.now.milliseconds])
+        let reply = try await run(
+            ScriptLibrary.cutDay, [keys.changes, keys.snapshots, keys.hours(day)] + logs)
+        if reply.isEmpty { throw .incomplete }
+        guard reply.count == 3, let changes = reply[0].integer,
+            let ends = reply[1].bytes.flatMap({ MessagePackValue($0) })?.integers,
+            ends.count == arrivals.count,
+            let began = reply[2].bytes.flatMap({ Int(String(decoding: $0, as: UTF8.self)) })
+        else { throw .redis(.unexpectedReply("cut_day")) }
+        let tail = DayTail(
+            of: day, changes: changes, ends: ends, arrivals: arrivals, context.client,
+            context.settings)
+        return (tail, Timestamp(milliseconds: began))
+    }
+
+    /// The day's sums by hour, action and model, as they were at the cut.
+    private func hours(_ tail: DayTail) async throws(FlushError) -> [RollupField: DaySums] {
+        var cells: [RollupField: DaySums] = [:]
+        var cursor = Array("0".utf8)
+        repeat {
+            packer.array(4)
+            packer.integer(day.number)
+            packer.integer(tail.changes)
+            packer.string(cursor)
+            packer.integer(Self.cellsPerCall)
+            let reply = try await run(
+                ScriptLibrary.readHours, [keys.hours(day), keys.changes] + logs)
+            guard reply.count == 4, let next = reply[2].bytes, let pairs = reply[3].elements else {
+                throw .redis(.unexpectedReply("read_hours"))
+            }
+            try await tail.follow(reply.prefix(2))
+            for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+                var sums = DaySums()
+                guard let name = pairs[index].bytes, let entry = pairs[index + 1].bytes,
+                    let field = RollupField(name, isHourly: true),
+                    PackedCursor.addEntry(entry, to: &sums, tail.table)
+                else { throw .damaged("an hourly rollup") }
+                if let late = tail.cells?[field] { sums.add(late, sign: -1) }
+                // A scan may tell a field twice; both are the same, at the cut.
+                cells[field] = sums.isZero ? nil : sums
+            }
+            try await context.checkpoint()
+            cursor = next
+        } while cursor != Array("0".utf8)
+        return cells
+    }
+
+    /// The subjects that may have used something on the day, in order. Nothing is lost between the
+    /// two scans: a subject leaves its record for `use`, and never the other way.
+    private func subjects(from lower: [UInt8]) async throws(FlushError) -> SubjectList {
+        var list = SubjectList(from: lower, byteCountMax: context.idByteCountMax)
+        let number = day.number
+        try await scan(keys.subjects) { id, record in
+            guard let day = PackedCursor.day(ofRecord: record) else { return false }
+            if day == number { list.add(id) }
+            return true
+        }
+        try await scan(keys.use(day)) { id, _ in
+            list.add(id)
+            return true
+        }
+        list.sort()
+        return list
+    }
+
+    private func scan(
+        _ key: [UInt8], _ body: ([UInt8], [UInt8]) -> Bool
+    ) async throws(FlushError) {
+        var cursor = Array("0".utf8)
+        repeat {
+            let reply: RedisValue
+            do {
+                reply = try await context.client.send(
+                    RedisCommand("HSCAN", [key, cursor, Array("COUNT".utf8), Self.scanCount]))
+            } catch {
+                throw .redis(error)
+            }
+            guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes,
+                let pairs = parts[1].elements
+            else { throw .redis(.unexpectedReply("HSCAN")) }
+            for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+                guard let id = pairs[index].bytes, let value = pairs[index + 1].bytes,
+                    body(id, value)
+                else { throw .damaged("a subject's record") }
+            }
+            try await context.checkpoint()
+            cursor = next
+        } while cursor != Array("0".utf8)
+    }
+
+    // MARK: Writing
+
+    /// Hands over what the writer holds.
+    private func put(to file: SnapshotFile) throws(FlushError) {
+        try file.append(json.bytes)
+        json.removeAll()
+    }
+
+    private func write(
+        _ head: SnapshotHead, _ began: Timestamp, to file: SnapshotFile
+    ) throws(FlushError) {
+        json.beginObject()
+        json.key("schema")
+        json.integer(head.schema)
+        json.key("workspace")
+        json.string(context.settings.id.text)
+        json.key("date")
+        json.string("\(day)")
+        json.key("zone")
+        json.string(context.settings.calendar.zone)
+        json.key("revision")
+        json.integer(head.revision)
+        json.key("final")
+        json.boolean(head.isFinal)
+        json.key("dataset")
+        json.string(head.dataset)
+        json.key("written_at")
+        json.string(began.text)
+        try put(to: file)
+        try file.append(",\n")
+    }
+
+    /// The totals, then the sums by hour, action, model, and all three together.
+    private func writeSums(
+        _ cells: [RollupField: DaySums], _ table: MeterTable, to file: SnapshotFile
+    ) throws(FlushError) {
+        for sums in cells.values { totals.add(sums) }
+        json.beginObject()
+        table.write(totals, &json)
+        json.endObject()
+        try file.append(Array(json.bytes.dropFirst().dropLast()))
+        json.removeAll()
+        try file.append(",\n")
+        try list("\"hours\":[", cells, table, to: file) {
+            RollupField(hour: $0.hour, action: .empty, model: .empty)
+        } write: {
+            $1.hour($0)
+        }
+        try list("\"actions\":[", cells, table, to: file) {
+            RollupField(hour: nil, action: $0.action, model: .empty)
+        } write: {
+            $1.label("action", $0.action)
+        }
+        try list("\"models\":[", cells, table, to: file) {
+            RollupField(hour: nil, action: .empty, model: $0.model)
+        } write: {
+            $1.label("model", $0.model)
+        }
+        try list("\"cells\":[", cells, table, to: file) {
+            $0
+        } write: { field, json in
+            json.hour(field)
+            json.label("action", field.action)
+            json.label("model", field.model)
+        }
+    }
+
+    private func list(
+        _ name: StaticString, _ cells: [RollupField: DaySums], _ table: MeterTable,
+        to file: SnapshotFile, by group: (RollupField) -> RollupField,
+        write: (RollupField, inout JSONWriter) -> Void
+    ) throws(FlushError) {
+        var sums: [RollupField: DaySums] = [:]
+        for (field, cell) in cells { sums[group(field), default: DaySums()].add(cell) }
+        try file.append(name)
+        var isFirst = true
+        for (field, sum) in sums.sorted(by: { $0.key < $1.key }) {
+            try file.append(isFirst ? "\n" : ",\n")
+            isFirst = false
+            json.beginObject()
+            write(field, &json)
+            table.write(sum, &json)
+            json.endObject()
+            try put(to: file)
+        }
+        try file.append("\n],\n")
+    }
+
+    private func writeSubjects(_ tail: DayTail, to file: SnapshotFile) async throws(FlushError) {
+        var ranks = context.settings.rankedMeters.map { RankHead($0, tail.table) }
+        var count = 0
+        var sum = DaySums()
+        var lower: [UInt8]? = []
+        try file.append("\"subjects\":[")
+        while let from = lower {
+            let list = try await subjects(from: from)
+            for start in stride(from: 0, to: list.count, by: Self.subjectsPerCall) {
+                let ids = (start..<min(start + Self.subjectsPerCall, list.count)).map { list[$0] }
+                try await read(ids, tail) { (id, sums) throws(FlushError) in
+                    sum.add(sums)
+                    for index in ranks.indices { ranks[index].offer(sums, of: id) }
+                    try file.append(count == 0 ? "\n" : ",\n")
+                    count += 1
+                    json.beginObject()
+                    json.key("subject")
+                    json.string(bytes: id)
+                    tail.table.write(sums, &json)
+                    json.endObject()
+                    try put(to: file)
+                }
+                try await context.checkpoint()
+            }
+            lower = list.upper
+        }
+        try file.append("\n],\n")
+        guard sum == totals else {
+            throw .unequal("\(sum.events) events by subject, \(totals.events) by hour")
+        }
+        try write(ranks, count, to: file)
+    }
+
+    /// Reads some subjects, and tells what each of them had used at the cut.
+    private func read(
+        _ ids: [[UInt8]], _ tail: DayTail,
+        _ body: ([UInt8], DaySums) throws(FlushError) -> Void
+    ) async throws(FlushError) {
+        tail.drop(before: ids[0])
+        packer.array(3)
+        packer.integer(day.number)
+        packer.integer(tail.changes)
+        packer.array(ids.count)
+        for id in ids { packer.string(id) }
+        let reply = try await run(
+            ScriptLibrary.readSubjects, [keys.subjects, keys.use(day), keys.changes] + logs)
+        guard reply.count == 4, let records = reply[2].elements, let uses = reply[3].elements,
+            records.count == ids.count, uses.count == ids.count
+        else { throw .redis(.unexpectedReply("read_subjects")) }
+        try await tail.follow(reply.prefix(2))
+        var sums = DaySums()
+        for (index, id) in ids.enumerated() {
+            sums.removeAll()
+            if let record = records[index].bytes, PackedCursor.day(ofRecord: record) == day.number {
+                guard PackedCursor.addRecord(record, to: &sums, tail.table) else {
+                    throw .damaged("a subject's record")
+                }
+            } else if let use = uses[index].bytes {
+                guard PackedCursor.addEntry(use, to: &sums, tail.table) else {
+                    throw .damaged("what a subject used on a day")
+                }
+            }
+            if !tail.subjects.isEmpty, let late = tail.subjects[ByteString(bytes: id)] {
+                sums.add(late, sign: -1)
+            }
+            if !sums.isZero { try body(id, sums) }
+        }
+    }
+
+    private func write(
+        _ ranks: [RankHead], _ count: Int, to file: SnapshotFile
+    ) throws(FlushError) {
+        json.beginObject()
+        json.key("subject_count")
+        json.integer(count)
+        json.key("ranks")
+        json.beginObject()
+        for rank in ranks {
+            json.key(bytes: Array(rank.meter.name.utf8))
+            json.beginArray()
+            for entry in rank.entries {
+                json.beginObject()
+                json.key("subject")
+                json.string(bytes: entry.subject.bytes)
+                json.key("value")
+                json.integer(entry.value)
+                json.endObject()
+            }
+            json.endArray()
+        }
+        json.endObject()
+        json.endObject()
+        try file.append(Array(json.bytes.dropFirst().dropLast()))
+        json.removeAll()
+        try file.append(",\n")
+    }
+}
+
+extension RollupField: Comparable {
+    /// By hour, action and model.
+    static func < (left: RollupField, right: RollupField) -> Bool {
+        (left.hour ?? 0, left.action, left.model) < (right.hour ?? 0, right.action, right.model)
+    }
+}
+
+extension JSONWriter {
+    fileprivate mutating func hour(_ field: RollupField) {
+        key("hour")
+        string(Timestamp(milliseconds: (field.hour ?? 0) * 1000).text)
+    }
+
+    fileprivate mutating func label(_ name: StaticString, _ label: ByteString) {
+        key(name)
+        string(bytes: label.bytes)
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Observability
+public import Redis
+
+/// Writes a snapshot of every day that changed, and of every day that became final.
+///
+/// One of many processes writes at a time; the others leave it to it, or write later what their own
+/// folder lacks. On its loop's thread only, which the files may hold up: it needs a loop of its own.
+public final class Flusher {
+    public struct Options: Sendable {
+        /// How long a process that stands still keeps the others from writing.
+        public var leaseMS = 10_000
+        /// Room for the ids of a day's subjects.
+        public var idByteCountMax = 32 << 20
+
+        public init() {}
+    }
+
+    /// What one turn came to.
+    public struct Report: Sendable {
+        public var days: [CivilDay] = []
+        /// What went wrong, in words; nil for nothing.
+        public var problem: String?
+        /// Whether another process writes now.
+        public var isElsewhere = false
+
+        init() {}
+    }
+
+    /// Clocks of other processes may be behind.
+    private static let graceMS = 600_000
+
+    private let client: RedisClient
+    private let settings: WorkspaceSettings
+    private let clock: any Clock
+    private let options: Options
+    private let metrics: FlushMetrics
+    private let logger: Logger
+    private let keys: Keyspace
+    private let folder: SnapshotFolder
+    private let lease: FlushLease
+    private var hasSwept = false
+
+    /// - Parameter data: the folder that `rollups` is to be in.
+    public init(
+        client: RedisClient, settings: WorkspaceSettings, clock: any Clock, data: String,
+        metrics: FlushMetrics, logger: Logger, options: Options = Options()
+    ) {
+        self.client = client
+        self.settings = settings
+        self.clock = clock
+        self.options = options
+        self.metrics = metrics
+        self.logger = logger
+        keys = Keyspace(workspace: settings.id)
+        folder = SnapshotFolder(data: data, workspace: settings.id)
+        lease = FlushLease(client, keys, lengthMS: options.leaseMS, clock)
+    }
+
+    /// Writes what is due, the last day first.
+    ///
+    /// - Parameter deadlineMS: of the monotonic clock; what cannot be done by then is given up.
+    public func flush(deadlineMS: Int = .max) async -> Report {
+        var report = Report()
+        let began = clock.monotonicMS
+        do throws(FlushError) {
+            guard try await lease.take() else {
+                report.isElsewhere = true
+                return report
+            }
+            if !hasSwept { folder.sweep(fence: lease.fence) }
+            hasSwept = true
+            for (day, isFinal) in try await dueDays(&report) {
+                try await flush(day, isFinal, deadlineMS, &report)
+            }
+        } catch {
+            note(error, nil, &report)
+        }
+        await lease.giveBack()
+        if report.problem == nil, !report.isElsewhere {
+            metrics.lastSuccess.set(clock.now.milliseconds / 1000)
+        }
+        if report.problem != nil { metrics.failures.add() }
+        if !report.days.isEmpty { metrics.seconds.observe((clock.monotonicMS - began) * 1000) }
+        return report
+    }
+
+    private func flush(
+        _ day: CivilDay, _ isFinal: Bool, _ deadlineMS: Int, _ report: inout Report
+    ) async throws(FlushError) {
+        let context = FlushContext(
+            client: client, settings: settings, folder: folder, clock: clock, lease: lease,
+            deadlineMS: deadlineMS, idByteCountMax: options.idByteCountMax)
+        do {
+            do {
+                try await DaySnapshot(of: day, isFinal: isFinal, context).write()
+            } catch .unequal {
+                // An event that is undone, and its subject gone on to the next day, between the cut
+                // and the scan leaves nothing to find: rare enough to cut anew.
+                try await DaySnapshot(of: day, isFinal: isFinal, context).write()
+            }
+            report.days.append(day)
+            metrics.days.add()
+        } catch {
+            guard error.concernsOneDay else { throw error }
+            note(error, day, &report)
+        }
+    }
+
+    private func note(_ error: FlushError, _ day: CivilDay?, _ report: inout Report) {
+        // What another process has done, or will do, needs nobody's care.
+        switch error {
+        case .superseded: return
+        case .leaseLost:
+            report.isElsewhere = true
+            return
+        default: break
+        }
+        let problem = (day.map { "\($0): " } ?? "") + "\(error)"
+        report.problem = report.problem ?? problem
+        logger.error("a snapshot was not written", ["reason": problem])
+    }
+
+    /// The days whose snapshot is older than what is counted, or is not marked final in time.
+    private func dueDays(
+        _ report: inout Report
+    ) async throws(FlushError) -> [(day: CivilDay, isFinal: Bool)] {
+        var due: [(day: CivilDay, isFinal: Bool)] = []
+        for (day, changes) in try await changedDays() {
+            let end = settings.calendar.start(of: CivilDay(number: day.number + 1))
+            let isFinal = end * 1000 + settings.lateMS + Self.graceMS <= clock.now.milliseconds
+            do throws(FlushError) {
+                guard let head = try folder.head(day) else {
+                    due.append((day, isFinal))
+                    continue
+                }
+                guard head.dataset == lease.dataset else {
+                    throw .foreign(SnapshotFolder.foreign(folder.file(day)))
+                }
+                if head.revision > changes {
+                    // Redis has lost its last moments since. They have to be counted anew, under
+                    // numbers that the file does not have.
+                    try await raiseChanges(of: day, by: head.revision - changes + 1)
+                } else if head.revision == changes, head.isFinal || !isFinal {
+                    continue
+                }
+                due.append((day, isFinal))
+            } catch {
+                guard error.concernsOneDay else { throw error }
+                note(error, day, &report)
+            }
+        }
+        return due.sorted { $0.day > $1.day }
+    }
+
+    private func changedDays() async throws(FlushError) -> [(CivilDay, Int)] {
+        let reply = try await send(RedisCommand("HGETALL", [keys.changes])).elements ?? []
+        return try stride(from: 0, to: reply.count - 1, by: 2).map { index throws(FlushError) in
+            guard
+                let day = reply[index].bytes.flatMap({ Int(String(decoding: $0, as: UTF8.self)) }),
+                let count = reply[index + 1].bytes.flatMap({
+                    Int(String(decoding: $0, as: UTF8.self))
+                })
+            else { throw .damaged("the counts of changes") }
+            return (CivilDay(number: day), count)
+        }
+    }
+
+    private func raiseChanges(of day: CivilDay, by count: Int) async throws(FlushError) {
+        _ = try await send(
+            RedisCommand(
+                "HINCRBY", [keys.changes, Array("\(day.number)".utf8), Array("\(count)".utf8)]))
+    }
+
+    private func send(_ command: RedisCommand) async throws(FlushError) -> RedisValue {
+        do {
+            return try await client.send(command)
+        } catch {
+            throw .redis(error)
+        }
+    }
+}
+
+/// What is counted about snapshots.
+public final class FlushMetrics: Sendable {
+    let seconds: Histogram
+    let days: Counter
+    let failures: Counter
+    let lastSuccess: Gauge
+
+    public init(_ registry: MetricsRegistry) {
+        seconds = registry.histogram(
+            "tally_flush_seconds", help: "Time of a turn that wrote snapshots.", scale: 1e-6)
+        days = registry.counter("tally_flushed_days_total", help: "Snapshots of days written.")
+        failures = registry.counter(
+            "tally_flush_failures_total", help: "Turns in which a snapshot could not be written.")
+        lastSuccess = registry.gauge(
+            "tally_flush_last_success_timestamp_seconds",
+            help: "When all snapshots were current last, in seconds since 1970.")
+    }
+}

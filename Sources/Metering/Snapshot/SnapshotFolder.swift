@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// <data>/rollups/<workspace>/<YYYY>/<YYYY-MM-DD>.json. A workspace's id holds neither dots nor
+// slashes (WorkspaceID), a day is made of digits: no name leads out of the folder.
+
+internal import Glibc
+
+/// The snapshots of a workspace on disk. Its calls block.
+struct SnapshotFolder {
+    /// How long to wait for another process that is about to rename.
+    private static let lockTries = 200
+
+    private let data: String
+    private let path: String
+
+    init(data: String, workspace: WorkspaceID) {
+        self.data = data
+        path = "\(data)/rollups/\(workspace.text)"
+    }
+
+    private func year(_ day: CivilDay) -> String { "\(path)/\("\(day)".prefix(4))" }
+
+    func file(_ day: CivilDay) -> String { "\(year(day))/\(day).json" }
+
+    /// What is said of a day's snapshot; nil when there is none that is whole enough to say it.
+    func head(_ day: CivilDay) throws(FlushError) -> SnapshotHead? {
+        try SnapshotHead(path: file(day))
+    }
+
+    /// A new file for a day, beside the one that it is to replace.
+    func begin(_ day: CivilDay, fence: Int) throws(FlushError) -> SnapshotFile {
+        try make(data)
+        try make("\(data)/rollups")
+        try make(path)
+        try make(year(day))
+        let temporary = "\(year(day))/.\(day).\(fence).\(getpid())\(SnapshotFile.ending)"
+        // One of ours that could not be taken away when it was given up.
+        unlink(temporary)
+        return try SnapshotFile(path: temporary)
+    }
+
+    /// Puts a finished file in the place of the day's, unless that is newer. Returns when the disk
+    /// has the new name.
+    func commit(
+        _ file: SnapshotFile, as head: SnapshotHead, of day: CivilDay, fence: Int
+    ) throws(FlushError) {
+        let lock = try lock()
+        defer { close(lock) }
+        try check(lock, head.dataset, fence)
+        if let old = try self.head(day) {
+            guard old.schema <= SnapshotHead.schema else {
+                throw .foreign("\(self.file(day)) is of a later version of Tally")
+            }
+            guard old.dataset == head.dataset else { throw .foreign(Self.foreign(self.file(day))) }
+            guard
+                old.revision < head.revision
+                    || old.revision == head.revision && (head.isFinal || !old.isFinal)
+            else { throw .superseded }
+        }
+        guard rename(file.path, self.file(day)) == 0 else {
+            throw .system("rename", self.file(day))
+        }
+        try Self.synchronize(year(day))
+    }
+
+    static func foreign(_ file: String) -> String {
+        "\(file) is of other data than those in Redis: move it away, or restore it"
+    }
+
+    /// Takes away what writers have left behind that died: all but the files of this fence.
+    func sweep(fence: Int) {
+        for year in names(path) where year.count == 4 {
+            for name in names("\(path)/\(year)") where name.hasSuffix(SnapshotFile.ending) {
+                let parts = name.dropFirst().split(separator: ".")
+                guard parts.count == 4, let its = Int(parts[1]), its < fence else { continue }
+                unlink("\(path)/\(year)/\(name)")
+            }
+        }
+    }
+
+    // MARK: Parts
+
+    /// The lock of the workspace's folder, held until the descriptor is closed: between comparing
+    /// and renaming nobody else renames.
+    private func lock() throws(FlushError) -> Int32 {
+        let name = "\(path)/.lock"
+        let descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw .system("open", name) }
+        for _ in 0..<Self.lockTries {
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return descriptor }
+            guard errno == EWOULDBLOCK || errno == EINTR else { break }
+            usleep(10_000)
+        }
+        let error = FlushError.system("flock", name)
+        close(descriptor)
+        throw error
+    }
+
+    /// Refuses a writer who was overtaken, also when the other one has written other days only. The
+    /// lock's file holds the name of the data and the highest number that wrote here.
+    private func check(_ lock: Int32, _ dataset: String, _ fence: Int) throws(FlushError) {
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let count = max(0, pread(lock, &bytes, bytes.count, 0))
+        let words = String(decoding: bytes[..<count], as: UTF8.self).split(separator: " ")
+        if words.count == 3, words[0] == dataset, let highest = Int(words[1]) {
+            if highest > fence { throw .superseded }
+            if highest == fence { return }
+        }
+        let text = "\(dataset) \(fence) \n"
+        guard pwrite(lock, text, text.utf8.count, 0) == text.utf8.count,
+            ftruncate(lock, text.utf8.count) == 0
+        else { throw .system("write", "\(path)/.lock") }
+    }
+
+    private func make(_ folder: String) throws(FlushError) {
+        if mkdir(folder, 0o700) == 0 {
+            let parent = folder.lastIndex(of: "/").map { String(folder[..<$0]) } ?? "."
+            return try Self.synchronize(parent.isEmpty ? "/" : parent)
+        }
+        guard errno == EEXIST else { throw .system("mkdir", folder) }
+    }
+
+    private static func synchronize(_ folder: String) throws(FlushError) {
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .system("open", folder) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw .system("fsync", folder) }
+    }
+
+    private func names(_ folder: String) -> [String] {
+        guard let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            names.append(name)
+        }
+        return names
+    }
+}

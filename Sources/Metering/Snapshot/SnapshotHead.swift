@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+internal import JSON
+
+/// What the first line of a snapshot says of it.
+struct SnapshotHead: Equatable {
+    /// Of the format; what a later version has written is never overwritten.
+    static let schema = 1
+
+    var schema = Self.schema
+    /// How many batches had changed the day.
+    let revision: Int
+    /// Whether late events could not come any more.
+    let isFinal: Bool
+    /// The name of the data in Redis that it was made of.
+    let dataset: String
+
+    init(revision: Int, isFinal: Bool, dataset: String) {
+        self.revision = revision
+        self.isFinal = isFinal
+        self.dataset = dataset
+    }
+
+    /// The head of a file; nil when there is none, or none that is well formed.
+    init?(path: String) throws(FlushError) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return nil }
+            throw .system("open", path)
+        }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = read(descriptor, &bytes, bytes.count)
+        guard count >= 0 else { throw .system("read", path) }
+        guard let line = bytes[..<count].firstIndex(of: UInt8(ascii: "\n")), line > 1 else {
+            return nil
+        }
+        self.init(line: Array(bytes[..<(line - 1)]) + [UInt8(ascii: "}")])
+    }
+
+    private init?(line: [UInt8]) {
+        guard let reader = try? JSONReader(), let value = try? reader.read(line),
+            let schema = value["schema"]?.integer, let revision = value["revision"]?.integer,
+            let isFinal = value["final"]?.boolean, let dataset = value["dataset"]?.text
+        else { return nil }
+        self.init(revision: revision, isFinal: isFinal, dataset: dataset)
+        self.schema = schema
+    }
+}

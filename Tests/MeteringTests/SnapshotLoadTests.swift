@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Metering
+import TestSupport
+import Testing
+
+@Suite(.timeLimit(.minutes(5))) struct SnapshotLoadTests {
+    /// Shared by tasks of one loop.
+    private final class Writing {
+        var model = SnapshotModel(calendar: .utc)
+        var isOver = false
+        var running = 0
+        var counted: [UsageEvent] = []
+        var reversed = 0
+    }
+
+    @Test(arguments: [UInt64(11), 12, 13])
+    func `Every snapshot is one instant, while events keep coming`(seed: UInt64) async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let flushing = try await FlushBench(
+                    redis.socketPath, on: host.loop, clock: clock, idByteCountMax: 4_000)
+                let writing = Writing()
+                var tasks: [Task<Void, any Error>] = []
+                for writer in 0..<3 {
+                    let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                    writing.running += 1
+                    tasks.append(
+                        Task {
+                            // On the loop of the host, as all the rest.
+                            _ = host
+                            var random = SplitMix64(state: seed * 100 + UInt64(writer))
+                            while !writing.isOver {
+                                try await Self.write(bench, writer, writing, clock, &random)
+                            }
+                            writing.running -= 1
+                        })
+                }
+                var revision = 0
+                var changes = 0
+                for round in 0..<12 {
+                    let days = try await flushing.flush()
+                    if let day = days["2026-11-21"] {
+                        #expect(day.revision > revision)
+                        revision = day.revision
+                        changes += 1
+                    }
+                    // Over midnight, so that subjects leave the day while it is read.
+                    if round == 6 { clock.set(noon + 14 * 3_600_000 - 500) }
+                    if round > 6 { clock.advance(300) }
+                }
+                writing.isOver = true
+                for task in tasks { try await task.value }
+                #expect(changes > 6)
+                #expect(writing.reversed > 0)
+                writing.model.check(try await flushing.flush())
+            }
+        }
+    }
+
+    private static func write(
+        _ bench: Bench, _ writer: Int, _ writing: Writing, _ clock: ManualClock,
+        _ random: inout SplitMix64
+    ) async throws {
+        let now = clock.now.milliseconds
+        let events = (0..<Int.random(in: 1...60, using: &random)).map { _ in
+            let time = random.next() % 8 == 0 ? now - Int(random.next() % 200_000_000) : now
+            return event(
+                "s\(random.next() % 1500)",
+                ["tokens": Int(random.next() % 50), "files": Int(random.next() % 2)],
+                id: "\(random.next())", at: time, action: "a\(random.next() % 3)",
+                model: "m\(random.next() % 20)")
+        }
+        var open = events
+        while !open.isEmpty {
+            // What a slow machine left without an answer is sent again, by its id.
+            let outcomes = await bench.record(open)
+            open = zip(open, outcomes).filter { $1.counted == nil && $1.duplicate == nil }.map(\.0)
+        }
+        for event in events {
+            writing.model.count(event, at: event.time?.milliseconds ?? 0)
+            if random.next() % 20 == 0 { writing.counted.append(event) }
+        }
+        if random.next() % 4 == 0, let place = writing.counted.indices.randomElement(using: &random)
+        {
+            let event = writing.counted.remove(at: place)
+            var outcome: EventOutcome?
+            while outcome?.counted == nil, outcome?.duplicate == nil {
+                outcome = try await bench.engine.reverse(try #require(event.id), reason: .empty)
+            }
+            writing.model.count(event, at: event.time?.milliseconds ?? 0, sign: -1)
+            writing.reversed += 1
+        }
+        if random.next() % 50 == 0 { try await bench.closer.closeDays() }
+    }
+}

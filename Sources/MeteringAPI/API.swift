@@ -13,11 +13,14 @@ public final class API: HTTPResponder {
         public var metrics: MetricsRegistry
         public var routes: RouteMetrics
         public var readiness: Readiness
+        /// The header field in which a gateway names the subject of a check.
+        public var subjectHeader: String
 
         public init(
             authentication: Authentication, metrics: MetricsRegistry, routes: RouteMetrics,
-            readiness: Readiness
+            readiness: Readiness, subjectHeader: String = "X-Tally-Subject"
         ) {
+            self.subjectHeader = subjectHeader
             self.authentication = authentication
             self.metrics = metrics
             self.routes = routes

@@ -99,13 +99,13 @@ extension API {
     // MARK: What is asked
 
     /// Header fields that only the gateway may set.
-    private static let trusted = [
-        "x-tally-check", "x-tally-subject", "x-guest-id", "x-original-content-length",
-    ]
+    private var trusted: [String] {
+        ["X-Tally-Check", environment.subjectHeader, "X-Guest-ID", "X-Original-Content-Length"]
+    }
     private static let named = ["limits", "subject", "deny", "on_error", "consume", "credits"]
 
     private func gatewayCheck(_ request: HTTPRequest) throws -> GatewayCheck {
-        for name in Self.trusted where request.headers.values(of: name).count > 1 {
+        for name in trusted where request.headers.values(of: name.lowercased()).count > 1 {
             throw HTTPProblem.badRequest(
                 "duplicate_header", "\(name) is given twice: the gateway has to replace it")
         }
@@ -130,7 +130,7 @@ extension API {
         }
         let consumes = try query.text("consume") == nil || query.flag("consume")
         let decision = Decision(
-            consumes ? .consume : .check, subject: try Self.subject(request, query),
+            consumes ? .consume : .check, subject: try subject(request, query),
             credits: credits, amounts: amounts, limits: limits)
         return GatewayCheck(
             decision: decision, denied: try Self.denied(query),
@@ -138,17 +138,20 @@ extension API {
     }
 
     /// The query's subject, else that of the gateway's header, else a guest's.
-    private static func subject(
+    private func subject(
         _ request: HTTPRequest, _ query: QueryParameters
     ) throws -> SubjectID {
-        let header = request.headers.value(of: "x-tally-subject").flatMap { $0.isEmpty ? nil : $0 }
+        let header = request.headers.value(of: environment.subjectHeader.lowercased()).flatMap {
+            $0.isEmpty ? nil : $0
+        }
         if let text = query.text("subject") ?? header {
             guard let subject = SubjectID(text) else { throw HTTPProblem.invalidSubject }
             return subject
         }
         guard let guest = request.headers.value(of: "x-guest-id"), !guest.isEmpty else {
             throw HTTPProblem.unauthorized(
-                "name the subject: subject= in the query, X-Tally-Subject, or X-Guest-ID")
+                "name the subject: subject= in the query, \(environment.subjectHeader), or X-Guest-ID"
+            )
         }
         guard let subject = SubjectID(SubjectID.guestPrefix + guest) else {
             throw HTTPProblem.invalidSubject

@@ -33,6 +33,8 @@ public struct ServiceConfiguration: Sendable, Equatable {
     public var lateDays = 7
     /// How often the days that changed are written to files, in seconds.
     public var flushIntervalSeconds = 60
+    /// The header field in which a gateway names the subject of a check.
+    public var subjectHeader = "X-Tally-Subject"
     /// The zone in which days and months begin: an IANA name.
     public var timeZone = "UTC"
     /// How long an answer of Redis may take, in milliseconds.

@@ -64,6 +64,12 @@ extension ServiceConfiguration {
             help: "IANA zone in which days and months begin",
             apply: { settings, text throws(BadValue) in settings.timeZone = try timeZone(text) }),
         Option(
+            "subject-header", .text, "NAME", fallback: "X-Tally-Subject",
+            help: "Header field in which a gateway names the subject",
+            apply: { settings, text throws(BadValue) in
+                settings.subjectHeader = try fieldName(text)
+            }),
+        Option(
             "redis-timeout-ms", .number, "N", fallback: "300",
             help: "How long an answer of Redis may take (10...60000)",
             apply: { settings, text throws(BadValue) in
@@ -88,6 +94,18 @@ extension ServiceConfiguration {
                 settings.adminKey = try AdminKey.checked(text)
             }),
     ]
+
+    /// A header field's name (RFC 9110, 5.1) that no other use is made of.
+    private static func fieldName(_ text: String) throws(BadValue) -> String {
+        let marks = "!#$%&'*+-.^_`|~".utf8
+        let isToken = text.utf8.allSatisfy { byte in
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || marks.contains(byte)
+        }
+        guard isToken, (1...64).contains(text.utf8.count), text.lowercased() != "authorization"
+        else { throw BadValue("a header field's name, such as X-User-ID") }
+        return text
+    }
 
     private static func address(_ text: String) throws(BadValue) -> (String, Int) {
         guard let colon = text.lastIndex(of: ":") else { throw BadValue("HOST:PORT") }

@@ -28,7 +28,8 @@ final class Service: Sendable {
         let epoch = DenialEpoch()
         let environment = API.Environment(
             authentication: Authentication(adminKey: adminKey), metrics: metrics,
-            routes: RouteMetrics(metrics), readiness: readiness)
+            routes: RouteMetrics(metrics), readiness: readiness,
+            subjectHeader: configuration.subjectHeader)
         var limits = HTTPServerConfiguration()
         limits.pathsForGateways = API.pathsForGateways
         limits.maxConnections = max(1, limits.maxConnections / configuration.threads)

@@ -52,7 +52,7 @@ import Testing
             "threads": "4", "durability": "everysec", "ranked-meters": "tokens,files",
             "idempotency-hours": "840", "late-days": "0", "time-zone": "Europe/Berlin",
             "flush-interval": "86400", "redis-timeout-ms": "10", "log-level": "debug",
-            "allow-volatile": "true",
+            "allow-volatile": "true", "subject-header": "X-User-ID",
             "admin-key": Self.secret,
         ]
         let options = ServiceConfiguration.options.filter { $0.name != "config" }
@@ -95,7 +95,7 @@ import Testing
         ("idempotency-hours", ["0", "841"]), ("late-days", ["-1", "36"]),
         ("time-zone", ["Mars/Base", "../../etc/passwd", "GMT+25", "utc"]),
         ("flush-interval", ["0", "86401"]), ("redis-timeout-ms", ["9", "60001"]),
-        ("allow-volatile", ["maybe"]),
+        ("allow-volatile", ["maybe"]), ("subject-header", ["a b", "Authorization", "ü", "a:"]),
         ("admin-key", ["short", "123456789012345", "with a space in it", "zeichenköpfe-äöü"]),
     ])
     func `A bad value is refused, with option, source and value`(name: String, bad: [String]) {

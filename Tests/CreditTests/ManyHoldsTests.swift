@@ -24,7 +24,8 @@ import Testing
             #expect(more.status == .tooMany)
             #expect(try await right.account("a").held == 1000 * one)
             left.clock.advance(60_000)
-            #expect(try await left.engine.decide(Self.hold(1000, credits: one, [])).status == .allowed)
+            #expect(
+                try await left.engine.decide(Self.hold(1000, credits: one, [])).status == .allowed)
             #expect(try await right.account("a").held == one)
             try await left.checkedLedger("a")
         }

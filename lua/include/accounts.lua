@@ -26,7 +26,7 @@ local function note(account, kind, change, time, held, reference, later)
 end
 
 -- Takes credits: from the month's allowance, then from grants by priority and expiry; what none of
--- them has is owed. Returns nothing; the caller has judged.
+-- them has is owed. The caller has judged.
 local function charge(account, credits, time, reference)
   local fields = account.fields
   local left = credits - math.max(0, math.min(credits, fields[MONTHLY]))

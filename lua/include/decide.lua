@@ -23,7 +23,7 @@ local function release(context, account, decision)
   return taken(account, {OK})
 end
 
--- By kind, as Sources/Metering/Decide/Decision.swift numbers them.
+-- By kind, as Sources/Metering/Decide/BatchDecision.swift numbers them; `use` is done in place.
 local USE, COMMIT = 1, 6
 local KINDS = {
   false, use_if_allowed, check, use_if_allowed, open_hold, commit_hold, release, grant, set_allowance,

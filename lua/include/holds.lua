@@ -35,7 +35,6 @@ local function open_hold(context, account, decision)
   local status, answer = judge(context, account, decision)
   if status ~= OK then return answer end
   local credits, amounts = decision[CREDITS], amounts_by_id(context, decision)
-  if not (answer[3] + credits <= MAX) then return {TOO_LARGE} end
   local holds = account.fields[HOLDS]
   local n = #holds
   if n >= 4 * HOLDS_MAX then return {TOO_MANY} end

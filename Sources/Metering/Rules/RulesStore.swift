@@ -10,8 +10,6 @@ internal import Redis
 final class RulesStore {
     /// The rules last read; nil before the first reading.
     private(set) var current: Rules?
-    /// Called with each version that is read.
-    var onChange: (Rules) -> Void = { _ in }
 
     private let client: RedisClient
     private let keys: Keyspace
@@ -39,7 +37,6 @@ final class RulesStore {
             case .success(let value):
                 if let rules = Rules(value, reader) {
                     current = rules
-                    onChange(rules)
                     outcome = .success(rules)
                 } else {
                     outcome = .failure(.damaged(what: "the rules"))
@@ -58,19 +55,10 @@ final class RulesStore {
         return try result.get()
     }
 
-    /// Reads whether another process changed the rules.
-    func isCurrent() async throws(MeteringError) -> Bool {
-        do {
-            let value = try await client.send(
-                RedisCommand("HGET", [keys.rules, Array("version".utf8)]))
-            return (value.bytes ?? []) == current?.version
-        } catch {
-            throw .unavailable(error)
-        }
-    }
-
-    /// Puts a new part in force, made from the rules as they are; again if another process was
-    /// faster. - Throws: what `make` throws, or `MeteringError`.
+    /// Puts a new part in force, made from the rules as they are; again if another loop or process
+    /// was faster.
+    ///
+    /// - Throws: what `make` throws, or `MeteringError`.
     func put(
         _ part: Rules.Part, _ make: (Rules, inout JSONWriter) throws -> Void
     ) async throws -> Rules {

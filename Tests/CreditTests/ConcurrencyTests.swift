@@ -16,7 +16,7 @@ private final class Writer {
     private let number: Int
     private let bench: Bench
     private let count: Int
-    private var random: SplitMix64
+    private var random: SeededGenerator
     private let done: () -> Void
 
     init(_ number: Int, on bench: Bench, count: Int, seed: UInt64, done: @escaping () -> Void) {
@@ -24,7 +24,7 @@ private final class Writer {
         self.bench = bench
         self.count = count
         self.done = done
-        random = SplitMix64(state: seed &* 1000 &+ UInt64(number))
+        random = SeededGenerator(seed &* 1000 &+ UInt64(number))
     }
 
     func step() {

@@ -10,7 +10,7 @@ private final class Play {
     private let zone: String
     private let policy: CreditModel.Policy
     private var models: [String: CreditModel] = [:]
-    private var random: SplitMix64
+    private var random: SeededGenerator
     private var number = 0
     private var clock: ManualClock { benches[0].clock }
     private var now: Int { clock.now.milliseconds }
@@ -19,7 +19,7 @@ private final class Play {
         self.benches = benches
         self.zone = zone
         self.policy = policy
-        random = SplitMix64(state: seed)
+        random = SeededGenerator(seed)
     }
 
     private func pick(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }

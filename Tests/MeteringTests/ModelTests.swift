@@ -41,7 +41,7 @@ private struct Model {
     func `Random events over many days agree with the model`(seed: UInt64) async throws {
         try await withRedis { redis in
             try await onLoop { host in
-                var random = SplitMix64(state: seed)
+                var random = SeededGenerator(seed)
                 let clock = ManualClock(noon)
                 // Two engines, as two processes would have, on one Redis.
                 // Ids are remembered for longer than the test goes on.
@@ -73,7 +73,7 @@ private struct Model {
     }
 
     private static func randomEvent(
-        _ ids: inout [String], _ model: Model, _ clock: ManualClock, _ random: inout SplitMix64
+        _ ids: inout [String], _ model: Model, _ clock: ManualClock, _ random: inout SeededGenerator
     ) -> UsageEvent {
         // Skewed, so that batches hold the same subject several times.
         let subject =
@@ -148,19 +148,5 @@ private struct Model {
                 #expect(sum.reduce(0) { $0 + $1.total } == model.hours[hour] ?? 0)
             }
         }
-    }
-}
-
-/// A small generator with a seed (Steele, Lea, Flood: Fast splittable pseudorandom number
-/// generators, 2014), so that a failure can be repeated.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

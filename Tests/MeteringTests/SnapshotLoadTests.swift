@@ -31,7 +31,7 @@ import Testing
                         Task {
                             // On the loop of the host, as all the rest.
                             _ = host
-                            var random = SplitMix64(state: seed * 100 + UInt64(writer))
+                            var random = SeededGenerator(seed * 100 + UInt64(writer))
                             while !writing.isOver {
                                 try await Self.write(bench, writer, writing, clock, &random)
                             }
@@ -62,7 +62,7 @@ import Testing
 
     private static func write(
         _ bench: Bench, _ writer: Int, _ writing: Writing, _ clock: ManualClock,
-        _ random: inout SplitMix64
+        _ random: inout SeededGenerator
     ) async throws {
         let now = clock.now.milliseconds
         let events = (0..<Int.random(in: 1...60, using: &random)).map { _ in

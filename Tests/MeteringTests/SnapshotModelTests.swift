@@ -111,7 +111,7 @@ struct SnapshotModel {
     ) async throws {
         try await withRedis { redis in
             try await onLoop { host in
-                var random = SplitMix64(state: seed)
+                var random = SeededGenerator(seed)
                 let calendar = try #require(WorkspaceCalendar(zone: zone))
                 let settings = WorkspaceSettings(calendar: calendar, idempotencyHours: 840)
                 let clock = ManualClock(try #require(Timestamp(start)).milliseconds)
@@ -172,7 +172,7 @@ struct SnapshotModel {
     }
 
     private static func randomEvent(
-        _ name: String, _ clock: ManualClock, _ sent: [UsageEvent], _ random: inout SplitMix64
+        _ name: String, _ clock: ManualClock, _ sent: [UsageEvent], _ random: inout SeededGenerator
     ) -> UsageEvent {
         if random.next() % 10 == 0, let old = sent.randomElement(using: &random) { return old }
         let now = clock.now.milliseconds

@@ -88,7 +88,7 @@ import Testing
 
     @Test func `Denials among others of the same batch change nothing of theirs`() async throws {
         try await withLimits([PlainLimit("t", "a", .day, 10)]) { host, bench, redis in
-            var random = SplitMix64(state: 1)
+            var random = SeededGenerator(1)
             var left = 10
             var asked = (0..<400).map { _ in Int.random(in: 0...3, using: &random) }
             asked.append(contentsOf: [11, 1])

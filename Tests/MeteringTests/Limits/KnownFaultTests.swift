@@ -23,7 +23,7 @@ import Testing
             ]
         try await withLimits(limits) { host, bench, redis in
             let all = Dictionary(limits.map { ($0.meter, 1) }) { $1 }
-            var random = SplitMix64(state: 7)
+            var random = SeededGenerator(7)
             var largest = 0
             for step in 0..<800 {
                 _ = await bench.record([event("s", all), event("s", all)])

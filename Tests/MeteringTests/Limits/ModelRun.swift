@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Metering
+import TestSupport
 import Testing
 
 /// Random operations on a bench, each compared with the plain model.
@@ -27,7 +28,7 @@ struct ModelRun {
     let benches: [Bench]
     let clock: ManualClock
     var model: PlainModel
-    var random: SplitMix64
+    var random: SeededGenerator
     private var names = 0
     private(set) var decided = 0
     private(set) var denied = 0
@@ -37,7 +38,7 @@ struct ModelRun {
         self.benches = benches
         self.clock = clock
         model = PlainModel(Self.limits, zone: zone)
-        random = SplitMix64(state: seed)
+        random = SeededGenerator(seed)
     }
 
     private var now: Int { clock.now.milliseconds }

@@ -11,7 +11,7 @@ import Testing
         try await withLimits(eachKind) { host, bench, redis in
             // Another engine, which remembers no denials of the first.
             let there = await Bench(redis.socketPath, on: host.loop, clock: bench.clock)
-            var random = SplitMix64(state: 3)
+            var random = SeededGenerator(3)
             for round in 0..<120 {
                 let limit = eachKind[round % eachKind.count]
                 // Some of it, bit by bit, until it is denied.

@@ -34,16 +34,22 @@ public struct WorkspaceSettings: Sendable {
     public var idempotencyWindowMS: Int
     /// How old an event may be when it arrives, in milliseconds; backfill has no such bound.
     public var lateMS: Int
+    /// For how many days a day's detail stays in Redis; it is in its snapshot then.
+    public var hotDays: Int
+    /// For how many days single events can be looked at.
+    public var eventsDays: Int
 
     public init(
         id: WorkspaceID = .default, calendar: WorkspaceCalendar = .utc,
         rankedMeters: [Meter] = [.tokens, .creditsMicro], idempotencyHours: Int = 48,
-        lateDays: Int = 7
+        lateDays: Int = 7, hotDays: Int = 35, eventsDays: Int = 35
     ) {
         self.id = id
         self.calendar = calendar
         self.rankedMeters = rankedMeters
         self.idempotencyWindowMS = idempotencyHours * 3_600_000
         self.lateMS = lateDays * 86_400_000
+        self.hotDays = hotDays
+        self.eventsDays = eventsDays
     }
 }

@@ -13,18 +13,21 @@ public final class API: HTTPResponder {
         public var metrics: MetricsRegistry
         public var routes: RouteMetrics
         public var readiness: Readiness
+        /// Answers what goes over many days; shared by the loops.
+        public var queries: QueryEngine
         /// The header field in which a gateway names the subject of a check.
         public var subjectHeader: String
 
         public init(
             authentication: Authentication, metrics: MetricsRegistry, routes: RouteMetrics,
-            readiness: Readiness, subjectHeader: String = "X-Tally-Subject"
+            readiness: Readiness, queries: QueryEngine, subjectHeader: String = "X-Tally-Subject"
         ) {
             self.subjectHeader = subjectHeader
             self.authentication = authentication
             self.metrics = metrics
             self.routes = routes
             self.readiness = readiness
+            self.queries = queries
         }
     }
 

@@ -31,6 +31,10 @@ public struct ServiceConfiguration: Sendable, Equatable {
     public var idempotencyHours = 48
     /// How old an event may be, in days.
     public var lateDays = 7
+    /// For how long a day's detail stays in Redis, in days.
+    public var hotDays = 35
+    /// For how long single events can be looked at, in days.
+    public var eventsDays = 35
     /// How often the days that changed are written to files, in seconds.
     public var flushIntervalSeconds = 60
     /// The header field in which a gateway names the subject of a check.

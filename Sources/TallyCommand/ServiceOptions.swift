@@ -54,6 +54,18 @@ extension ServiceConfiguration {
                 settings.lateDays = try Check.integer(text, 0...35)
             }),
         Option(
+            "hot-days", .number, "N", fallback: "35",
+            help: "For how long a day's detail stays in Redis; then it is in its file (2...400)",
+            apply: { settings, text throws(BadValue) in
+                settings.hotDays = try Check.integer(text, 2...400)
+            }),
+        Option(
+            "events-days", .number, "N", fallback: "35",
+            help: "For how long single events can be looked at (1...400)",
+            apply: { settings, text throws(BadValue) in
+                settings.eventsDays = try Check.integer(text, 1...400)
+            }),
+        Option(
             "flush-interval", .number, "SECONDS", fallback: "60",
             help: "How often days that changed are written to files (1...86400)",
             apply: { settings, text throws(BadValue) in

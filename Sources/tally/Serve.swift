@@ -66,7 +66,8 @@ private func workspaceSettings(_ configuration: ServiceConfiguration) throws -> 
     }
     return WorkspaceSettings(
         calendar: calendar, rankedMeters: meters, idempotencyHours: configuration.idempotencyHours,
-        lateDays: configuration.lateDays)
+        lateDays: configuration.lateDays, hotDays: configuration.hotDays,
+        eventsDays: configuration.eventsDays)
 }
 
 /// The Redis to use: the one that is named, or a private one in the data folder.

@@ -14,6 +14,7 @@ final class Service: Sendable {
     private let servers: [HTTPServer]
     private let maintenance: Maintenance
     private let snapshots: SnapshotKeeper
+    private let queries: QueryEngine
     private let configuration: ServiceConfiguration
 
     init(
@@ -26,10 +27,15 @@ final class Service: Sendable {
         let clock = SystemClock()
         let engineMetrics = MeteringMetrics(metrics)
         let epoch = DenialEpoch()
+        // Loops of their own: files may hold them up.
+        let (querying, flushing) = (try EventLoop(), try EventLoop())
+        queries = QueryEngine(
+            on: querying, redis: redis, settings: settings, clock: clock,
+            data: configuration.dataFolder, metrics: metrics, logger: logger)
         let environment = API.Environment(
             authentication: Authentication(adminKey: adminKey), metrics: metrics,
             routes: RouteMetrics(metrics), readiness: readiness,
-            subjectHeader: configuration.subjectHeader)
+            queries: queries, subjectHeader: configuration.subjectHeader)
         var limits = HTTPServerConfiguration()
         limits.pathsForGateways = API.pathsForGateways
         limits.maxConnections = max(1, limits.maxConnections / configuration.threads)
@@ -49,13 +55,11 @@ final class Service: Sendable {
             on: loops[0], redis: redis, settings: settings, clock: clock, readiness: readiness,
             allowsVolatile: configuration.allowsVolatile, metrics: metrics,
             engineMetrics: engineMetrics, logger: logger)
-        // A loop of its own: files may hold it up.
-        let own = try EventLoop()
         snapshots = SnapshotKeeper(
-            on: own, redis: redis, settings: settings, clock: clock, readiness: readiness,
+            on: flushing, redis: redis, settings: settings, clock: clock, readiness: readiness,
             data: configuration.dataFolder, intervalSeconds: configuration.flushIntervalSeconds,
             metrics: metrics, logger: logger)
-        self.loops = loops + [own]
+        self.loops = loops + [querying, flushing]
     }
 
     /// Starts the loops and listens. Redis is connected to in the background.
@@ -71,6 +75,7 @@ final class Service: Sendable {
         for loop in loops { loop.start() }
         await maintenance.start()
         await snapshots.start()
+        await queries.start()
         for server in servers {
             do {
                 let (descriptor, _) = try HTTPServer.bind(host: configuration.host, port: port)
@@ -87,6 +92,7 @@ final class Service: Sendable {
         await withTaskGroup { group in
             for server in servers { group.addTask { await server.shutdown(deadline: .seconds(8)) } }
         }
+        await queries.stop()
         await maintenance.stop()
         await snapshots.stop()
         for loop in loops { loop.stop() }

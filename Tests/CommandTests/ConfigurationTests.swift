@@ -50,7 +50,8 @@ import Testing
         let values = [
             "listen": "[::1]:9000", "data": "/var/lib/tally", "redis": "redis://u:p%40@h:1/2",
             "threads": "4", "durability": "everysec", "ranked-meters": "tokens,files",
-            "idempotency-hours": "840", "late-days": "0", "time-zone": "Europe/Berlin",
+            "idempotency-hours": "840", "late-days": "0", "hot-days": "2", "events-days": "400",
+            "time-zone": "Europe/Berlin",
             "flush-interval": "86400", "redis-timeout-ms": "10", "log-level": "debug",
             "allow-volatile": "true", "subject-header": "X-User-ID",
             "admin-key": Self.secret,
@@ -93,6 +94,7 @@ import Testing
         ("durability", ["never", "ALWAYS"]), ("log-level", ["loud"]),
         ("ranked-meters", ["a,,b", "a,a", "A", "a b", "1a"]),
         ("idempotency-hours", ["0", "841"]), ("late-days", ["-1", "36"]),
+        ("hot-days", ["1", "401"]), ("events-days", ["0", "401"]),
         ("time-zone", ["Mars/Base", "../../etc/passwd", "GMT+25", "utc"]),
         ("flush-interval", ["0", "86401"]), ("redis-timeout-ms", ["9", "60001"]),
         ("allow-volatile", ["maybe"]), ("subject-header", ["a b", "Authorization", "ü", "a:"]),

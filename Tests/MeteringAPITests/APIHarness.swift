@@ -63,12 +63,15 @@ final class Harness {
     let readiness = Readiness()
     private let redis: RedisServer
     private let client: RedisClient
+    let queries: QueryEngine
     private var canaries = 0
 
     init(_ redis: RedisServer, on loop: EventLoop, timeout: Duration = .seconds(20)) async {
         self.redis = redis
-        (api, client) = makeAPI(redis.socketPath, on: loop, clock, readiness, timeout: timeout)
+        (api, client, queries) = makeAPI(
+            redis.socketPath, on: loop, clock, readiness, timeout: timeout)
         client.connect()
+        await queries.start()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
     }
 
@@ -143,7 +146,15 @@ func withAPI<Value: Sendable>(
 ) async throws -> Value {
     try await withRedis { redis in
         try await onLoop { host in
-            try await body(host, await Harness(redis, on: host.loop), redis)
+            let harness = await Harness(redis, on: host.loop)
+            do {
+                let value = try await body(host, harness, redis)
+                await harness.queries.stop()
+                return value
+            } catch {
+                await harness.queries.stop()
+                throw error
+            }
         }
     }
 }
@@ -152,7 +163,7 @@ func withAPI<Value: Sendable>(
 func makeAPI(
     _ path: String, on loop: EventLoop, _ clock: some Metering.Clock, _ readiness: Readiness,
     timeout: Duration = .seconds(20)
-) -> (API, RedisClient) {
+) -> (API, RedisClient, QueryEngine) {
     let metrics = MetricsRegistry()
     var configuration = RedisConfiguration(address: .unix(path))
     configuration.commandTimeout = timeout
@@ -163,12 +174,16 @@ func makeAPI(
         on: loop, client: client, settings: WorkspaceSettings(), clock: clock,
         metrics: MeteringMetrics(metrics))
     readiness.accept(durability: "none")
+    let queries = QueryEngine(
+        on: loop, redis: configuration, settings: WorkspaceSettings(), clock: clock,
+        data: FileManager.default.temporaryDirectory.path, metrics: metrics,
+        logger: Logger(level: .error))
     let api = API(
         engine: engine,
         environment: API.Environment(
             authentication: Authentication(adminKey: key), metrics: metrics,
-            routes: RouteMetrics(metrics), readiness: readiness))
-    return (api, client)
+            routes: RouteMetrics(metrics), readiness: readiness, queries: queries))
+    return (api, client, queries)
 }
 
 extension HTTPRequest {

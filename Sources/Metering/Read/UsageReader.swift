@@ -66,7 +66,7 @@ public final class UsageReader {
         var events: [RecordedEvent] = []
         let arrival = clock.now.milliseconds.flooredQuotient(86_400_000)
         // The clock may have been set back a little: what arrived "tomorrow" is read, too.
-        for day in stride(from: arrival + 1, through: arrival - Retention.logDays, by: -1) {
+        for day in stride(from: arrival + 1, through: arrival - settings.eventsDays, by: -1) {
             var end = "+"
             while events.count < limit {
                 let command = RedisCommand(

@@ -13,11 +13,11 @@ extension WorkspaceSettings {
         return (first...current).reversed() + (isNearEnd ? [current + 1] : [])
     }
 
-    /// For how long what a batch writes stays in Redis.
+    /// For how long what a batch writes stays in Redis. Events stay longer when ids do.
     var lifetimes: EventBatch.Lifetimes {
         let window = idempotencyWindowMS / 1000
         return EventBatch.Lifetimes(
-            log: max(Retention.logDays * 86_400, window + 3 * 86_400), ids: window + 2 * 86_400,
+            log: max((eventsDays + 1) * 86_400, window + 3 * 86_400), ids: window + 2 * 86_400,
             days: Retention.daySeconds)
     }
 }

@@ -5,6 +5,4 @@ enum Retention {
     /// Days whose rollups, boards and subjects' sums are kept.
     static let days = 400
     static let daySeconds = days * 86_400
-    /// Days whose events are kept; more when ids are remembered for longer.
-    static let logDays = 36
 }

@@ -32,6 +32,9 @@ public enum ScriptLibrary {
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects]
 
+    /// What a client needs that answers long questions.
+    public static let forQueries: [RedisScript] = []
+
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,
         "add_cells": PackageResources.add_cells_lua,

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import EventLoop
+public import Observability
+public import Redis
+
+/// Answers questions that go over many days, subjects or events, or that read files.
+///
+/// It has a loop and a Redis connection of its own, so that a long answer holds up no event. What it
+/// asks of Redis it asks in small pieces, and it gives its thread back between them.
+public actor QueryEngine {
+    nonisolated let loop: EventLoop
+    let settings: WorkspaceSettings
+    let clock: any Clock
+    let keys: Keyspace
+    /// The folder that `rollups` is in.
+    let data: String
+    let logger: Logger
+    private let redis: RedisConfiguration
+    private let metrics: MetricsRegistry
+    private var connection: RedisClient?
+
+    public nonisolated var unownedExecutor: UnownedSerialExecutor {
+        loop.asUnownedSerialExecutor()
+    }
+
+    /// - Parameter loop: its own; files may hold it up.
+    public init(
+        on loop: EventLoop, redis: RedisConfiguration, settings: WorkspaceSettings,
+        clock: any Clock, data: String, metrics: MetricsRegistry, logger: Logger
+    ) {
+        self.loop = loop
+        self.redis = redis
+        self.settings = settings
+        self.clock = clock
+        self.data = data
+        self.metrics = metrics
+        self.logger = logger
+        keys = Keyspace(workspace: settings.id)
+    }
+
+    /// Connects. Until Redis can be reached, questions throw `MeteringError.unavailable`.
+    public func start() {
+        let client = RedisClient(
+            on: loop, configuration: redis, scripts: ScriptLibrary.forQueries, metrics: metrics,
+            logger: logger)
+        connection = client
+        client.connect()
+    }
+
+    /// Ends the connection, on the loop, which has to run until then.
+    public func stop() {
+        connection?.close()
+        connection = nil
+    }
+
+    /// The connection; there is one once it was started.
+    var client: RedisClient {
+        get throws(MeteringError) {
+            guard let connection else {
+                throw .unavailable(.disconnected(reason: "it was not started"))
+            }
+            return connection
+        }
+    }
+
+    func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
+        let client = try client
+        do {
+            return try await client.send(command)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
+    func run(
+        _ script: RedisScript, keys: [[UInt8]], arguments: [[UInt8]]
+    ) async throws(MeteringError) -> RedisValue {
+        let client = try client
+        do {
+            return try await client.run(script, keys: keys, arguments: arguments)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+}

@@ -78,6 +78,7 @@ public final class API: HTTPResponder {
             Self.eventRoutes + Self.historyRoutes + Self.readRoutes + Self.ruleRoutes
             + Self.creditRoutes
             + Self.checkRoutes + Self.holdRoutes + Self.gatewayRoutes + Self.healthRoutes
+            + Self.seriesRoutes + Self.forecastRoutes
         eventsRoute = environment.routes.route("/v1/events")
         checkRoute = environment.routes.route("/v1/check")
         gatewayRoute = environment.routes.route(Self.gatewayPath)

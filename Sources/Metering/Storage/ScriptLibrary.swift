@@ -26,14 +26,20 @@ public enum ScriptLibrary {
     static let readHours = script("read_hours", PackageResources.read_hours_lua)
     /// Reads what some subjects used on a day.
     static let readSubjects = script("read_subjects", PackageResources.read_subjects_lua)
+    /// Lets a day leave Redis.
+    static let coolDay = script("cool_day", PackageResources.cool_day_lua)
+    /// Brings a day back.
+    static let thawDay = script("thaw_day", PackageResources.thaw_day_lua)
+    /// Reads some of a day's hourly sums, unless it has left.
+    static let readDay = script("read_day", PackageResources.read_day_lua)
 
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
     /// What a client needs that writes snapshots.
-    public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects]
+    public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]
 
     /// What a client needs that answers long questions.
-    public static let forQueries: [RedisScript] = []
+    public static let forQueries = [readDay, thawDay]
 
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,
@@ -46,6 +52,7 @@ public enum ScriptLibrary {
         "context": PackageResources.context_lua,
         "decide": PackageResources.decide_lua,
         "exclude_events": PackageResources.exclude_events_lua,
+        "find_cold": PackageResources.find_cold_lua,
         "find_known": PackageResources.find_known_lua,
         "holds": PackageResources.holds_lua,
         "judge": PackageResources.judge_lua,

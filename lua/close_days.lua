@@ -4,7 +4,7 @@
   closed boards hold all but the current day. Works on one slice of the subjects; may be repeated.
 
   KEYS     subjects, closed boards (one per ranked meter), then `use` of each day in ARGV[1]
-  ARGV[1]  {cursor, today, ranked meters, days, count, ttl_s}
+  ARGV[1]  {cursor, today, ranked meters, days, count}
   Returns  {next cursor, days that are missing from KEYS (packed), subjects moved}
   Time     O(count), and O(log subjects) for each subject that is moved
 ]]
@@ -16,10 +16,10 @@
 
 local ask = cmsgpack.unpack(ARGV[1])
 local today, ranked, days = ask[2], ask[3], ask[4]
-local keys, sizes = {use = {}, days = {}}, {}
+local keys = {use = {}, days = {}}
 for i, day in ipairs(days) do
   keys.use[day] = KEYS[1 + #ranked + i]
-  sizes[keys.use[day]] = redis.call('HLEN', keys.use[day])
+  redis.call('HLEN', keys.use[day])
 end
 for i = 1, #ranked do redis.call('ZCARD', KEYS[1 + i]) end
 local batch = new_batch({0, 0, today, {}, ranked, {}}, keys)
@@ -43,6 +43,6 @@ for i = 1, #fields, 2 do
 end
 -- A day that was not expected: nothing is written, the slice is asked for again with it.
 if next(batch.missing) then return {ask[1], cmsgpack.pack(list_of(batch.missing)), 0} end
-write_days(batch, sizes, ask[6])
+write_days(batch)
 if #writes > 0 then redis.call('HSET', KEYS[1], unpack(writes)) end
 return {cursor, cmsgpack.pack({}), #writes / 2}

@@ -57,14 +57,13 @@ public final class DayCloser {
     private func closeSlice(
         from cursor: [UInt8], _ today: CivilDay, _ days: [CivilDay]
     ) async throws(RedisError) -> (next: [UInt8], missing: [CivilDay], moved: Int) {
-        writer.array(6)
+        writer.array(5)
         writer.string(cursor)
         writer.integer(today.number)
         writer.array(settings.rankedMeters.count)
         for meter in settings.rankedMeters { writer.meter(meter) }
         writer.integers(days.map(\.number))
         writer.integer(Self.sliceCount)
-        writer.integer(Retention.daySeconds)
         let names =
             [keys.subjects] + settings.rankedMeters.map { keys.closedBoard($0) }
             + days.map { keys.use($0) }

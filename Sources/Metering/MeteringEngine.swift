@@ -22,10 +22,13 @@ public final class MeteringEngine {
     private let epoch: DenialEpoch
     private let metrics: MeteringMetrics
 
-    /// - Parameter epoch: shared by the engines of a process.
+    /// - Parameters:
+    ///   - epoch: shared by the engines of a process.
+    ///   - thaw: brings a day back that has left Redis; without it, nothing is counted on such days.
     public init(
         on loop: EventLoop, client: RedisClient, settings: WorkspaceSettings,
-        clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch()
+        clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch(),
+        thaw: DayThawing? = nil
     ) {
         self.metrics = metrics
         self.epoch = epoch
@@ -37,7 +40,7 @@ public final class MeteringEngine {
         rulesStore = RulesStore(client: client, keys: keys)
         batcher = EventBatcher(
             on: loop, client: client, script: ScriptLibrary.recordEvents, rules: rulesStore,
-            settings: settings, clock: clock, metrics: metrics)
+            settings: settings, clock: clock, metrics: metrics, thaw: thaw)
         reader = UsageReader(
             client: client, settings: settings, clock: clock,
             leaderboard: ScriptLibrary.readLifetimeLeaders)

@@ -36,6 +36,7 @@ final class Bench {
     let engine: MeteringEngine
     let closer: DayCloser
     let clock: ManualClock
+    let queries: QueryEngine
     private let client: RedisClient
     private let json: JSONReader
 
@@ -54,8 +55,12 @@ final class Bench {
         engine = MeteringEngine(
             on: loop, client: client, settings: settings, clock: clock,
             metrics: MeteringMetrics(registry))
+        queries = QueryEngine(
+            on: loop, redis: configuration, settings: settings, clock: clock, data: "/nonexistent",
+            metrics: registry, logger: Logger(level: .error))
         closer = DayCloser(client: client, settings: settings, clock: clock)
         client.connect()
+        await queries.start()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
     }
 

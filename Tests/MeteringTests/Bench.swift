@@ -28,10 +28,13 @@ final class Bench {
     let closer: DayCloser
     let client: RedisClient
     let clock: ManualClock
+    let queries: QueryEngine
 
+    /// - Parameter data: where days that leave Redis have their files.
     init(
         _ path: String, on loop: EventLoop, clock: ManualClock,
-        settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20)
+        settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20),
+        data: String = "/nonexistent"
     ) async {
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
@@ -40,12 +43,19 @@ final class Bench {
             on: loop, configuration: configuration, scripts: ScriptLibrary.all, metrics: registry,
             logger: Logger(level: .error))
         self.clock = clock
+        queries = QueryEngine(
+            on: loop, redis: configuration, settings: settings, clock: clock, data: data,
+            metrics: registry, logger: Logger(level: .error))
         engine = MeteringEngine(
             on: loop, client: client, settings: settings, clock: clock,
-            metrics: MeteringMetrics(registry))
+            metrics: MeteringMetrics(registry), thaw: { [queries] in await queries.thaw($0) })
         closer = DayCloser(client: client, settings: settings, clock: clock)
         client.connect()
+        await queries.start()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+        while (try? await queries.hourlyUsage(CivilDay(number: 0))) == nil {
+            await loop.sleep(for: .milliseconds(1))
+        }
     }
 
     func record(_ events: [UsageEvent]) async -> [EventOutcome] {

@@ -140,7 +140,7 @@ private struct Model {
             let leaders = try await reader.leaderboard(
                 tokens, window: .day(CivilDay(number: day)), limit: 10)
             #expect(leaders == Model.leaders(values, 10))
-            let cells = try await reader.hourlyUsage(CivilDay(number: day))
+            let cells = try await bench.queries.hourlyUsage(CivilDay(number: day)).cells
             for hour in day * 24..<day * 24 + 24 {
                 let sum = cells.filter { $0.hour == hour * 3600 }.flatMap(\.sums).filter {
                     $0.meter == tokens

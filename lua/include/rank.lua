@@ -12,8 +12,7 @@ local function rank(batch, board, value, subject)
     if boards[i].key == board then list = boards[i] end
   end
   if not list then
-    -- Not a day's, so one of those that stay.
-    list = {key = board, stays = true, n = 0}
+    list = {key = board, n = 0}
     boards[#boards + 1] = list
   end
   local n = list.n

@@ -17,9 +17,11 @@ public actor QueryEngine {
     let data: String
     let logger: Logger
     private let redis: RedisConfiguration
-    private let metrics: MetricsRegistry
+    let metrics: MetricsRegistry
     private var connection: RedisClient?
     private var files: Archive?
+    /// Days that are being brought back.
+    var thaws: [CivilDay: Task<String?, Never>] = [:]
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         loop.asUnownedSerialExecutor()

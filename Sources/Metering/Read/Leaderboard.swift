@@ -46,6 +46,16 @@ public struct HourlyUsage: Sendable {
     public let eventCount: Int
     public let sums: [(meter: Meter, total: Int)]
 
+    /// Nil when the cell is none of an hour.
+    init?(_ cell: ArchivedDay.Cell) {
+        guard let hour = cell.hour else { return nil }
+        self.hour = hour
+        action = cell.action
+        model = cell.model
+        eventCount = cell.sums.events
+        sums = cell.sums.amounts.map { ($0.meter, $0.amount) }
+    }
+
     init?(_ field: RollupField, _ cell: [MessagePackValue]) {
         guard let hour = field.hour, cell.count % 2 == 1, let count = cell[0].integer else {
             return nil

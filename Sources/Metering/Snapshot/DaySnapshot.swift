@@ -92,7 +92,7 @@ final class DaySnapshot {
     private func cut() async throws(FlushError) -> (DayTail, began: Timestamp) {
         packer.integers([day.number, isFinal ? 1 : 0, context.clock.now.milliseconds])
         let reply = try await run(
-            ScriptLibrary.cutDay, [keys.changes, keys.snapshots, keys.hours(day)] + logs)
+            ScriptLibrary.cutDay, [keys.changes, keys.snapshots, keys.hours(day), keys.cold] + logs)
         if reply.isEmpty { throw .incomplete }
         guard reply.count == 3, let changes = reply[0].integer,
             let ends = reply[1].bytes.flatMap({ MessagePackValue($0) })?.integers,

@@ -26,11 +26,17 @@ public enum ScriptLibrary {
     static let readHours = script("read_hours", PackageResources.read_hours_lua)
     /// Reads what some subjects used on a day.
     static let readSubjects = script("read_subjects", PackageResources.read_subjects_lua)
+    /// Lets a day leave Redis.
+    static let coolDay = script("cool_day", PackageResources.cool_day_lua)
+    /// Brings a day back.
+    static let thawDay = script("thaw_day", PackageResources.thaw_day_lua)
+    /// Reads some of a day's hourly sums, unless it has left.
+    static let readDay = script("read_day", PackageResources.read_day_lua)
 
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
     /// What a client needs that writes snapshots.
-    public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects]
+    public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]
 
     /// Counts what the log holds by minutes, and subjects.
     static let followUsage = script("follow_usage", PackageResources.follow_usage_lua)
@@ -38,7 +44,7 @@ public enum ScriptLibrary {
     static let countSeen = script("count_seen", PackageResources.count_seen_lua)
 
     /// What a client needs that answers long questions.
-    public static let forQueries: [RedisScript] = [followUsage, countSeen]
+    public static let forQueries = [readDay, thawDay, followUsage, countSeen]
 
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,
@@ -51,6 +57,7 @@ public enum ScriptLibrary {
         "context": PackageResources.context_lua,
         "decide": PackageResources.decide_lua,
         "exclude_events": PackageResources.exclude_events_lua,
+        "find_cold": PackageResources.find_cold_lua,
         "find_known": PackageResources.find_known_lua,
         "holds": PackageResources.holds_lua,
         "judge": PackageResources.judge_lua,

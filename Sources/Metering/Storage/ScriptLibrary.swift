@@ -27,13 +27,16 @@ public enum ScriptLibrary {
     /// Reads what some subjects used on a day.
     static let readSubjects = script("read_subjects", PackageResources.read_subjects_lua)
 
+    /// Reads what some subjects may still use.
+    static let readAccounts = script("read_accounts", PackageResources.read_accounts_lua)
+
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects]
 
     /// What a client needs that answers long questions.
-    public static let forQueries: [RedisScript] = []
+    public static let forQueries: [RedisScript] = [readAccounts]
 
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,

@@ -66,6 +66,8 @@ struct SnapshotModel {
     let calendar: WorkspaceCalendar
     var cells: [String: [SnapshotReading.Cell: Sums]] = [:]
     var subjects: [String: [String: Sums]] = [:]
+    /// First and last time; what is undone stays the first or the last.
+    var times: [String: [String: ClosedRange<Int>]] = [:]
 
     mutating func count(_ event: UsageEvent, at milliseconds: Int, sign: Int = 1) {
         let seconds = Int((Double(milliseconds) / 1000).rounded(.down))
@@ -80,6 +82,13 @@ struct SnapshotModel {
         for (meter, amount) in event.amounts where amount != 0 {
             sums.meters[meter.name] = amount
         }
+        if sign > 0 {
+            let old = times[date, default: [:]][event.subject.id.text]
+            times[date, default: [:]][event.subject.id.text] =
+                min(
+                    old?.lowerBound ?? milliseconds, milliseconds)...max(
+                    old?.upperBound ?? milliseconds, milliseconds)
+        }
         cells[date, default: [:]][cell, default: Sums()].add(sums, sign: sign)
         subjects[date, default: [:]][event.subject.id.text, default: Sums()].add(sums, sign: sign)
     }
@@ -91,6 +100,12 @@ struct SnapshotModel {
                 day.cells == cells[date]?.filter { !$0.value.isZero }
                 && day.subjects == subjects[date]?.filter { !$0.value.isZero }
             #expect(isRight, "\(date)")
+            for (subject, text) in day.times {
+                guard let range = times[date]?[subject] else { continue }
+                let first = Timestamp(milliseconds: range.lowerBound).text
+                let last = Timestamp(milliseconds: range.upperBound).text
+                #expect(text == "\(first) \(last)", "\(date) \(subject)")
+            }
         }
     }
 }

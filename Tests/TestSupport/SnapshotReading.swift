@@ -47,6 +47,8 @@ public struct SnapshotReading: Equatable, Sendable {
     public let totals: Sums
     public private(set) var cells: [Cell: Sums] = [:]
     public private(set) var subjects: [String: Sums] = [:]
+    /// Per subject its first and last time.
+    public private(set) var times: [String: String] = [:]
     /// Subject and value, by meter.
     public private(set) var ranks: [String: [String]] = [:]
     /// Empty for a snapshot that is whole.
@@ -83,6 +85,7 @@ public struct SnapshotReading: Equatable, Sendable {
             if !last.lexicographicallyPrecedes(Array(id.utf8)) { problems.append("order: \(id)") }
             last = Array(id.utf8)
             subjects[id] = Sums(item)
+            times[id] = "\(item["first"] ?? "") \(item["last"] ?? "")"
         }
         if json["subject_count"] as? Int != subjects.count { problems.append("subject_count") }
         for (meter, entries) in json["ranks"] as? [String: [[String: Any]]] ?? [:] {

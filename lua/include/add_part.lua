@@ -5,12 +5,14 @@ local function add_part(batch, i, record, p, set, count)
   local index = rows[p + 1]
   batch.undoes = count < 0
   local day = batch.days[index]
-  record = record or {rows[p + ROW_FIRST], rows[p + ROW_LAST], 0, 0, math.max(day, batch.today), 0}
+  record = record
+    or {rows[p + ROW_FIRST], rows[p + ROW_LAST], 0, 0, math.max(day, batch.today), 0, NO_FIRST, NO_LAST}
   local is_moved = day ~= record[DAY]
   if day > record[DAY] then leave_day(batch, subject, record, day) end
   local is_live = day == record[DAY]
   if is_live then
     record[DAY_EVENTS] = record[DAY_EVENTS] + count
+    widen(record, DAY_FIRST, rows, p, day)
   else
     add_late(batch, index, subject, rows, p, set, count)
   end

@@ -9,7 +9,7 @@ local function add_rows(batch)
     local record, k, day = records[i], #set, days[index]
     if type(record) == 'string' then record = read_record(record) end
     if count > 0 and not record and day >= today then
-      record = {rows[p + 4], rows[p + 5], 0, 0, day, 0}
+      record = {rows[p + 4], rows[p + 5], 0, 0, day, 0, NO_FIRST, NO_LAST}
     end
     if count > 0 and record and day == record[DAY] then
       touched[i] = true
@@ -29,8 +29,11 @@ local function add_rows(batch)
         end
         q = q + 3
       end
-      if rows[p + 4] < record[FIRST] then record[FIRST] = rows[p + 4] end
-      if rows[p + 5] > record[LAST] then record[LAST] = rows[p + 5] end
+      local from, to, midnight = rows[p + 4], rows[p + 5], day * DAY_MS
+      if from < record[FIRST] then record[FIRST] = from end
+      if to > record[LAST] then record[LAST] = to end
+      if from - midnight < record[DAY_FIRST] then record[DAY_FIRST] = from - midnight end
+      if to - midnight > record[DAY_LAST] then record[DAY_LAST] = to - midnight end
     elseif count ~= 0 then
       touched[i] = true
       add_part = add_part or code_of_parts()

@@ -2,8 +2,14 @@
 local MAX = 9007199254740991
 -- A position in the log is one number: day of arrival * DAY_STRIDE + number within the day.
 local DAY_STRIDE = 8589934592
--- Fields of a subject's record; from METERS on: meter, lifetime total, total of its day.
-local FIRST, LAST, EVENTS, AT, DAY, DAY_EVENTS, METERS = 1, 2, 3, 4, 5, 6, 7
+-- Fields of a subject's record; from METERS on: meter, lifetime total, total of its day. DAY_FIRST and
+-- DAY_LAST are the times of its first and last event of that day, in ms from 00:00 UTC of its date.
+local FIRST, LAST, EVENTS, AT, DAY, DAY_EVENTS, DAY_FIRST, DAY_LAST, METERS = 1, 2, 3, 4, 5, 6, 7, 8, 9
+-- Of an entry of `use`; from USE_METERS on: meter, amount.
+local USE_EVENTS, USE_FIRST, USE_LAST, USE_METERS = 1, 2, 3, 4
+-- What stands for these times while there was no event.
+local NO_FIRST, NO_LAST = 2147483647, -2147483648
+local DAY_MS = 86400000
 -- What stands where in a row and in a cell of a batch, behind its start; then the amounts.
 local ROW_SET, ROW_COUNT, ROW_FIRST, ROW_LAST, ROW_WIDTH = 2, 3, 4, 5, 6
 local CELL_SET, CELL_COUNT, CELL_WIDTH = 3, 4, 5

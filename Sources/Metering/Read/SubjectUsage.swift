@@ -27,6 +27,20 @@ public struct RecordedEvent: Sendable {
     public let amounts: [(Meter, Int)]
 }
 
+/// When the first and the last event of a subject's day were.
+struct DayTimes: Equatable {
+    let first: Timestamp
+    let last: Timestamp
+
+    /// - Parameter first: milliseconds from 00:00 UTC of the date, as scripts keep them; above `last`
+    ///   when there was no event.
+    init?(_ day: CivilDay, first: Int, last: Int) {
+        guard first <= last else { return nil }
+        self.first = Timestamp(milliseconds: day.number * 86_400_000 + first)
+        self.last = Timestamp(milliseconds: day.number * 86_400_000 + last)
+    }
+}
+
 /// A subject's record, as scripts keep it: see lua/include/constants.lua.
 struct SubjectRecord {
     let first: Timestamp
@@ -35,21 +49,24 @@ struct SubjectRecord {
     let latest: LogPosition
     let day: CivilDay
     let dayEventCount: Int
+    /// Of the first and the last event of `day`; nil when nothing was counted on it.
+    let dayTimes: DayTimes?
     /// Lifetime total and that of `day`.
     let meters: [(meter: Meter, total: Int, ofDay: Int)]
 
     init?(_ bytes: [UInt8]) {
-        guard let fields = MessagePackValue(bytes)?.array, fields.count >= 6, fields.count % 3 == 0
+        guard let fields = MessagePackValue(bytes)?.array, fields.count >= 8, fields.count % 3 == 2
         else { return nil }
-        let head = fields.prefix(6).compactMap(\.integer)
-        guard head.count == 6 else { return nil }
+        let head = fields.prefix(8).compactMap(\.integer)
+        guard head.count == 8 else { return nil }
         first = Timestamp(milliseconds: head[0])
         last = Timestamp(milliseconds: head[1])
         eventCount = head[2]
         latest = LogPosition(head[3])
         day = CivilDay(number: head[4])
         dayEventCount = head[5]
-        meters = stride(from: 6, to: fields.count, by: 3).compactMap { index in
+        dayTimes = DayTimes(day, first: head[6], last: head[7])
+        meters = stride(from: 8, to: fields.count, by: 3).compactMap { index in
             guard let meter = Meter(fields[index]), let total = fields[index + 1].integer,
                 let ofDay = fields[index + 2].integer
             else { return nil }

@@ -278,7 +278,7 @@ final class DaySnapshot {
             let list = try await subjects(from: from)
             for start in stride(from: 0, to: list.count, by: Self.subjectsPerCall) {
                 let ids = (start..<min(start + Self.subjectsPerCall, list.count)).map { list[$0] }
-                try await read(ids, tail) { (id, sums) throws(FlushError) in
+                try await read(ids, tail) { (id, sums, times) throws(FlushError) in
                     sum.add(sums)
                     for index in ranks.indices { ranks[index].offer(sums, of: id) }
                     try file.append(count == 0 ? "\n" : ",\n")
@@ -286,6 +286,12 @@ final class DaySnapshot {
                     json.beginObject()
                     json.key("subject")
                     json.string(bytes: id)
+                    if let times = DayTimes(day, first: times.first, last: times.last) {
+                        json.key("first")
+                        json.string(times.first.text)
+                        json.key("last")
+                        json.string(times.last.text)
+                    }
                     tail.table.write(sums, &json)
                     json.endObject()
                     try put(to: file)
@@ -301,10 +307,11 @@ final class DaySnapshot {
         try write(ranks, count, to: file)
     }
 
-    /// Reads some subjects, and tells what each of them had used at the cut.
+    /// Reads some subjects, and tells what each of them had used at the cut, and the times of its
+    /// first and last event, of which the last may be of after the cut.
     private func read(
         _ ids: [[UInt8]], _ tail: DayTail,
-        _ body: ([UInt8], DaySums) throws(FlushError) -> Void
+        _ body: ([UInt8], DaySums, (first: Int, last: Int)) throws(FlushError) -> Void
     ) async throws(FlushError) {
         tail.drop(before: ids[0])
         packer.array(3)
@@ -321,19 +328,19 @@ final class DaySnapshot {
         var sums = DaySums()
         for (index, id) in ids.enumerated() {
             sums.removeAll()
+            let times: (first: Int, last: Int)?
             if let record = records[index].bytes, PackedCursor.day(ofRecord: record) == day.number {
-                guard PackedCursor.addRecord(record, to: &sums, tail.table) else {
-                    throw .damaged("a subject's record")
-                }
+                times = PackedCursor.addRecord(record, to: &sums, tail.table)
             } else if let use = uses[index].bytes {
-                guard PackedCursor.addEntry(use, to: &sums, tail.table) else {
-                    throw .damaged("what a subject used on a day")
-                }
+                times = PackedCursor.addUse(use, to: &sums, tail.table)
+            } else {
+                continue
             }
+            guard let times else { throw .damaged("what a subject used on a day") }
             if !tail.subjects.isEmpty, let late = tail.subjects[ByteString(bytes: id)] {
                 sums.add(late, sign: -1)
             }
-            if !sums.isZero { try body(id, sums) }
+            if !sums.isZero { try body(id, sums, times) }
         }
     }
 

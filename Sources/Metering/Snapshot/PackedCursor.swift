@@ -86,25 +86,46 @@ extension PackedCursor {
         }
     }
 
-    /// Adds what a record holds of its day; whether it could be read.
-    static func addRecord(_ record: [UInt8], to sums: inout DaySums, _ table: MeterTable) -> Bool {
+    /// Adds what a record holds of its day.
+    ///
+    /// - Returns: the times of its first and last event, as they are kept; nil when it is damaged.
+    static func addRecord(
+        _ record: [UInt8], to sums: inout DaySums, _ table: MeterTable
+    ) -> (first: Int, last: Int)? {
         record.withUnsafeBytes { bytes in
             var cursor = PackedCursor(bytes)
-            guard let count = cursor.array(), count >= 6, count % 3 == 0 else { return false }
-            for _ in 0..<5 where cursor.integer() == nil { return false }
-            guard let events = cursor.integer() else { return false }
+            guard let count = cursor.array(), count >= 8, count % 3 == 2 else { return nil }
+            for _ in 0..<5 where cursor.integer() == nil { return nil }
+            guard let events = cursor.integer(), let first = cursor.integer(),
+                let last = cursor.integer()
+            else { return nil }
             sums.events += events
-            for _ in 0..<(count - 6) / 3 {
+            for _ in 0..<(count - 8) / 3 {
                 guard let place = cursor.place(table), cursor.integer() != nil,
                     let amount = cursor.integer()
-                else { return false }
+                else { return nil }
                 sums.add(amount, at: place)
             }
-            return true
+            return (first, last)
         }
     }
 
-    /// Adds an entry of `use`, or the sums of an hour: events, then meters and amounts.
+    /// Adds an entry of `use`; as `addRecord`.
+    static func addUse(
+        _ entry: [UInt8], to sums: inout DaySums, _ table: MeterTable
+    ) -> (first: Int, last: Int)? {
+        entry.withUnsafeBytes { bytes in
+            var cursor = PackedCursor(bytes)
+            guard let count = cursor.array(), count >= 3, count % 2 == 1,
+                let events = cursor.integer(), let first = cursor.integer(),
+                let last = cursor.integer(), cursor.addAmounts(count / 2 - 1, to: &sums, table)
+            else { return nil }
+            sums.events += events
+            return (first, last)
+        }
+    }
+
+    /// Adds the sums of an hour: events, then meters and amounts. Whether they could be read.
     static func addEntry(_ entry: [UInt8], to sums: inout DaySums, _ table: MeterTable) -> Bool {
         entry.withUnsafeBytes { bytes in
             var cursor = PackedCursor(bytes)
@@ -112,14 +133,18 @@ extension PackedCursor {
                 return false
             }
             sums.events += events
-            for _ in 0..<count / 2 {
-                guard let place = cursor.place(table), let amount = cursor.integer() else {
-                    return false
-                }
-                sums.add(amount, at: place)
-            }
-            return true
+            return cursor.addAmounts(count / 2, to: &sums, table)
         }
+    }
+
+    private mutating func addAmounts(
+        _ count: Int, to sums: inout DaySums, _ table: MeterTable
+    ) -> Bool {
+        for _ in 0..<count {
+            guard let place = place(table), let amount = integer() else { return false }
+            sums.add(amount, at: place)
+        }
+        return true
     }
 
     private mutating func place(_ table: MeterTable) -> Int? {

@@ -40,6 +40,8 @@ struct Keyspace: Sendable {
     var changes: [UInt8] { key("changes") }
     /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua.
     var snapshots: [UInt8] { key("snapshots") }
+    /// Hash: day that has left Redis → revision of its file.
+    var cold: [UInt8] { key("cold") }
     /// String: who writes snapshots now. Expires.
     var flushLease: [UInt8] { key("lease:flush") }
 

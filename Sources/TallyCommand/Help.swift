@@ -38,6 +38,16 @@ enum Help {
                 can be repeated: what was counted is not counted again while the service remembers
                 the ids.
                 """),
+        Verb(
+            name: "export", synopsis: "tally export WHAT [OPTION...]",
+            summary: "Write events, balances, a leaderboard or series to a file",
+            options: { lines(ExportVerb.options) },
+            details: """
+
+                WHAT is events, balances, leaderboard or series. Events take --subject to --to,
+                leaderboards --meter, --window and --limit. With --output the file has its name once
+                it is whole; what is written to standard output is whole if the command ends with 0.
+                """),
     ]
 
     static var overview: String {

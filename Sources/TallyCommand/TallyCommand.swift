@@ -79,6 +79,7 @@ public enum TallyCommand {
         case "record": return try RecordVerb.run(rest, environment, console)
         case "top": return try TopVerb.run(rest, environment, console)
         case "import": return try ImportVerb.run(rest, environment, console)
+        case "export": return try ExportVerb.run(rest, environment, console)
         case let word?:
             let hint = Text.hint(word, among: Help.verbs.map(\.name))
             let kind = word.hasPrefix("-") ? "option" : "verb"

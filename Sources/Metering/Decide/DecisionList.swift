@@ -146,15 +146,9 @@ struct DecisionList {
             for _ in 0..<3 { writer.array(0) }
             return
         }
-        writer.array(7)
-        writer.array(rules.limits.limits.count)
-        for limit in rules.limits.limits { write(limit, writer) }
-        writer.string(resets)
-        writer.integer(rules.credits.monthReset == .calendar ? 1 : 0)
-        writer.integer(today.date.day)
-        writer.integer(rules.credits.defaultAllowance)
-        writer.integer(rules.credits.rolloverMax)
-        writer.integer(-rules.credits.overdraft)
+        rules.credits.write(rules.limits.limits.count, resets, today: today, writer) {
+            for limit in rules.limits.limits { write(limit, writer) }
+        }
         writer.array(3 * accounts.count)
         for account in accounts {
             writer.string(account.subject.id.bytes)
@@ -185,6 +179,28 @@ struct DecisionList {
         writer.integer(limit.guest ?? -1)
         writer.integer(resolution)
         writer.integer(burst)
+    }
+}
+
+extension CreditPolicy {
+    /// Writes rules as lua/include/context.lua reads them.
+    ///
+    /// - Parameters:
+    ///   - limitCount: how many limits `writeLimits` writes.
+    ///   - today: in the workspace's zone.
+    func write(
+        _ limitCount: Int, _ resets: [UInt8], today: CivilDay, _ writer: MessagePackWriter,
+        limits writeLimits: () -> Void = {}
+    ) {
+        writer.array(7)
+        writer.array(limitCount)
+        writeLimits()
+        writer.string(resets)
+        writer.integer(monthReset == .calendar ? 1 : 0)
+        writer.integer(today.date.day)
+        writer.integer(defaultAllowance)
+        writer.integer(rolloverMax)
+        writer.integer(-overdraft)
     }
 }
 

@@ -33,6 +33,9 @@ public enum ScriptLibrary {
     /// Reads some of a day's hourly sums, unless it has left.
     static let readDay = script("read_day", PackageResources.read_day_lua)
 
+    /// Reads what some subjects may still use.
+    static let readAccounts = script("read_accounts", PackageResources.read_accounts_lua)
+
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
     /// What a client needs that writes snapshots.
@@ -44,7 +47,7 @@ public enum ScriptLibrary {
     static let countSeen = script("count_seen", PackageResources.count_seen_lua)
 
     /// What a client needs that answers long questions.
-    public static let forQueries = [readDay, thawDay, followUsage, countSeen]
+    public static let forQueries = [readDay, thawDay, followUsage, countSeen, readAccounts]
 
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,

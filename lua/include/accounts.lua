@@ -1,12 +1,12 @@
 local function balance_of(fields)
   local sum, grants = fields[MONTHLY], fields[GRANTS]
-  for q = 1, #grants, 4 do sum = sum + grants[q + 1] end
+  for q = 1, #grants, ENTRY_WIDTH do sum = sum + grants[q + ENTRY_CREDITS] end
   return sum
 end
 
 local function held_of(fields)
   local sum, holds = 0, fields[HOLDS]
-  for q = 1, #holds, 4 do sum = sum + holds[q + 1] end
+  for q = 1, #holds, ENTRY_WIDTH do sum = sum + holds[q + ENTRY_CREDITS] end
   return sum
 end
 
@@ -33,9 +33,9 @@ local function charge(account, credits, time, reference)
   fields[MONTHLY] = fields[MONTHLY] - (credits - left)
   local grants = fields[GRANTS]
   while left > 0 and grants[1] do
-    local part = math.min(left, grants[2])
-    grants[2], left = grants[2] - part, left - part
-    if grants[2] == 0 then cut(grants, 1, 4) end
+    local part = math.min(left, grants[1 + ENTRY_CREDITS])
+    grants[1 + ENTRY_CREDITS], left = grants[1 + ENTRY_CREDITS] - part, left - part
+    if grants[1 + ENTRY_CREDITS] == 0 then cut(grants, 1, ENTRY_WIDTH) end
   end
   fields[MONTHLY] = fields[MONTHLY] - left
   fields[MONTH_USED] = fields[MONTH_USED] + credits

@@ -8,17 +8,17 @@ local function grant(context, account, decision)
   if old then return taken(account, {old == value and REPEATED or CONFLICT}) end
   local fields = account.fields
   if not (balance_of(fields) + credits <= MAX) then return {TOO_LARGE} end
-  if #fields[GRANTS] >= 4 * GRANTS_MAX then return {TOO_MANY} end
+  if #fields[GRANTS] >= ENTRY_WIDTH * GRANTS_MAX then return {TOO_MANY} end
   -- What is owed is paid first.
   local owed = math.min(credits, math.max(0, -fields[MONTHLY]))
   fields[MONTHLY] = fields[MONTHLY] + owed
   local left, grants, q = credits - owed, fields[GRANTS], 1
   local function is_before(p)
-    if grants[p + 3] ~= priority then return grants[p + 3] < priority end
-    if grants[p + 2] ~= expires then return grants[p + 2] > 0 and (expires == 0 or grants[p + 2] < expires) end
-    return true
+    if grants[p + ENTRY_PRIORITY] ~= priority then return grants[p + ENTRY_PRIORITY] < priority end
+    local its = grants[p + ENTRY_EXPIRES]
+    return its == expires or its > 0 and (expires == 0 or its < expires)
   end
-  while grants[q] and is_before(q) do q = q + 4 end
+  while grants[q] and is_before(q) do q = q + ENTRY_WIDTH end
   if left > 0 then
     for j, value_of in ipairs({id, left, expires, priority}) do table.insert(grants, q + j - 1, value_of) end
   end
@@ -69,9 +69,10 @@ local function give_back(context, account, decision)
     if rest > 0 then
       local n = #grants
       grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = 'reversals', rest, 0, LAST_PRIORITY
-      if n > 0 and grants[n] == LAST_PRIORITY then
-        grants[n - 2] = grants[n - 2] + rest
-        cut(grants, n + 1, 4)
+      local last = n - ENTRY_WIDTH + 1
+      if n > 0 and grants[last + ENTRY_PRIORITY] == LAST_PRIORITY then
+        grants[last + ENTRY_CREDITS] = grants[last + ENTRY_CREDITS] + rest
+        cut(grants, n + 1, ENTRY_WIDTH)
       end
     end
     local began = month_of(context.rules, context.rules.is_calendar and 1 or fields[ANCHOR])

@@ -81,15 +81,16 @@ local function write_decisions(context, at)
   end
   for id in pairs(context.changed_holds) do
     local hold = context.holds[id]
-    if type(hold[8]) == 'number' and hold[8] > 0 then
-      hold[8] = struct.pack('>I7', at) .. struct.pack('>I2', hold[8])
+    local event = hold[HOLD_EVENT]
+    if type(event) == 'number' and event > 0 then
+      hold[HOLD_EVENT] = struct.pack('>I7', at) .. struct.pack('>I2', event)
     end
     call('HSET', context.keys.holds, id, pack(hold))
-    if hold[2] == OPEN then
-      call('ZADD', context.keys.open_holds, hold[6], id)
+    if hold[HOLD_STATE] == OPEN then
+      call('ZADD', context.keys.open_holds, hold[HOLD_EXPIRES], id)
     else
       call('ZREM', context.keys.open_holds, id)
-      call('ZADD', context.keys.ended_holds, hold[7], id)
+      call('ZADD', context.keys.ended_holds, hold[HOLD_ENDED], id)
     end
   end
 end

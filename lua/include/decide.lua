@@ -7,7 +7,7 @@ end
 local function use_if_allowed(context, account, decision)
   local status, answer = judge(context, account, decision)
   if status ~= OK then return answer end
-  answer[1] = take(context, account, decision, decision[PLACE])
+  answer[ANSWER_STATUS] = take(context, account, decision, decision[PLACE])
   return taken(account, there_is_more(context, account, decision, answer))
 end
 
@@ -45,7 +45,7 @@ local function decide(context, decisions, gone)
       if status ~= OK then gone[place] = '' end
     else
       answer = KINDS[kind](context, account, decision)
-      if place > 0 and answer[1] ~= OK then gone[place] = '' end
+      if place > 0 and answer[ANSWER_STATUS] ~= OK then gone[place] = '' end
     end
     if answer then
       answers[n + 1], n = #answer, n + 1

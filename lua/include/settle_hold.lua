@@ -3,18 +3,18 @@
 local function commit_again(context, account, decision, pointer)
   local unfit = unfit_hold(context, account, decision)
   local hold = context.holds[decision[EXTRA]] or {}
-  if not unfit then return {COUNTED, 0, 0, OPEN, hold[6]} end
-  return hold[8] ~= pointer and unfit or nil
+  if not unfit then return {COUNTED, 0, 0, OPEN, hold[HOLD_EXPIRES]} end
+  return hold[HOLD_EVENT] ~= pointer and unfit or nil
 end
 
 -- Whether a decision asks for more than its hold has set aside.
 local function exceeds(context, hold, decision)
-  if decision[CREDITS] > hold[3] then return true end
+  if decision[CREDITS] > hold[HOLD_CREDITS] then return true end
   local limits = decision[LIMITS]
   for q = 1, #limits, 2 do
     local id, kept = context.limits[limits[q]][LIMIT_ID], 0
-    for j = 1, #hold[4], 2 do
-      if hold[4][j] == id then kept = kept + hold[4][j + 1] end
+    for j = 1, #hold[HOLD_AMOUNTS], 2 do
+      if hold[HOLD_AMOUNTS][j] == id then kept = kept + hold[HOLD_AMOUNTS][j + 1] end
     end
     -- What was never held is not the hold's business: it counts as any event does.
     if kept > 0 and limits[q + 1] > kept then return true end
@@ -39,7 +39,7 @@ local function commit_hold(context, account, decision)
     return {TOO_LARGE}
   end
   end_hold(context, account, id, SETTLED)
-  context.holds[id][8] = decision[PLACE]
+  context.holds[id][HOLD_EVENT] = decision[PLACE]
   local status = take(context, account, decision, decision[PLACE])
   return taken(account, {status})
 end

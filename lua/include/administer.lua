@@ -27,11 +27,15 @@ local function grant(context, account, decision)
   return taken(account, {OK})
 end
 
--- Sets the monthly allowance; the balance changes by the difference.
+-- Sets the monthly allowance; what is left of the month, and so the balance, changes by the
+-- difference. What the month has spent beyond the new allowance comes from grants, as if it had been
+-- spent so, before the month is owed anything.
 local function set_allowance(context, account, decision)
   local fields, change = account.fields, decision[CREDITS] - account.fields[ALLOWANCE]
   if not (balance_of(fields) + change <= MAX and fields[MONTHLY] + change >= -MAX) then return {TOO_LARGE} end
-  fields[ALLOWANCE], fields[MONTHLY] = decision[CREDITS], fields[MONTHLY] + change
+  local left = fields[MONTHLY] + change
+  if change < 0 and left < 0 then left = 0 - take_from_grants(fields, -left) end
+  fields[ALLOWANCE], fields[MONTHLY] = decision[CREDITS], left
   if change ~= 0 then note(account, CORRECTION, change, context.now, 0, 'allowance') end
   account.is_changed = true
   return taken(account, {OK})

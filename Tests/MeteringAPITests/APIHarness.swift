@@ -72,6 +72,14 @@ final class Harness {
         await send(.post(body, query: query, headers: headers))
     }
 
+    /// Sends a JSON body.
+    func send(_ method: HTTPMethod, _ path: String, _ body: String) async -> Answer {
+        await send(
+            .authorized(
+                method, path, headers: ["Content-Type": "application/json"],
+                body: Array(body.utf8)))
+    }
+
     /// Posts lines.
     func postLines(_ body: String) async -> Answer {
         await send(.post(body, headers: ["Content-Type": "application/x-ndjson"]))

@@ -11,6 +11,8 @@ public struct Account: Sendable {
     /// Nil while the subject has no credits.
     public let nextReset: Timestamp?
     public let grants: [Grant]
+    /// What the subject has of limits instead of its class, by the limit's number.
+    let ownAmounts: [Int: Int]
     /// Where the ledger goes on, and the lines that are due and not written yet.
     let ledgerHead: LogPosition?
     let dueLines: [LedgerLine]
@@ -35,6 +37,7 @@ public struct Account: Sendable {
         guard head.count == 7 else { return nil }
         // An empty list is kept as 0.
         let flat = fields[7].array ?? []
+        let own = (fields[10].array ?? []).compactMap(\.integer)
         self.balance = balance
         held = verdict.held
         ledgerHead = head[0] == 0 ? nil : LogPosition(head[0])
@@ -50,6 +53,9 @@ public struct Account: Sendable {
                 id: ByteString(bytes: id), left: left,
                 expires: expires == 0 ? nil : Timestamp(milliseconds: expires), priority: priority)
         }
+        ownAmounts = Dictionary(
+            stride(from: 0, to: own.count - 1, by: 2).map { (own[$0], own[$0 + 1]) }
+        ) { $1 }
         dueLines = LedgerLine.lines(lines) { _ in nil }
     }
 }

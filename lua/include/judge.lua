@@ -1,5 +1,22 @@
+-- When the next reset of the allowance brings what is asked; 0 when it does not. Grants and holds
+-- that end before it are gone by then.
+local function credits_suffice_at(context, fields, credits)
+  local at, allowance, rollover = fields[NEXT_RESET], fields[ALLOWANCE], context.rules.rollover
+  if allowance == 0 then return 0 end
+  local sum = allowance + math.min(math.max(fields[MONTHLY], 0), rollover)
+  for _, sign in ipairs({1, -1}) do
+    local list = fields[sign == 1 and GRANTS or HOLDS]
+    for q = 1, #list, ENTRY_WIDTH do
+      local expires = list[q + ENTRY_EXPIRES]
+      if expires == 0 or expires > at then sum = sum + sign * list[q + ENTRY_CREDITS] end
+    end
+  end
+  return sum - credits >= context.rules.floor and at or 0
+end
+
 -- Judges what a decision asks against its limits and the balance, all together. Returns the sum of
--- what was violated and, for the answer: {status, balance, held, then per limit: used, most, when}.
+-- what was violated and, for the answer: {status, balance, held, then per limit: used, most, when};
+-- last, if credits do not suffice, when they will.
 local function judge(context, account, decision)
   local now, limits, status = context.now, decision[LIMITS], OK
   local answer, n = {OK, balance_of(account.fields), held_of(account.fields)}, ANSWER_HEAD
@@ -20,6 +37,7 @@ local function judge(context, account, decision)
     and not (answer[ANSWER_BALANCE] - answer[ANSWER_HELD] - credits >= context.rules.floor
       and answer[ANSWER_HELD] + credits <= MAX) then
     status = status + CREDITS_HIT
+    answer[n + 1] = credits_suffice_at(context, account.fields, credits)
   end
   answer[ANSWER_STATUS] = status
   return status, answer

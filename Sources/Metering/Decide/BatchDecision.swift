@@ -57,6 +57,7 @@ extension Verdict {
         balance = nil
         held = 0
         self.limits = limits
+        creditsSufficeAt = nil
         holdState = nil
         holdEnd = nil
         time = now
@@ -65,7 +66,7 @@ extension Verdict {
 
     /// Reads the script's answer to a decision: see lua/include/judge.lua.
     init?(
-        _ fields: [MessagePackValue], to decision: BatchDecision, _ rules: Rules, at now: Timestamp
+        _ fields: [MessagePackValue], to decision: BatchDecision, of list: DecisionList
     ) {
         guard let code = fields.first?.integer,
             let status = DecisionStatus(rawValue: code)
@@ -73,7 +74,7 @@ extension Verdict {
         self.status = status
         self.fields = fields
         denialNumber = nil
-        time = now
+        time = list.now
         let isJudged = fields.count >= 3
         balance = isJudged && decision.asksCredits ? fields[1].integer : nil
         held = isJudged ? fields[2].integer ?? 0 : 0
@@ -83,17 +84,22 @@ extension Verdict {
         holdState = isAboutHold ? fields[3].integer.flatMap { HoldState(rawValue: $0) } : nil
         holdEnd = isAboutHold ? fields[4].integer.map { Timestamp(milliseconds: $0) } : nil
         var states: [LimitState] = []
-        if !isAboutHold, fields.count == 3 + 3 * decision.limits.count {
+        let head = 3 + 3 * decision.limits.count
+        if !isAboutHold, fields.count == head || fields.count == head + 1 {
             for (place, (index, amount)) in decision.limits.enumerated() {
                 let most = fields[4 + 3 * place].integer ?? -1
                 let at = fields[5 + 3 * place].integer ?? 0
+                let limit = list.rules.limits.limits[index]
                 states.append(
                     LimitState(
-                        limit: rules.limits.limits[index], asked: amount,
+                        limit: limit, asked: amount,
                         used: fields[3 + 3 * place].integer ?? 0, most: most < 0 ? nil : most,
-                        resetsAt: at == 0 ? nil : Timestamp(milliseconds: at)))
+                        resetsAt: at == 0 ? nil : Timestamp(milliseconds: at),
+                        windowSeconds: list.seconds(of: limit)))
             }
         }
         limits = states
+        let credited = isJudged && fields.count == head + 1 ? fields[head].integer ?? 0 : 0
+        creditsSufficeAt = credited == 0 ? nil : Timestamp(milliseconds: credited)
     }
 }

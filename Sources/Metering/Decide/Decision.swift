@@ -118,6 +118,8 @@ public struct LimitState: Sendable {
     /// When the window ends; for rolling windows and rates when there is room, or more of it; nil
     /// for never, and where nothing is used.
     public let resetsAt: Timestamp?
+    /// How long the window is that is open, in seconds; nil where it has no length.
+    public let windowSeconds: Int?
 
     public var isViolated: Bool { most.map { used > $0 || asked > $0 - used } ?? false }
 }
@@ -146,6 +148,8 @@ public struct Verdict: Sendable {
     public let balance: Int?
     public let held: Int
     public let limits: [LimitState]
+    /// When the next reset brings credits that suffice; nil when they did, and when it does not help.
+    public let creditsSufficeAt: Timestamp?
     /// Of a hold that had ended, or that the id names already.
     public let holdState: HoldState?
     /// When the hold ended; when it expires if it is open.

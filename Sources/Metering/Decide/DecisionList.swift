@@ -51,6 +51,11 @@ struct DecisionList {
 
     var isEmpty: Bool { decisions.isEmpty }
 
+    /// How long a limit's window is that was open when the decisions were asked for, in seconds.
+    func seconds(of limit: Limit) -> Int? {
+        windows.seconds(of: limit.window, at: now.milliseconds)
+    }
+
     private mutating func account(_ subject: SubjectID, asksCredits: Bool) -> Int {
         if let index = indexOfAccount[subject.id] {
             if asksCredits { accounts[index].asksCredits = true }

@@ -79,7 +79,7 @@ final class DenialMemory {
                 states.append(
                     LimitState(
                         limit: limit, asked: amount, used: state.used, most: state.most,
-                        resetsAt: state.resetsAt))
+                        resetsAt: state.resetsAt, windowSeconds: state.windowSeconds))
             }
             guard states.contains(where: { $0.limit.id == limit.id && $0.isViolated }) else {
                 continue

@@ -43,6 +43,9 @@ struct Keyspace: Sendable {
     /// String: who writes snapshots now. Expires.
     var flushLease: [UInt8] { key("lease:flush") }
 
+    /// String: written now and then, to see whether Redis takes writes. Expires.
+    var probe: [UInt8] { key("probe") }
+
     /// Hash: version, and the parts of the rules by name.
     var rules: [UInt8] { key("rules") }
     /// Hash: subject → account (credits, windows, open holds).

@@ -29,7 +29,7 @@ extension Verdict {
         case .limitReached, .limitReachedAndCreditsShort:
             "over the limit: \(violatedNames.joined(separator: ", "))"
         case .creditsShort: "the balance does not suffice"
-        case .holdMissing: "there is no such hold of this subject"
+        case .holdMissing: "there is no such hold, or it is not of this subject"
         case .holdEnded: "the hold is \(holdState?.name ?? "ended") already; nothing was counted"
         case .exceedsHold: "more than the hold has set aside; it stays open"
         case .tooLarge: "a total would pass what is counted exactly; nothing was changed"

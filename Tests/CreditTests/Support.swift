@@ -19,6 +19,7 @@ let most = 9_007_199_254_740_991
 final class Bench {
     let engine: MeteringEngine
     let closer: DayCloser
+    let queries: QueryEngine
     let clock: ManualClock
     private let client: RedisClient
     private let json: JSONReader
@@ -39,8 +40,15 @@ final class Bench {
             on: loop, client: client, settings: settings, clock: clock,
             metrics: MeteringMetrics(registry))
         closer = DayCloser(client: client, settings: settings, clock: clock)
+        queries = QueryEngine(
+            on: loop, redis: configuration, settings: settings, clock: clock, data: "/nowhere",
+            metrics: registry, logger: Logger(level: .error))
+        await queries.start()
         client.connect()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+        while (try? await queries.holds(.open, limit: 1)) == nil {
+            await loop.sleep(for: .milliseconds(1))
+        }
     }
 
     // MARK: What is asked
@@ -137,7 +145,7 @@ final class Bench {
         var lines: [LedgerLine] = []
         var cursor: LogPosition?
         repeat {
-            let ledger = try await engine.accounts.ledger(
+            let ledger = try await queries.ledger(
                 of: subjectID(subject), account, limit: page, before: cursor)
             // Pages fit together.
             if let last = lines.last { #expect(last.balance - last.change == ledger.closing) }
@@ -212,7 +220,14 @@ func withBenches<Value: Sendable>(
                 redis.socketPath, on: host.loop, clock: clock, settings: settings)
             let second = try await Bench(
                 redis.socketPath, on: host.loop, clock: clock, settings: settings)
-            return try await body(host, first, second, redis)
+            let result: Result<Value, any Error>
+            do {
+                result = .success(try await body(host, first, second, redis))
+            } catch {
+                result = .failure(error)
+            }
+            for bench in [first, second] { await bench.queries.stop() }
+            return try result.get()
         }
     }
 }

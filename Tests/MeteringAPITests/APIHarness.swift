@@ -60,6 +60,9 @@ final class Harness {
         client.connect()
         await queries.start()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+        while (try? await queries.holds(.open, limit: 1)) == nil {
+            await loop.sleep(for: .milliseconds(1))
+        }
     }
 
     func send(_ request: HTTPRequest) async -> Answer {

@@ -15,9 +15,10 @@ local ENTRY_CREDITS, ENTRY_EXPIRES, ENTRY_PRIORITY, ENTRY_AMOUNTS, ENTRY_WIDTH =
 -- Of an entry of WINDOWS, behind the limit's id.
 local WINDOW_START, WINDOW_USED, WINDOW_WIDTH = 1, 2, 3
 -- Of a hold: see include/holds.
-local HOLD_SUBJECT, HOLD_STATE, HOLD_CREDITS, HOLD_AMOUNTS, HOLD_CREATED, HOLD_EXPIRES, HOLD_ENDED, HOLD_EVENT =
-  1, 2, 3, 4, 5, 6, 7, 8
--- Of a decision; then what its kind needs.
+local HOLD_SUBJECT, HOLD_STATE, HOLD_CREDITS, HOLD_AMOUNTS, HOLD_CREATED, HOLD_EXPIRES, HOLD_ENDED =
+  1, 2, 3, 4, 5, 6, 7
+local HOLD_EVENT, HOLD_ASKED = 8, 9
+-- Of a decision; then what its kind needs. ACCOUNT is 0 for that of the hold it is about.
 local KIND, ACCOUNT, PLACE, TIME, CREDITS, LIMITS, EXTRA = 1, 2, 3, 4, 5, 6, 7
 -- Of a limit in a batch's rules; a negative amount: no limit for the class.
 local LIMIT_ID, LIMIT_KIND, STARTS, ENDS, CLASS_AMOUNTS, SPAN, BURST = 1, 2, 3, 4, 5, 6, 7

@@ -23,16 +23,10 @@ local function new_context(keys, now, rules, holders)
   }
   local subjects = {}
   for q = 1, #holders, 3 do subjects[#subjects + 1] = holders[q] end
-  local old = redis.call('HMGET', keys.accounts, unpack(subjects))
+  local old = #subjects > 0 and redis.call('HMGET', keys.accounts, unpack(subjects)) or {}
   for i, subject in ipairs(subjects) do
-    local fields = old[i] and cmsgpack.unpack(old[i]) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-    for q = GRANTS, OVERRIDES do
-      if fields[q] == 0 then fields[q] = {} end
-    end
-    local account = {subject = subject, class = holders[3 * i - 1], lines = {}, fields = fields}
-    bring_up(context.rules, account, now)
+    local account = open_account(context, subject, holders[3 * i - 1], old[i])
     if holders[3 * i] == 1 then open_credits(context.rules, account, now) end
-    context.accounts[i] = account
   end
   return context
 end

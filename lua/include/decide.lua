@@ -37,7 +37,10 @@ local function decide(context, decisions, gone)
   for _, decision in ipairs(decisions) do
     local account, place, kind = context.accounts[decision[ACCOUNT]], decision[PLACE], decision[KIND]
     local answer, status
-    if place > 0 and gone[place] then
+    if not account then account = account_of_hold(context, decision[EXTRA]) end
+    if not account then
+      answer = {MISSING}
+    elseif place > 0 and gone[place] then
       -- Counted before.
       status, answer = SKIPPED, kind == COMMIT and commit_again(context, account, decision, gone[place])
     elseif kind == USE then

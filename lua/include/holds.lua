@@ -1,6 +1,7 @@
 -- A hold: {subject, state, credits, {limit id, amount, ...}, created, expires, ended, where the event
--- is that settled it: its place in this batch, or a pointer to where it was counted}. It is
--- expired when its time has come, whatever its state says: nothing has to run for that.
+-- is that settled it (its place in this batch, or a pointer to where it was counted), {meter, amount,
+-- ...} as it was asked for}. It is expired when its time has come, whatever its state says: nothing has
+-- to run for that.
 local function read_hold(context, id)
   local hold = context.holds[id]
   if hold == nil then
@@ -25,13 +26,14 @@ local function amounts_by_id(context, decision)
   return amounts
 end
 
--- Sets credits and amounts aside. EXTRA: id, expires.
+-- Sets credits and amounts aside. EXTRA: id, expires, {meter, amount, ...}.
 local function open_hold(context, account, decision)
   local id, expires = decision[EXTRA], decision[EXTRA + 1]
   local old = read_hold(context, id)
   if old then
     local is_same = old[HOLD_SUBJECT] == account.subject and old[HOLD_CREDITS] == decision[CREDITS]
       and cmsgpack.pack(old[HOLD_AMOUNTS]) == cmsgpack.pack(amounts_by_id(context, decision))
+      and cmsgpack.pack(old[HOLD_ASKED]) == cmsgpack.pack(decision[EXTRA + 2])
     return {is_same and REPEATED or CONFLICT, 0, 0, old[HOLD_STATE], old[HOLD_EXPIRES]}
   end
   local status, answer = judge(context, account, decision)
@@ -42,7 +44,7 @@ local function open_hold(context, account, decision)
   if n >= ENTRY_WIDTH * HOLDS_MAX then return {TOO_MANY} end
   holds[n + 1], holds[n + 2], holds[n + 3], holds[n + 4] = id, credits, expires, amounts
   if credits > 0 then note(account, HELD, 0, context.now, credits, id) end
-  context.holds[id] = {account.subject, OPEN, credits, amounts, context.now, expires, 0, 0}
+  context.holds[id] = {account.subject, OPEN, credits, amounts, context.now, expires, 0, 0, decision[EXTRA + 2]}
   context.changed_holds[id] = true
   account.is_changed = true
   return taken(account, there_is_more(context, account, decision, answer))

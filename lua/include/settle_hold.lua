@@ -22,11 +22,15 @@ local function exceeds(context, hold, decision)
   return false
 end
 
--- Settles a hold with an event. EXTRA: id, 1 if it may not exceed what is held.
+-- Settles a hold with an event. EXTRA: id, 1 if it may not exceed what is held, what its credits were
+-- cut down to as what is held (below 0: they were not). That was read before: if the hold was
+-- forgotten since, and its id taken for another one, the hold that was meant is not there any more.
 local function commit_hold(context, account, decision)
   local id = decision[EXTRA]
   local unfit = unfit_hold(context, account, decision)
   if unfit then return unfit end
+  local capped = decision[EXTRA + 2]
+  if capped >= 0 and capped ~= context.holds[id][HOLD_CREDITS] then return {MISSING} end
   if decision[EXTRA + 1] == 1 and exceeds(context, context.holds[id], decision) then return {EXCEEDS} end
   local fields = account.fields
   local credits = decision[CREDITS]

@@ -10,8 +10,8 @@ struct BatchDecision {
     }
 
     let kind: Kind
-    /// Index of its account in the batch.
-    let account: Int
+    /// Index of its account in the batch; nil for that of the hold it is about.
+    let account: Int?
     /// Of its event, counted from 1; 0 for none.
     var place = 0
     /// Milliseconds since 1970.
@@ -26,12 +26,13 @@ struct BatchDecision {
     enum Extra {
         case text(ByteString)
         case number(Int)
+        case amounts([(Meter, Int)])
     }
 
     func write(_ writer: MessagePackWriter) {
         writer.array(6 + extra.count)
         writer.integer(kind.rawValue)
-        writer.integer(account + 1)
+        writer.integer(account.map { $0 + 1 } ?? 0)
         writer.integer(place)
         writer.integer(time)
         writer.integer(credits)
@@ -44,6 +45,12 @@ struct BatchDecision {
             switch extra {
             case .text(let text): writer.string(text.bytes)
             case .number(let number): writer.integer(number)
+            case .amounts(let amounts):
+                writer.array(2 * amounts.count)
+                for (meter, amount) in amounts {
+                    writer.meter(meter)
+                    writer.integer(amount)
+                }
             }
         }
     }

@@ -21,7 +21,8 @@ public struct Decision: Sendable {
     }
 
     public let kind: Kind
-    public let subject: SubjectID
+    /// Nil, where a hold is released: whoever it is of.
+    public let subject: SubjectID?
     /// Micro-credits; nil when nothing is asked about credits.
     public let credits: Int?
     public let amounts: [(Meter, Int)]
@@ -29,7 +30,7 @@ public struct Decision: Sendable {
     public let limits: [String]?
 
     public init(
-        _ kind: Kind, subject: SubjectID, credits: Int? = nil, amounts: [(Meter, Int)] = [],
+        _ kind: Kind, subject: SubjectID?, credits: Int? = nil, amounts: [(Meter, Int)] = [],
         limits: [String]? = nil
     ) {
         self.kind = kind
@@ -60,7 +61,8 @@ public enum EventPurpose: Sendable {
     case record
     /// To be counted if credits and limits allow it.
     case enforce
-    /// To settle a hold; `heldCredits` is needed for `cap` only.
+    /// To settle a hold. `heldCredits`, what it has set aside, is needed for `cap` only: the event is
+    /// counted with no more than that, or not at all if it is not what the hold has by then.
     case settle(hold: ByteString, SettlePolicy, heldCredits: Int?)
     /// To undo the event that was counted there; the amounts are below zero. `charged` is when its
     /// credits were taken, which for a late event is later than its own time.

@@ -136,6 +136,8 @@ public struct Hold: Sendable {
     public let subject: SubjectID
     public let state: HoldState
     public let credits: Int
+    /// As they were asked for.
+    public let amounts: [(meter: Meter, amount: Int)]
     public let created: Timestamp
     public let expires: Timestamp
     /// When it was ended, or expired; nil while it is open.
@@ -154,6 +156,13 @@ public struct Hold: Sendable {
         self.subject = SubjectID(stored: ByteString(bytes: subject))
         self.state = isExpired ? .expired : state
         self.credits = credits
+        let asked = fields.count > 8 ? fields[8].array ?? [] : []
+        amounts = stride(from: 0, to: asked.count - 1, by: 2).compactMap { index in
+            guard let meter = Meter(asked[index]), let amount = asked[index + 1].integer else {
+                return nil
+            }
+            return (meter, amount)
+        }
         self.created = Timestamp(milliseconds: created)
         self.expires = Timestamp(milliseconds: expires)
         self.ended =

@@ -57,7 +57,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "TestSupport", dependencies: ["EventLoop"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["EventLoop", "Metering"], path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("EventLoopTests", ["EventLoop"]),
         tests("MeteringTests", ["Metering", "Redis", "EventLoop", "JSON", "Observability"]),

@@ -159,6 +159,20 @@ public final class MeteringEngine {
         return account
     }
 
+    /// What a subject may use of a limit: its own amount, nil when it has none, and the one that is
+    /// in force for it, nil when nothing limits it. In the meter's unit.
+    ///
+    /// - Returns: nil when there is no limit of this name.
+    public func amounts(
+        ofLimit name: String, for subject: SubjectID
+    ) async throws -> (own: Int?, effective: Int?)? {
+        let book = try await rules().limits
+        guard let index = book.index(named: name.utf8) else { return nil }
+        let limit = book.limits[index]
+        let own = try await account(of: subject).ownAmounts[limit.id]
+        return (own, own ?? limit.amount(for: subject.kind))
+    }
+
     /// Undoes an event, once: all that it counted, took and ranked, on its own day. The reversal is
     /// an event of its own, with the amounts below zero. First and last time of the subject stay.
     ///

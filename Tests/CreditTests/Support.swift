@@ -5,7 +5,6 @@ import JSON
 import Metering
 import Observability
 import Redis
-import Synchronization
 import TestSupport
 import Testing
 
@@ -16,25 +15,11 @@ let day = 86_400_000
 let one = 1_000_000
 let most = 9_007_199_254_740_991
 
-/// A clock that tests move.
-final class ManualClock: Metering.Clock {
-    private let time: Mutex<Int>
-    private let system = SystemClock()
-
-    init(_ milliseconds: Int) { time = Mutex(milliseconds) }
-
-    var now: Timestamp { Timestamp(milliseconds: time.withLock { $0 }) }
-    /// Deadlines are not what these tests move.
-    var monotonicMS: Int { system.monotonicMS }
-
-    func set(_ milliseconds: Int) { time.withLock { $0 = milliseconds } }
-    func advance(_ milliseconds: Int) { time.withLock { $0 += milliseconds } }
-}
-
 /// An engine on a loop, with its own connection.
 final class Bench {
     let engine: MeteringEngine
     let closer: DayCloser
+    let queries: QueryEngine
     let clock: ManualClock
     let queries: QueryEngine
     private let client: RedisClient
@@ -59,9 +44,16 @@ final class Bench {
             on: loop, redis: configuration, settings: settings, clock: clock, data: "/nonexistent",
             metrics: registry, logger: Logger(level: .error))
         closer = DayCloser(client: client, settings: settings, clock: clock)
+        queries = QueryEngine(
+            on: loop, redis: configuration, settings: settings, clock: clock, data: "/nowhere",
+            metrics: registry, logger: Logger(level: .error))
+        await queries.start()
         client.connect()
         await queries.start()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+        while (try? await queries.holds(.open, limit: 1)) == nil {
+            await loop.sleep(for: .milliseconds(1))
+        }
     }
 
     // MARK: What is asked
@@ -158,7 +150,7 @@ final class Bench {
         var lines: [LedgerLine] = []
         var cursor: LogPosition?
         repeat {
-            let ledger = try await engine.accounts.ledger(
+            let ledger = try await queries.ledger(
                 of: subjectID(subject), account, limit: page, before: cursor)
             // Pages fit together.
             if let last = lines.last { #expect(last.balance - last.change == ledger.closing) }
@@ -233,7 +225,14 @@ func withBenches<Value: Sendable>(
                 redis.socketPath, on: host.loop, clock: clock, settings: settings)
             let second = try await Bench(
                 redis.socketPath, on: host.loop, clock: clock, settings: settings)
-            return try await body(host, first, second, redis)
+            let result: Result<Value, any Error>
+            do {
+                result = .success(try await body(host, first, second, redis))
+            } catch {
+                result = .failure(error)
+            }
+            for bench in [first, second] { await bench.queries.stop() }
+            return try result.get()
         }
     }
 }

@@ -7,25 +7,12 @@ import Metering
 import MeteringAPI
 import Observability
 import Redis
-import Synchronization
 import TestSupport
 import Testing
 
 /// 2026-11-21T10:00:00Z
 let noon = 1_795_255_200_000
 let key = "a-key-for-tests-only"
-
-/// A clock that tests move.
-final class ManualClock: Metering.Clock {
-    private let time = Mutex(noon)
-    private let system = SystemClock()
-
-    var now: Timestamp { Timestamp(milliseconds: time.withLock { $0 }) }
-    /// Deadlines are not what these tests move.
-    var monotonicMS: Int { system.monotonicMS }
-
-    func advance(_ milliseconds: Int) { time.withLock { $0 += milliseconds } }
-}
 
 /// An answer of the API, taken apart.
 struct Answer {
@@ -59,7 +46,7 @@ struct Answer {
 /// out.
 final class Harness {
     let api: API
-    let clock = ManualClock()
+    let clock = ManualClock(noon)
     let readiness = Readiness()
     private let redis: RedisServer
     private let client: RedisClient
@@ -73,6 +60,9 @@ final class Harness {
         client.connect()
         await queries.start()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+        while (try? await queries.holds(.open, limit: 1)) == nil {
+            await loop.sleep(for: .milliseconds(1))
+        }
     }
 
     func send(_ request: HTTPRequest) async -> Answer {
@@ -83,6 +73,14 @@ final class Harness {
         _ body: String, query: String? = nil, headers: [String: String] = [:]
     ) async -> Answer {
         await send(.post(body, query: query, headers: headers))
+    }
+
+    /// Sends a JSON body.
+    func send(_ method: HTTPMethod, _ path: String, _ body: String) async -> Answer {
+        await send(
+            .authorized(
+                method, path, headers: ["Content-Type": "application/json"],
+                body: Array(body.utf8)))
     }
 
     /// Posts lines.

@@ -4,23 +4,7 @@ import EventLoop
 import Metering
 import Observability
 import Redis
-import Synchronization
 import TestSupport
-
-/// A clock that tests move.
-final class ManualClock: Metering.Clock {
-    private let time: Mutex<Int>
-    private let system = SystemClock()
-
-    init(_ milliseconds: Int) { time = Mutex(milliseconds) }
-
-    var now: Timestamp { Timestamp(milliseconds: time.withLock { $0 }) }
-    /// Deadlines are not what these tests move.
-    var monotonicMS: Int { system.monotonicMS }
-
-    func set(_ milliseconds: Int) { time.withLock { $0 = milliseconds } }
-    func advance(_ milliseconds: Int) { time.withLock { $0 += milliseconds } }
-}
 
 /// An engine on a loop, with its own connection.
 final class Bench {

@@ -23,6 +23,7 @@ local function code_of_decisions()
 --@include holds
 --@include settle_hold
 --@include administer
+--@include open_account
 --@include decide
 --@include context
   return {

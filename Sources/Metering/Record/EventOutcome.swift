@@ -39,6 +39,9 @@ public struct LogPosition: Hashable, Sendable {
     let day: CivilDay
     let number: Int
 
+    /// As scripts keep it.
+    var packed: Int { day.number * Self.dayStride + number }
+
     init(_ packed: Int) {
         day = CivilDay(number: packed / Self.dayStride)
         number = packed % Self.dayStride
@@ -74,7 +77,7 @@ public struct LogPosition: Hashable, Sendable {
 
     /// As lua/include/write_ids.lua writes it: 7 bytes, and 2 for the place.
     func pointer(place: Int) -> ByteString {
-        let packed = day.number * Self.dayStride + number
+        let packed = packed
         let high = stride(from: 48, through: 0, by: -8).map {
             UInt8(truncatingIfNeeded: packed >> $0)
         }

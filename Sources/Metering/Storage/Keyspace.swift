@@ -57,6 +57,8 @@ struct Keyspace: Sendable {
     func seen(day: CivilDay) -> [UInt8] { key("seen:day:\(day)") }
     /// As `seen(minute:)`, of the month of a day.
     func seen(month day: CivilDay) -> [UInt8] { key("seen:month:\("\(day)".prefix(7))") }
+    /// String: written now and then, to see whether Redis takes writes. Expires.
+    var probe: [UInt8] { key("probe") }
 
     /// Hash: version, and the parts of the rules by name.
     var rules: [UInt8] { key("rules") }

@@ -47,7 +47,14 @@ public enum ScriptLibrary {
     static let countSeen = script("count_seen", PackageResources.count_seen_lua)
 
     /// What a client needs that answers long questions.
-    public static let forQueries = [readDay, thawDay, followUsage, countSeen, readAccounts]
+    public static let forQueries = [
+        readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
+    ]
+
+    /// Reads some of the holds, by time.
+    static let listHolds = script("list_holds", PackageResources.list_holds_lua)
+    /// Reads entries of the log that have lines of a ledger.
+    static let readLedger = script("read_ledger", PackageResources.read_ledger_lua)
 
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,
@@ -70,6 +77,7 @@ public enum ScriptLibrary {
         "name_keys": PackageResources.name_keys_lua,
         "new_batch": PackageResources.new_batch_lua,
         "occasional": PackageResources.occasional_lua,
+        "open_account": PackageResources.open_account_lua,
         "rank": PackageResources.rank_lua,
         "read_record": PackageResources.read_record_lua,
         "results_of": PackageResources.results_of_lua,

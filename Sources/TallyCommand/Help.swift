@@ -48,6 +48,24 @@ enum Help {
                 leaderboards --meter, --window and --limit. With --output the file has its name once
                 it is whole; what is written to standard output is whole if the command ends with 0.
                 """),
+        Verb(
+            name: "verify", synopsis: "tally verify [OPTION...]",
+            summary: "Compare counters, ledgers and snapshots with each other",
+            options: { lines(VerifyVerb.options) },
+            details: """
+
+                Each difference is a line; the exit code is 1 when there is one. A service may run
+                on the data meanwhile; on a folder without one its Redis is started for a while.
+                """),
+        Verb(
+            name: "restore", synopsis: "tally restore SNAPSHOTS [OPTION...]",
+            summary: "Rebuild an empty Redis from snapshots",
+            options: { lines(RestoreVerb.options) },
+            details: """
+
+                SNAPSHOTS is a folder rollups, or that of one workspace in it. All files are checked
+                before anything is changed. A restore that broke off can be repeated.
+                """),
     ]
 
     static var overview: String {

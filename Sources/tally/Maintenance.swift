@@ -97,8 +97,13 @@ actor Maintenance {
 
     /// Looks at what Redis promises; false when it could not be asked.
     private func check(_ client: RedisClient, _ probe: WriteProbe) async -> Bool {
-        guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
-        if let problem = fault(of: report) ?? (allowsVolatile ? nil : risk(of: report)) {
+        guard let report = try? await RedisServerReport(askedFrom: client),
+            let isRestoring = try? await RestoreMark.isSet(client, settings.id)
+        else { return false }
+        if let problem = fault(of: report)
+            ?? (isRestoring ? "a restore of these data has not ended: run it again" : nil)
+            ?? (allowsVolatile ? nil : risk(of: report))
+        {
             durability = nil
             readiness.refuse(problem)
             logger.error("this Redis is refused", ["reason": problem])

@@ -87,6 +87,7 @@ public final class Flusher {
             }
             metrics.coldDays.set(left)
             metrics.hotDays.set(days.count - left)
+            try await flushState(deadlineMS, &report)
         } catch {
             note(error, nil, &report)
         }
@@ -102,9 +103,7 @@ public final class Flusher {
     private func flush(
         _ day: CivilDay, _ isFinal: Bool, _ deadlineMS: Int, _ report: inout Report
     ) async throws(FlushError) {
-        let context = FlushContext(
-            client: client, settings: settings, folder: folder, clock: clock, lease: lease,
-            deadlineMS: deadlineMS, idByteCountMax: options.idByteCountMax)
+        let context = context(deadlineMS)
         do {
             do {
                 try await DaySnapshot(of: day, isFinal: isFinal, context).write()
@@ -118,6 +117,40 @@ public final class Flusher {
         } catch {
             guard error.concernsOneDay else { throw error }
             note(error, day, &report)
+        }
+    }
+
+    private func context(_ deadlineMS: Int) -> FlushContext {
+        FlushContext(
+            client: client, settings: settings, folder: folder, clock: clock, lease: lease,
+            dataset: lease.dataset, deadlineMS: deadlineMS, idByteCountMax: options.idByteCountMax)
+    }
+
+    /// Writes the state if it changed.
+    private func flushState(_ deadlineMS: Int, _ report: inout Report) async throws(FlushError) {
+        let reply = try await send(
+            RedisCommand("HGET", [keys.changes, Keyspace.stateChanges]))
+        let text = reply.bytes.map { String(decoding: $0, as: UTF8.self) } ?? "0"
+        guard let changes = Int(text) else { throw .damaged("the counts of changes") }
+        do throws(FlushError) {
+            var revision = changes
+            if let head = try folder.stateHead() {
+                guard head.dataset == lease.dataset else {
+                    throw .foreign(SnapshotFolder.foreign(folder.stateFile))
+                }
+                if head.revision == changes { return }
+                if head.revision > changes {
+                    // As for days: Redis has lost its last moments.
+                    revision = head.revision + 1
+                    try await raiseChanges(of: Keyspace.stateChanges, by: revision - changes)
+                }
+            } else if changes == 0 {
+                return
+            }
+            try await StateSnapshot(revision: revision, context(deadlineMS)).write()
+        } catch {
+            guard error.concernsOneDay else { throw error }
+            note(error, nil, &report)
         }
     }
 
@@ -154,7 +187,8 @@ public final class Flusher {
                 if head.revision > changes {
                     // Redis has lost its last moments since. They have to be counted anew, under
                     // numbers that the file does not have.
-                    try await raiseChanges(of: day, by: head.revision - changes + 1)
+                    try await raiseChanges(
+                        of: Array("\(day.number)".utf8), by: head.revision - changes + 1)
                 } else if head.revision == changes, head.isFinal || !isFinal {
                     continue
                 }
@@ -229,21 +263,23 @@ public final class Flusher {
 
     private func changedDays() async throws(FlushError) -> [(CivilDay, Int)] {
         let reply = try await send(RedisCommand("HGETALL", [keys.changes])).elements ?? []
-        return try stride(from: 0, to: reply.count - 1, by: 2).map { index throws(FlushError) in
+        var days: [(CivilDay, Int)] = []
+        for index in stride(from: 0, to: reply.count - 1, by: 2)
+        where reply[index].bytes != Keyspace.stateChanges {
             guard
                 let day = reply[index].bytes.flatMap({ Int(String(decoding: $0, as: UTF8.self)) }),
                 let count = reply[index + 1].bytes.flatMap({
                     Int(String(decoding: $0, as: UTF8.self))
                 })
             else { throw .damaged("the counts of changes") }
-            return (CivilDay(number: day), count)
+            days.append((CivilDay(number: day), count))
         }
+        return days
     }
 
-    private func raiseChanges(of day: CivilDay, by count: Int) async throws(FlushError) {
+    private func raiseChanges(of field: [UInt8], by count: Int) async throws(FlushError) {
         _ = try await send(
-            RedisCommand(
-                "HINCRBY", [keys.changes, Array("\(day.number)".utf8), Array("\(count)".utf8)]))
+            RedisCommand("HINCRBY", [keys.changes, field, Array("\(count)".utf8)]))
     }
 
     private func send(_ command: RedisCommand) async throws(FlushError) -> RedisValue {

@@ -15,6 +15,9 @@ struct Keyspace: Sendable {
         prefix = Array("t1:{\(workspace.text)}:".utf8)
     }
 
+    /// What all keys of the workspace match, and no others: nothing in it has a meaning in patterns.
+    var pattern: [UInt8] { key("*") }
+
     /// Hash: subject → record (lifetime totals, totals of its latest day, first and last time).
     var subjects: [UInt8] { key("subjects") }
     /// Hash: facts about the workspace's data, such as the day up to which it was closed.
@@ -33,11 +36,15 @@ struct Keyspace: Sendable {
     func day(_ day: CivilDay) -> [UInt8] { key("day:\(day)") }
     /// Sorted set: subject → negated total of a day. Expires.
     func board(_ day: CivilDay, _ meter: Meter) -> [UInt8] { key("rank:\(day):\(meter.name)") }
+    /// What the names of all boards of days match.
+    var boardPattern: [UInt8] { key("rank:*") }
     /// Sorted set: subject → negated lifetime total without the subject's latest day.
     func closedBoard(_ meter: Meter) -> [UInt8] { key("closed:\(meter.name)") }
 
     /// Hash: day → how many batches have changed it, ever.
     var changes: [UInt8] { key("changes") }
+    /// The field of `changes` that counts those of rules, accounts, grants and holds.
+    static let stateChanges = Array("state".utf8)
     /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua.
     var snapshots: [UInt8] { key("snapshots") }
     /// Hash: day that has left Redis → revision of its file.

@@ -36,6 +36,21 @@ public enum ScriptLibrary {
     /// Reads what some subjects may still use.
     static let readAccounts = script("read_accounts", PackageResources.read_accounts_lua)
 
+    /// Takes the right to write what is restored.
+    static let beginRestore = script("begin_restore", PackageResources.begin_restore_lua)
+    /// Writes fields of a hash, or members of a sorted set.
+    static let restoreValues = script("restore_values", PackageResources.restore_values_lua)
+    /// Adds what subjects used on a day to their records.
+    static let restoreSubjects = script("restore_subjects", PackageResources.restore_subjects_lua)
+    /// Writes accounts, and opens their ledgers.
+    static let restoreAccounts = script("restore_accounts", PackageResources.restore_accounts_lua)
+    /// Marks what was restored as whole.
+    static let finishRestore = script("finish_restore", PackageResources.finish_restore_lua)
+    /// Reads what subjects used on a day, and where its boards have them.
+    static let readRanks = script("read_ranks", PackageResources.read_ranks_lua)
+    /// Reads records, and what subjects used on several days.
+    static let readLifetimes = script("read_lifetimes", PackageResources.read_lifetimes_lua)
+
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
     /// What a client needs that writes snapshots.
@@ -49,6 +64,8 @@ public enum ScriptLibrary {
     /// What a client needs that answers long questions.
     public static let forQueries = [
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
+        beginRestore, restoreValues, restoreSubjects, restoreAccounts, finishRestore, cutDay,
+        readHours, readSubjects, readRanks, readLifetimes,
     ]
 
     /// Reads some of the holds, by time.

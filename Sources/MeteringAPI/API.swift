@@ -76,9 +76,8 @@ public final class API: HTTPResponder {
         self.environment = environment
         routes =
             Self.eventRoutes + Self.historyRoutes + Self.exportRoutes + Self.readRoutes
-            + Self.ruleRoutes
-            + Self.exportRoutes + Self.creditRoutes + Self.checkRoutes + Self.holdRoutes
-            + Self.gatewayRoutes + Self.healthRoutes
+            + Self.ruleRoutes + Self.creditRoutes + Self.checkRoutes + Self.holdRoutes
+            + Self.gatewayRoutes + Self.healthRoutes + Self.seriesRoutes + Self.forecastRoutes
         eventsRoute = environment.routes.route("/v1/events")
         checkRoute = environment.routes.route("/v1/check")
         gatewayRoute = environment.routes.route(Self.gatewayPath)

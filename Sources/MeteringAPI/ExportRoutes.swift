@@ -10,6 +10,7 @@ extension API {
         Route(.get, "/v1/export/events") { try await $0.exportEvents($1) },
         Route(.get, "/v1/export/balances") { try await $0.exportBalances($1) },
         Route(.get, "/v1/export/leaderboard") { try await $0.exportLeaderboard($1) },
+        Route(.get, "/v1/export/series") { try await $0.exportSeries($1) },
     ]
 
     private func exportEvents(_ call: Call) async throws -> HTTPResponse {
@@ -56,6 +57,23 @@ extension API {
         }
     }
 
+    /// A row for each bucket, or for each action or model of it.
+    private func exportSeries(_ call: Call) async throws -> HTTPResponse {
+        let query = try QueryParameters(
+            call.request.query,
+            allowed: ["format", "meter", "bucket", "from", "to", "group_by", "subject", "fill"])
+        let writer = ExportWriter(try ExportFormat(query), columns: Self.seriesColumns)
+        let asked = try seriesQuery(query)
+        let fills = try query.choice("fill", SeriesFill.self) != nil
+        return try await export("series", writer) { [queries = environment.queries] writer, _ in
+            (try await queries.write(asked, fills: fills, to: writer), nil)
+        }
+    }
+
+    static let seriesColumns = [
+        "start", "action", "model", "value", "events", "subjects", "subjects_estimated",
+    ]
+
     /// Fixed, so that programs may count on them: what is of no standard meter stands in `other`.
     static let eventColumns =
         ["id", "time", "subject", "action", "model", "description", "credits", "cost"]
@@ -79,6 +97,41 @@ extension QueryEngine {
         var writer = writer
         for event in part.events { writer.row(event.cells) }
         return (writer, part.next)
+    }
+
+    /// Writes a series, which is no longer than an answer.
+    fileprivate func write(
+        _ query: SeriesQuery, fills: Bool, to writer: ExportWriter
+    ) async throws -> ExportWriter {
+        let series = try await series(query, countsSubjects: query.grouping == nil)
+        // A file has no place to say so, and must not look whole.
+        guard series.warnings.isEmpty else {
+            throw HTTPProblem(
+                .serviceUnavailable, code: "incomplete",
+                detail: series.warnings.joined(separator: "; "))
+        }
+        var writer = writer
+        for (bucket, offset) in zip(series.buckets, series.offsets)
+        where fills || !bucket.isEmpty {
+            let start = ExportCell.time(bucket.start, offset: offset)
+            guard let grouping = query.grouping else {
+                let (subjects, isTold) = (bucket.subjects, query.subject == nil)
+                writer.row([
+                    start, .none, .none, .integer(bucket.value), .integer(bucket.eventCount),
+                    isTold ? subjects.map { .integer($0.count) } ?? .none : .none,
+                    isTold ? subjects.map { .flag($0.isEstimated) } ?? .none : .none,
+                ])
+                continue
+            }
+            for group in bucket.groups {
+                let name = ExportCell.some(group.name)
+                writer.row([
+                    start, grouping == .action ? name : .none, grouping == .model ? name : .none,
+                    .integer(group.value), .integer(group.eventCount), .none, .none,
+                ])
+            }
+        }
+        return writer
     }
 }
 

@@ -35,7 +35,9 @@ enum ExportCell {
     case integer(Int)
     /// Millionths, shown as an exact decimal.
     case micros(Int)
-    case time(Timestamp)
+    /// In a zone that is as many seconds ahead of UTC.
+    case time(Timestamp, offset: Int = 0)
+    case flag(Bool)
     /// JSON as it is; in CSV the text of it.
     case json([UInt8])
 }
@@ -99,7 +101,8 @@ struct ExportWriter: Sendable {
         case .text(let text): csv.text(text.bytes)
         case .integer(let value): csv.plain(String(value).utf8)
         case .micros(let value): csv.plain(MicroDecimal.text(value).utf8)
-        case .time(let time): csv.plain(time.text.utf8)
+        case .time(let time, let offset): csv.plain(time.text(offset: offset).utf8)
+        case .flag(let flag): csv.plain((flag ? "true" : "false").utf8)
         case .json(let bytes): csv.text(bytes)
         }
     }
@@ -112,7 +115,8 @@ extension JSONWriter {
         case .text(let text): string(bytes: text.bytes)
         case .integer(let value): integer(value)
         case .micros(let value): micros(value)
-        case .time(let time): string(time.text)
+        case .time(let time, let offset): string(time.text(offset: offset))
+        case .flag(let flag): boolean(flag)
         case .json(let bytes): raw(bytes)
         }
     }

@@ -38,6 +38,8 @@ struct ExportVerb: HasAccess {
             filter("from", "T", "First date, such as 2026-01-31, or instant"),
             filter("to", "T", "Last date, or the first instant behind the range"),
             filter("meter", "NAME", "Meter of the leaderboard or series"),
+            filter("bucket", "B", "Steps of the series: minute, hour, day, month"),
+            filter("group-by", "G", "Rows of the series by action or model"),
             filter("window", "W", "What the leaderboard counts, such as 1d"),
             filter("limit", "N", "Rows of the leaderboard"),
         ] + accessOptions

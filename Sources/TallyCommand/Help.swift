@@ -45,7 +45,8 @@ enum Help {
             details: """
 
                 WHAT is events, balances, leaderboard or series. Events take --subject to --to,
-                leaderboards --meter, --window and --limit. With --output the file has its name once
+                leaderboards --meter, --window and --limit, series --meter, --bucket, --group-by,
+                --subject, --from and --to. With --output the file has its name once
                 it is whole; what is written to standard output is whole if the command ends with 0.
                 """),
         Verb(

@@ -153,4 +153,33 @@ import Testing
             #expect(rows[0]["value"] as? String == "100")
         }
     }
+
+    @Test func `A series comes as a file, whole or by action`() async throws {
+        try await withExports { bench in
+            let client = bench.client()
+            for (index, subject) in Self.subjects.enumerated() {
+                let body =
+                    #"{"subject":\#(quoted(subject)),"action":\#(quoted(subject)),"#
+                    + #""meters":{"tokens":\#(1 << index)}}"#
+                #expect(try client.post("/v1/events", body).status == 200)
+            }
+            let query = "meter=tokens&bucket=hour&from=2026-11-21&to=2026-11-21"
+            let plain = try readByPython(
+                try client.get("/v1/export/series?\(query)&format=json").body, "json")
+            #expect(plain.count == 1)
+            #expect(plain.first?["start"] as? String == "2026-11-21T10:00:00Z")
+            #expect(plain.first?["value"] as? Int == (1 << Self.subjects.count) - 1)
+            #expect(plain.first?["subjects"] as? Int == Self.subjects.count)
+            let all = try readByPython(
+                try client.get("/v1/export/series?\(query)&fill=zero").body, "csv")
+            #expect(all.map { $0["events"] as? String }.filter { $0 == "0" }.count == 23)
+            let groups = try readByPython(
+                try client.get("/v1/export/series?\(query)&group_by=action").body, "csv")
+            #expect(
+                groups.map { $0["action"] as? String }
+                    == Self.subjects.reversed().map { Self.defused($0) })
+            #expect(groups.first?["value"] as? String == "\(1 << (Self.subjects.count - 1))")
+            #expect(try client.get("/v1/export/series?format=csv").status == 400)
+        }
+    }
 }

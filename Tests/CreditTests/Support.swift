@@ -64,6 +64,8 @@ final class Bench {
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
     }
 
+    deinit { queries.assumeIsolated { $0.stop() } }
+
     // MARK: What is asked
 
     func record(_ events: [UsageEvent]) async -> [EventOutcome] {

@@ -49,6 +49,7 @@ public actor QueryEngine {
             logger: logger)
         connection = client
         client.connect()
+        Task { await followUsage() }
     }
 
     /// Ends the connection, on the loop, which has to run until then.

@@ -38,8 +38,13 @@ public enum ScriptLibrary {
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]
 
+    /// Counts what the log holds by minutes, and subjects.
+    static let followUsage = script("follow_usage", PackageResources.follow_usage_lua)
+    /// How many subjects some keys hold.
+    static let countSeen = script("count_seen", PackageResources.count_seen_lua)
+
     /// What a client needs that answers long questions.
-    public static let forQueries = [readDay, thawDay]
+    public static let forQueries = [followUsage, countSeen, readDay, thawDay]
 
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,
@@ -65,6 +70,7 @@ public enum ScriptLibrary {
         "rank": PackageResources.rank_lua,
         "read_record": PackageResources.read_record_lua,
         "results_of": PackageResources.results_of_lua,
+        "see": PackageResources.see_lua,
         "settle_hold": PackageResources.settle_hold_lua,
         "size_keys": PackageResources.size_keys_lua,
         "use_limit": PackageResources.use_limit_lua,

@@ -24,11 +24,13 @@ public final class MeteringEngine {
 
     /// - Parameters:
     ///   - epoch: shared by the engines of a process.
+    ///   - waitMS: for how long an event waits until its caller is told that it is not known to be
+    ///     counted.
     ///   - thaw: brings a day back that has left Redis; without it, nothing is counted on such days.
     public init(
         on loop: EventLoop, client: RedisClient, settings: WorkspaceSettings,
         clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch(),
-        thaw: DayThawing? = nil
+        thaw: DayThawing? = nil, waitMS: Int = 1_000
     ) {
         self.metrics = metrics
         self.epoch = epoch
@@ -40,7 +42,8 @@ public final class MeteringEngine {
         rulesStore = RulesStore(client: client, keys: keys)
         batcher = EventBatcher(
             on: loop, client: client, script: ScriptLibrary.recordEvents, rules: rulesStore,
-            settings: settings, clock: clock, metrics: metrics, thaw: thaw)
+            settings: settings, clock: clock, metrics: metrics, thaw: thaw,
+            limits: EventBatcher.Limits(waitMS: waitMS))
         reader = UsageReader(
             client: client, settings: settings, clock: clock,
             leaderboard: ScriptLibrary.readLifetimeLeaders)

@@ -47,14 +47,16 @@ final class Bench {
         queries = QueryEngine(
             on: loop, redis: configuration, settings: settings, clock: clock, data: "/nowhere",
             metrics: registry, logger: Logger(level: .error))
-        await queries.start()
+        await queries.start(isKeeping: false)
         client.connect()
-        await queries.start()
+        await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
         while (try? await queries.holds(.open, limit: 1)) == nil {
             await loop.sleep(for: .milliseconds(1))
         }
     }
+
+    deinit { queries.assumeIsolated { $0.stop() } }
 
     // MARK: What is asked
 

@@ -53,12 +53,16 @@ final class Harness {
     let queries: QueryEngine
     private var canaries = 0
 
-    init(_ redis: RedisServer, on loop: EventLoop, timeout: Duration = .seconds(20)) async {
+    init(
+        _ redis: RedisServer, on loop: EventLoop, timeout: Duration = .seconds(20),
+        data: String = "/nonexistent", settings: WorkspaceSettings = WorkspaceSettings()
+    ) async {
         self.redis = redis
         (api, client, queries) = makeAPI(
-            redis.socketPath, on: loop, clock, readiness, timeout: timeout)
+            redis.socketPath, on: loop, clock, readiness, timeout: timeout, data: data,
+            settings: settings)
         client.connect()
-        await queries.start()
+        await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
         while (try? await queries.holds(.open, limit: 1)) == nil {
             await loop.sleep(for: .milliseconds(1))
@@ -160,7 +164,8 @@ func withAPI<Value: Sendable>(
 /// The API as a process makes it, with a client that does not connect yet.
 func makeAPI(
     _ path: String, on loop: EventLoop, _ clock: some Metering.Clock, _ readiness: Readiness,
-    timeout: Duration = .seconds(20)
+    timeout: Duration = .seconds(20), data: String = "/nonexistent",
+    settings: WorkspaceSettings = WorkspaceSettings()
 ) -> (API, RedisClient, QueryEngine) {
     let metrics = MetricsRegistry()
     var configuration = RedisConfiguration(address: .unix(path))
@@ -168,14 +173,13 @@ func makeAPI(
     let client = RedisClient(
         on: loop, configuration: configuration, scripts: ScriptLibrary.all, metrics: metrics,
         logger: Logger(level: .error))
-    let engine = MeteringEngine(
-        on: loop, client: client, settings: WorkspaceSettings(), clock: clock,
-        metrics: MeteringMetrics(metrics))
-    readiness.accept(durability: "none")
     let queries = QueryEngine(
-        on: loop, redis: configuration, settings: WorkspaceSettings(), clock: clock,
-        data: FileManager.default.temporaryDirectory.path, metrics: metrics,
-        logger: Logger(level: .error))
+        on: loop, redis: configuration, settings: settings, clock: clock, data: data,
+        metrics: metrics, logger: Logger(level: .error))
+    let engine = MeteringEngine(
+        on: loop, client: client, settings: settings, clock: clock,
+        metrics: MeteringMetrics(metrics), thaw: { await queries.thaw($0) })
+    readiness.accept(durability: "none")
     let api = API(
         engine: engine,
         environment: API.Environment(

@@ -35,7 +35,7 @@ final class ExportBench: Sendable {
             on: asking, redis: configuration, settings: settings, clock: clock,
             data: NSTemporaryDirectory(), metrics: metrics, logger: logger)
         self.queries = queries
-        await queries.start()
+        await queries.start(isKeeping: false)
         readiness.accept(durability: "none")
         let redisConfiguration = configuration
         server = HTTPServer(on: serving, metrics: metrics, logger: logger) {

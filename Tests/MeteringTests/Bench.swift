@@ -18,7 +18,7 @@ final class Bench {
     init(
         _ path: String, on loop: EventLoop, clock: ManualClock,
         settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20),
-        data: String = "/nonexistent"
+        data: String = "/nonexistent", waitMS: Int = 1_000
     ) async {
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
@@ -32,15 +32,18 @@ final class Bench {
             metrics: registry, logger: Logger(level: .error))
         engine = MeteringEngine(
             on: loop, client: client, settings: settings, clock: clock,
-            metrics: MeteringMetrics(registry), thaw: { [queries] in await queries.thaw($0) })
+            metrics: MeteringMetrics(registry), thaw: { [queries] in await queries.thaw($0) },
+            waitMS: waitMS)
         closer = DayCloser(client: client, settings: settings, clock: clock)
         client.connect()
-        await queries.start()
+        await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
         while (try? await queries.hourlyUsage(CivilDay(number: 0))) == nil {
             await loop.sleep(for: .milliseconds(1))
         }
     }
+
+    deinit { queries.assumeIsolated { $0.stop() } }
 
     func record(_ events: [UsageEvent]) async -> [EventOutcome] {
         await withCheckedContinuation { continuation in

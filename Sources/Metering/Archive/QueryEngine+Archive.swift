@@ -51,7 +51,8 @@ extension QueryEngine {
                     let sums = pairs[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array,
                     let cell = HourlyUsage(field, sums)
                 else { throw .damaged(what: "an hourly rollup") }
-                cells[field] = cell
+                // All of it may have been undone.
+                if cell.eventCount != 0 || !cell.sums.isEmpty { cells[field] = cell }
             }
             cursor = next
         } while cursor != Array("0".utf8)

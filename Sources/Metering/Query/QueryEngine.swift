@@ -43,13 +43,16 @@ public actor QueryEngine {
     }
 
     /// Connects. Until Redis can be reached, questions throw `MeteringError.unavailable`.
-    public func start() {
+    ///
+    /// - Parameter isKeeping: whether it also goes along the log by itself now and then, so that no
+    ///   question finds it far behind.
+    public func start(isKeeping: Bool = true) {
         let client = RedisClient(
             on: loop, configuration: redis, scripts: ScriptLibrary.forQueries, metrics: metrics,
             logger: logger)
         connection = client
         client.connect()
-        Task { await followUsage() }
+        if isKeeping { Task { await followUsage() } }
     }
 
     /// Ends the connection, on the loop, which has to run until then.

@@ -65,9 +65,9 @@ public struct HourlyUsage: Sendable {
         model = field.model
         eventCount = count
         sums = stride(from: 1, to: cell.count, by: 2).compactMap { index in
-            guard let meter = Meter(cell[index]), let total = cell[index + 1].integer else {
-                return nil
-            }
+            // As in a file: what adds up to nothing is not told.
+            guard let meter = Meter(cell[index]), let total = cell[index + 1].integer, total != 0
+            else { return nil }
             return (meter, total)
         }
     }

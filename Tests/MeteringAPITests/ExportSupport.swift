@@ -25,7 +25,7 @@ final class ExportBench: Sendable {
         loops = [serving, asking]
         for loop in loops { loop.start() }
         self.redis = redis
-        let (clock, metrics, readiness) = (ManualClock(), MetricsRegistry(), Readiness())
+        let (clock, metrics, readiness) = (ManualClock(noon), MetricsRegistry(), Readiness())
         self.clock = clock
         self.metrics = metrics
         var configuration = RedisConfiguration(address: .unix(redis.socketPath))

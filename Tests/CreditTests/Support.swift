@@ -21,7 +21,6 @@ final class Bench {
     let closer: DayCloser
     let queries: QueryEngine
     let clock: ManualClock
-    let queries: QueryEngine
     private let client: RedisClient
     private let json: JSONReader
 
@@ -44,10 +43,6 @@ final class Bench {
             on: loop, redis: configuration, settings: settings, clock: clock, data: "/nonexistent",
             metrics: registry, logger: Logger(level: .error))
         closer = DayCloser(client: client, settings: settings, clock: clock)
-        queries = QueryEngine(
-            on: loop, redis: configuration, settings: settings, clock: clock, data: "/nowhere",
-            metrics: registry, logger: Logger(level: .error))
-        await queries.start(isKeeping: false)
         client.connect()
         await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }

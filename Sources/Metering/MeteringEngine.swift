@@ -38,9 +38,7 @@ public final class MeteringEngine {
         batcher = EventBatcher(
             on: loop, client: client, script: ScriptLibrary.recordEvents, rules: rulesStore,
             settings: settings, clock: clock, metrics: metrics)
-        reader = UsageReader(
-            client: client, settings: settings, clock: clock,
-            leaderboard: ScriptLibrary.readLifetimeLeaders)
+        reader = UsageReader(client: client, settings: settings, clock: clock)
         accounts = AccountReader(client: client, settings: settings, clock: clock)
         client.onReady = { [batcher] in batcher.resume() }
     }

@@ -73,6 +73,7 @@ final class Harness {
         client.connect()
         await queries.start()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
     }
 
     func send(_ request: HTTPRequest) async -> Answer {

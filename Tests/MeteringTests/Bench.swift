@@ -28,11 +28,15 @@ final class Bench {
     let closer: DayCloser
     let client: RedisClient
     let clock: ManualClock
+    /// To be started for one question, and stopped.
+    let queries: QueryEngine
+    private let loop: EventLoop
 
     init(
         _ path: String, on loop: EventLoop, clock: ManualClock,
         settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20)
     ) async {
+        self.loop = loop
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
         configuration.commandTimeout = timeout
@@ -44,8 +48,27 @@ final class Bench {
             on: loop, client: client, settings: settings, clock: clock,
             metrics: MeteringMetrics(registry))
         closer = DayCloser(client: client, settings: settings, clock: clock)
+        queries = QueryEngine(
+            on: loop, redis: configuration, settings: settings, clock: clock,
+            data: "/nonexistent", metrics: registry, logger: Logger(level: .error))
         client.connect()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+    }
+
+    /// The heads of a leaderboard, as a process tells them that has just begun.
+    func leaders(
+        _ window: LeaderboardWindow, limit: Int = 100
+    ) async throws -> [LeaderboardEntry] {
+        await queries.start()
+        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
+        do {
+            let page = try await queries.leaderboard(.tokens, window, limit: limit, after: nil)
+            await queries.stop()
+            return page.entries
+        } catch {
+            await queries.stop()
+            throw error
+        }
     }
 
     func record(_ events: [UsageEvent]) async -> [EventOutcome] {

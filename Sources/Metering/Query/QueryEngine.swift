@@ -19,6 +19,7 @@ public actor QueryEngine {
     private let redis: RedisConfiguration
     private let metrics: MetricsRegistry
     private var connection: RedisClient?
+    private(set) var boards: WindowBoards?
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         loop.asUnownedSerialExecutor()
@@ -45,14 +46,23 @@ public actor QueryEngine {
             on: loop, configuration: redis, scripts: ScriptLibrary.forQueries, metrics: metrics,
             logger: logger)
         connection = client
+        let boards = WindowBoards(client, settings, clock, archive: nil, logger)
+        self.boards = boards
+        // Another connection may lead to other data.
+        client.onReady = { boards.follower.reset() }
         client.connect()
+        Task { await keepBoards() }
     }
 
     /// Ends the connection, on the loop, which has to run until then.
     public func stop() {
         connection?.close()
         connection = nil
+        boards = nil
     }
+
+    /// Whether Redis can be asked now.
+    public var isReady: Bool { connection?.isReady ?? false }
 
     /// The connection; there is one once it was started.
     var client: RedisClient {

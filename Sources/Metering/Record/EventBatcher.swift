@@ -197,7 +197,8 @@ final class EventBatcher {
         rules.load { [self] result in
             isLoadingRules = false
             switch result {
-            case .failure(.unavailable), .failure(.undecided):
+            case .failure(.unavailable), .failure(.undecided), .failure(.building),
+                .failure(.tooMany):
                 // The sweep tries again; what waits too long is told so.
                 isResendDue = inFlight != nil
             case .failure(.damaged(let what)):

@@ -27,24 +27,45 @@ public enum ScriptLibrary {
     /// Reads what some subjects used on a day.
     static let readSubjects = script("read_subjects", PackageResources.read_subjects_lua)
 
+    /// Reads a part of a board.
+    static let readBoard = script("read_board", PackageResources.read_board_lua)
+    /// Brings a board further along the log.
+    static let applyBoard = script("apply_board", PackageResources.apply_board_lua)
+    /// Takes the right to build a board.
+    static let beginBoard = script("begin_board", PackageResources.begin_board_lua)
+    /// Reads what some subjects used on some days.
+    static let readWindow = script("read_window", PackageResources.read_window_lua)
+    /// Writes some values of a board that is being built.
+    static let fillBoard = script("fill_board", PackageResources.fill_board_lua)
+    /// Puts a board in its place.
+    static let finishBoard = script("finish_board", PackageResources.finish_board_lua)
+    /// Forgets a board.
+    static let dropBoard = script("drop_board", PackageResources.drop_board_lua)
+
     /// What a client needs that serves requests, to be loaded when it connects.
-    public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
+    public static let all = [
+        recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds, readBoard,
+    ]
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects]
 
     /// What a client needs that answers long questions.
-    public static let forQueries: [RedisScript] = []
+    public static let forQueries = [
+        readBoard, applyBoard, beginBoard, readWindow, fillBoard, finishBoard, dropBoard,
+    ]
 
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,
         "add_cells": PackageResources.add_cells_lua,
         "add_late": PackageResources.add_late_lua,
         "add_part": PackageResources.add_part_lua,
+        "add_values": PackageResources.add_values_lua,
         "add_rows": PackageResources.add_rows_lua,
         "administer": PackageResources.administer_lua,
         "bring_up": PackageResources.bring_up_lua,
         "context": PackageResources.context_lua,
         "decide": PackageResources.decide_lua,
+        "ends_of": PackageResources.ends_of_lua,
         "exclude_events": PackageResources.exclude_events_lua,
         "find_known": PackageResources.find_known_lua,
         "holds": PackageResources.holds_lua,

@@ -4,7 +4,7 @@
   board will hold: where the logs end, and which days have left Redis.
 
   KEYS     builds, new board, boards, cold, changes, logs of the days of arrival around now
-  ARGV     the board's field; token of who asks; for how long in ms
+  ARGV     the board's field; token of who asks (process, dot, number); for how long in ms
   Returns  {ends of the logs (packed), {cold day, revision, ...}, {day that was ever changed, ...}}, or
            {} when the board is there or somebody else builds it
   Time     O(number of days that were ever changed)
@@ -17,7 +17,9 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local held = call('HGET', KEYS[1], field)
 if held then
   local token, ends = cmsgpack.unpack(held)
-  if ends > now and token ~= ARGV[2] then return {} end
+  -- A process may begin anew what it has given up.
+  local process = string.match(ARGV[2], '^%x+')
+  if ends > now and string.match(token, '^%x+') ~= process then return {} end
 end
 if call('HEXISTS', KEYS[3], field) == 1 then return {} end
 local ends, cold = ends_of(6, #KEYS), call('HGETALL', KEYS[4])

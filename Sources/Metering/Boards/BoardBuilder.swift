@@ -34,7 +34,9 @@ final class BoardBuilder {
         case again
     }
 
-    private static let leaseMS = 15_000
+    /// From one call to the next; a file may take longer to be checked.
+    private static let leaseMS = 3_000
+    private static let archiveLeaseMS = 60_000
     /// Fields that one call looks up: about half a millisecond of Redis.
     private static let lookupsPerCall = 1600
     private static let subjectsPerSlice = 200
@@ -60,7 +62,7 @@ final class BoardBuilder {
 
     init(
         _ id: BoardID, place: Int, _ follower: LogFollower, _ reader: BoardReader,
-        clock: any Clock, archive: (any DayArchive)?, logger: Logger
+        token: [UInt8], clock: any Clock, archive: (any DayArchive)?, logger: Logger
     ) {
         self.id = id
         self.place = place
@@ -72,8 +74,8 @@ final class BoardBuilder {
         self.logger = logger
         toldMS = clock.monotonicMS
         keptMS = toldMS
-        meter = id.meter.code.map { .integer($0) } ?? .string(ByteString(id.meter.name))
-        token = Array(String(UInt64.random(in: .min ... .max), radix: 16).utf8)
+        meter = PackedCursor.Value(id.meter)
+        self.token = token
     }
 
     /// Builds it, unless somebody else does.
@@ -217,7 +219,7 @@ final class BoardBuilder {
 
     private func addArchived(_ revisions: [Int: Int]) async throws -> Bool {
         var gathered: [ByteString: Int] = [:]
-        var isOurs = true
+        var isOurs = revisions.isEmpty ? true : try await fill([], adds: true)
         for (number, revision) in revisions.sorted(by: { $0.key < $1.key }) {
             let day = CivilDay(number: number)
             var isRead = false
@@ -233,7 +235,7 @@ final class BoardBuilder {
                     if gathered.count >= Self.gatheredMax {
                         isOurs = try await add(gathered) && isOurs
                         gathered = [:]
-                    } else if clock.monotonicMS - keptMS > Self.leaseMS / 3 {
+                    } else if clock.monotonicMS - keptMS > Self.archiveLeaseMS / 4 {
                         isOurs = try await fill([], adds: true) && isOurs
                     }
                 }
@@ -268,7 +270,9 @@ final class BoardBuilder {
         let reply = try await run(
             ScriptLibrary.fillBoard, [keys.boardsBuilding, keys.newBoard(id)],
             [
-                Array(id.name.utf8), token, Self.text(Self.leaseMS), Array((adds ? "1" : "0").utf8),
+                Array(id.name.utf8), token,
+                Self.text(adds ? Self.archiveLeaseMS : Self.leaseMS),
+                Array((adds ? "1" : "0").utf8),
                 writer.take(),
             ])
         return reply.integer == 1

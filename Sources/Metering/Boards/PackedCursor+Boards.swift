@@ -43,3 +43,14 @@ extension PackedCursor {
         }
     }
 }
+
+extension PackedCursor.Value {
+    /// A meter as scripts name it: by its code, or its name.
+    init(_ meter: Meter) {
+        if let code = meter.code {
+            self = .integer(code)
+        } else {
+            self = .string(ByteString(meter.name))
+        }
+    }
+}

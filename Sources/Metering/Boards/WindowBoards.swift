@@ -41,6 +41,9 @@ final class WindowBoards {
     /// Windows that mean other days tomorrow, and when they were asked for.
     private var windows: [BoardWindow: Int] = [:]
     private var building: Set<BoardID> = []
+    /// Who builds. What a broken connection has stopped may be begun anew at once.
+    private let process = String(UInt64.random(in: .min ... .max), radix: 16)
+    private var buildCount = 0
     private var failures: [BoardID: MeteringError] = [:]
     private var sweptMS = Int.min / 2
 
@@ -117,8 +120,9 @@ final class WindowBoards {
                 failures[id] = .tooMany(what: "\(Self.countMax) leaderboards are in use")
                 return
             }
+            buildCount += 1
             let builder = BoardBuilder(
-                id, place: place, follower, reader, clock: clock, archive: archive, logger: logger)
+                id, place: place, follower, reader, token: Array("\(process).\(buildCount)".utf8), clock: clock, archive: archive, logger: logger)
             if case .built = try await builder.build() {
                 let took = clock.monotonicMS - start
                 if took > 1_000 {

@@ -75,7 +75,8 @@ public final class API: HTTPResponder {
         self.engine = engine
         self.environment = environment
         routes =
-            Self.eventRoutes + Self.readRoutes + Self.leaderboardRoutes + Self.ruleRoutes
+            Self.eventRoutes + Self.historyRoutes + Self.readRoutes + Self.leaderboardRoutes
+            + Self.ruleRoutes
             + Self.creditRoutes
             + Self.checkRoutes + Self.holdRoutes + Self.gatewayRoutes + Self.healthRoutes
         eventsRoute = environment.routes.route("/v1/events")

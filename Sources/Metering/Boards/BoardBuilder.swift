@@ -8,23 +8,6 @@
 internal import Observability
 internal import Redis
 
-/// Where the days are that have left Redis.
-protocol DayArchive: AnyObject {
-    /// Goes through what the subjects used on a day, some at a time. Each subject comes once.
-    ///
-    /// - Parameter revision: of the snapshot that is meant.
-    /// - Throws: `DayArchiveError` when there is no such file, or when it is damaged.
-    func eachSubject(
-        of day: CivilDay, revision: Int, _ meter: Meter,
-        _ body: ([(subject: ByteString, amount: Int)]) async throws -> Void
-    ) async throws
-}
-
-/// A day cannot be read from its file.
-struct DayArchiveError: Error {
-    let reason: String
-}
-
 /// Builds one board.
 final class BoardBuilder {
     /// How a try ended.
@@ -49,7 +32,7 @@ final class BoardBuilder {
     private let follower: LogFollower
     private let clock: any Clock
     private let logger: Logger
-    private let archive: (any DayArchive)?
+    private let archive: Archive?
     private let place: Int
     private let meter: PackedCursor.Value
     private let token: [UInt8]
@@ -62,7 +45,7 @@ final class BoardBuilder {
 
     init(
         _ id: BoardID, place: Int, _ follower: LogFollower, _ reader: BoardReader,
-        token: [UInt8], clock: any Clock, archive: (any DayArchive)?, logger: Logger
+        token: [UInt8], clock: any Clock, archive: Archive?, logger: Logger
     ) {
         self.id = id
         self.place = place
@@ -224,11 +207,14 @@ final class BoardBuilder {
             let day = CivilDay(number: number)
             var isRead = false
             do {
-                guard let archive else { throw DayArchiveError(reason: "there is no archive") }
-                try await archive.eachSubject(of: day, revision: revision, id.meter) { subjects in
+                guard let archive else { throw ArchiveError.missing(file: "\(day)") }
+                // Whether it left once more meanwhile, is looked at in the end.
+                guard try await archive.revision(ofCold: day) == revision else { return false }
+                try await archive.eachSubject(of: day) { subjects in
                     isRead = true
-                    for (subject, amount) in subjects where amount != 0 {
-                        gathered[subject, default: 0] += amount
+                    for entry in subjects {
+                        let amount = entry.sums.amount(of: id.meter)
+                        if amount != 0 { gathered[entry.subject, default: 0] += amount }
                     }
                     subjectCount += subjects.count
                     tellProgress()
@@ -239,10 +225,10 @@ final class BoardBuilder {
                         isOurs = try await fill([], adds: true) && isOurs
                     }
                 }
-            } catch let error as DayArchiveError {
+            } catch let error as ArchiveError {
                 // A day is counted as a whole or not at all.
                 if isRead { throw error }
-                warnings.append("\(day) is missing: \(error.reason)")
+                warnings.append("\(error)")
             }
             guard isOurs else { return false }
         }

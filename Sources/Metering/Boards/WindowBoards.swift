@@ -34,7 +34,7 @@ final class WindowBoards {
     private let settings: WorkspaceSettings
     private let clock: any Clock
     private let logger: Logger
-    private let archive: (any DayArchive)?
+    private let archive: Archive?
     private var boards: [BoardID: WindowBoard] = [:]
     /// By the monotonic clock.
     private var uses: [BoardID: Use] = [:]
@@ -55,7 +55,7 @@ final class WindowBoards {
 
     init(
         _ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock,
-        archive: (any DayArchive)?, _ logger: Logger
+        archive: Archive?, _ logger: Logger
     ) {
         self.client = client
         self.settings = settings
@@ -122,7 +122,8 @@ final class WindowBoards {
             }
             buildCount += 1
             let builder = BoardBuilder(
-                id, place: place, follower, reader, token: Array("\(process).\(buildCount)".utf8), clock: clock, archive: archive, logger: logger)
+                id, place: place, follower, reader, token: Array("\(process).\(buildCount)".utf8),
+                clock: clock, archive: archive, logger: logger)
             if case .built = try await builder.build() {
                 let took = clock.monotonicMS - start
                 if took > 1_000 {

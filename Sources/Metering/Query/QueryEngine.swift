@@ -20,6 +20,7 @@ public actor QueryEngine {
     private let metrics: MetricsRegistry
     private var connection: RedisClient?
     private(set) var boards: WindowBoards?
+    private var files: Archive?
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         loop.asUnownedSerialExecutor()
@@ -46,7 +47,7 @@ public actor QueryEngine {
             on: loop, configuration: redis, scripts: ScriptLibrary.forQueries, metrics: metrics,
             logger: logger)
         connection = client
-        let boards = WindowBoards(client, settings, clock, archive: nil, logger)
+        let boards = WindowBoards(client, settings, clock, archive: try? archive, logger)
         self.boards = boards
         // Another connection may lead to other data.
         client.onReady = { boards.follower.reset() }
@@ -59,6 +60,7 @@ public actor QueryEngine {
         connection?.close()
         connection = nil
         boards = nil
+        files = nil
     }
 
     /// Whether Redis can be asked now.
@@ -71,6 +73,23 @@ public actor QueryEngine {
                 throw .unavailable(.disconnected(reason: "it was not started"))
             }
             return connection
+        }
+    }
+
+    /// Reads the days that have left Redis.
+    var archive: Archive {
+        get throws(MeteringError) {
+            if let files { return files }
+            do {
+                let files = try Archive(
+                    client: client, settings: settings, data: data, metrics: metrics)
+                self.files = files
+                return files
+            } catch let error as MeteringError {
+                throw error
+            } catch {
+                throw .damaged(what: "\(error)")
+            }
         }
     }
 

@@ -46,13 +46,13 @@ struct Keyspace: Sendable {
     var boardsUsed: [UInt8] { key("boards:used") }
     /// Hash: board of a window → who builds it.
     var boardsBuilding: [UInt8] { key("boards:building") }
-    /// Hash: day that has left Redis → revision of its snapshot.
-    var cold: [UInt8] { key("cold") }
 
     /// Hash: day → how many batches have changed it, ever.
     var changes: [UInt8] { key("changes") }
     /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua.
     var snapshots: [UInt8] { key("snapshots") }
+    /// Hash: day that has left Redis → revision of its file.
+    var cold: [UInt8] { key("cold") }
     /// String: who writes snapshots now. Expires.
     var flushLease: [UInt8] { key("lease:flush") }
 

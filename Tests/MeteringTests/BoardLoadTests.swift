@@ -17,7 +17,7 @@ import Testing
 
     private static let pairs = 700
 
-    @Test(arguments: [UInt64(21), 22, 23])
+    @Test(arguments: [UInt64(21), 22])
     func `An answer is one instant behind all that was acknowledged, while events keep coming`(
         seed: UInt64
     ) async throws {
@@ -36,26 +36,26 @@ import Testing
                             while !writing.isOver {
                                 try await Self.write(bench, writing, clock, &random)
                                 if random.next() % 20 == 0 { try await bench.closer.closeDays() }
+                                await host.loop.sleep(for: .milliseconds(20))
                             }
                         })
                 }
                 try await withQueries(3, redis.socketPath, on: host, clock: clock) { engines in
                     var random = SeededGenerator(seed)
-                    for round in 0..<60 {
+                    for round in 0..<30 {
                         // The last engine comes late and finds boards that others have made.
-                        let engine = engines[round < 30 ? round % 2 : Int(random.next() % 3)]
+                        let engine = engines[round < 18 ? round % 2 : Int(random.next() % 3)]
                         let windows: [LeaderboardWindow] = [
                             .lifetime, .days(30), .days(300), .days(2), .month,
                         ]
                         let window = windows[round % windows.count]
                         let before = writing.acknowledged
-                        let page = try await engine.leaderboard(
-                            tokens, window, limit: 1000, after: nil)
+                        let page = try await engine.page(tokens, window)
                         try Self.check(
                             page, window == .lifetime || window == .days(300) ? before : [:],
                             writing.sent)
-                        if round == 20 { clock.set(noon + 14 * 3_600_000 - 500) }
-                        if round > 20 { clock.advance(300) }
+                        if round == 12 { clock.set(noon + 14 * 3_600_000 - 500) }
+                        if round > 12 { clock.advance(300) }
                     }
                     writing.isOver = true
                     for task in tasks { try await task.value }

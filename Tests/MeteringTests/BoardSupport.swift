@@ -63,6 +63,20 @@ func withQueries<Value: Sendable>(
 }
 
 extension QueryEngine {
+    /// A page, however long its board takes to be built.
+    func page(
+        _ meter: Meter, _ window: LeaderboardWindow, limit: Int = 1000,
+        after cursor: LeaderboardCursor? = nil
+    ) async throws -> LeaderboardPage {
+        while true {
+            do {
+                return try await leaderboard(meter, window, limit: limit, after: cursor)
+            } catch {
+                guard case .building = error else { throw error }
+            }
+        }
+    }
+
     /// All of a leaderboard, page by page.
     func all(
         _ meter: Meter, _ window: LeaderboardWindow, limit: Int = 1000
@@ -70,7 +84,7 @@ extension QueryEngine {
         var entries: [LeaderboardEntry] = []
         var cursor: LeaderboardCursor?
         repeat {
-            let page = try await leaderboard(meter, window, limit: limit, after: cursor)
+            let page = try await page(meter, window, limit: limit, after: cursor)
             #expect(page.entries.isEmpty || page.firstRank == entries.count + 1)
             #expect(page.warnings == [])
             entries += page.entries

@@ -79,6 +79,7 @@ public final class API: HTTPResponder {
             + Self.ruleRoutes
             + Self.creditRoutes
             + Self.checkRoutes + Self.holdRoutes + Self.gatewayRoutes + Self.healthRoutes
+            + Self.seriesRoutes + Self.forecastRoutes
         eventsRoute = environment.routes.route("/v1/events")
         checkRoute = environment.routes.route("/v1/check")
         gatewayRoute = environment.routes.route(Self.gatewayPath)

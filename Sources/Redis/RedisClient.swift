@@ -146,6 +146,25 @@ public final class RedisClient {
         try await run(script, keyCount: keys.count, RedisArguments(keys, arguments))
     }
 
+    /// Sends commands in one go and waits for all replies, which come in their order; the first
+    /// error is thrown. Must be called from an actor of the client's loop.
+    public func send(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
+        guard !commands.isEmpty else { return [] }
+        let results = await withCheckedContinuation { continuation in
+            var results: [Result<RedisValue, RedisError>] = []
+            for command in commands {
+                send(command) { result in
+                    results.append(result)
+                    if results.count == commands.count { continuation.resume(returning: results) }
+                }
+            }
+        }
+        var values: [RedisValue] = []
+        values.reserveCapacity(results.count)
+        for result in results { values.append(try result.get()) }
+        return values
+    }
+
     private func refuse(_ completion: Completion) {
         let error = RedisError.disconnected(reason: lastProblem)
         metrics.count(error)

@@ -15,6 +15,8 @@ local ROW_SET, ROW_COUNT, ROW_FIRST, ROW_LAST, ROW_WIDTH = 2, 3, 4, 5, 6
 local CELL_SET, CELL_COUNT, CELL_WIDTH = 3, 4, 5
 -- Which of the parts of a log entry holds its events.
 local LOGGED_EVENTS = 6
+-- So many subjects of a minute, hour, day or month are counted exactly; more are estimated.
+local EXACT_SUBJECTS = 1000
 -- Long enough for any resending of a batch, which is over within seconds.
 local MARKER_TTL_S = 600
 -- Behind all priorities that a grant can have.

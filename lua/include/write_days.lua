@@ -17,7 +17,7 @@ local function write_days(batch, sizes, ttl_s)
   for _, list in ipairs(batch.boards) do
     if list.n > 0 then
       call('ZADD', list.key, unpack(list, 1, list.n))
-      if list.size == 0 and not list.stays then call('EXPIRE', list.key, ttl_s) end
+      if list.size == 0 then call('EXPIRE', list.key, ttl_s) end
     end
   end
   for key in pairs(batch.unranked) do call('ZREMRANGEBYSCORE', key, 0, '+inf') end

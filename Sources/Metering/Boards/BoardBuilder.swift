@@ -23,7 +23,10 @@ final class BoardBuilder {
     /// Fields that one call looks up: about half a millisecond of Redis.
     private static let lookupsPerCall = 1600
     private static let subjectsPerSlice = 200
-    /// Of days that have left Redis, this many subjects are summed up before they are written.
+    /// Days of so many subjects are read for themselves.
+    private static let smallMax = 20_000
+    /// Of such days, and of those that have left Redis, this many subjects are summed up before they
+    /// are written.
     private static let gatheredMax = 50_000
 
     private let id: BoardID
@@ -37,6 +40,9 @@ final class BoardBuilder {
     private let meter: PackedCursor.Value
     private let token: [UInt8]
     private let writer = MessagePackWriter()
+    private var logs: [[UInt8]] = []
+    /// Sums that have to be added to those of the board.
+    private var gathered: [ByteString: Int] = [:]
     private var warnings: [String] = []
     private var subjectCount = 0
     private var toldMS: Int
@@ -64,15 +70,17 @@ final class BoardBuilder {
     /// Builds it, unless somebody else does.
     func build() async throws -> End {
         let arrivals = follower.arrivals
-        let logs = arrivals.map { keys.log(arrival: CivilDay(number: $0)) }
+        logs = arrivals.map { keys.log(arrival: CivilDay(number: $0)) }
         let reply = try await run(
             ScriptLibrary.beginBoard,
-            [keys.boardsBuilding, keys.newBoard(id), keys.boards, keys.cold, keys.changes] + logs,
-            [Array(id.name.utf8), token, Self.text(Self.leaseMS)])
-        guard let parts = reply.elements, parts.count == 3,
+            [
+                keys.boardsBuilding, keys.newBoard(id), keys.boards, keys.cold, keys.changes,
+                keys.meta,
+            ] + logs, [Array(id.name.utf8), token, Self.text(Self.leaseMS)])
+        guard let parts = reply.elements, parts.count == 4,
             let ends = parts[0].bytes.flatMap({ MessagePackValue($0) })?.integers,
-            let cold = parts[1].elements?.compactMap({ $0.bytes.flatMap { Self.number($0) } }),
-            let changed = parts[2].elements?.compactMap({ $0.bytes.flatMap { Self.number($0) } })
+            let cold = parts[1].elements?.compactMap(\.decimal),
+            let changed = parts[2].elements?.compactMap(\.decimal)
         else { return .again }
         let began = LogEnds(floor: arrivals.lowerBound, numbers: ends)
         var revisions: [Int: Int] = [:]
@@ -80,14 +88,31 @@ final class BoardBuilder {
         where id.days?.contains(CivilDay(number: cold[index])) ?? false {
             revisions[cold[index]] = cold[index + 1]
         }
+        // Days that change for the first time from now on hold nothing of the instant.
         let days = id.days.map { days in
-            Set(changed.filter { days.contains(CivilDay(number: $0)) && revisions[$0] == nil })
+            changed.filter { days.contains(CivilDay(number: $0)) && revisions[$0] == nil }.sorted()
         }
-        let tail = BoardTail(follower, meter: place, days: days, from: began)
-        guard try await addSubjects(days?.sorted() ?? [], logs, tail),
-            try await addArchived(revisions)
-        else { return .again }
+        let apart = try await small(days ?? [], closedBefore: parts[3].decimal ?? .min)
+        let rest = days.map { Set($0).subtracting(apart) }
+        let tail = BoardTail(follower, meter: place, days: rest, apart: apart, from: began)
+        if rest?.isEmpty != true {
+            guard try await addSubjects(rest?.sorted() ?? [], tail) else { return .again }
+        }
+        for day in apart {
+            guard try await addSmall(day, tail) else { return .again }
+        }
+        guard try await add(gathered), try await addArchived(revisions) else { return .again }
         return try await finish(began, revisions)
+    }
+
+    /// The days that few subjects used something on, and that all of them have left: these are read
+    /// for themselves. To look all subjects up in each of them would be far more work, above all in
+    /// small hashes, which Redis keeps as lists.
+    private func small(_ days: [Int], closedBefore: Int) async throws -> [Int] {
+        let closed = days.filter { $0 < closedBefore }
+        let counts = try await client.send(
+            closed.map { RedisCommand("HLEN", [keys.use(CivilDay(number: $0))]) })
+        return zip(closed, counts).filter { $1.integer ?? 0 <= Self.smallMax }.map(\.0)
     }
 
     private func finish(_ began: LogEnds, _ revisions: [Int: Int]) async throws -> End {
@@ -111,11 +136,12 @@ final class BoardBuilder {
     // MARK: Days in Redis
 
     /// Whether the right to build was kept.
-    private func addSubjects(
-        _ days: [Int], _ logs: [[UInt8]], _ tail: BoardTail
-    ) async throws -> Bool {
+    private func addSubjects(_ days: [Int], _ tail: BoardTail) async throws -> Bool {
         let names = days.map { keys.use(CivilDay(number: $0)) }
-        let perCall = max(4, min(Self.subjectsPerSlice, Self.lookupsPerCall / (days.count + 1)))
+        let sizes = try await client.send(names.map { RedisCommand("HLEN", [$0]) })
+        // A small hash is a list, to be gone through for each subject.
+        let cost = sizes.compactMap(\.integer).reduce(1) { $0 + ($1 <= 512 ? $1 / 8 : 1) }
+        let perCall = max(4, min(Self.subjectsPerSlice, Self.lookupsPerCall / cost))
         let zero = Array("0".utf8)
         var cursor = zero
         var gathered: [(ByteString, Int)] = []
@@ -129,7 +155,7 @@ final class BoardBuilder {
             let ids = stride(from: 0, to: pairs.count, by: 2).compactMap { pairs[$0].bytes }
             for start in stride(from: 0, to: ids.count, by: perCall) {
                 let some = ids[start..<min(start + perCall, ids.count)]
-                gathered += try await values(of: some, days, names, logs, tail)
+                gathered += try await values(of: some, days, names, tail)
                 while gathered.count >= Self.subjectsPerSlice {
                     let slice = gathered.suffix(Self.subjectsPerSlice)
                     guard try await fill(slice, adds: false) else { return false }
@@ -145,8 +171,7 @@ final class BoardBuilder {
 
     /// What some subjects had used at the instant of the board; not those without use.
     private func values(
-        of ids: ArraySlice<[UInt8]>, _ days: [Int], _ names: [[UInt8]], _ logs: [[UInt8]],
-        _ tail: BoardTail
+        of ids: ArraySlice<[UInt8]>, _ days: [Int], _ names: [[UInt8]], _ tail: BoardTail
     ) async throws -> [(ByteString, Int)] {
         writer.array(2)
         writer.array(ids.count)
@@ -198,10 +223,51 @@ final class BoardBuilder {
         return false
     }
 
+    /// Adds a day that all subjects have left.
+    private func addSmall(_ day: Int, _ tail: BoardTail) async throws -> Bool {
+        // A scan may tell a subject twice; at the instant of the board both are the same.
+        var values: [ByteString: Int] = [:]
+        let zero = Array("0".utf8)
+        var cursor = zero
+        repeat {
+            let reply = try await run(
+                ScriptLibrary.scanUse, [keys.use(CivilDay(number: day))] + logs,
+                [cursor, Self.text(Self.subjectsPerSlice)])
+            guard let parts = reply.elements, parts.count == 3,
+                let ends = parts[0].bytes.flatMap({ MessagePackValue($0) })?.integers,
+                let next = parts[1].bytes, let pairs = parts[2].elements
+            else { throw MeteringError.damaged(what: "what was used on a day") }
+            try await tail.follow(to: ends)
+            for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+                guard let subject = pairs[index].bytes.map({ ByteString(bytes: $0) }),
+                    let entry = pairs[index + 1].bytes,
+                    let amount = PackedCursor.amount(ofUse: entry, meter)
+                else { throw MeteringError.damaged(what: "what a subject used on a day") }
+                values[subject] = amount - (tail.apart[day]?[subject] ?? 0)
+            }
+            cursor = next
+        } while cursor != zero
+        gathered.merge(values) { $0 + $1 }
+        subjectCount += values.count
+        tellProgress()
+        return try await keepGathered()
+    }
+
+    /// Writes what was gathered if it is much, and keeps the right to build.
+    private func keepGathered() async throws -> Bool {
+        if gathered.count >= Self.gatheredMax {
+            let sums = gathered
+            gathered = [:]
+            return try await add(sums)
+        }
+        guard clock.monotonicMS - keptMS > Self.leaseMS / 3 else { return true }
+        return try await fill([], adds: true)
+    }
+
     // MARK: Days that have left Redis
 
     private func addArchived(_ revisions: [Int: Int]) async throws -> Bool {
-        var gathered: [ByteString: Int] = [:]
+        gathered = [:]
         var isOurs = revisions.isEmpty ? true : try await fill([], adds: true)
         for (number, revision) in revisions.sorted(by: { $0.key < $1.key }) {
             let day = CivilDay(number: number)
@@ -218,12 +284,7 @@ final class BoardBuilder {
                     }
                     subjectCount += subjects.count
                     tellProgress()
-                    if gathered.count >= Self.gatheredMax {
-                        isOurs = try await add(gathered) && isOurs
-                        gathered = [:]
-                    } else if clock.monotonicMS - keptMS > Self.archiveLeaseMS / 4 {
-                        isOurs = try await fill([], adds: true) && isOurs
-                    }
+                    isOurs = try await keepGathered() && isOurs
                 }
             } catch let error as ArchiveError {
                 // A day is counted as a whole or not at all.
@@ -278,8 +339,4 @@ final class BoardBuilder {
     }
 
     private static func text(_ number: Int) -> [UInt8] { Array("\(number)".utf8) }
-
-    private static func number(_ bytes: [UInt8]) -> Int? {
-        Int(String(decoding: bytes, as: UTF8.self))
-    }
 }

@@ -3,45 +3,6 @@
 // How far a board has followed the log. It is stored as bytes that scripts only compare: who wants to
 // change a board says which state he has seen.
 
-/// Where the logs end, or how far they were read: the number of an entry per day of arrival.
-///
-/// Days before `floor` were read to their ends; of days behind the last one nothing was read.
-struct LogEnds: Equatable {
-    private(set) var floor: Int
-    private(set) var numbers: [Int]
-
-    /// - Parameter numbers: of `floor` and the days behind it.
-    init(floor: Int, numbers: [Int]) {
-        self.floor = floor
-        self.numbers = numbers
-    }
-
-    /// The number of the last entry of a day (since 1970, UTC).
-    subscript(day: Int) -> Int {
-        get {
-            if day < floor { return .max }
-            return day - floor < numbers.count ? numbers[day - floor] : 0
-        }
-        set {
-            guard day >= floor, day - floor < 10_000 else { return }
-            while numbers.count <= day - floor { numbers.append(0) }
-            numbers[day - floor] = newValue
-        }
-    }
-
-    var days: Range<Int> { floor..<floor + numbers.count }
-
-    /// Whether all that the others hold was read.
-    func reaches(_ other: LogEnds) -> Bool { other.days.allSatisfy { self[$0] >= other[$0] } }
-
-    /// Forgets the days before one: they were read to their ends.
-    mutating func raiseFloor(to day: Int) {
-        let count = min(max(0, day - floor), numbers.count)
-        numbers.removeFirst(count)
-        floor += count
-    }
-}
-
 /// The state of a board.
 struct BoardState: Equatable {
     private static let version = 1

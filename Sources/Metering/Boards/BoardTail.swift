@@ -5,13 +5,18 @@
 final class BoardTail {
     private let follower: LogFollower
     private let meter: Int
-    /// The days that are read from Redis; nil for all there are. What else the log holds is not in
+    /// The days that are read by subject; nil for all there are. What else the log holds is not in
     /// the values.
     private let days: Set<Int>?
     private var ends: LogEnds
     private(set) var sums: [ByteString: Int] = [:]
+    /// Of days that are read for themselves.
+    private(set) var apart: [Int: [ByteString: Int]]
 
-    init(_ follower: LogFollower, meter: Int, days: Set<Int>?, from ends: LogEnds) {
+    init(
+        _ follower: LogFollower, meter: Int, days: Set<Int>?, apart: [Int], from ends: LogEnds
+    ) {
+        self.apart = Dictionary(uniqueKeysWithValues: apart.map { ($0, [:]) })
         self.follower = follower
         self.meter = meter
         self.days = days
@@ -34,9 +39,13 @@ final class BoardTail {
     }
 
     private func add(_ entry: LogItems) {
-        for item in entry.items
-        where item.meter == meter && days?.contains(item.day.number) ?? true {
-            sums[item.subject, default: 0] += item.amount
+        for item in entry.items where item.meter == meter {
+            let day = item.day.number
+            if apart[day] != nil {
+                apart[day]?[item.subject, default: 0] += item.amount
+            } else if days?.contains(day) ?? true {
+                sums[item.subject, default: 0] += item.amount
+            }
         }
     }
 }

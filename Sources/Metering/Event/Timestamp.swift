@@ -39,14 +39,28 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     }
 
     /// RFC 3339 in UTC; with a fraction of three digits unless it is zero.
-    public var text: String {
+    public var text: String { clockText() + "Z" }
+
+    /// RFC 3339 by the clock of a zone.
+    ///
+    /// - Parameter offset: what the zone's clock is ahead of UTC then, in seconds. Seconds of an
+    ///   offset, as some zones had before 1972, cannot be written: such a time is told in UTC.
+    public func text(offset: Int) -> String {
+        guard offset != 0, offset % 60 == 0 else { return text }
+        func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        let minutes = abs(offset) / 60
+        return Timestamp(milliseconds: milliseconds + offset * 1000).clockText()
+            + (offset < 0 ? "-" : "+") + "\(two(minutes / 60)):\(two(minutes % 60))"
+    }
+
+    private func clockText() -> String {
         let seconds = milliseconds.flooredQuotient(1000)
         let day = CivilDay(number: seconds.flooredQuotient(86_400))
         let second = seconds - day.number * 86_400
         func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let fraction = milliseconds - seconds * 1000
         let digits = fraction == 0 ? "" : "." + String(String(1000 + fraction).dropFirst())
-        return "\(day)T\(two(second / 3600)):\(two(second / 60 % 60)):\(two(second % 60))\(digits)Z"
+        return "\(day)T\(two(second / 3600)):\(two(second / 60 % 60)):\(two(second % 60))\(digits)"
     }
 
     public static func < (left: Timestamp, right: Timestamp) -> Bool {

@@ -53,6 +53,7 @@ public actor QueryEngine {
         client.onReady = { boards.follower.reset() }
         client.connect()
         Task { await keepBoards() }
+        Task { await followUsage() }
     }
 
     /// Ends the connection, on the loop, which has to run until then.

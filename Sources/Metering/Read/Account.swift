@@ -10,6 +10,8 @@ public struct Account: Sendable {
     public let totalConsumed: Int
     /// Nil while the subject has no credits.
     public let nextReset: Timestamp?
+    /// The day of the month on which it resets; nil while the subject has no credits.
+    let anchorDay: Int?
     public let grants: [Grant]
     /// Where the ledger goes on, and the lines that are due and not written yet.
     let ledgerHead: LogPosition?
@@ -39,6 +41,7 @@ public struct Account: Sendable {
         held = verdict.held
         ledgerHead = head[0] == 0 ? nil : LogPosition(head[0])
         nextReset = head[1] == 0 ? nil : Timestamp(milliseconds: head[6])
+        anchorDay = head[1] == 0 ? nil : head[1]
         monthlyAllowance = head[2]
         monthConsumed = head[4]
         totalConsumed = head[5]

@@ -239,10 +239,7 @@ final class EventBatcher {
                 keys.reversed,
             ]
         }
-        if canMove {
-            names += settings.rankedMeters.map { keys.closedBoard($0) }
-            names += (days + leaving).map { keys.use($0) }
-        }
+        if canMove { names += (days + leaving).map { keys.use($0) } }
         names.append(keys.changes)
         let context = EventBatch.Context(
             sequence: sequence, arrival: arrival, today: today, ranked: settings.rankedMeters,

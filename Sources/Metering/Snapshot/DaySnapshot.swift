@@ -337,10 +337,14 @@ final class DaySnapshot {
                 continue
             }
             guard let times else { throw .damaged("what a subject used on a day") }
+            var isSeen = times.first <= times.last
             if !tail.subjects.isEmpty, let late = tail.subjects[ByteString(bytes: id)] {
                 sums.add(late, sign: -1)
+                // It may have had no event before the cut.
+                isSeen = false
             }
-            if !sums.isZero { try body(id, sums, times) }
+            // One whose events were all undone is listed: it was there.
+            if isSeen || !sums.isZero { try body(id, sums, times) }
         }
     }
 

@@ -33,8 +33,6 @@ struct Keyspace: Sendable {
     func day(_ day: CivilDay) -> [UInt8] { key("day:\(day)") }
     /// Sorted set: subject → negated total of a day. Expires.
     func board(_ day: CivilDay, _ meter: Meter) -> [UInt8] { key("rank:\(day):\(meter.name)") }
-    /// Sorted set: subject → negated lifetime total without the subject's latest day.
-    func closedBoard(_ meter: Meter) -> [UInt8] { key("closed:\(meter.name)") }
 
     /// Sorted set: subject → negated sum over the days of a window.
     func board(_ id: BoardID) -> [UInt8] { key("board:\(id.name)") }
@@ -55,6 +53,19 @@ struct Keyspace: Sendable {
     var cold: [UInt8] { key("cold") }
     /// String: who writes snapshots now. Expires.
     var flushLease: [UInt8] { key("lease:flush") }
+
+    /// String: up to where the log was followed for minutes and subjects.
+    var followed: [UInt8] { key("followed") }
+    /// Hash: start of the minute, action, model → sums, for one hour (number since 1970). Expires.
+    func minutes(hour: Int) -> [UInt8] { key("minutes:\(hour)") }
+    /// Set, or HyperLogLog when there are many: subjects with an event in a minute. Expires.
+    func seen(minute: Int) -> [UInt8] { key("seen:minute:\(minute)") }
+    /// As `seen(minute:)`, of an hour that begins at a second since 1970. Expires.
+    func seen(hour: Int) -> [UInt8] { key("seen:hour:\(hour)") }
+    /// As `seen(minute:)`. Expires when the day is closed.
+    func seen(day: CivilDay) -> [UInt8] { key("seen:day:\(day)") }
+    /// As `seen(minute:)`, of the month of a day.
+    func seen(month day: CivilDay) -> [UInt8] { key("seen:month:\("\(day)".prefix(7))") }
 
     /// Hash: version, and the parts of the rules by name.
     var rules: [UInt8] { key("rules") }

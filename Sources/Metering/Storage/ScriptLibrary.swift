@@ -6,9 +6,6 @@ public import Redis
 public enum ScriptLibrary {
     /// Decides about a batch, and counts its events.
     public static let recordEvents = script("record_events", PackageResources.record_events_lua)
-    /// The subjects that used most of a meter ever.
-    public static let readLifetimeLeaders = script(
-        "read_lifetime_leaders", PackageResources.read_lifetime_leaders_lua)
     /// Moves what was counted on days that have ended to these days.
     public static let closeDays = script("close_days", PackageResources.close_days_lua)
 
@@ -35,6 +32,8 @@ public enum ScriptLibrary {
     static let beginBoard = script("begin_board", PackageResources.begin_board_lua)
     /// Reads what some subjects used on some days.
     static let readWindow = script("read_window", PackageResources.read_window_lua)
+    /// Reads some of what subjects used on a day.
+    static let scanUse = script("scan_use", PackageResources.scan_use_lua)
     /// Writes some values of a board that is being built.
     static let fillBoard = script("fill_board", PackageResources.fill_board_lua)
     /// Puts a board in its place.
@@ -44,14 +43,20 @@ public enum ScriptLibrary {
 
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [
-        recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds, readBoard,
+        recordEvents, closeDays, putRules, forgetHolds, readBoard,
     ]
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects]
 
+    /// Counts what the log holds by minutes, and subjects.
+    static let followUsage = script("follow_usage", PackageResources.follow_usage_lua)
+    /// How many subjects some keys hold.
+    static let countSeen = script("count_seen", PackageResources.count_seen_lua)
+
     /// What a client needs that answers long questions.
     public static let forQueries = [
-        readBoard, applyBoard, beginBoard, readWindow, fillBoard, finishBoard, dropBoard,
+        followUsage, countSeen, readBoard, applyBoard, beginBoard, readWindow, scanUse, fillBoard,
+        finishBoard, dropBoard,
     ]
 
     private static let includes: [String: [UInt8]] = [
@@ -79,6 +84,7 @@ public enum ScriptLibrary {
         "rank": PackageResources.rank_lua,
         "read_record": PackageResources.read_record_lua,
         "results_of": PackageResources.results_of_lua,
+        "see": PackageResources.see_lua,
         "settle_hold": PackageResources.settle_hold_lua,
         "size_keys": PackageResources.size_keys_lua,
         "use_limit": PackageResources.use_limit_lua,

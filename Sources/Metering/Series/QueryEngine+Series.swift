@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import EventLoop
+internal import Observability
+internal import Redis
+
+extension QueryEngine {
+    /// The zone in which days and hours are told.
+    public nonisolated var calendar: WorkspaceCalendar { settings.calendar }
+
+    /// Sums over time.
+    ///
+    /// - Parameter countsSubjects: whether to tell how many subjects had an event.
+    /// - Throws: `EventRejection` when the range has too many buckets (`range_too_wide`) or a sum is
+    ///   past 2^53 − 1; `MeteringError`.
+    public func series(_ query: SeriesQuery, countsSubjects: Bool = true) async throws -> Series {
+        let client = try client
+        let reader = SeriesReader(
+            client: client, settings: settings, clock: clock, archive: try archive,
+            history: EventHistory(
+                client: client, settings: settings, clock: clock, bounds: HistoryBounds()),
+            follower: UsageFollower(client: client, settings: settings, clock: clock))
+        return try await reader.series(query, countsSubjects: countsSubjects)
+    }
+
+    /// Goes along the log every 10 seconds, so that no question finds it far behind.
+    func followUsage() async {
+        var follower: UsageFollower?
+        var waits = 0
+        while let client = try? client {
+            waits += 1
+            if client.isReady, waits % 100 == 0 {
+                let usage =
+                    follower ?? UsageFollower(client: client, settings: settings, clock: clock)
+                follower = usage
+                do {
+                    _ = try await usage.catchUp(deadlineMS: clock.monotonicMS + 60_000)
+                } catch {
+                    logger.warning("the log was not followed", ["reason": "\(error)"])
+                }
+            }
+            await loop.sleep(for: .milliseconds(100))
+        }
+    }
+}
+
+extension WorkspaceCalendar {
+    /// The period before a range, as long as it is: as many months for months, as many days where
+    /// it is made of whole days, else as much time. Milliseconds since 1970.
+    public func previous(_ range: Range<Int>, _ bucket: SeriesQuery.Bucket) -> Range<Int> {
+        let first = range.lowerBound.flooredQuotient(1000)
+        let last = (range.upperBound - 1).flooredQuotient(1000)
+        let days = day(at: first)...day(at: last)
+        switch bucket {
+        case .month:
+            let from = days.lowerBound.firstOfMonth
+            let until = days.upperBound.firstOfMonth.adding(months: 1)
+            let (end, start) = (until.date, from.date)
+            let count = end.year * 12 + end.month - start.year * 12 - start.month
+            return self.start(of: from.adding(months: -count)) * 1000..<self.start(of: from) * 1000
+        case .day:
+            let count = days.upperBound.number - days.lowerBound.number + 1
+            let before = CivilDay(number: days.lowerBound.number - count)
+            return self.start(of: before) * 1000..<self.start(of: days.lowerBound) * 1000
+        case .minute, .hour:
+            return range.lowerBound - range.count..<range.lowerBound
+        }
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a series is asked for.
+public struct SeriesQuery: Sendable {
+    /// How long a bucket is.
+    public enum Bucket: String, Sendable, CaseIterable {
+        case minute, hour, day, month
+    }
+
+    /// What a bucket is divided by.
+    public enum Grouping: String, Sendable, CaseIterable {
+        case action, model
+    }
+
+    /// The most buckets of one answer.
+    public static let bucketCountMax = 10_000
+
+    public var meter: Meter
+    public var bucket = Bucket.day
+    /// All buckets with an instant of it; milliseconds since 1970.
+    public var range: Range<Int>
+    public var grouping: Grouping?
+    /// Nil for the whole workspace.
+    public var subject: SubjectID?
+
+    public init(_ meter: Meter, _ bucket: Bucket, _ range: Range<Int>) {
+        self.meter = meter
+        self.bucket = bucket
+        self.range = range
+    }
+}
+
+/// How many subjects had an event.
+public struct SubjectCount: Sendable, Equatable {
+    public let count: Int
+    /// Whether it is an estimate (HyperLogLog, standard error 0.81 %), as above 1,000.
+    public let isEstimated: Bool
+
+    public init(count: Int, isEstimated: Bool) {
+        self.count = count
+        self.isEstimated = isEstimated
+    }
+}
+
+/// What was counted in a minute, an hour, a day or a month.
+public struct SeriesBucket: Sendable {
+    /// When it begins.
+    public let start: Timestamp
+    public var value = 0
+    /// Events of all meters; one that was undone is none.
+    public var eventCount = 0
+    /// Subjects with an event, also one that was undone; nil when it is not known any more.
+    public var subjects: SubjectCount?
+    /// By action or model, most first; one that no event has used is not there.
+    public var groups: [(name: ByteString, value: Int, eventCount: Int)] = []
+
+    init(start: Timestamp) { self.start = start }
+
+    /// Whether no event is left in it.
+    public var isEmpty: Bool { value == 0 && eventCount == 0 && groups.isEmpty }
+}
+
+/// Buckets in their order, and what could not be read.
+public struct Series: Sendable {
+    /// All buckets of the range, those without events too.
+    public var buckets: [SeriesBucket]
+    public var warnings: [String] = []
+    /// Offsets of the buckets' starts in the workspace's zone, in seconds.
+    public var offsets: [Int]
+
+    /// Sum of all buckets; nil when it is past 2^53 − 1.
+    public var total: (value: Int, eventCount: Int)? {
+        var sums = (value: 0, eventCount: 0)
+        for bucket in buckets {
+            let (value, overflows) = sums.value.addingReportingOverflow(bucket.value)
+            guard !overflows, value <= EventBatch.exactIntegerMax else { return nil }
+            sums = (value, sums.eventCount + bucket.eventCount)
+        }
+        return sums
+    }
+}
+
+extension WorkspaceCalendar {
+    /// Starts of the buckets that have an instant of a range, with the days they are of; nil when
+    /// there are more than an answer may have. Seconds since 1970.
+    func starts(
+        of bucket: SeriesQuery.Bucket, in range: Range<Int>
+    ) -> [(start: Int, day: CivilDay)]? {
+        guard !range.isEmpty else { return [] }
+        let first = range.lowerBound.flooredQuotient(1000)
+        let last = (range.upperBound - 1).flooredQuotient(1000)
+        let days = day(at: first)...day(at: last)
+        var starts: [(start: Int, day: CivilDay)] = []
+        switch bucket {
+        case .minute:
+            let minutes = first.flooredQuotient(60)...last.flooredQuotient(60)
+            guard minutes.count <= SeriesQuery.bucketCountMax else { return nil }
+            starts = minutes.map { ($0 * 60, day(at: $0 * 60)) }
+        case .hour:
+            guard (last - first) / 3600 <= SeriesQuery.bucketCountMax else { return nil }
+            let calendar = CachedCalendar(self)
+            // Where clocks change by half an hour an hour may begin within another one.
+            var instant = start(of: days.lowerBound)
+            while instant <= last {
+                let (day, hour) = calendar.place(Timestamp(milliseconds: instant * 1000))
+                if starts.last?.start != hour, starts.last.map({ $0.start < hour }) ?? true {
+                    starts.append((hour, day))
+                }
+                instant += 900
+            }
+            while starts.count > 1, starts[1].start <= first { starts.removeFirst() }
+        case .day:
+            let numbers = days.lowerBound.number...days.upperBound.number
+            guard numbers.count <= SeriesQuery.bucketCountMax else { return nil }
+            starts = numbers.compactMap { number in
+                let day = CivilDay(number: number)
+                let start = start(of: day)
+                // A zone may skip a day.
+                return self.day(at: start) == day ? (start, day) : nil
+            }
+        case .month:
+            var month = days.lowerBound.firstOfMonth
+            // Reading its days is the work, and not its buckets.
+            let count = days.upperBound.number - days.lowerBound.number
+            guard count <= SeriesQuery.bucketCountMax else { return nil }
+            while month <= days.upperBound {
+                starts.append((start(of: month), month))
+                month = month.adding(months: 1)
+            }
+        }
+        return starts
+    }
+}

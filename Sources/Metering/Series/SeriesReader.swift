@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Redis
+
+/// Reads sums over time. On its loop's thread only.
+final class SeriesReader {
+    /// Hashes or subjects' days that are asked for in one go.
+    private static let daysPerTurn = 31
+    private static let keysPerCount = 50
+    /// How long a question waits for what follows the log.
+    private static let followMS = 5_000
+    private static let triesMax = 5
+
+    private let client: RedisClient
+    private let keys: Keyspace
+    private let settings: WorkspaceSettings
+    private let clock: any Clock
+    private let archive: Archive
+    private let history: EventHistory
+    private let follower: UsageFollower
+
+    init(
+        client: RedisClient, settings: WorkspaceSettings, clock: any Clock, archive: Archive,
+        history: EventHistory, follower: UsageFollower
+    ) {
+        self.client = client
+        self.settings = settings
+        self.clock = clock
+        self.archive = archive
+        self.history = history
+        self.follower = follower
+        keys = Keyspace(workspace: settings.id)
+    }
+
+    /// The buckets of a question. O(days * their actions and models), for a subject O(days), or,
+    /// by hour, minute or group, O(its events).
+    ///
+    /// - Throws: `EventRejection` when there are too many buckets; `MeteringError`.
+    func series(_ query: SeriesQuery, countsSubjects: Bool) async throws -> Series {
+        guard let starts = settings.calendar.starts(of: query.bucket, in: query.range) else {
+            throw EventRejection(
+                code: "range_too_wide", field: "",
+                detail: "at most \(SeriesQuery.bucketCountMax) buckets or days; narrow from and to")
+        }
+        var sums = BucketSums(starts, query, settings.calendar)
+        if query.bucket == .minute { try await follow(&sums) }
+        if let subject = query.subject, query.grouping != nil || query.bucket.isWithinDay {
+            try await addEvents(of: subject, query, &sums)
+        } else if query.bucket == .minute {
+            try await addMinutes(query, &sums)
+        } else {
+            try await addDays(query, &sums)
+        }
+        if countsSubjects, query.subject == nil { try await countSubjects(query, &sums) }
+        return try sums.series()
+    }
+
+    /// Goes along the log, so that minutes and subjects are those of now.
+    private func follow(_ sums: inout BucketSums) async throws(MeteringError) {
+        let isDone = try await follower.catchUp(deadlineMS: clock.monotonicMS + Self.followMS)
+        if !isDone { sums.warn("the last events are not in minutes and counts of subjects yet") }
+    }
+
+    // MARK: Days
+
+    /// Days leave Redis, and come back, at any moment: they are asked for again when some did.
+    private func addDays(_ query: SeriesQuery, _ sums: inout BucketSums) async throws {
+        let before = sums
+        for _ in 0..<Self.triesMax {
+            let cold = try await archive.coldDays()
+            let days = sums.days
+            let hot = days.filter { !cold.contains($0) }
+            if let subject = query.subject {
+                try await addUse(of: subject, on: hot, query, &sums)
+            } else {
+                try await addRollups(of: hot, query, &sums)
+            }
+            for day in days where cold.contains(day) {
+                do throws(ArchiveError) {
+                    try await addArchived(day, query, &sums)
+                } catch {
+                    sums.warn("\(error)")
+                }
+            }
+            if try await archive.coldDays().intersection(days) == cold.intersection(days) { return }
+            sums = before
+        }
+        throw MeteringError.unavailable(.unexpectedReply("days come and go"))
+    }
+
+    private func addRollups(
+        of days: [CivilDay], _ query: SeriesQuery, _ sums: inout BucketSums
+    ) async throws(MeteringError) {
+        let isHourly = query.bucket == .hour
+        for from in stride(from: 0, to: days.count, by: Self.daysPerTurn) {
+            let turn = days[from..<min(from + Self.daysPerTurn, days.count)]
+            let replies = try await send(
+                turn.map {
+                    RedisCommand("HGETALL", [isHourly ? keys.hours($0) : keys.day($0)])
+                })
+            for (day, reply) in zip(turn, replies) {
+                try add(reply, isHourly: isHourly, day, query, &sums)
+            }
+        }
+    }
+
+    private func add(
+        _ reply: RedisValue, isHourly: Bool, _ day: CivilDay, _ query: SeriesQuery,
+        _ sums: inout BucketSums
+    ) throws(MeteringError) {
+        let pairs = reply.elements ?? []
+        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+            guard let name = pairs[index].bytes, let field = RollupField(name, isHourly: isHourly),
+                let values = pairs[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array,
+                let events = values.first?.integer
+            else { throw .damaged(what: "a rollup") }
+            var value = 0
+            for place in stride(from: 1, to: values.count - 1, by: 2)
+            where Meter(values[place]) == query.meter {
+                value = values[place + 1].integer ?? 0
+            }
+            sums.add(value, events, day: day, hour: field.hour, field.action, field.model)
+        }
+    }
+
+    private func addArchived(
+        _ day: CivilDay, _ query: SeriesQuery, _ sums: inout BucketSums
+    ) async throws(ArchiveError) {
+        if let subject = query.subject {
+            guard let use = try await archive.use(of: subject, on: day) else { return }
+            sums.add(use.sums.amount(of: query.meter), use.sums.events, day: day)
+            return
+        }
+        let head = try await archive.head(day)
+        for cell in head.cells {
+            sums.add(
+                cell.sums.amount(of: query.meter), cell.sums.events, day: day, hour: cell.hour,
+                cell.action, cell.model)
+        }
+        sums.countArchived(head.subjectCount, day)
+    }
+
+    // MARK: Subjects
+
+    private func addUse(
+        of subject: SubjectID, on days: [CivilDay], _ query: SeriesQuery, _ sums: inout BucketSums
+    ) async throws(MeteringError) {
+        // A subject leaves its record for `use`, and never the other way: the record is read first.
+        let bytes = try await send([RedisCommand("HGET", [keys.subjects, subject.id.bytes])])
+        guard let first = bytes.first?.bytes else { return }
+        guard let record = SubjectRecord(first) else { throw .damaged(what: "a subject's record") }
+        for from in stride(from: 0, to: days.count, by: Self.daysPerTurn) {
+            let turn = days[from..<min(from + Self.daysPerTurn, days.count)]
+            let replies = try await send(
+                turn.map { RedisCommand("HGET", [keys.use($0), subject.id.bytes]) })
+            for (day, reply) in zip(turn, replies) {
+                if let entry = reply.bytes {
+                    try add(entry, day, query, &sums)
+                } else if day == record.day {
+                    let value = record.meters.first { $0.meter == query.meter }?.ofDay ?? 0
+                    sums.add(value, record.dayEventCount, day: day)
+                }
+            }
+        }
+    }
+
+    private func add(
+        _ entry: [UInt8], _ day: CivilDay, _ query: SeriesQuery, _ sums: inout BucketSums
+    ) throws(MeteringError) {
+        guard let values = MessagePackValue(entry)?.array, let events = values.first?.integer,
+            values.count >= 3
+        else { throw .damaged(what: "what a subject used on a day") }
+        var value = 0
+        for place in stride(from: 3, to: values.count - 1, by: 2)
+        where Meter(values[place]) == query.meter {
+            value = values[place + 1].integer ?? 0
+        }
+        sums.add(value, events, day: day)
+    }
+
+    /// Hours, minutes and groups of one subject are kept nowhere: its events are added up.
+    private func addEvents(
+        of subject: SubjectID, _ query: SeriesQuery, _ sums: inout BucketSums
+    ) async throws {
+        var ask = EventQuery()
+        ask.subject = subject
+        guard let range = sums.range else { return }
+        ask.from = Timestamp(milliseconds: range.lowerBound)
+        ask.until = Timestamp(milliseconds: range.upperBound)
+        let kept = settings.calendar.day(at: clock.now.milliseconds.flooredQuotient(1000)).number
+        if let first = sums.days.first, first.number < kept - settings.eventsDays {
+            sums.warn(
+                "hours, minutes and groups of a subject come from its events, which are kept for "
+                    + "\(settings.eventsDays) days")
+        }
+        let calendar = CachedCalendar(settings.calendar)
+        var cursor: String?
+        repeat {
+            let page = try await history.part(ask, count: 1000, after: cursor)
+            for event in page.events {
+                let recorded = event.recorded
+                let (day, hour) = calendar.place(recorded.time)
+                let value = recorded.amounts.first { $0.0 == query.meter }?.1 ?? 0
+                sums.add(
+                    value, event.isReversal ? -1 : 1, day: day, hour: hour, recorded.action,
+                    recorded.model, minute: recorded.time.milliseconds.flooredQuotient(60_000))
+            }
+            cursor = page.next
+        } while cursor != nil
+    }
+
+    // MARK: Minutes and counts
+
+    private func addMinutes(
+        _ query: SeriesQuery, _ sums: inout BucketSums
+    ) async throws(MeteringError) {
+        let now = clock.now.milliseconds.flooredQuotient(60_000)
+        if let first = sums.starts.first, first / 60 < now - UsageFollower.minuteCountMax {
+            sums.warn("minutes are kept for \(UsageFollower.minuteCountMax / 60) hours")
+        }
+        var hours = Set(sums.starts.map { $0.flooredQuotient(3600) })
+        hours = hours.filter { $0 >= (now - UsageFollower.minuteCountMax) / 60 - 1 }
+        let sorted = hours.sorted()
+        let replies = try await send(
+            sorted.map { RedisCommand("HGETALL", [keys.minutes(hour: $0)]) })
+        for reply in replies {
+            let pairs = reply.elements ?? []
+            for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+                guard let name = pairs[index].bytes, let field = RollupField(name, isHourly: true),
+                    let start = field.hour,
+                    let values = pairs[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array,
+                    let events = values.first?.integer
+                else { throw .damaged(what: "a rollup of a minute") }
+                var value = 0
+                for place in stride(from: 1, to: values.count - 1, by: 2)
+                where Meter(values[place]) == query.meter {
+                    value = values[place + 1].integer ?? 0
+                }
+                sums.add(
+                    value, events, day: settings.calendar.day(at: start), hour: nil, field.action,
+                    field.model, minute: start / 60)
+            }
+        }
+    }
+
+    /// Of days that are closed the subjects are those that have an entry; others follow the log.
+    private func countSubjects(
+        _ query: SeriesQuery, _ sums: inout BucketSums
+    ) async throws(MeteringError) {
+        if query.bucket != .minute { try await follow(&sums) }
+        let field = Array("closed_before".utf8)
+        let closed = try await send([RedisCommand("HGET", [keys.meta, field])]).first?.decimal
+        let open = closed ?? .min
+        let places = sums.uncounted
+        let ended = places.filter { query.bucket == .day && sums.day(at: $0).number < open }
+        for from in stride(from: 0, to: ended.count, by: Self.daysPerTurn) {
+            let turn = ended[from..<min(from + Self.daysPerTurn, ended.count)]
+            let counts = try await send(
+                turn.map { RedisCommand("HLEN", [keys.use(sums.day(at: $0))]) })
+            for (place, count) in zip(turn, counts) {
+                sums.count(SubjectCount(count: count.integer ?? 0, isEstimated: false), at: place)
+            }
+        }
+        let others = places.filter { query.bucket != .day || sums.day(at: $0).number >= open }
+        for from in stride(from: 0, to: others.count, by: Self.keysPerCount) {
+            let turn = others[from..<min(from + Self.keysPerCount, others.count)]
+            let names = turn.map { sums.seen(at: $0).key(keys) }
+            let reply: RedisValue
+            do {
+                reply = try await client.run(ScriptLibrary.countSeen, keys: names, arguments: [])
+            } catch {
+                throw .unavailable(error)
+            }
+            guard let counts = reply.elements?.compactMap(\.integer), counts.count == 2 * turn.count
+            else { throw .damaged(what: "counts of subjects") }
+            for (index, place) in turn.enumerated() where counts[2 * index] >= 0 {
+                sums.count(
+                    SubjectCount(
+                        count: counts[2 * index], isEstimated: counts[2 * index + 1] == 1),
+                    at: place)
+            }
+        }
+    }
+
+    private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {
+        do {
+            return try await client.send(commands)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+}
+
+extension SeriesQuery.Bucket {
+    /// Whether it is shorter than a day.
+    var isWithinDay: Bool { self == .minute || self == .hour }
+}

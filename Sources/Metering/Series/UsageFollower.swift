@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Minutes and counts of subjects are not kept by the script that records events: the log holds all
+// that they need, and they are brought up along it, now and then and before they are read. Each
+// change names the state that it was made from, so that nothing counts twice, whoever makes it.
+
+internal import Redis
+
+/// Follows the log for sums by minute, and for the subjects of minutes, hours, days and months.
+final class UsageFollower {
+    /// How far back minutes can be asked for.
+    static let minuteCountMax = 120
+    /// Events of one change: about a millisecond of Redis.
+    private static let eventsPerChange = 400
+    private static let entriesPerRead = 20
+    private static let triesMax = 50
+    /// For how long subjects of open days, and minutes, are kept, in seconds.
+    private static let dayTTL = 5 * 86_400
+    private static let minuteTTL = 3 * 3600
+
+    private let client: RedisClient
+    private let keys: Keyspace
+    private let settings: WorkspaceSettings
+    private let clock: any Clock
+    private let calendar: CachedCalendar
+    private let writer = MessagePackWriter()
+
+    init(client: RedisClient, settings: WorkspaceSettings, clock: any Clock) {
+        self.client = client
+        self.settings = settings
+        self.clock = clock
+        keys = Keyspace(workspace: settings.id)
+        calendar = CachedCalendar(settings.calendar)
+    }
+
+    /// Goes along the log until a moment after the call.
+    ///
+    /// - Parameter deadlineMS: of the monotonic clock.
+    /// - Returns: whether the end was reached by then.
+    func catchUp(deadlineMS: Int) async throws(MeteringError) -> Bool {
+        var tries = 0
+        while clock.monotonicMS <= deadlineMS {
+            let packed = try await send(RedisCommand("GET", [keys.followed])).bytes ?? []
+            var ends = try ends(packed)
+            guard let change = try await change(behind: &ends) else { return true }
+            let applied = try await apply(change, expected: packed, ends)
+            tries = applied ? 0 : tries + 1
+            if tries > Self.triesMax { return false }
+        }
+        return false
+    }
+
+    // MARK: Reading the log
+
+    private var today: Int { clock.now.milliseconds.flooredQuotient(86_400_000) }
+
+    private func ends(_ packed: [UInt8]) throws(MeteringError) -> LogEnds {
+        let oldest = today - settings.eventsDays - 1
+        if packed.isEmpty { return LogEnds(floor: oldest, numbers: []) }
+        guard let values = MessagePackValue(packed)?.integers, let floor = values.first else {
+            throw .damaged(what: "how far the log was followed")
+        }
+        return LogEnds(floor: floor, numbers: Array(values.dropFirst()))
+    }
+
+    /// What the next entries add; nil when there are none.
+    private func change(behind ends: inout LogEnds) async throws(MeteringError) -> UsageChange? {
+        var change = UsageChange(now: clock.now, hotDays: settings.hotDays)
+        // Clocks of other processes may be ahead or behind by some minutes.
+        for day in ends.floor...max(ends.floor, today + 1) {
+            let command = RedisCommand(
+                "XRANGE",
+                [
+                    keys.log(arrival: CivilDay(number: day)), Array("(0-\(ends[day])".utf8),
+                    Array("+".utf8), Array("COUNT".utf8), Array("\(Self.entriesPerRead)".utf8),
+                ])
+            for element in try await send(command).elements ?? [] {
+                guard let entry = LogEntry(element, arrival: CivilDay(number: day)) else {
+                    throw .damaged(what: "an entry of the log")
+                }
+                // No entry is longer than a batch, which is what one change may add.
+                if change.eventCount > 0,
+                    change.eventCount + entry.events.count > Self.eventsPerChange
+                {
+                    return change
+                }
+                change.add(entry, calendar)
+                ends[day] = entry.position.number
+                // Days before it had nothing left, and nothing arrives on them any more.
+                ends.raiseFloor(to: min(today - 1, day))
+            }
+            if change.entryCount > 0 { return change }
+        }
+        return nil
+    }
+
+    // MARK: Writing
+
+    private func apply(
+        _ change: UsageChange, expected: [UInt8], _ ends: LogEnds
+    ) async throws(MeteringError) -> Bool {
+        var names = [keys.followed]
+        writer.array(2)
+        writer.array(change.seen.count)
+        for (bucket, subjects) in change.seen {
+            names.append(bucket.key(keys))
+            writer.array(2)
+            writer.integer(ttl(bucket))
+            writer.array(subjects.count)
+            for subject in subjects { writer.string(subject.bytes) }
+        }
+        writer.array(change.minutes.count)
+        for (hour, cells) in change.minutes {
+            names.append(keys.minutes(hour: hour))
+            writer.array(2)
+            writer.integer(Self.minuteTTL)
+            writer.array(2 * cells.count)
+            for (field, sums) in cells {
+                writer.string(field.bytes)
+                writer.array(1 + 2 * sums.amounts.count)
+                writer.integer(sums.eventCount)
+                for (meter, amount) in sums.amounts {
+                    writer.meter(meter)
+                    writer.integer(amount)
+                }
+            }
+        }
+        let packed = writer.take()
+        writer.integers([ends.floor] + ends.numbers)
+        let state = writer.take()
+        do {
+            let reply = try await client.run(
+                ScriptLibrary.followUsage, keys: names, arguments: [expected, state, packed])
+            return reply.integer == 1
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
+    private func ttl(_ bucket: SeenBucket) -> Int {
+        switch bucket {
+        case .minute: Self.minuteTTL
+        case .hour: (settings.hotDays + 2) * 86_400
+        case .day: Self.dayTTL
+        case .month: 0
+        }
+    }
+
+    private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
+        do {
+            return try await client.send(command)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+}
+
+/// A span of time whose subjects are counted.
+enum SeenBucket: Hashable {
+    /// Number since 1970.
+    case minute(Int)
+    /// Start, seconds since 1970.
+    case hour(Int)
+    case day(CivilDay)
+    /// By its first day.
+    case month(CivilDay)
+
+    func key(_ keys: Keyspace) -> [UInt8] {
+        switch self {
+        case .minute(let number): keys.seen(minute: number)
+        case .hour(let start): keys.seen(hour: start)
+        case .day(let day): keys.seen(day: day)
+        case .month(let day): keys.seen(month: day)
+        }
+    }
+}
+
+/// What some entries of the log add.
+private struct UsageChange {
+    struct Sums {
+        var eventCount = 0
+        var amounts: [Meter: Int] = [:]
+    }
+
+    private let oldestMinute: Int
+    private let oldestHour: Int
+    private(set) var entryCount = 0
+    private(set) var eventCount = 0
+    private(set) var seen: [SeenBucket: Set<ByteString>] = [:]
+    /// By hour (number since 1970).
+    private(set) var minutes: [Int: [RollupField: Sums]] = [:]
+
+    init(now: Timestamp, hotDays: Int) {
+        let seconds = now.milliseconds.flooredQuotient(1000)
+        oldestMinute = seconds.flooredQuotient(60) - UsageFollower.minuteCountMax
+        oldestHour = seconds - (hotDays + 1) * 86_400
+    }
+
+    mutating func add(_ entry: LogEntry, _ calendar: CachedCalendar) {
+        entryCount += 1
+        eventCount += entry.events.count
+        for logged in entry.events where !entry.excluded.contains(logged.place) {
+            let (day, hour) = calendar.place(logged.time)
+            let minute = logged.time.milliseconds.flooredQuotient(60_000)
+            let subject = entry.subjects[logged.subject]
+            if minute >= oldestMinute { add(logged, minute) }
+            // What undoes an event is none of the subject's own.
+            if logged.event.isReversal { continue }
+            if minute >= oldestMinute { seen[.minute(minute), default: []].insert(subject) }
+            if hour >= oldestHour { seen[.hour(hour), default: []].insert(subject) }
+            seen[.day(day), default: []].insert(subject)
+            seen[.month(day.firstOfMonth), default: []].insert(subject)
+        }
+    }
+
+    private mutating func add(_ logged: LogEntry.Logged, _ minute: Int) {
+        let field = RollupField(
+            hour: minute * 60, action: logged.event.action, model: logged.event.model)
+        let hour = minute.flooredQuotient(60)
+        minutes[hour, default: [:]][field, default: Sums()].add(logged.event)
+    }
+}
+
+extension UsageChange.Sums {
+    fileprivate mutating func add(_ event: UsageEvent) {
+        eventCount += event.isReversal ? -1 : 1
+        for (meter, amount) in event.amounts { amounts[meter, default: 0] += amount }
+    }
+}

@@ -20,6 +20,11 @@ extension API {
         let (window, name) = try window(query)
         var cursor: LeaderboardCursor?
         if let text = query.text("cursor") {
+            guard !isMasked else {
+                throw HTTPProblem.badRequest(
+                    "invalid_parameter",
+                    "a masked leaderboard has no further pages: a cursor would tell names")
+            }
             cursor = LeaderboardCursor(text)
             guard cursor != nil else {
                 throw HTTPProblem.badRequest(
@@ -38,7 +43,7 @@ extension API {
         json.board(meter, name, page.days)
         json.key("entries")
         json.entries(page.entries, from: page.firstRank, isMasked)
-        if let next = page.next {
+        if let next = page.next, !isMasked {
             json.key("next")
             json.string(next.text)
         }

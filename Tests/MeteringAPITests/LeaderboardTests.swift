@@ -99,6 +99,7 @@ import Testing
             #expect(Self.entries(alone, "above") == [])
             let board = await harness.get(Self.path, query: "window=\(window)&mask=true&limit=2")
             #expect(Self.entries(board) == ["1 b*** 9", "2 a*** 5"])
+            #expect(board.json["next"] == nil)
             #expect(!board.text.contains("anna") && !board.text.contains("bert"))
             let nobody = await harness.get(
                 Self.path + "/subjects/nobody", query: "window=\(window)")
@@ -167,6 +168,7 @@ import Testing
             let others = [
                 (Self.path, "limit=0", "invalid_parameter"),
                 (Self.path, "limit=1001", "invalid_parameter"),
+                (Self.path, "cursor=MTph&mask=true", "invalid_parameter"),
                 (Self.path, "neighbours=1", "unknown_parameter"),
                 (Self.path + "/subjects/a", "neighbours=101", "invalid_parameter"),
                 (Self.path + "/subjects/a", "neighbours=-1", "invalid_parameter"),

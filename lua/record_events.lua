@@ -9,9 +9,8 @@
 
   KEYS     subjects, marker, log, rules; per day: hours, day, boards (one per ranked meter); id
            generations (the one to write first); if there are decisions: accounts, holds, open
-           holds, ended holds, grants, reversed; if subjects move from day to day: closed boards
-           (one per ranked meter), `use` of each day and of each of `rolls`; if there are old
-           days: cold; always last: changes
+           holds, ended holds, grants, reversed; if subjects move from day to day: `use`
+           of each day and of each of `rolls`; if there are old days: cold; always last: changes
   ARGV[1]  values one behind the other (`ask`):
              1..11     seq, log day, today, {ttl_s of log, ids}, ranked meters, days, rolls,
                        number of id generations, 1 if KEYS has what moving needs, now_ms, version

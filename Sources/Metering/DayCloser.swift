@@ -7,7 +7,8 @@ public import Redis
 /// Moves what subjects counted on days that have ended to these days, in small slices.
 ///
 /// Nothing depends on when it runs, or on whether it runs in one process or several: until a
-/// subject was moved, readers find its last day where it is. It keeps lifetime leaderboards cheap.
+/// subject was moved, readers find its last day where it is. A day may leave
+/// Redis once it was closed.
 public final class DayCloser {
     /// Subjects per script call: less than a millisecond of Redis.
     private static let sliceCount = 200
@@ -57,16 +58,12 @@ public final class DayCloser {
     private func closeSlice(
         from cursor: [UInt8], _ today: CivilDay, _ days: [CivilDay]
     ) async throws(RedisError) -> (next: [UInt8], missing: [CivilDay], moved: Int) {
-        writer.array(5)
+        writer.array(4)
         writer.string(cursor)
         writer.integer(today.number)
-        writer.array(settings.rankedMeters.count)
-        for meter in settings.rankedMeters { writer.meter(meter) }
         writer.integers(days.map(\.number))
         writer.integer(Self.sliceCount)
-        let names =
-            [keys.subjects] + settings.rankedMeters.map { keys.closedBoard($0) }
-            + days.map { keys.use($0) }
+        let names = [keys.subjects] + days.map { keys.use($0) }
         let reply = try await client.run(
             ScriptLibrary.closeDays, keys: names, arguments: [writer.take()])
         guard let parts = reply.elements, parts.count == 3, let next = parts[0].bytes,

@@ -44,9 +44,7 @@ public final class MeteringEngine {
             on: loop, client: client, script: ScriptLibrary.recordEvents, rules: rulesStore,
             settings: settings, clock: clock, metrics: metrics, thaw: thaw,
             limits: EventBatcher.Limits(waitMS: waitMS))
-        reader = UsageReader(
-            client: client, settings: settings, clock: clock,
-            leaderboard: ScriptLibrary.readLifetimeLeaders)
+        reader = UsageReader(client: client, settings: settings, clock: clock)
         accounts = AccountReader(client: client, settings: settings, clock: clock)
         client.onReady = { [batcher] in batcher.resume() }
     }

@@ -8,6 +8,10 @@ public enum MeteringError: Error, Sendable {
     case unavailable(RedisError)
     /// Redis did not say whether a decision was taken.
     case undecided(reason: String)
+    /// It takes some time until it can be answered; it is being worked on.
+    case building(what: String)
+    /// There are as many of this already as may be; some of them end by themselves.
+    case tooMany(what: String)
     /// Redis holds something under a key of Tally that Tally did not put there.
     case damaged(what: String)
 }

@@ -76,8 +76,9 @@ public final class API: HTTPResponder {
         self.environment = environment
         routes =
             Self.eventRoutes + Self.historyRoutes + Self.exportRoutes + Self.readRoutes
-            + Self.seriesRoutes + Self.forecastRoutes + Self.ruleRoutes + Self.creditRoutes
-            + Self.checkRoutes + Self.holdRoutes + Self.gatewayRoutes + Self.healthRoutes
+            + Self.leaderboardRoutes + Self.seriesRoutes + Self.forecastRoutes + Self.ruleRoutes
+            + Self.creditRoutes + Self.checkRoutes + Self.holdRoutes + Self.gatewayRoutes
+            + Self.healthRoutes
         eventsRoute = environment.routes.route("/v1/events")
         checkRoute = environment.routes.route("/v1/check")
         gatewayRoute = environment.routes.route(Self.gatewayPath)
@@ -169,6 +170,14 @@ public final class API: HTTPResponder {
             return .unavailable("Redis did not answer: \(error)")
         case MeteringError.undecided(let reason):
             return .unavailable("\(reason); whether it was done is not known")
+        case MeteringError.building(let what):
+            return HTTPProblem(
+                .serviceUnavailable, code: "leaderboard_building", title: "Service Unavailable",
+                detail: "\(what) is being built; ask again")
+        case MeteringError.tooMany(let what):
+            return HTTPProblem(
+                .serviceUnavailable, code: "too_many_leaderboards", title: "Service Unavailable",
+                detail: "\(what); those that nobody asks for make room after ten minutes")
         case MeteringError.damaged(let what):
             return HTTPProblem(
                 .serviceUnavailable, code: "data_conflict", title: "Service Unavailable",

@@ -36,24 +36,16 @@ extension API {
         let query = try QueryParameters(
             call.request.query, allowed: ["format", "meter", "window", "limit"])
         let writer = ExportWriter(try ExportFormat(query), columns: ["rank", "subject", "value"])
-        let limit = try query.integer("limit", in: 1...1000, default: 1000)
+        let limit = try query.integer("limit", in: 1...1_000_000_000, default: 1_000_000_000)
         guard let meter = query.text("meter").flatMap({ Meter(name: Array($0.utf8)) }),
             engine.reader.isRanked(meter)
         else {
             throw HTTPProblem.badRequest(
                 "invalid_parameter", "meter is one that has leaderboards")
         }
-        guard query.text("window") ?? "1d" == "1d" else {
-            throw HTTPProblem.badRequest("invalid_parameter", "window is 1d")
-        }
-        let entries = try await engine.reader.leaderboard(
-            meter, window: .day(engine.reader.today), limit: limit)
-        return try await export("leaderboard", writer) { writer, _ in
-            var writer = writer
-            for (index, entry) in entries.enumerated() {
-                writer.row([.integer(index + 1), .text(entry.subject), .integer(entry.value)])
-            }
-            return (writer, nil)
+        let (window, _) = try window(query)
+        return try await export("leaderboard", writer) { [queries = environment.queries] in
+            try await queries.write(meter, window, limit, to: $0, after: $1)
         }
     }
 
@@ -99,17 +91,31 @@ extension QueryEngine {
         return (writer, part.next)
     }
 
+    /// Writes a page of a leaderboard.
+    fileprivate func write(
+        _ meter: Meter, _ window: LeaderboardWindow, _ limit: Int, to writer: ExportWriter,
+        after cursor: String?
+    ) async throws -> (ExportWriter, next: String?) {
+        let page = try await leaderboard(
+            meter, window, limit: Self.partCount, after: cursor.flatMap { LeaderboardCursor($0) })
+        // A file has no place to say so, and must not look whole.
+        guard page.warnings.isEmpty else { throw HTTPProblem.incomplete(page.warnings) }
+        var writer = writer
+        var rank = page.firstRank
+        for entry in page.entries where rank <= limit {
+            writer.row([.integer(rank), .text(entry.subject), .integer(entry.value)])
+            rank += 1
+        }
+        return (writer, rank <= limit ? page.next?.text : nil)
+    }
+
     /// Writes a series, which is no longer than an answer.
     fileprivate func write(
         _ query: SeriesQuery, fills: Bool, to writer: ExportWriter
     ) async throws -> ExportWriter {
         let series = try await series(query, countsSubjects: query.grouping == nil)
         // A file has no place to say so, and must not look whole.
-        guard series.warnings.isEmpty else {
-            throw HTTPProblem(
-                .serviceUnavailable, code: "incomplete",
-                detail: series.warnings.joined(separator: "; "))
-        }
+        guard series.warnings.isEmpty else { throw HTTPProblem.incomplete(series.warnings) }
         var writer = writer
         for (bucket, offset) in zip(series.buckets, series.offsets)
         where fills || !bucket.isEmpty {
@@ -182,5 +188,13 @@ extension ExportCell {
     /// Text, or nothing where it is empty.
     fileprivate static func some(_ text: ByteString) -> ExportCell {
         text.bytes.isEmpty ? .none : .text(text)
+    }
+}
+
+extension HTTPProblem {
+    /// What could not be read.
+    fileprivate static func incomplete(_ warnings: [String]) -> HTTPProblem {
+        HTTPProblem(
+            .serviceUnavailable, code: "incomplete", detail: warnings.joined(separator: "; "))
     }
 }

@@ -7,7 +7,6 @@ internal import Metering
 extension API {
     static let readRoutes: [Route] = [
         Route(.get, "/v1/subjects/{id}") { try await $0.subject($1) },
-        Route(.get, "/v1/leaderboards/{meter}") { try await $0.leaderboard($1) },
         Route(.get, "/v1/usage/hourly") { try await $0.hourlyUsage($1) },
     ]
 
@@ -37,44 +36,6 @@ extension API {
         for event in usage.recent {
             json.beginObject()
             json.members(of: event)
-            json.endObject()
-        }
-        json.endArray()
-        json.endObject()
-        return .json(json.bytes)
-    }
-
-    func leaderboard(_ call: Call) async throws -> HTTPResponse {
-        let query = try QueryParameters(call.request.query, allowed: ["window", "limit"])
-        let limit = try query.integer("limit", in: 1...1000, default: 10)
-        guard let meter = Meter(name: Array(call.parameters[0].utf8)), engine.reader.isRanked(meter)
-        else {
-            throw HTTPProblem.notFound("this meter has no leaderboard")
-        }
-        let name = query.text("window") ?? "1d"
-        let window: LeaderboardWindow
-        switch name {
-        case "1d": window = .day(engine.reader.today)
-        case "lifetime": window = .lifetime
-        default: throw HTTPProblem.badRequest("invalid_parameter", "window is 1d or lifetime")
-        }
-        let entries = try await engine.reader.leaderboard(meter, window: window, limit: limit)
-        var json = JSONWriter()
-        json.beginObject()
-        json.key("meter")
-        json.string(meter.name)
-        json.key("window")
-        json.string(name)
-        json.key("entries")
-        json.beginArray()
-        for (index, entry) in entries.enumerated() {
-            json.beginObject()
-            json.key("rank")
-            json.integer(index + 1)
-            json.key("subject")
-            json.string(bytes: entry.subject.bytes)
-            json.key("value")
-            json.integer(entry.value)
             json.endObject()
         }
         json.endArray()

@@ -24,11 +24,15 @@ struct TopVerb: HasAccess {
     static var options: [Option<TopVerb>] {
         [
             Option(
-                "window", .text, "1d|lifetime", fallback: "lifetime", sources: .flag,
-                help: "What counts: the last days, or all",
+                "window", .text, "WINDOW", fallback: "lifetime", sources: .flag,
+                help: "What counts: 1d, 30d, month, lifetime, a day or FROM..TO",
                 apply: { verb, text throws(BadValue) in
-                    guard text.wholeMatch(of: /lifetime|[1-9][0-9]{0,3}[a-z]/) != nil else {
-                        throw BadValue("lifetime, or a number and a unit such as 1d")
+                    let isWindow = text.wholeMatch(
+                        of: /lifetime|month|[1-9][0-9]{0,3}d|[0-9-]{10}(\.\.[0-9-]{10})?/)
+                    guard isWindow != nil else {
+                        throw BadValue(
+                            "lifetime, month, a number of days such as 30d, a day such as "
+                                + "2026-11-21, or two of them such as 2026-11-01..2026-11-21")
                     }
                     verb.window = text
                 }),

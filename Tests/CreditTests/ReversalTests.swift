@@ -16,7 +16,7 @@ import Testing
     private static func board(
         _ bench: Bench, _ window: LeaderboardWindow = .lifetime
     ) async throws -> [String: Int] {
-        let entries = try await bench.engine.reader.leaderboard(.tokens, window: window, limit: 100)
+        let entries = try await bench.leaders(window)
         return Dictionary(uniqueKeysWithValues: entries.map { ($0.subject.text, $0.value) })
     }
 

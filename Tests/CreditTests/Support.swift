@@ -21,6 +21,9 @@ final class Bench {
     let closer: DayCloser
     let queries: QueryEngine
     let clock: ManualClock
+    /// To be started for one question, and stopped.
+    let queries: QueryEngine
+    private let loop: EventLoop
     private let client: RedisClient
     private let json: JSONReader
 
@@ -28,6 +31,7 @@ final class Bench {
         _ path: String, on loop: EventLoop, clock: ManualClock,
         settings: WorkspaceSettings = WorkspaceSettings()
     ) async throws {
+        self.loop = loop
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
         configuration.commandTimeout = .seconds(20)
@@ -43,6 +47,10 @@ final class Bench {
             on: loop, redis: configuration, settings: settings, clock: clock, data: "/nonexistent",
             metrics: registry, logger: Logger(level: .error))
         closer = DayCloser(client: client, settings: settings, clock: clock)
+        queries = QueryEngine(
+            on: loop, redis: configuration, settings: settings, clock: clock,
+            data: "/nonexistent", metrics: registry,
+            logger: Logger(level: .error))
         client.connect()
         await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
@@ -54,6 +62,22 @@ final class Bench {
     deinit { queries.assumeIsolated { $0.stop() } }
 
     // MARK: What is asked
+
+    /// The heads of a leaderboard, as a process tells them that has just begun.
+    func leaders(
+        _ window: LeaderboardWindow, limit: Int = 100
+    ) async throws -> [LeaderboardEntry] {
+        await queries.start()
+        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
+        do {
+            let page = try await queries.leaderboard(.tokens, window, limit: limit, after: nil)
+            await queries.stop()
+            return page.entries
+        } catch {
+            await queries.stop()
+            throw error
+        }
+    }
 
     func record(_ events: [UsageEvent]) async -> [EventOutcome] {
         await withCheckedContinuation { continuation in

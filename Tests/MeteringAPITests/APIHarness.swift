@@ -64,9 +64,7 @@ final class Harness {
         client.connect()
         await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
-        while (try? await queries.holds(.open, limit: 1)) == nil {
-            await loop.sleep(for: .milliseconds(1))
-        }
+        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
     }
 
     func send(_ request: HTTPRequest) async -> Answer {

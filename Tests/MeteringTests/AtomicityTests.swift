@@ -10,7 +10,7 @@ import Testing
         "subjects", "log:2026-11-21", "ids:20776", "ids:20777", "ids:20778", "use:2026-11-20",
         "hours:2026-11-21", "day:2026-11-21", "rank:2026-11-21:tokens",
         "rank:2026-11-21:credits_micro",
-        "closed:tokens", "closed:credits_micro", "changes",
+        "changes",
     ]
 
     @Test(arguments: keys)

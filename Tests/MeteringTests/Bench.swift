@@ -38,12 +38,17 @@ final class Bench {
         client.connect()
         await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
-        while (try? await queries.hourlyUsage(CivilDay(number: 0))) == nil {
-            await loop.sleep(for: .milliseconds(1))
-        }
+        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
     }
 
     deinit { queries.assumeIsolated { $0.stop() } }
+
+    /// The heads of a leaderboard.
+    func leaders(
+        _ window: LeaderboardWindow, limit: Int = 100
+    ) async throws -> [LeaderboardEntry] {
+        try await queries.leaderboard(.tokens, window, limit: limit, after: nil).entries
+    }
 
     func record(_ events: [UsageEvent]) async -> [EventOutcome] {
         await withCheckedContinuation { continuation in

@@ -133,12 +133,11 @@ private struct Model {
         }
         let lifetime = model.totals.mapValues { $0["tokens"] ?? 0 }
         for limit in [1, 3, 10, 100] {
-            let leaders = try await reader.leaderboard(tokens, window: .lifetime, limit: limit)
+            let leaders = try await bench.leaders(.lifetime, limit: limit)
             #expect(leaders == Model.leaders(lifetime, limit))
         }
         for (day, values) in model.days {
-            let leaders = try await reader.leaderboard(
-                tokens, window: .day(CivilDay(number: day)), limit: 10)
+            let leaders = try await bench.leaders(.day(CivilDay(number: day)), limit: 10)
             #expect(leaders == Model.leaders(values, 10))
             let cells = try await bench.queries.hourlyUsage(CivilDay(number: day)).cells
             for hour in day * 24..<day * 24 + 24 {

@@ -9,7 +9,10 @@ end
 -- Adds a row to what the subject counted on a day before its record's.
 local function add_late(batch, index, subject, rows, p, set, count)
   local use, boards = batch.keys.use[batch.days[index]], batch.keys.days[index].boards
-  if not use then return end -- The batch comes again, with it.
+  if not use then -- The batch comes again, with it.
+    batch.missing[batch.days[index]] = true
+    return
+  end
   local pending = batch.use[use] or {}
   batch.use[use] = pending
   local entry = pending[subject]

@@ -7,7 +7,6 @@ local function add_part(batch, i, record, p, set, count)
   local day = batch.days[index]
   record = record
     or {rows[p + ROW_FIRST], rows[p + ROW_LAST], 0, 0, math.max(day, batch.today), 0, NO_FIRST, NO_LAST}
-  local is_moved = day ~= record[DAY]
   if day > record[DAY] then leave_day(batch, subject, record, day) end
   local is_live = day == record[DAY]
   if is_live then
@@ -26,14 +25,6 @@ local function add_part(batch, i, record, p, set, count)
       local place = rank_of(batch, meter)
       if place then rank(batch, batch.keys.days[index].boards[place], record[q + 2], subject) end
     end
-  end
-  if is_moved and batch.keys.closed then
-    for q = METERS, #record, 3 do
-      local place = rank_of(batch, record[q])
-      if place then rank(batch, batch.keys.closed[place], record[q + 1] - record[q + 2], subject) end
-    end
-  elseif is_moved then
-    batch.missing[day] = true
   end
   return record
 end

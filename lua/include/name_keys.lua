@@ -1,7 +1,7 @@
 -- Gives each of KEYS its name, in the order that record_events documents.
 local function name_keys(ask, decides)
   local ranked, days, rolls = #ask[5], ask[6], ask[7]
-  local k = {subjects = KEYS[1], marker = KEYS[2], log = KEYS[3], rules = KEYS[4], days = 0, ids = 0, use = 0, closed = nil}
+  local k = {subjects = KEYS[1], marker = KEYS[2], log = KEYS[3], rules = KEYS[4], days = 0, ids = 0, use = 0}
   local n, named_days = 4, {}
   for i = 1, #days do
     named_days[i] = {hours = KEYS[n + 1], day = KEYS[n + 2], boards = {unpack(KEYS, n + 3, n + 2 + ranked)}}
@@ -15,8 +15,6 @@ local function name_keys(ask, decides)
   end
   k.use = {}
   if ask[9] == 0 then return k end
-  k.closed = {unpack(KEYS, n + 1, n + ranked)}
-  n = n + ranked
   for i = 1, #days do k.use[days[i]] = KEYS[n + i] end
   n = n + #days
   for i = 1, #rolls do k.use[rolls[i]] = KEYS[n + i] end

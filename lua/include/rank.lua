@@ -11,10 +11,6 @@ local function rank(batch, board, value, subject)
   for i = 1, #boards do
     if boards[i].key == board then list = boards[i] end
   end
-  if not list then
-    list = {key = board, n = 0}
-    boards[#boards + 1] = list
-  end
   local n = list.n
   list[n + 1], list[n + 2], list.n = string.format('%d', -value), subject, n + 2
 end

@@ -19,6 +19,7 @@ public actor QueryEngine {
     private let redis: RedisConfiguration
     let metrics: MetricsRegistry
     private var connection: RedisClient?
+    private(set) var boards: WindowBoards?
     private var files: Archive?
     /// Days that are being brought back.
     var thaws: [CivilDay: Task<String?, Never>] = [:]
@@ -51,16 +52,27 @@ public actor QueryEngine {
             on: loop, configuration: redis, scripts: ScriptLibrary.forQueries, metrics: metrics,
             logger: logger)
         connection = client
+        let boards = WindowBoards(client, settings, clock, archive: try? archive, logger)
+        self.boards = boards
+        // Another connection may lead to other data.
+        client.onReady = { boards.follower.reset() }
         client.connect()
-        if isKeeping { Task { await followUsage() } }
+        if isKeeping {
+            Task { await keepBoards() }
+            Task { await followUsage() }
+        }
     }
 
     /// Ends the connection, on the loop, which has to run until then.
     public func stop() {
         connection?.close()
         connection = nil
+        boards = nil
         files = nil
     }
+
+    /// Whether Redis can be asked now.
+    public var isReady: Bool { connection?.isReady ?? false }
 
     /// The connection; there is one once it was started.
     var client: RedisClient {

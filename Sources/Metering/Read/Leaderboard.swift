@@ -2,14 +2,6 @@
 
 internal import Redis
 
-/// The span that a leaderboard covers.
-public enum LeaderboardWindow: Sendable, Equatable {
-    /// One day in the workspace's zone.
-    case day(CivilDay)
-    /// All that was ever counted.
-    case lifetime
-}
-
 /// A subject on a leaderboard.
 public struct LeaderboardEntry: Sendable, Equatable {
     public let subject: ByteString

@@ -11,15 +11,11 @@ public final class UsageReader {
     private let keys: Keyspace
     private let settings: WorkspaceSettings
     private let clock: any Clock
-    private let leaderboard: RedisScript
 
-    init(
-        client: RedisClient, settings: WorkspaceSettings, clock: any Clock, leaderboard: RedisScript
-    ) {
+    init(client: RedisClient, settings: WorkspaceSettings, clock: any Clock) {
         self.client = client
         self.settings = settings
         self.clock = clock
-        self.leaderboard = leaderboard
         keys = Keyspace(workspace: settings.id)
     }
 
@@ -61,52 +57,39 @@ public final class UsageReader {
             recent: Array(recent.prefix(Self.recentCountMax)))
     }
 
-    /// The subjects that used most of a meter, most first, equal values by id. O(limit), and for
-    /// `lifetime` as deep into the boards as their heads have to be read to be sure.
-    public func leaderboard(
-        _ meter: Meter, window: LeaderboardWindow, limit: Int
-    ) async throws(MeteringError) -> [LeaderboardEntry] {
-        switch window {
-        case .day(let day):
-            let last = Array("\(limit - 1)".utf8)
-            let reply = try await send(
-                RedisCommand(
-                    "ZRANGE",
-                    [keys.board(day, meter), Array("0".utf8), last, Array("WITHSCORES".utf8)]))
-            return try LeaderboardEntry.entries(reply)
-        case .lifetime:
-            let days = try await openDays()
-            let writer = MessagePackWriter()
-            writer.array(2)
-            writer.integer(limit)
-            writer.meter(meter)
-            let names =
-                [keys.subjects, keys.closedBoard(meter)] + days.map { keys.board($0, meter) }
-            do {
-                let reply = try await client.run(
-                    leaderboard, keys: names, arguments: [writer.take()])
-                let entries = try LeaderboardEntry.entries(reply)
-                return Array(
-                    entries.sorted { ($1.value, $0.subject) < ($0.value, $1.subject) }.prefix(limit)
-                )
-            } catch let error as RedisError {
-                throw .unavailable(error)
-            } catch let error as MeteringError {
-                throw error
-            } catch {
-                throw .damaged(what: "\(error)")
-            }
-        }
+    /// A part of today's leaderboard, most first, equal values by id as bytes. O(limit).
+    ///
+    /// - Parameters:
+    ///   - limit: 1 to 1000.
+    ///   - cursor: behind which it goes on; nil for the start.
+    public func leaderboardToday(
+        _ meter: Meter, limit: Int, after cursor: LeaderboardCursor?
+    ) async throws(MeteringError) -> LeaderboardPage {
+        let (part, day) = try await boardToday(meter, .page(limit: limit + 1, after: cursor))
+        return LeaderboardPage(part, limit: limit, day...day, [])
     }
 
-    /// The days that records may still be on: all since the last day that was closed.
-    private func openDays() async throws(MeteringError) -> [CivilDay] {
-        let last = today.number + 1
-        let reply = try await send(RedisCommand("HGET", [keys.meta, Array("closed_before".utf8)]))
-        let first =
-            reply.bytes.flatMap { Int(String(decoding: $0, as: UTF8.self)) } ?? last
-            - Retention.days
-        return (min(first, last)...last).suffix(Retention.days).map { CivilDay(number: $0) }
+    /// Where a subject stands today, and who stands around it; nil when it used nothing.
+    ///
+    /// - Parameter neighbours: how many above and below, 0 to 100.
+    public func leaderboardPlaceToday(
+        of subject: SubjectID, _ meter: Meter, neighbours: Int
+    ) async throws(MeteringError) -> LeaderboardPlace? {
+        let (part, day) = try await boardToday(
+            meter, .place(subject, neighbours: max(1, neighbours)))
+        return LeaderboardPlace(part, neighbours: neighbours, day...day, [])
+    }
+
+    /// Today is always in Redis.
+    private func boardToday(
+        _ meter: Meter, _ ask: BoardAsk
+    ) async throws(MeteringError) -> (BoardPart, CivilDay) {
+        let day = today
+        let reader = BoardReader(client: client, keys: keys)
+        guard let part = try await reader.day(day, meter, ask) else {
+            throw .damaged(what: "today has left Redis")
+        }
+        return (part, day)
     }
 
     private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {

@@ -204,7 +204,8 @@ final class EventBatcher {
         rules.load { [self] result in
             isLoadingRules = false
             switch result {
-            case .failure(.unavailable), .failure(.undecided):
+            case .failure(.unavailable), .failure(.undecided), .failure(.building),
+                .failure(.tooMany):
                 // The sweep tries again; what waits too long is told so.
                 isResendDue = inFlight != nil
             case .failure(.damaged(let what)):
@@ -246,10 +247,7 @@ final class EventBatcher {
                 keys.reversed,
             ]
         }
-        if canMove {
-            names += settings.rankedMeters.map { keys.closedBoard($0) }
-            names += (days + leaving).map { keys.use($0) }
-        }
+        if canMove { names += (days + leaving).map { keys.use($0) } }
         // Whatever the settings are or were, the last two days never leave.
         let old = days.filter { $0.number < today.number - 1 }
         if !old.isEmpty { names.append(keys.cold) }

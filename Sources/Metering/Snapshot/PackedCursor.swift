@@ -3,7 +3,7 @@
 /// Reads the flat MessagePack arrays that scripts keep, value by value and without making anything
 /// of what is skipped: a day has a million of them. Whoever finds nil has damaged data before him.
 struct PackedCursor {
-    enum Value {
+    enum Value: Equatable {
         case integer(Int)
         case string(ByteString)
     }
@@ -52,6 +52,27 @@ struct PackedCursor {
         case 0xda: return big(2).flatMap { string($0) }
         default: return nil
         }
+    }
+
+    /// Goes over one value that is no array; false when there is none.
+    mutating func skip() -> Bool {
+        guard let tag = byte() else { return false }
+        let count: Int?
+        switch tag {
+        case 0x00...0x7f, 0xe0...0xff, 0xc0: count = 0
+        case 0xcc, 0xd0: count = 1
+        case 0xcd, 0xd1: count = 2
+        case 0xce, 0xd2: count = 4
+        case 0xcf, 0xd3, 0xcb: count = 8
+        case 0xa0...0xbf: count = Int(tag & 0x1f)
+        case 0xd9: count = big(1)
+        case 0xda: count = big(2)
+        case 0xdb: count = big(4)
+        default: count = nil
+        }
+        guard let count, count <= bytes.count - index else { return false }
+        index += count
+        return true
     }
 
     private mutating func byte() -> UInt8? {

@@ -38,8 +38,17 @@ struct Keyspace: Sendable {
     func board(_ day: CivilDay, _ meter: Meter) -> [UInt8] { key("rank:\(day):\(meter.name)") }
     /// What the names of all boards of days match.
     var boardPattern: [UInt8] { key("rank:*") }
-    /// Sorted set: subject → negated lifetime total without the subject's latest day.
-    func closedBoard(_ meter: Meter) -> [UInt8] { key("closed:\(meter.name)") }
+
+    /// Sorted set: subject → negated sum over the days of a window.
+    func board(_ id: BoardID) -> [UInt8] { key("board:\(id.name)") }
+    /// Sorted set: as `board`, while it is built.
+    func newBoard(_ id: BoardID) -> [UInt8] { key("board:\(id.name):new") }
+    /// Hash: board of a window → how far it has followed the log.
+    var boards: [UInt8] { key("boards") }
+    /// Hash: board of a window → when it was asked for last.
+    var boardsUsed: [UInt8] { key("boards:used") }
+    /// Hash: board of a window → who builds it.
+    var boardsBuilding: [UInt8] { key("boards:building") }
 
     /// Hash: day → how many batches have changed it, ever.
     var changes: [UInt8] { key("changes") }

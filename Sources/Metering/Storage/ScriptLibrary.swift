@@ -6,9 +6,6 @@ public import Redis
 public enum ScriptLibrary {
     /// Decides about a batch, and counts its events.
     public static let recordEvents = script("record_events", PackageResources.record_events_lua)
-    /// The subjects that used most of a meter ever.
-    public static let readLifetimeLeaders = script(
-        "read_lifetime_leaders", PackageResources.read_lifetime_leaders_lua)
     /// Moves what was counted on days that have ended to these days.
     public static let closeDays = script("close_days", PackageResources.close_days_lua)
 
@@ -51,8 +48,27 @@ public enum ScriptLibrary {
     /// Reads records, and what subjects used on several days.
     static let readLifetimes = script("read_lifetimes", PackageResources.read_lifetimes_lua)
 
+    /// Reads a part of a board.
+    static let readBoard = script("read_board", PackageResources.read_board_lua)
+    /// Brings a board further along the log.
+    static let applyBoard = script("apply_board", PackageResources.apply_board_lua)
+    /// Takes the right to build a board.
+    static let beginBoard = script("begin_board", PackageResources.begin_board_lua)
+    /// Reads what some subjects used on some days.
+    static let readWindow = script("read_window", PackageResources.read_window_lua)
+    /// Reads some of what subjects used on a day.
+    static let scanUse = script("scan_use", PackageResources.scan_use_lua)
+    /// Writes some values of a board that is being built.
+    static let fillBoard = script("fill_board", PackageResources.fill_board_lua)
+    /// Puts a board in its place.
+    static let finishBoard = script("finish_board", PackageResources.finish_board_lua)
+    /// Forgets a board.
+    static let dropBoard = script("drop_board", PackageResources.drop_board_lua)
+
     /// What a client needs that serves requests, to be loaded when it connects.
-    public static let all = [recordEvents, readLifetimeLeaders, closeDays, putRules, forgetHolds]
+    public static let all = [
+        recordEvents, closeDays, putRules, forgetHolds, readBoard,
+    ]
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]
 
@@ -65,7 +81,8 @@ public enum ScriptLibrary {
     public static let forQueries = [
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
         beginRestore, restoreValues, restoreSubjects, restoreAccounts, finishRestore, cutDay,
-        readHours, readSubjects, readRanks, readLifetimes,
+        readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard, beginBoard,
+        readWindow, scanUse, fillBoard, finishBoard, dropBoard,
     ]
 
     /// Reads some of the holds, by time.
@@ -78,11 +95,13 @@ public enum ScriptLibrary {
         "add_cells": PackageResources.add_cells_lua,
         "add_late": PackageResources.add_late_lua,
         "add_part": PackageResources.add_part_lua,
+        "add_values": PackageResources.add_values_lua,
         "add_rows": PackageResources.add_rows_lua,
         "administer": PackageResources.administer_lua,
         "bring_up": PackageResources.bring_up_lua,
         "context": PackageResources.context_lua,
         "decide": PackageResources.decide_lua,
+        "ends_of": PackageResources.ends_of_lua,
         "exclude_events": PackageResources.exclude_events_lua,
         "find_cold": PackageResources.find_cold_lua,
         "find_known": PackageResources.find_known_lua,

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One reading of the log for all boards. What was read last is kept in memory; boards that are further
+// behind read for themselves until they reach it.
+
+internal import Redis
+
+/// Follows the ends of the logs.
+final class LogFollower {
+    /// Kept in memory: some seconds of a busy service.
+    private static let itemCountMax = 50_000
+    private static let bytesPerRead = 262_144
+    private static let restMS = 30_000
+
+    /// Entries of one day of arrival, one behind the other without a gap.
+    private struct Segment {
+        /// The number before the first entry.
+        var start: Int
+        var entries: ArraySlice<LogItems> = []
+        var itemCount = 0
+        var end: Int { entries.last?.number ?? start }
+    }
+
+    private let client: RedisClient
+    private let clock: any Clock
+    private let keys: Keyspace
+    private let reader: LogItemReader
+    private var segments: [Int: Segment] = [:]
+    private var perRead = 20
+    /// When the ends were reached last, by the monotonic clock.
+    private var readMS = 0
+    private var begun = 0
+    private var done = 0
+    private var isRunning = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+    /// Changes when all that was read is forgotten.
+    private(set) var generation = 0
+
+    init(_ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock) {
+        self.client = client
+        self.clock = clock
+        keys = Keyspace(workspace: settings.id)
+        reader = LogItemReader(settings)
+    }
+
+    /// Clocks of other processes may be ahead or behind by some minutes.
+    var arrivals: ClosedRange<Int> {
+        let today = clock.now.milliseconds.flooredQuotient(86_400_000)
+        return today - 1...today + 1
+    }
+
+    /// Where the logs ended when they were read last.
+    var ends: LogEnds {
+        let days = arrivals
+        return LogEnds(floor: days.lowerBound, numbers: days.map { segments[$0]?.end ?? 0 })
+    }
+
+    /// Forgets all: another connection may lead to other data.
+    func reset() {
+        segments = [:]
+        generation += 1
+    }
+
+    /// Reads the logs up to where they end at a moment after the call.
+    func advance() async throws(MeteringError) {
+        let wanted = begun + 1
+        while done < wanted {
+            guard !isRunning else {
+                await withCheckedContinuation { waiting.append($0) }
+                continue
+            }
+            isRunning = true
+            begun += 1
+            defer {
+                isRunning = false
+                let resumed = waiting
+                waiting = []
+                for continuation in resumed { continuation.resume() }
+            }
+            let run = begun
+            try await readToTheEnds()
+            done = run
+        }
+    }
+
+    private func readToTheEnds() async throws(MeteringError) {
+        let days = arrivals
+        let was = generation
+        // After a long rest only the ends are of interest: boards read what lies between themselves.
+        if clock.monotonicMS - readMS > Self.restMS { segments = [:] }
+        if !segments.keys.allSatisfy(days.contains) {
+            segments = segments.filter { days.contains($0.key) }
+        }
+        for day in days where segments[day] == nil {
+            let reply = try await send(
+                RedisCommand(
+                    "XREVRANGE",
+                    [keys.log(arrival: CivilDay(number: day))]
+                        + ["+", "-", "COUNT", "1"].map {
+                            Array($0.utf8)
+                        }))
+            guard generation == was else { throw Self.interrupted }
+            let last = reply.elements?.first.flatMap { reader.items($0) }
+            segments[day] = Segment(start: last?.number ?? 0)
+        }
+        var rest = Array(days)
+        while !rest.isEmpty {
+            let count = perRead
+            let replies = try await readAll(rest, count)
+            guard generation == was else { throw Self.interrupted }
+            var more: [Int] = []
+            for (day, entries) in zip(rest, replies) {
+                guard try append(entries, day) else { continue }
+                if entries.count == count { more.append(day) }
+            }
+            rest = more
+        }
+        trim()
+        readMS = clock.monotonicMS
+    }
+
+    /// Adds entries to a segment; false when there were none.
+    private func append(_ entries: [LogItems], _ day: Int) throws(MeteringError) -> Bool {
+        guard !entries.isEmpty, var segment = segments[day] else { return false }
+        segments[day] = nil
+        for entry in entries where entry.number > segment.end {
+            guard entry.number == segment.end + 1 else {
+                reset()
+                throw .damaged(what: "the log of \(CivilDay(number: day)) has a gap")
+            }
+            segment.entries.append(entry)
+            segment.itemCount += entry.items.count + 1
+        }
+        segments[day] = segment
+        return true
+    }
+
+    private func trim() {
+        for day in segments.keys.sorted() {
+            while segments[day]?.itemCount ?? 0 > Self.itemCountMax,
+                let first = segments[day]?.entries.popFirst()
+            {
+                segments[day]?.start = first.number
+                segments[day]?.itemCount -= first.items.count + 1
+            }
+        }
+    }
+
+    /// What is in memory behind an entry; nil when not all of it is.
+    func remembered(_ day: Int, after number: Int) -> ArraySlice<LogItems>? {
+        guard let segment = segments[day], number >= segment.start else { return nil }
+        guard number < segment.end else { return [] }
+        return segment.entries.dropFirst(number - segment.start)
+    }
+
+    /// Reads some of what comes behind an entry, up to another one.
+    func read(
+        _ day: Int, after number: Int, through last: Int = .max
+    ) async throws(MeteringError) -> [LogItems] {
+        if number >= last { return [] }
+        if let entries = remembered(day, after: number), last != .max,
+            entries.last.map({ $0.number >= last }) ?? false
+        {
+            return Array(entries.prefix { $0.number <= last })
+        }
+        return try entries(try await send(command(day, number, last, perRead)))
+    }
+
+    // MARK: Redis
+
+    static let interrupted = MeteringError.unavailable(
+        .disconnected(reason: "the connection was made anew"))
+
+    private func command(_ day: Int, _ after: Int, _ last: Int, _ count: Int) -> RedisCommand {
+        RedisCommand(
+            "XRANGE",
+            [
+                keys.log(arrival: CivilDay(number: day)), Array("(0-\(after)".utf8),
+                Array((last == .max ? "+" : "0-\(last)").utf8), Array("COUNT".utf8),
+                Array("\(count)".utf8),
+            ])
+    }
+
+    private func entries(_ reply: RedisValue) throws(MeteringError) -> [LogItems] {
+        guard let elements = reply.elements else { throw .damaged(what: "a log") }
+        var entries: [LogItems] = []
+        entries.reserveCapacity(elements.count)
+        var bytes = 0
+        for element in elements {
+            guard let entry = reader.items(element) else { throw .damaged(what: "a log's entry") }
+            entries.append(entry)
+            bytes +=
+                element.elements?.last?.elements?.reduce(0) { $0 + ($1.bytes?.count ?? 0) } ?? 0
+        }
+        if entries.count > 3 {
+            perRead = min(500, max(10, Self.bytesPerRead / max(1, bytes / entries.count)))
+        }
+        return entries
+    }
+
+    /// Reads behind the ends of some segments, all in one turn.
+    private func readAll(_ days: [Int], _ count: Int) async throws(MeteringError) -> [[LogItems]] {
+        let replies = Replies()
+        for day in days.dropLast() {
+            client.send(command(day, segments[day]?.end ?? 0, .max, count)) {
+                replies.list.append($0)
+            }
+        }
+        guard let day = days.last else { return [] }
+        // In the order of sending: the last reply comes last.
+        let last = try await send(command(day, segments[day]?.end ?? 0, .max, count))
+        var lists: [[LogItems]] = []
+        for reply in replies.list {
+            switch reply {
+            case .success(let value): lists.append(try entries(value))
+            case .failure(let error): throw .unavailable(error)
+            }
+        }
+        guard lists.count == days.count - 1 else { throw Self.interrupted }
+        return lists + [try entries(last)]
+    }
+
+    private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
+        do {
+            return try await client.send(command)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+}
+
+private final class Replies {
+    var list: [Result<RedisValue, RedisError>] = []
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A board in Redis, and what this process knows of it. Nothing of that has to be right: every change
+// names the state that it was made from, and is not made from any other.
+
+internal import Redis
+
+/// A board that several days or all of them make up, brought up along the log.
+final class WindowBoard {
+    /// Subjects per script call: less than a millisecond of Redis.
+    private static let sliceCount = 200
+    /// How much of the log goes into one change.
+    private static let itemsPerChunk = 4000
+    /// How often it is tried before somebody is told that it cannot be.
+    private static let triesMax = 200
+
+    /// What the log holds behind a state.
+    private struct Chunk {
+        var sums: [ByteString: Int] = [:]
+        var target: LogEnds
+        var isLast = true
+    }
+
+    let id: BoardID
+    private let meter: Int
+    private let follower: LogFollower
+    private let client: RedisClient
+    private let reader: BoardReader
+    private let writer = MessagePackWriter()
+    private var known: (packed: [UInt8], state: BoardState)?
+    private var generation = 0
+
+    init(_ id: BoardID, _ meter: Int, _ follower: LogFollower, _ reader: BoardReader) {
+        self.id = id
+        self.meter = meter
+        self.follower = follower
+        self.reader = reader
+        client = reader.client
+    }
+
+    /// Reads a part of it as it is at a moment after the call; nil when there is no such board.
+    func read(
+        _ ask: BoardAsk
+    ) async throws(MeteringError) -> (part: BoardPart, warnings: [String])? {
+        try await follower.advance()
+        let needed = follower.ends
+        for _ in 0..<Self.triesMax {
+            try await bringUp()
+            let part = try await reader.window(id, ask)
+            if part.state.isEmpty {
+                known = nil
+                return nil
+            }
+            guard let state = BoardState(part.state) else { throw .damaged(what: "boards") }
+            if state.pending == nil, state.ends.reaches(needed) { return (part, state.warnings) }
+            // Somebody else is in the middle of a change, or ours was made from another state.
+            remember(part.state, state)
+        }
+        throw .unavailable(.overloaded)
+    }
+
+    /// Brings it up to what the follower has read. Of the last change the outcome is not waited for:
+    /// a call that is sent afterwards finds it made, or made by somebody else.
+    ///
+    /// - Parameter isToLoad: whether to ask for the state if it is not known.
+    func bringUp(isToLoad: Bool = false) async throws(MeteringError) {
+        if generation != follower.generation {
+            known = nil
+            generation = follower.generation
+        }
+        if isToLoad, known == nil {
+            let part = try await reader.window(id, .page(limit: 0, after: nil))
+            guard !part.state.isEmpty else { return }
+            guard let state = BoardState(part.state) else { throw .damaged(what: "boards") }
+            remember(part.state, state)
+        }
+        while let known {
+            guard let chunk = try await chunk(behind: known.state) else { return }
+            // Another task of this process may have come first meanwhile.
+            guard let now = self.known, now.packed == known.packed else { continue }
+            try await apply(chunk, to: known)
+            if chunk.isLast { return }
+        }
+    }
+
+    private func remember(_ packed: [UInt8], _ state: BoardState) {
+        known = (packed, state)
+    }
+
+    // MARK: The log
+
+    private func chunk(behind state: BoardState) async throws(MeteringError) -> Chunk? {
+        if let pending = state.pending { return try await rest(of: pending.target, state.ends) }
+        var chunk = Chunk(target: state.ends)
+        var count = 0
+        let last = follower.arrivals.upperBound
+        for day in state.ends.floor...max(last, state.ends.floor) {
+            while true {
+                let number = chunk.target[day]
+                let remembered = follower.remembered(day, after: number)
+                let entries: ArraySlice<LogItems>
+                if let remembered {
+                    entries = remembered
+                } else {
+                    entries = try await follower.read(day, after: number)[...]
+                }
+                for entry in entries {
+                    add(entry, to: &chunk)
+                    chunk.target[day] = entry.number
+                    count += entry.items.count
+                    if count > Self.itemsPerChunk {
+                        chunk.isLast = false
+                        return chunk
+                    }
+                }
+                if remembered != nil || entries.isEmpty { break }
+            }
+        }
+        if chunk.target == state.ends { return nil }
+        chunk.target.raiseFloor(to: follower.arrivals.lowerBound)
+        return chunk
+    }
+
+    /// What somebody has begun to add.
+    private func rest(of target: LogEnds, _ ends: LogEnds) async throws(MeteringError) -> Chunk {
+        var chunk = Chunk(target: ends)
+        chunk.isLast = false
+        for day in ends.floor..<max(ends.floor, target.days.upperBound) {
+            while chunk.target[day] < target[day] {
+                let entries = try await follower.read(
+                    day, after: chunk.target[day], through: target[day])
+                // A day before the target's floor was read to its end.
+                if entries.isEmpty, target[day] == .max { break }
+                guard !entries.isEmpty else { throw .damaged(what: "the log has a gap") }
+                for entry in entries {
+                    add(entry, to: &chunk)
+                    chunk.target[day] = entry.number
+                }
+            }
+        }
+        chunk.target = target
+        return chunk
+    }
+
+    private func add(_ entry: LogItems, to chunk: inout Chunk) {
+        for item in entry.items where item.meter == meter && id.covers(item.day) {
+            chunk.sums[item.subject, default: 0] += item.amount
+        }
+    }
+
+    // MARK: Changes
+
+    private func apply(
+        _ chunk: Chunk, to known: (packed: [UInt8], state: BoardState)
+    ) async throws(MeteringError) {
+        var subjects = chunk.sums.filter { $0.value != 0 }.map(\.key)
+        var done = BoardState(ends: chunk.target, warnings: known.state.warnings)
+        done.pending = nil
+        if subjects.count > Self.sliceCount || known.state.pending != nil { subjects.sort() }
+        if let after = known.state.pending?.after { subjects.removeAll { $0 <= after } }
+        var packed = known.packed
+        var start = 0
+        repeat {
+            let end = min(start + Self.sliceCount, subjects.count)
+            var state = done
+            if end < subjects.count {
+                state = known.state
+                state.pending = (chunk.target, subjects[end - 1])
+            }
+            let next = state.packed(writer)
+            let arguments = [
+                Array(id.name.utf8), packed, next, items(subjects[start..<end], chunk.sums),
+            ]
+            if end == subjects.count, !chunk.isLast {
+                self.known = (next, state)
+                try await applyAndWait(arguments)
+            } else {
+                self.known = (next, state)
+                applyLater(arguments)
+            }
+            (packed, start) = (next, end)
+        } while start < subjects.count
+    }
+
+    private func items(_ subjects: ArraySlice<ByteString>, _ sums: [ByteString: Int]) -> [UInt8] {
+        writer.array(2)
+        writer.array(subjects.count)
+        for subject in subjects { writer.string(subject.bytes) }
+        writer.array(subjects.count)
+        for subject in subjects { writer.integer(sums[subject] ?? 0) }
+        return writer.take()
+    }
+
+    private var changedKeys: [[UInt8]] { [reader.keys.boards, reader.keys.board(id)] }
+
+    private func applyLater(_ arguments: [[UInt8]]) {
+        client.run(ScriptLibrary.applyBoard, keys: changedKeys, arguments: arguments) { result in
+            if case .success(let reply) = result, reply.integer == 1 { return }
+            self.known = nil
+        }
+    }
+
+    private func applyAndWait(_ arguments: [[UInt8]]) async throws(MeteringError) {
+        do {
+            let reply = try await client.run(
+                ScriptLibrary.applyBoard, keys: changedKeys, arguments: arguments)
+            if reply.integer != 1 { known = nil }
+        } catch {
+            known = nil
+            throw .unavailable(error)
+        }
+    }
+}

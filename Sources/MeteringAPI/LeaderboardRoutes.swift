@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+internal import JSON
+internal import Metering
+
+extension API {
+    static let leaderboardRoutes: [Route] = [
+        Route(.get, "/v1/leaderboards/{meter}") { try await $0.leaderboard($1) },
+        Route(.get, "/v1/leaderboards/{meter}/subjects/{id}") {
+            try await $0.leaderboardPlace($1)
+        },
+    ]
+
+    func leaderboard(_ call: Call) async throws -> HTTPResponse {
+        let query = try QueryParameters(
+            call.request.query, allowed: ["window", "limit", "cursor", "mask"])
+        let limit = try query.integer("limit", in: 1...1000, default: 10)
+        let isMasked = try query.flag("mask")
+        let (window, name) = try window(query)
+        var cursor: LeaderboardCursor?
+        if let text = query.text("cursor") {
+            guard !isMasked else {
+                throw HTTPProblem.badRequest(
+                    "invalid_parameter",
+                    "a masked leaderboard has no further pages: a cursor would tell names")
+            }
+            cursor = LeaderboardCursor(text)
+            guard cursor != nil else {
+                throw HTTPProblem.badRequest(
+                    "invalid_cursor", "cursor is the \"next\" of an answer before")
+            }
+        }
+        let meter = try rankedMeter(call)
+        // Today is asked for where events are counted: it needs no other thread.
+        let page =
+            window == .days(1)
+            ? try await engine.reader.leaderboardToday(meter, limit: limit, after: cursor)
+            : try await environment.queries.leaderboard(
+                meter, window, limit: limit, after: cursor)
+        var json = JSONWriter()
+        json.beginObject()
+        json.board(meter, name, page.days)
+        json.key("entries")
+        json.entries(page.entries, from: page.firstRank, isMasked)
+        if let next = page.next, !isMasked {
+            json.key("next")
+            json.string(next.text)
+        }
+        json.warnings(page.warnings)
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    func leaderboardPlace(_ call: Call) async throws -> HTTPResponse {
+        let query = try QueryParameters(
+            call.request.query, allowed: ["window", "neighbours", "mask"])
+        let neighbours = try query.integer("neighbours", in: 0...100, default: 5)
+        let isMasked = try query.flag("mask")
+        let (window, name) = try window(query)
+        guard let id = SubjectID(call.parameters[1]) else {
+            throw HTTPProblem.unprocessable(
+                "invalid_id", "a subject is 1 to 256 bytes without control characters")
+        }
+        let meter = try rankedMeter(call)
+        let place =
+            window == .days(1)
+            ? try await engine.reader.leaderboardPlaceToday(
+                of: id, meter, neighbours: neighbours)
+            : try await environment.queries.leaderboardPlace(
+                of: id, meter, window, neighbours: neighbours)
+        guard let place else {
+            throw HTTPProblem.notFound(
+                "this subject is not on the leaderboard: it used nothing in this window")
+        }
+        var json = JSONWriter()
+        json.beginObject()
+        json.board(meter, name, place.days)
+        json.key("subject")
+        json.string(bytes: id.id.bytes)
+        json.key("rank")
+        json.integer(place.rank)
+        json.key("value")
+        json.integer(place.value)
+        json.key("gap")
+        if let gap = place.gap { json.integer(gap) } else { json.null() }
+        json.key("of")
+        json.integer(place.count)
+        json.key("above")
+        json.entries(place.above, from: place.rank - place.above.count, isMasked)
+        json.key("below")
+        json.entries(place.below, from: place.rank + 1, isMasked)
+        json.warnings(place.warnings)
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    private func rankedMeter(_ call: Call) throws(HTTPProblem) -> Meter {
+        guard let meter = Meter(name: Array(call.parameters[0].utf8)), engine.reader.isRanked(meter)
+        else { throw .notFound("this meter has no leaderboard") }
+        return meter
+    }
+
+    func window(
+        _ query: QueryParameters
+    ) throws(HTTPProblem) -> (LeaderboardWindow, name: String) {
+        let name = query.text("window") ?? "1d"
+        guard let window = LeaderboardWindow(name) else {
+            throw .badRequest(
+                "invalid_parameter",
+                "window is 1d to 3660d, month, lifetime, a day such as 2026-11-21, or two of them "
+                    + "such as 2026-11-01..2026-11-21")
+        }
+        return (window, name)
+    }
+}
+
+extension JSONWriter {
+    /// The members that say which board it is.
+    fileprivate mutating func board(
+        _ meter: Meter, _ window: String, _ days: ClosedRange<CivilDay>?
+    ) {
+        key("meter")
+        string(meter.name)
+        key("window")
+        string(window)
+        key("from")
+        if let days { string("\(days.lowerBound)") } else { null() }
+        key("to")
+        if let days { string("\(days.upperBound)") } else { null() }
+    }
+
+    fileprivate mutating func entries(
+        _ entries: [LeaderboardEntry], from firstRank: Int, _ isMasked: Bool
+    ) {
+        beginArray()
+        for (index, entry) in entries.enumerated() {
+            beginObject()
+            key("rank")
+            integer(firstRank + index)
+            key("subject")
+            if isMasked {
+                string(String(entry.subject.text.prefix(1)) + "***")
+            } else {
+                string(bytes: entry.subject.bytes)
+            }
+            key("value")
+            integer(entry.value)
+            endObject()
+        }
+        endArray()
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Observability
+import Redis
+import TestSupport
+import Testing
+
+@testable import Metering
+
+@Suite(.timeLimit(.minutes(3))) struct BoardFaultTests {
+    private static let subjects = (0..<500).map { index in
+        let digits = String(index)
+        return "s" + String(repeating: "0", count: 3 - digits.count) + digits
+    }
+
+    @Test func `A change that its process left half done is completed, and not done twice`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                var model = BoardModel(calendar: .utc)
+                var first = [event("s007", ["tokens": 3]), event("x", ["tokens": 700])]
+                for event in first { model.count(event, at: noon) }
+                _ = await bench.record(first)
+                let id = BoardID(
+                    LeaderboardWindow.days(7).days(on: CivilDay(number: noon / 86_400_000)), tokens)
+                try await withQueries(1, redis.socketPath, on: host, clock: clock) { engines in
+                    let entries = try await engines[0].all(tokens, .days(7))
+                    #expect(entries.count == 2)
+                }
+                first = Self.subjects.enumerated().map { event($1, ["tokens": $0 + 1]) }
+                for event in first { model.count(event, at: noon) }
+                _ = await bench.record(first)
+                // As far as a process came that was killed: two of three slices.
+                let keys = Keyspace(workspace: .default)
+                let writer = MessagePackWriter()
+                guard
+                    case .bulk(var packed) = try await bench.client.send(
+                        RedisCommand("HGET", [keys.boards, Array(id.name.utf8)]))
+                else { throw MeteringError.damaged(what: "boards") }
+                var state = try #require(BoardState(packed))
+                #expect(state.pending == nil)
+                var target = state.ends
+                target[noon / 86_400_000] += 1
+                for slice in [0..<200, 200..<400] {
+                    state.pending = (target, ByteString(Self.subjects[slice.upperBound - 1]))
+                    writer.array(2)
+                    writer.array(200)
+                    for index in slice { writer.string(Self.subjects[index]) }
+                    writer.integers(slice.map { $0 + 1 })
+                    let items = writer.take()
+                    let next = state.packed(writer)
+                    for expected in [1, 0] {
+                        let done = try await bench.client.run(
+                            ScriptLibrary.applyBoard, keys: [keys.boards, keys.board(id)],
+                            arguments: [Array(id.name.utf8), packed, next, items])
+                        #expect(done.integer == expected)
+                    }
+                    packed = next
+                }
+                try await withQueries(2, redis.socketPath, on: host, clock: clock) { engines in
+                    for engine in engines {
+                        let entries = try await engine.all(tokens, .days(7))
+                        #expect(entries == model.entries(tokens, id.days))
+                    }
+                }
+            }
+        }
+    }
+
+    @Test(arguments: [UInt64(31), 32, 33, 34])
+    func `Boards stay exact while connections break at any byte`(seed: UInt64) async throws {
+        try await withRedis { redis in
+            let proxy = try FaultProxy(to: redis.socketPath)
+            defer { proxy.stop() }
+            try await onLoop { host in
+                var random = SeededGenerator(seed)
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                var model = BoardModel(calendar: .utc)
+                try await withQueries(1, proxy.path, on: host, clock: clock) { broken in
+                    try await withQueries(1, redis.socketPath, on: host, clock: clock) { sound in
+                        for round in 0..<25 {
+                            let events = (0..<Int.random(in: 1...400, using: &random)).map { _ in
+                                event(
+                                    Self.subjects[Int(random.next() % 500)],
+                                    ["tokens": Int(random.next() % 9)],
+                                    at: noon - Int(random.next() % 500_000_000))
+                            }
+                            for event in events {
+                                model.count(event, at: event.time?.milliseconds ?? 0)
+                            }
+                            for outcome in await bench.record(events) {
+                                #expect(outcome.counted != nil)
+                            }
+                            proxy.set(.cut(after: Int.random(in: 0...3000, using: &random)))
+                            let window = [LeaderboardWindow.days(3), .days(20), .lifetime][
+                                round % 3]
+                            let expected = model.entries(
+                                tokens, window.days(on: CivilDay(number: noon / 86_400_000)))
+                            // It answers rightly or not at all.
+                            if let entries = try? await broken[0].all(tokens, window) {
+                                #expect(entries == expected)
+                            }
+                            if round % 2 == 0 {
+                                let entries = try await sound[0].all(tokens, window)
+                                #expect(entries == expected)
+                            }
+                        }
+                        proxy.set(.none)
+                        for window in [LeaderboardWindow.days(3), .days(20), .lifetime] {
+                            let days = window.days(on: CivilDay(number: noon / 86_400_000))
+                            while await !broken[0].isReady {
+                                await host.loop.sleep(for: .milliseconds(5))
+                            }
+                            let entries = try await broken[0].all(tokens, window)
+                            #expect(entries == model.entries(tokens, days))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Metering
+import Observability
+import Redis
+import TestSupport
+import Testing
+
+/// What leaderboards mean, in the plainest form.
+struct BoardModel {
+    let calendar: WorkspaceCalendar
+    /// By day, meter and subject.
+    private var sums: [CivilDay: [Meter: [ByteString: Int]]] = [:]
+
+    init(calendar: WorkspaceCalendar) { self.calendar = calendar }
+
+    mutating func count(_ event: UsageEvent, at milliseconds: Int, sign: Int = 1) {
+        let seconds = Int((Double(milliseconds) / 1000).rounded(.down))
+        let day = calendar.day(at: seconds)
+        for (meter, amount) in event.amounts {
+            sums[day, default: [:]][meter, default: [:]][event.subject.id, default: 0] +=
+                sign * amount
+        }
+    }
+
+    func entries(_ meter: Meter, _ days: ClosedRange<CivilDay>?) -> [LeaderboardEntry] {
+        var totals: [ByteString: Int] = [:]
+        for (day, meters) in sums where days?.contains(day) ?? true {
+            totals.merge(meters[meter] ?? [:]) { $0 + $1 }
+        }
+        return totals.filter { $0.value > 0 }
+            .sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+            .map { LeaderboardEntry(subject: $0.key, value: $0.value) }
+    }
+}
+
+/// Starts an engine that answers, as a process has one, and stops it at the end.
+func withQueries<Value: Sendable>(
+    _ count: Int, _ path: String, on host: isolated LoopHost, clock: ManualClock,
+    settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20),
+    _ body: ([QueryEngine]) async throws -> Value
+) async throws -> Value {
+    var configuration = RedisConfiguration(address: .unix(path))
+    configuration.commandTimeout = timeout
+    var engines: [QueryEngine] = []
+    for _ in 0..<count {
+        let engine = QueryEngine(
+            on: host.loop, redis: configuration, settings: settings, clock: clock,
+            data: "/nonexistent", metrics: MetricsRegistry(), logger: Logger(level: .error))
+        await engine.start()
+        while await !engine.isReady { await host.loop.sleep(for: .milliseconds(1)) }
+        engines.append(engine)
+    }
+    do {
+        let value = try await body(engines)
+        for engine in engines { await engine.stop() }
+        return value
+    } catch {
+        for engine in engines { await engine.stop() }
+        throw error
+    }
+}
+
+extension QueryEngine {
+    /// A page, however long its board takes to be built.
+    func page(
+        _ meter: Meter, _ window: LeaderboardWindow, limit: Int = 1000,
+        after cursor: LeaderboardCursor? = nil
+    ) async throws -> LeaderboardPage {
+        while true {
+            do {
+                return try await leaderboard(meter, window, limit: limit, after: cursor)
+            } catch {
+                guard case .building = error else { throw error }
+            }
+        }
+    }
+
+    /// All of a leaderboard, page by page.
+    func all(
+        _ meter: Meter, _ window: LeaderboardWindow, limit: Int = 1000
+    ) async throws -> [LeaderboardEntry] {
+        var entries: [LeaderboardEntry] = []
+        var cursor: LeaderboardCursor?
+        repeat {
+            let page = try await page(meter, window, limit: limit, after: cursor)
+            #expect(page.entries.isEmpty || page.firstRank == entries.count + 1)
+            #expect(page.warnings == [])
+            entries += page.entries
+            // As a client keeps it.
+            cursor = page.next.flatMap { LeaderboardCursor($0.text) }
+            #expect(cursor == page.next)
+        } while cursor != nil
+        return entries
+    }
+}

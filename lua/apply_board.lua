@@ -1,0 +1,26 @@
+#!lua
+--[[
+  apply_board: bring a board further along the log, unless somebody else did. States are opaque here:
+  a board is written only from the very state that its caller has seen, so nothing counts twice.
+
+  A value below 0 stays, out of sight behind all others: logs of two days of arrival are not read in the
+  order in which their events were counted, so what takes back may come before what it takes back.
+
+  KEYS     boards, board
+  ARGV     the board's field in `boards`; the state that is expected; the state afterwards; {subjects,
+           amounts} (packed)
+  Returns  1, or 0 when the board is in another state
+  Time     O(subjects * log subjects of the board)
+]]
+--@include add_values
+
+local field, expected, state = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('HGET', KEYS[1], field) ~= expected then return 0 end
+local items = cmsgpack.unpack(ARGV[4])
+if #items[1] > 0 then
+  local adds, drops = add_values(KEYS[2], items[1], items[2])
+  if #adds > 0 then redis.call('ZADD', KEYS[2], unpack(adds)) end
+  if #drops > 0 then redis.call('ZREM', KEYS[2], unpack(drops)) end
+end
+redis.call('HSET', KEYS[1], field, state)
+return 1

@@ -42,11 +42,12 @@ let package = Package(
         library("Redis", ["EventLoop", "CHiredis", "Observability"]),
         library("HTTPServer", ["EventLoop", "CLlhttp", "Observability"]),
         library("JSON", ["CSimdjson"]),
+        library("CSV", ["CCsv"]),
         library(
             "Metering", ["Redis", "EventLoop", "JSON", "CMsgpack", "COpenSSL", "Observability"],
             resources: [.embedInCode("lua")]),
-        library("MeteringAPI", ["Metering", "HTTPServer", "JSON", "Observability"]),
-        library("TallyCommand", ["CCurl", "CCsv", "Observability"]),
+        library("MeteringAPI", ["Metering", "HTTPServer", "JSON", "CSV", "Observability"]),
+        library("TallyCommand", ["CCurl", "CSV", "Observability"]),
         .executableTarget(
             name: "tally",
             dependencies: [
@@ -56,7 +57,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "TestSupport", dependencies: ["EventLoop"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["EventLoop", "Metering"], path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("EventLoopTests", ["EventLoop"]),
         tests("MeteringTests", ["Metering", "Redis", "EventLoop", "JSON", "Observability"]),
@@ -67,9 +68,11 @@ let package = Package(
         tests("RedisTests", ["Redis", "EventLoop", "Observability"]),
         tests("ObservabilityTests", ["Observability"]),
         .testTarget(
-            name: "CommandTests", dependencies: ["TallyCommand", "Observability", "TestSupport"],
+            name: "CommandTests",
+            dependencies: ["TallyCommand", "CSV", "Observability", "TestSupport"],
             exclude: ["Fixtures"], swiftSettings: strict),
         tests("JSONTests", ["JSON"]),
+        tests("CSVTests", ["CSV"]),
         tests("EventTests", ["Metering", "JSON"]),
         tests("PricingTests", ["Metering", "JSON"]),
         tests("ProjectTests", ["tally"]),

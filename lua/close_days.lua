@@ -4,7 +4,7 @@
   is on a day that may leave Redis. Works on one slice of the subjects; may be repeated.
 
   KEYS     subjects, then `use` of each day in ARGV[1]
-  ARGV[1]  {cursor, today, days, count, ttl_s}
+  ARGV[1]  {cursor, today, days, count}
   Returns  {next cursor, days that are missing from KEYS (packed), subjects moved}
   Time     O(count)
 ]]
@@ -15,10 +15,10 @@
 
 local ask = cmsgpack.unpack(ARGV[1])
 local today, days = ask[2], ask[3]
-local keys, sizes = {use = {}, days = {}}, {}
+local keys = {use = {}, days = {}}
 for i, day in ipairs(days) do
   keys.use[day] = KEYS[1 + i]
-  sizes[keys.use[day]] = redis.call('HLEN', keys.use[day])
+  redis.call('HLEN', keys.use[day])
 end
 local batch = new_batch({0, 0, today, {}, {}, {}}, keys)
 
@@ -34,6 +34,6 @@ for i = 1, #fields, 2 do
 end
 -- A day that was not expected: nothing is written, the slice is asked for again with it.
 if next(batch.missing) then return {ask[1], cmsgpack.pack(list_of(batch.missing)), 0} end
-write_days(batch, sizes, ask[5])
+write_days(batch)
 if #writes > 0 then redis.call('HSET', KEYS[1], unpack(writes)) end
 return {cursor, cmsgpack.pack({}), #writes / 2}

@@ -10,9 +10,9 @@
   KEYS     subjects, marker, log, rules; per day: hours, day, boards (one per ranked meter); id
            generations (the one to write first); if there are decisions: accounts, holds, open
            holds, ended holds, grants, reversed; if subjects move from day to day: `use`
-           of each day and of each of `rolls`; always last: changes
+           of each day and of each of `rolls`; if there are old days: cold; always last: changes
   ARGV[1]  values one behind the other (`ask`):
-             1..11     seq, log day, today, {ttl_s of log, ids, days}, ranked meters, days, rolls,
+             1..11     seq, log day, today, {ttl_s of log, ids}, ranked meters, days, rolls,
                        number of id generations, 1 if KEYS has what moving needs, now_ms, version
                        of the rules; then, from 12 on:
              subjects  {id, ...}
@@ -25,12 +25,14 @@
              ids       {digest, ...} of the events that clients named
              places    {index of the event, ...} of those ids
              rules, holders: see include/context; decisions: see include/account_fields
+             old       {day, ...}: those of the days that may have left Redis; missing for none
   ARGV[2]  the events themselves, for the log; unpacked only to take one out
   Returns  {"done", log position, results, excluded, answers}: results, per subject the position of
            its entry before, then per row the subject's totals; excluded, per event that does not
            count its place and where it was first counted (empty: it was refused); answers, of
            the decisions. Or {"stale"}; {"rules"}: these rules are not in force any more; {"move", days}:
-           send again with what moving needs, and these days; {"overflow", indexes of subjects, 1
+           send again with what moving needs, and these days; {"cold", days}: bring these days back
+           first; {"overflow", indexes of subjects, 1
            if a rollup overflows}. Nothing is written but for "done".
   Time     O(events), and O(log subjects) per subject and ranked meter
 ]]
@@ -80,6 +82,10 @@ if #batch.overflow > 0 or batch.rollup_overflows then
   return {'overflow', pack(batch.overflow), batch.rollup_overflows and 1 or 0}
 end
 if next(batch.missing) then return {'move', pack(list_of(batch.missing))} end
+if ask[22] then
+  local cold = code_of_cold()(batch, ask[22])
+  if #cold > 0 then return {'cold', pack(cold)} end
+end
 
 local excluded = {}
 for place, where in pairs(gone) do excluded[#excluded + 1], excluded[#excluded + 2] = place, where end

@@ -306,8 +306,9 @@ final class Connection {
             if isPast(stageSince, limits.drainDeadline) { close() }
             return
         }
-        // A stream may take as long as it moves; an answer that is whole has a total of its own.
-        let start = stream == nil ? blockedSince : lastProgress
+        // A stream may take as long as it moves, from when something was there to be taken; an
+        // answer that is whole has a total of its own.
+        let start = stream == nil ? blockedSince : blockedSince.map { max($0, lastProgress) }
         if let start, output.count > 0, isPast(start, limits.writeDeadline) { return close() }
         if phase == .open, !isPaused {
             switch reader.stage {

@@ -114,7 +114,7 @@ extension HTTPProblem {
 
     private static func refusedMethod(_ detail: String) -> HTTPProblem {
         var problem = HTTPProblem(.methodNotAllowed, code: "method_not_allowed", detail: detail)
-        let methods = HTTPMethod.allCases.map(\.name).joined(separator: ", ")
+        let methods = HTTPMethod.known.map(\.name).joined(separator: ", ")
         problem.headers = [("Allow", methods)]
         return problem
     }

@@ -3,6 +3,12 @@
 /// The methods that are handed to a responder. The server itself refuses all others.
 public enum HTTPMethod: Sendable, CaseIterable {
     case get, head, post, put, patch, delete, options
+    /// Any other that has a name in a standard, such as PROPFIND: on paths for gateways only, where it
+    /// is the method of the request that a gateway asks about.
+    case other
+
+    /// Those that may be asked for on any path.
+    public static let known = allCases.filter { $0 != .other }
 
     /// The method as it is written in a request.
     public var name: String {
@@ -14,6 +20,7 @@ public enum HTTPMethod: Sendable, CaseIterable {
         case .patch: "PATCH"
         case .delete: "DELETE"
         case .options: "OPTIONS"
+        case .other: "This method"
         }
     }
 }

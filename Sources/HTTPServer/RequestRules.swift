@@ -45,7 +45,7 @@ extension RequestHead {
         try Self.checkLines(head)
         try Self.checkRequestLine(head, state)
         guard parser.major == 1, parser.minor <= 1 else { throw .unsupportedVersion }
-        let method = try Self.method(parser.method, head, limits)
+        let method = try Self.method(parser, head, limits)
         let isHTTP10 = parser.minor == 0
         var known = KnownFields()
         for index in 0..<state.fieldCount {
@@ -105,10 +105,10 @@ extension RequestHead {
     }
 
     private static func method(
-        _ method: llhttp_method_t, _ head: UnsafeRawBufferPointer,
+        _ parser: Parser, _ head: UnsafeRawBufferPointer,
         _ limits: HTTPServerConfiguration
     ) throws(HTTPProblem) -> HTTPMethod {
-        switch method {
+        switch parser.method {
         case HTTP_GET: return .get
         case HTTP_HEAD: return .head
         case HTTP_POST: return .post
@@ -116,8 +116,15 @@ extension RequestHead {
         case HTTP_PATCH: return .patch
         case HTTP_DELETE: return .delete
         case HTTP_OPTIONS: return .options
-        case HTTP_TRACE: throw .traceRefused
-        default: throw .unknownMethod(head, limits)
+        default:
+            // CONNECT has no path, and PRI is no method but the start of HTTP/2.
+            if let prefix = limits.pathsForGateways, parser.method != HTTP_CONNECT,
+                parser.method != HTTP_PRI,
+                head[parser.state.targetStart...].starts(with: prefix.utf8)
+            {
+                return .other
+            }
+            throw parser.method == HTTP_TRACE ? .traceRefused : .unknownMethod(head, limits)
         }
     }
 

@@ -63,7 +63,6 @@ public final class DayCloser {
         writer.integer(today.number)
         writer.integers(days.map(\.number))
         writer.integer(Self.sliceCount)
-        writer.integer(Retention.daySeconds)
         let names = [keys.subjects] + days.map { keys.use($0) }
         let reply = try await client.run(
             ScriptLibrary.closeDays, keys: names, arguments: [writer.take()])

@@ -22,10 +22,15 @@ public final class MeteringEngine {
     private let epoch: DenialEpoch
     private let metrics: MeteringMetrics
 
-    /// - Parameter epoch: shared by the engines of a process.
+    /// - Parameters:
+    ///   - epoch: shared by the engines of a process.
+    ///   - waitMS: for how long an event waits until its caller is told that it is not known to be
+    ///     counted.
+    ///   - thaw: brings a day back that has left Redis; without it, nothing is counted on such days.
     public init(
         on loop: EventLoop, client: RedisClient, settings: WorkspaceSettings,
-        clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch()
+        clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch(),
+        thaw: DayThawing? = nil, waitMS: Int = 1_000
     ) {
         self.metrics = metrics
         self.epoch = epoch
@@ -37,7 +42,8 @@ public final class MeteringEngine {
         rulesStore = RulesStore(client: client, keys: keys)
         batcher = EventBatcher(
             on: loop, client: client, script: ScriptLibrary.recordEvents, rules: rulesStore,
-            settings: settings, clock: clock, metrics: metrics)
+            settings: settings, clock: clock, metrics: metrics, thaw: thaw,
+            limits: EventBatcher.Limits(waitMS: waitMS))
         reader = UsageReader(client: client, settings: settings, clock: clock)
         accounts = AccountReader(client: client, settings: settings, clock: clock)
         client.onReady = { [batcher] in batcher.resume() }
@@ -152,6 +158,20 @@ public final class MeteringEngine {
             throw MeteringError.damaged(what: "an account")
         }
         return account
+    }
+
+    /// What a subject may use of a limit: its own amount, nil when it has none, and the one that is
+    /// in force for it, nil when nothing limits it. In the meter's unit.
+    ///
+    /// - Returns: nil when there is no limit of this name.
+    public func amounts(
+        ofLimit name: String, for subject: SubjectID
+    ) async throws -> (own: Int?, effective: Int?)? {
+        let book = try await rules().limits
+        guard let index = book.index(named: name.utf8) else { return nil }
+        let limit = book.limits[index]
+        let own = try await account(of: subject).ownAmounts[limit.id]
+        return (own, own ?? limit.amount(for: subject.kind))
     }
 
     /// Undoes an event, once: all that it counted, took and ranked, on its own day. The reversal is

@@ -75,11 +75,10 @@ public final class API: HTTPResponder {
         self.engine = engine
         self.environment = environment
         routes =
-            Self.eventRoutes + Self.historyRoutes + Self.readRoutes + Self.leaderboardRoutes
-            + Self.ruleRoutes
+            Self.eventRoutes + Self.historyRoutes + Self.exportRoutes + Self.readRoutes
+            + Self.leaderboardRoutes + Self.seriesRoutes + Self.forecastRoutes + Self.ruleRoutes
             + Self.creditRoutes
             + Self.checkRoutes + Self.holdRoutes + Self.gatewayRoutes + Self.healthRoutes
-            + Self.seriesRoutes + Self.forecastRoutes
         eventsRoute = environment.routes.route("/v1/events")
         checkRoute = environment.routes.route("/v1/check")
         gatewayRoute = environment.routes.route(Self.gatewayPath)

@@ -111,7 +111,7 @@ extension API {
             cursor = position
         }
         let account = try await engine.account(of: subject)
-        let ledger = try await engine.accounts.ledger(
+        let ledger = try await environment.queries.ledger(
             of: subject, account, limit: limit, before: cursor)
         var json = JSONWriter()
         json.beginObject()

@@ -15,9 +15,7 @@ extension API {
     public static let pathsForGateways = "/v1/gateway/"
 
     /// For the router, which knows paths by method; `respondNow` answers all of them.
-    static let gatewayRoutes: [Route] = [HTTPMethod.get, .post, .put, .patch, .delete, .options].map
-    {
-        method in
+    static let gatewayRoutes: [Route] = HTTPMethod.allCases.filter { $0 != .head }.map { method in
         Route(method, gatewayPath) { api, call in
             await api.response { api.checkForGateway(call.request, for: $0) }
         }

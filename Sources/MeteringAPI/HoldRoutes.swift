@@ -62,7 +62,8 @@ extension API {
     }
 
     func holds(_ call: Call) async throws -> HTTPResponse {
-        let query = try QueryParameters(call.request.query, allowed: ["state", "subject", "limit"])
+        let query = try QueryParameters(
+            call.request.query, allowed: ["state", "subject", "limit", "cursor"])
         let limit = try query.integer("limit", in: 1...1000, default: 100)
         let name = query.text("state") ?? "open"
         guard let state = HoldState(name: name) else {
@@ -74,13 +75,25 @@ extension API {
             guard let id = SubjectID(text) else { throw HTTPProblem.invalidSubject }
             subject = id
         }
-        let holds = try await engine.accounts.holds(state, of: subject, limit: limit)
+        var cursor: HoldCursor?
+        if let text = query.text("cursor") {
+            guard let place = HoldCursor(text, of: state) else {
+                throw HTTPProblem.badRequest(
+                    "invalid_parameter",
+                    "cursor is the value of `next` of an answer about the same state")
+            }
+            cursor = place
+        }
+        let page = try await environment.queries.holds(
+            state, of: subject, limit: limit, after: cursor)
         var json = JSONWriter()
         json.beginObject()
         json.key("holds")
         json.beginArray()
-        for hold in holds { json.hold(hold) }
+        for hold in page.holds { json.hold(hold) }
         json.endArray()
+        json.key("next")
+        if let next = page.next { json.string(next.text) } else { json.null() }
         json.endObject()
         return .json(json.bytes)
     }
@@ -98,7 +111,8 @@ extension API {
     /// An event as body, and `"policy": "cap" | "overflow" | "reject"`.
     func commitHold(_ call: Call) async throws -> HTTPResponse {
         let id = ByteString(call.parameters[0])
-        // Who the hold is of, and how much it is, never change: reading them first decides nothing.
+        // Who the hold is of, and what it keeps, never change while there is one of this id, and have
+        // to be known before the event can be added up. The script compares both with what it finds.
         var hold: Hold?
         if try needsHold(call) {
             hold = try await engine.accounts.hold(id)
@@ -146,12 +160,7 @@ extension API {
             _ = try DecisionBody(try body(of: call), members: [])
         }
         let id = ByteString(call.parameters[0])
-        guard let hold = try await engine.accounts.hold(id) else {
-            throw HTTPProblem.noSuchHold
-        }
-        let verdict = try await engine.decide(
-            Decision(
-                .releaseHold(id: id), subject: hold.subject, credits: hold.credits == 0 ? nil : 0))
+        let verdict = try await engine.decide(Decision(.releaseHold(id: id), subject: nil))
         guard verdict.status == .allowed else { return denial(of: verdict, at: call.request.path) }
         var json = JSONWriter()
         json.beginObject()
@@ -183,6 +192,8 @@ extension JSONWriter {
         string(hold.state.name)
         key("credits")
         micros(hold.credits)
+        key("amounts")
+        meters(hold.amounts.map { ($0.meter, $0.amount) })
         key("created_at")
         string(hold.created.text)
         key("expires_at")

@@ -55,7 +55,7 @@ extension API {
         } else {
             day = reader.today
         }
-        let cells = try await reader.hourlyUsage(day)
+        let reading = try await environment.queries.hourlyUsage(day)
         var json = JSONWriter()
         json.beginObject()
         json.key("date")
@@ -68,16 +68,26 @@ extension API {
         var hour = reader.calendar.start(of: day)
         let end = reader.calendar.start(of: CivilDay(number: day.number + 1))
         while hour < end {
-            try json.hour(hour, cells.filter { $0.hour >= hour && $0.hour < hour + 3600 })
+            try json.hour(hour, reading.cells.filter { $0.hour >= hour && $0.hour < hour + 3600 })
             hour += 3600
         }
         json.endArray()
+        json.warnings(reading.warnings)
         json.endObject()
         return .json(json.bytes)
     }
 }
 
 extension JSONWriter {
+    /// The member that names what an answer lacks; none when it is whole.
+    mutating func warnings(_ warnings: [String]) {
+        guard !warnings.isEmpty else { return }
+        key("warnings")
+        beginArray()
+        for warning in warnings { string(warning) }
+        endArray()
+    }
+
     fileprivate mutating func hour(_ start: Int, _ cells: [HourlyUsage]) throws {
         var totals: [Meter: Int] = [:]
         for cell in cells {

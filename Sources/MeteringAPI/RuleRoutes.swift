@@ -11,6 +11,7 @@ extension API {
         Route(.put, "/v1/prices") { try await $0.setPrices($1) },
         Route(.get, "/v1/limits") { try await $0.limits($1) },
         Route(.put, "/v1/limits") { try await $0.setLimits($1) },
+        Route(.get, "/v1/limits/{name}/subjects/{id}") { try await $0.amounts($1) },
         Route(.put, "/v1/limits/{name}/subjects/{id}") { try await $0.setOverride($1) },
         Route(.get, "/v1/credit-policy") { try await $0.creditPolicy($1) },
         Route(.put, "/v1/credit-policy") { try await $0.setCreditPolicy($1) },
@@ -48,25 +49,37 @@ extension API {
         return .json(json.bytes)
     }
 
+    /// `GET /v1/limits/{name}/subjects/{id}`: the subject's own amount, and the one in force.
+    func amounts(_ call: Call) async throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        let subject = try subject(call, at: 1)
+        let name = call.parameters[0]
+        guard let amounts = try await engine.amounts(ofLimit: name, for: subject) else {
+            throw HTTPProblem.noSuchLimit
+        }
+        var json = JSONWriter()
+        json.beginObject()
+        json.limit(name, of: subject, amounts.own)
+        json.key("effective")
+        if let amount = amounts.effective { json.integer(amount) } else { json.null() }
+        json.endObject()
+        return .json(json.bytes)
+    }
+
     /// `PUT /v1/limits/{name}/subjects/{id}` `{"limit": n}`; null goes back to the class's amount.
     func setOverride(_ call: Call) async throws -> HTTPResponse {
         let subject = try subject(call, at: 1)
         let amount = try EventDecoder.override(try body(of: call))
         let rules = try await engine.rules()
         guard rules.limits.index(named: call.parameters[0].utf8) != nil else {
-            throw HTTPProblem.notFound("there is no limit of this name")
+            throw HTTPProblem.noSuchLimit
         }
         let verdict = try await engine.decide(
             Decision(.setOverride(amount), subject: subject, limits: [call.parameters[0]]))
         guard verdict.status == .allowed else { return denial(of: verdict, at: call.request.path) }
         var json = JSONWriter()
         json.beginObject()
-        json.key("name")
-        json.string(call.parameters[0])
-        json.key("subject")
-        json.string(bytes: subject.id.bytes)
-        json.key("limit")
-        if let amount { json.integer(amount) } else { json.null() }
+        json.limit(call.parameters[0], of: subject, amount)
         json.endObject()
         return .json(json.bytes)
     }
@@ -112,7 +125,21 @@ extension API {
     }
 }
 
+extension JSONWriter {
+    /// Members that tell what a subject has of a limit instead of its class.
+    fileprivate mutating func limit(_ name: String, of subject: SubjectID, _ amount: Int?) {
+        key("name")
+        string(name)
+        key("subject")
+        string(bytes: subject.id.bytes)
+        key("limit")
+        if let amount { integer(amount) } else { null() }
+    }
+}
+
 extension HTTPProblem {
+    fileprivate static let noSuchLimit = HTTPProblem.notFound("there is no limit of this name")
+
     static let invalidSubject = HTTPProblem.unprocessable(
         "invalid_id", "a subject is 1 to 256 bytes without control characters")
 }

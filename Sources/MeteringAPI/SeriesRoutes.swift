@@ -23,7 +23,7 @@ extension API {
         return .json(bytes)
     }
 
-    private func seriesQuery(_ parameters: QueryParameters) throws -> SeriesQuery {
+    func seriesQuery(_ parameters: QueryParameters) throws -> SeriesQuery {
         let calendar = engine.reader.calendar
         let bucket = try parameters.choice("bucket", SeriesQuery.Bucket.self) ?? .day
         let now = engine.now.milliseconds
@@ -61,7 +61,7 @@ extension API {
     }
 }
 
-private enum SeriesFill: String, CaseIterable {
+enum SeriesFill: String, CaseIterable {
     case zero
 }
 

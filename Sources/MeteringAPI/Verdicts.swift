@@ -29,7 +29,7 @@ extension Verdict {
         case .limitReached, .limitReachedAndCreditsShort:
             "over the limit: \(violatedNames.joined(separator: ", "))"
         case .creditsShort: "the balance does not suffice"
-        case .holdMissing: "there is no such hold of this subject"
+        case .holdMissing: "there is no such hold, or it is not of this subject"
         case .holdEnded: "the hold is \(holdState?.name ?? "ended") already; nothing was counted"
         case .exceedsHold: "more than the hold has set aside; it stays open"
         case .tooLarge: "a total would pass what is counted exactly; nothing was changed"
@@ -59,13 +59,19 @@ extension Verdict {
 
     /// Seconds until all that said no may say yes; nil when that is not known, or never.
     var retryAfter: Int? {
-        guard status == .limitReached else { return nil }
-        var seconds = 1
-        for state in violated {
-            guard let at = state.resetsAt else { return nil }
-            seconds = max(seconds, (at.milliseconds - time.milliseconds + 999) / 1000)
+        guard status.isDenial else { return nil }
+        var last = time.milliseconds + 1
+        if status != .creditsShort {
+            for state in violated {
+                guard let at = state.resetsAt else { return nil }
+                last = max(last, at.milliseconds)
+            }
         }
-        return seconds
+        if status != .limitReached {
+            guard let at = creditsSufficeAt else { return nil }
+            last = max(last, at.milliseconds)
+        }
+        return (last - time.milliseconds + 999) / 1000
     }
 
 }
@@ -89,7 +95,7 @@ final class VerdictTexts {
     private static let integerMax = 999_999_999_999_999
 
     /// By name: the item of the policy, with what it was made of.
-    private var policies: [String: (limit: Limit, most: Int, item: String)] = [:]
+    private var policies: [String: (limit: Limit, most: Int, seconds: Int?, item: String)] = [:]
     /// By name: when the limit's window ends, as text.
     private var resets: [String: (time: Timestamp, text: String)] = [:]
 
@@ -163,7 +169,10 @@ final class VerdictTexts {
     private func policy(_ state: LimitState) -> String {
         let most = min(state.most ?? 0, Self.integerMax)
         let limit = state.limit
-        if let known = policies[limit.name], known.most == most, known.limit == limit {
+        let seconds = state.windowSeconds
+        if let known = policies[limit.name], known.most == most, known.limit == limit,
+            known.seconds == seconds
+        {
             return known.item
         }
         var item = "\"\(limit.name)\";q=\(most)"
@@ -175,9 +184,9 @@ final class VerdictTexts {
             // No registered unit: tokens, files and the like are named by the meter.
             item += ";tally-meter=\"\(limit.meter.name)\""
         }
-        if let seconds = limit.seconds { item += ";w=\(seconds)" }
+        if let seconds { item += ";w=\(seconds)" }
         if policies.count > LimitBook.countMax { policies = [:] }
-        policies[limit.name] = (limit, most, item)
+        policies[limit.name] = (limit, most, seconds, item)
         return item
     }
 

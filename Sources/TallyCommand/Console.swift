@@ -28,30 +28,35 @@ struct Console: Sendable {
     let complain: @Sendable (String) -> Void
     /// Whether standard error is a terminal, so that progress can be shown on it.
     let showsProgress: Bool
+    /// Writes bytes to standard output, as `print` does.
+    var send: @Sendable (UnsafeRawBufferPointer) throws -> Void = { try check(write($0, to: 1)) }
 
     /// The process's own standard output and error.
     static let standard = Console(
-        print: { text in
-            let code = write(text + "\n", to: 1)
-            if code == EPIPE { throw OutputClosed() }
-            guard code == 0 else { throw OutputFailed(errno: code) }
-        },
+        print: { try check(write($0 + "\n", to: 1)) },
         complain: { _ = write($0, to: 2) },
         showsProgress: isatty(2) != 0)
 
-    /// 0, or the error's number.
+    private static func check(_ code: Int32) throws {
+        if code == EPIPE { throw OutputClosed() }
+        guard code == 0 else { throw OutputFailed(errno: code) }
+    }
+
     private static func write(_ text: String, to descriptor: Int32) -> Int32 {
         var text = text
-        return text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)[...]
-            while !rest.isEmpty {
-                let part = UnsafeRawBufferPointer(rebasing: rest)
-                let count = Glibc.write(descriptor, part.baseAddress, part.count)
-                if count < 0 && errno == EINTR { continue }
-                guard count > 0 else { return errno }
-                rest = rest.dropFirst(count)
-            }
-            return 0
+        return text.withUTF8 { write(UnsafeRawBufferPointer($0), to: descriptor) }
+    }
+
+    /// 0, or the error's number.
+    static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let part = UnsafeRawBufferPointer(rebasing: rest)
+            let count = Glibc.write(descriptor, part.baseAddress, part.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return errno }
+            rest = rest.dropFirst(count)
         }
+        return 0
     }
 }

@@ -16,10 +16,46 @@ final class HTTPClient {
         var reason: String
     }
 
+    /// An answer that came in part.
+    struct BrokenOff: Error {
+        var reason: String
+    }
+
     /// What curl hands over while it runs; more than the limit ends the transfer.
     private final class Sink {
         static let limit = 64 << 20
         var bytes: [UInt8] = []
+        /// Whom the body of a 200 is for, as it comes; nil to keep it.
+        let receive: ((UnsafeRawBufferPointer) throws -> Void)?
+        let handle: UnsafeMutableRawPointer
+        var error: (any Error)?
+        var receivedCount = 0
+
+        init(
+            _ handle: UnsafeMutableRawPointer, _ receive: ((UnsafeRawBufferPointer) throws -> Void)?
+        ) {
+            self.handle = handle
+            self.receive = receive
+        }
+
+        /// Whether it took the bytes.
+        func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
+            var status = 0
+            _ = tally_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
+            guard let receive, status == 200 else {
+                guard self.bytes.count + bytes.count <= Self.limit else { return false }
+                self.bytes.append(contentsOf: bytes)
+                return true
+            }
+            do {
+                try receive(bytes)
+            } catch {
+                self.error = error
+                return false
+            }
+            receivedCount += bytes.count
+            return true
+        }
     }
 
     private let handle: UnsafeMutableRawPointer?
@@ -41,13 +77,49 @@ final class HTTPClient {
         _ url: String, body: [UInt8]? = nil, contentType: String = "application/json"
     ) throws(Unreachable) -> Response {
         guard let handle else { throw Unreachable(reason: "curl cannot be set up") }
-        let sink = Sink()
+        let sink = Sink(handle, nil)
+        let code = transfer(handle, url, sink, body, ["Content-Type: \(contentType)"]) {
+            _ = tally_curl_set_long(handle, CURLOPT_TIMEOUT_MS, 60_000)
+        }
+        guard code == CURLE_OK else {
+            throw Unreachable(reason: String(cString: curl_easy_strerror(code)))
+        }
+        return response(handle, sink)
+    }
+
+    /// Sends a GET and hands the body of a 200 over as it comes, however long that takes; it may
+    /// stand still for ten minutes.
+    ///
+    /// - Throws: `Unreachable` before the first byte, `BrokenOff` after it, and what `receive` throws.
+    func download(
+        _ url: String, receive: @escaping (UnsafeRawBufferPointer) throws -> Void
+    ) throws -> Response {
+        guard let handle else { throw Unreachable(reason: "curl cannot be set up") }
+        let sink = Sink(handle, receive)
+        let code = transfer(handle, url, sink, nil, []) {
+            _ = tally_curl_set_long(handle, CURLOPT_LOW_SPEED_LIMIT, 1)
+            _ = tally_curl_set_long(handle, CURLOPT_LOW_SPEED_TIME, 600)
+        }
+        if let error = sink.error { throw error }
+        guard code == CURLE_OK else {
+            let reason = String(cString: curl_easy_strerror(code))
+            if sink.receivedCount > 0 { throw BrokenOff(reason: reason) }
+            throw Unreachable(reason: reason)
+        }
+        return response(handle, sink)
+    }
+
+    private func transfer(
+        _ handle: UnsafeMutableRawPointer, _ url: String, _ sink: Sink, _ body: [UInt8]?,
+        _ lines: [String], deadline: () -> Void
+    ) -> CURLcode {
         curl_easy_reset(handle)
         var headers: UnsafeMutablePointer<curl_slist>?
         defer { curl_slist_free_all(headers) }
         // Without an "Expect:" line curl would wait for leave to send a large body.
-        let lines = ["Accept: application/json", "Content-Type: \(contentType)", "Expect:"]
-        for line in lines + (authorization.map { [$0] } ?? []) {
+        for line in ["Accept: application/json, */*", "Expect:"] + lines
+            + (authorization.map { [$0] } ?? [])
+        {
             headers = curl_slist_append(headers, line)
         }
         // Signals would be shared with the rest of the process.
@@ -56,22 +128,20 @@ final class HTTPClient {
         _ = tally_curl_set_string(handle, CURLOPT_PROTOCOLS_STR, "http,https")
         _ = tally_curl_set_string(handle, CURLOPT_USERAGENT, "tally/\(TallyCommand.version)")
         _ = tally_curl_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, 1500)
-        _ = tally_curl_set_long(handle, CURLOPT_TIMEOUT_MS, 60_000)
+        deadline()
         _ = tally_curl_set_pointer(handle, CURLOPT_HTTPHEADER, headers)
         _ = tally_curl_set_pointer(
             handle, CURLOPT_WRITEDATA, Unmanaged.passUnretained(sink).toOpaque())
         _ = tally_curl_set_callback(handle, CURLOPT_WRITEFUNCTION) { bytes, size, count, context in
             guard let bytes, let context else { return 0 }
             let sink = Unmanaged<Sink>.fromOpaque(context).takeUnretainedValue()
-            guard sink.bytes.count + size * count <= Sink.limit else { return 0 }
-            sink.bytes.append(
-                contentsOf: UnsafeRawBufferPointer(start: bytes, count: size * count))
-            return size * count
+            let isTaken = sink.take(UnsafeRawBufferPointer(start: bytes, count: size * count))
+            return isTaken ? size * count : 0
         }
-        let code = withExtendedLifetime(sink) { perform(handle, body) }
-        guard code == CURLE_OK else {
-            throw Unreachable(reason: String(cString: curl_easy_strerror(code)))
-        }
+        return withExtendedLifetime(sink) { perform(handle, body) }
+    }
+
+    private func response(_ handle: UnsafeMutableRawPointer, _ sink: Sink) -> Response {
         var status = 0
         var wait: curl_off_t = 0
         _ = tally_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)

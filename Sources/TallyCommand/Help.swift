@@ -38,6 +38,35 @@ enum Help {
                 can be repeated: what was counted is not counted again while the service remembers
                 the ids.
                 """),
+        Verb(
+            name: "export", synopsis: "tally export WHAT [OPTION...]",
+            summary: "Write events, balances, a leaderboard or series to a file",
+            options: { lines(ExportVerb.options) },
+            details: """
+
+                WHAT is events, balances, leaderboard or series. Events take --subject to --to,
+                leaderboards --meter, --window and --limit, series --meter, --bucket, --group-by,
+                --subject, --from and --to. With --output the file has its name once
+                it is whole; what is written to standard output is whole if the command ends with 0.
+                """),
+        Verb(
+            name: "verify", synopsis: "tally verify [OPTION...]",
+            summary: "Compare counters, ledgers and snapshots with each other",
+            options: { lines(VerifyVerb.options) },
+            details: """
+
+                Each difference is a line; the exit code is 1 when there is one. A service may run
+                on the data meanwhile; on a folder without one its Redis is started for a while.
+                """),
+        Verb(
+            name: "restore", synopsis: "tally restore SNAPSHOTS [OPTION...]",
+            summary: "Rebuild an empty Redis from snapshots",
+            options: { lines(RestoreVerb.options) },
+            details: """
+
+                SNAPSHOTS is a folder rollups, or that of one workspace in it. All files are checked
+                before anything is changed. A restore that broke off can be repeated.
+                """),
     ]
 
     static var overview: String {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CCsv
+internal import CSV
 internal import Glibc
 
 /// A file read piece by piece, without a byte order mark at its start.
@@ -88,91 +88,35 @@ final class LineReader {
     }
 }
 
-/// The rows of a CSV file, through libcsv.
+/// The rows of a CSV file.
 final class CSVReader {
-    struct Row: Equatable {
-        var line: Int
-        var cells: [String]
-    }
-
-    /// What the callbacks of libcsv fill.
-    private final class Rows {
-        var ready: [Row] = []
-        var cells: [String] = []
-        var start = 1
-        var line = 1
-        var isAfterReturn = false
-
-        func add(_ cell: UnsafeRawBufferPointer) {
-            if isAfterReturn { line += 1 }
-            isAfterReturn = false
-            if cells.isEmpty { start = line }
-            cells.append(String(decoding: cell, as: UTF8.self))
-            line += cell.count { $0 == 0x0a }
-        }
-
-        /// libcsv reports each CR and each LF; together they are one line break.
-        func endLine(_ byte: Int32) {
-            if !cells.isEmpty { ready.append(Row(line: start, cells: cells)) }
-            cells = []
-            if byte == 0x0a {
-                line += 1
-                isAfterReturn = false
-            } else if byte == 0x0d {
-                if isAfterReturn { line += 1 }
-                isAfterReturn = true
-            }
-        }
-    }
+    typealias Row = CSVRow
 
     private let file: InputFile
-    private let rows = Rows()
-    private var parser = csv_parser()
+    private let parser: CSVParser
+    private var rows: [CSVRow] = []
     private var position = 0
     private var isAtEnd = false
 
     init(_ file: InputFile) throws(ClientError) {
         self.file = file
-        let options = CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL
-        guard csv_init(&parser, UInt8(options)) == 0 else { throw .input("out of memory") }
-    }
-
-    deinit {
-        csv_free(&parser)
+        guard let parser = CSVParser() else { throw .input("out of memory") }
+        self.parser = parser
     }
 
     func next() throws(ClientError) -> Row? {
-        while position >= rows.ready.count {
+        while position >= rows.count {
             if isAtEnd { return nil }
-            rows.ready.removeAll(keepingCapacity: true)
             position = 0
-            try fill()
+            let bytes = try file.read()
+            isAtEnd = bytes.isEmpty
+            do throws(CSVParser.Malformed) {
+                rows = try parser.rows(bytes)
+            } catch {
+                throw .input("near line \(error.line): not CSV: a quote stands where none may be")
+            }
         }
         defer { position += 1 }
-        return rows.ready[position]
-    }
-
-    private func fill() throws(ClientError) {
-        let bytes = try file.read()
-        let context = Unmanaged.passUnretained(rows).toOpaque()
-        let onCell:
-            @convention(c) (UnsafeMutableRawPointer?, Int, UnsafeMutableRawPointer?) -> Void =
-                { cell, count, context in
-                    guard let context else { return }
-                    Unmanaged<Rows>.fromOpaque(context).takeUnretainedValue()
-                        .add(UnsafeRawBufferPointer(start: cell, count: count))
-                }
-        let onLine: @convention(c) (Int32, UnsafeMutableRawPointer?) -> Void = { byte, context in
-            guard let context else { return }
-            Unmanaged<Rows>.fromOpaque(context).takeUnretainedValue().endLine(byte)
-        }
-        isAtEnd = bytes.isEmpty
-        let isRead =
-            isAtEnd
-            ? csv_fini(&parser, onCell, onLine, context) == 0
-            : csv_parse(&parser, bytes, bytes.count, onCell, onLine, context) == bytes.count
-        guard isRead else {
-            throw .input("near line \(rows.line): not CSV: a quote stands where none may be")
-        }
+        return rows[position]
     }
 }

@@ -8,12 +8,13 @@ enum ClientError: Error, CustomStringConvertible {
     case unreachable(url: String, reason: String)
     case refused(status: Int, title: String, detail: String)
     case unexpected(status: Int)
+    case brokenOff(reason: String)
     case key(AdminKey.Failure)
     case input(String)
 
     var exitCode: Int32 {
         switch self {
-        case .unreachable: ExitCode.unavailable
+        case .unreachable, .brokenOff: ExitCode.unavailable
         case .input: ExitCode.noInput
         case .refused, .unexpected, .key: ExitCode.failure
         }
@@ -30,6 +31,7 @@ enum ClientError: Error, CustomStringConvertible {
             "the service refused (\(status)): \(title)" + (detail.isEmpty ? "" : ": \(detail)")
         case .unexpected(let status):
             "the answer (\(status)) is none of Tally's: does --url name the service?"
+        case .brokenOff(let reason): "what came is not whole: the service broke off (\(reason))"
         case .key(let failure): failure.description
         case .input(let reason): reason
         }
@@ -146,6 +148,31 @@ struct ServiceClient {
         throw .unexpected(status: 503)
     }
 
+    /// Hands the body of an answer over as it comes. A service that is busy is asked again, unless
+    /// a part of it came.
+    func download(
+        _ path: String, receive: @escaping (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        var wait = patience.firstWait
+        for attempt in 1...max(1, patience.attempts) {
+            let response: HTTPClient.Response
+            do {
+                response = try http.download(url + path, receive: receive)
+            } catch let error as HTTPClient.Unreachable {
+                throw ClientError.unreachable(url: url, reason: error.reason)
+            } catch let error as HTTPClient.BrokenOff {
+                throw ClientError.brokenOff(reason: error.reason)
+            }
+            if response.status == 200 { return }
+            guard response.status == 503, attempt < patience.attempts else {
+                throw refusal(response)
+            }
+            pause(response.retryAfter > 0 ? .seconds(response.retryAfter) : wait)
+            wait *= 2
+        }
+        throw ClientError.unexpected(status: 503)
+    }
+
     /// Blocks: a client verb has nothing else to do.
     private func pause(_ wait: Duration) {
         let wait = min(wait, patience.longestWait)
@@ -159,12 +186,16 @@ struct ServiceClient {
         if response.status == 200, let answer = try? JSONDecoder().decode(Answer.self, from: data) {
             return answer
         }
+        throw refusal(response)
+    }
+
+    private func refusal(_ response: HTTPClient.Response) -> ClientError {
         if response.status >= 400,
-            let problem = try? JSONDecoder().decode(Problem.self, from: data),
+            let problem = try? JSONDecoder().decode(Problem.self, from: Data(response.body)),
             let title = problem.title
         {
-            throw .refused(status: response.status, title: title, detail: problem.detail ?? "")
+            return .refused(status: response.status, title: title, detail: problem.detail ?? "")
         }
-        throw .unexpected(status: response.status)
+        return .unexpected(status: response.status)
     }
 }

@@ -156,7 +156,7 @@ extension ServiceConfiguration {
         }
     }
 
-    private static func redisURL(_ text: String) throws(BadValue) -> String {
+    static func redisURL(_ text: String) throws(BadValue) -> String {
         let form = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH"
         guard !text.hasPrefix("rediss://") else {
             throw BadValue("redis:// or unix://, because this build cannot speak TLS to Redis")

@@ -11,27 +11,32 @@ public enum TallyCommand {
     /// Runs the service until it is told to stop; answers the exit code.
     public typealias Serve = @Sendable (ServiceConfiguration, Logger) async throws -> Int32
 
+    /// Verifies or restores data.
+    public typealias Work = @Sendable (DataTask, DataConsole) async throws -> Void
+
     /// Runs one command.
     ///
     /// - Parameters:
     ///   - arguments: The words after the program's name.
     ///   - environment: The variables that options may come from.
     ///   - serve: What `tally serve` starts, once its configuration is sound.
+    ///   - work: What `tally verify` and `tally restore` have done.
     /// - Returns: The exit code of the process.
     public static func run(
-        arguments: [String], environment: [String: String], serve: @escaping Serve
+        arguments: [String], environment: [String: String], serve: @escaping Serve,
+        work: @escaping Work
     ) async -> Int32 {
         // A closed pipe is an error of write(), not the end of the process.
         signal(SIGPIPE, SIG_IGN)
-        return await run(arguments, environment, .standard, serve)
+        return await run(arguments, environment, .standard, work: work, serve)
     }
 
     static func run(
         _ words: [String], _ environment: [String: String], _ console: Console,
-        _ serve: @escaping Serve
+        work: @escaping Work = { _, _ in }, _ serve: @escaping Serve
     ) async -> Int32 {
         do {
-            return try await dispatch(words, environment, console, serve)
+            return try await dispatch(words, environment, console, work, serve)
         } catch is OutputClosed {
             return ExitCode.success
         } catch let error as OutputFailed {
@@ -62,7 +67,7 @@ public enum TallyCommand {
 
     private static func dispatch(
         _ words: [String], _ environment: [String: String], _ console: Console,
-        _ serve: @escaping Serve
+        _ work: @escaping Work, _ serve: @escaping Serve
     ) async throws -> Int32 {
         let rest = Array(words.dropFirst())
         switch words.first {
@@ -79,6 +84,9 @@ public enum TallyCommand {
         case "record": return try RecordVerb.run(rest, environment, console)
         case "top": return try TopVerb.run(rest, environment, console)
         case "import": return try ImportVerb.run(rest, environment, console)
+        case "export": return try ExportVerb.run(rest, environment, console)
+        case "verify": return try await VerifyVerb.run(rest, environment, console, work)
+        case "restore": return try await RestoreVerb.run(rest, environment, console, work)
         case let word?:
             let hint = Text.hint(word, among: Help.verbs.map(\.name))
             let kind = word.hasPrefix("-") ? "option" : "verb"

@@ -6,8 +6,8 @@ internal import MeteringAPI
 internal import Observability
 internal import Redis
 
-/// What has to happen now and then, whoever asks: it looks at Redis when it (re)connects, and
-/// closes days that have ended.
+/// What has to happen now and then, whoever asks: it looks at Redis when it (re)connects and whether
+/// it takes writes, and closes days that have ended.
 actor Maintenance {
     private nonisolated let loop: EventLoop
     private let redis: RedisConfiguration
@@ -21,6 +21,10 @@ actor Maintenance {
     private var client: RedisClient?
     private var isStopped = false
     private let connections = Counter()
+    /// What the Redis that may be used promises; nil when it may not.
+    private var durability: String?
+    /// Why Redis takes no writes; nil when it does.
+    private var writeProblem: String?
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -61,14 +65,16 @@ actor Maintenance {
         let closer = DayCloser(client: client, settings: settings, clock: clock)
         let holds = HoldKeeper(
             client: client, settings: settings, clock: clock, metrics: engineMetrics)
+        let probe = WriteProbe(client: client, settings: settings)
         var checked = 0
         var turns = 0
         while !isStopped {
             let current = connections.current
             if client.isReady, checked != current {
-                if await check(client) { checked = current }
+                if await check(client, probe) { checked = current }
             } else if client.isReady {
-                // Every 10 and every 100 seconds.
+                // Every second, every 10 and every 100 seconds.
+                if turns % 10 == 0 { await look(probe) }
                 if turns % 100 == 0 {
                     await attempt("holds were not counted") { try await holds.keep() }
                 }
@@ -90,15 +96,43 @@ actor Maintenance {
     }
 
     /// Looks at what Redis promises; false when it could not be asked.
-    private func check(_ client: RedisClient) async -> Bool {
-        guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
-        if let problem = fault(of: report) ?? (allowsVolatile ? nil : risk(of: report)) {
+    private func check(_ client: RedisClient, _ probe: WriteProbe) async -> Bool {
+        guard let report = try? await RedisServerReport(askedFrom: client),
+            let isRestoring = try? await RestoreMark.isSet(client, settings.id)
+        else { return false }
+        if let problem = fault(of: report)
+            ?? (isRestoring ? "a restore of these data has not ended: run it again" : nil)
+            ?? (allowsVolatile ? nil : risk(of: report))
+        {
+            durability = nil
             readiness.refuse(problem)
             logger.error("this Redis is refused", ["reason": problem])
         } else {
-            readiness.accept(durability: report.durability.rawValue)
+            durability = report.durability.rawValue
+            await look(probe)
         }
         return true
+    }
+
+    /// Looks whether Redis takes writes. A Redis that is full, or cannot save, goes on answering what
+    /// is read; nothing can be counted until it takes writes again, which is seen by itself.
+    private func look(_ probe: WriteProbe) async {
+        let finding = await probe.find()
+        guard let durability else { return }
+        switch finding {
+        case .refused(let reason):
+            if writeProblem != reason {
+                logger.error("Redis takes no writes", ["reason": reason])
+            }
+            writeProblem = reason
+            readiness.refuse("Redis takes no writes: \(reason)")
+        case .taken:
+            if writeProblem != nil { logger.notice("Redis takes writes again") }
+            writeProblem = nil
+            readiness.accept(durability: durability)
+        case .unknown:
+            if writeProblem == nil { readiness.accept(durability: durability) }
+        }
     }
 
     /// Why this Redis cannot be used.

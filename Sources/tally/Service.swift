@@ -46,7 +46,8 @@ final class Service: Sendable {
                     logger: logger)
                 let engine = MeteringEngine(
                     on: loop, client: client, settings: settings, clock: clock,
-                    metrics: engineMetrics, epoch: epoch)
+                    metrics: engineMetrics, epoch: epoch,
+                    thaw: { await environment.queries.thaw($0) })
                 client.connect()
                 return API(engine: engine, environment: environment)
             }

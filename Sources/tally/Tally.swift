@@ -7,6 +7,9 @@ internal import TallyCommand
     static func main() async {
         let words = Array(CommandLine.arguments.dropFirst())
         let environment = ProcessInfo.processInfo.environment
-        exit(await TallyCommand.run(arguments: words, environment: environment, serve: serve))
+        exit(
+            await TallyCommand.run(
+                arguments: words, environment: environment, serve: serve,
+                work: { try await work($0, console: $1) }))
     }
 }

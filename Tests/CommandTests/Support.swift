@@ -20,7 +20,10 @@ func tally(_ words: [String], _ environment: [String: String] = [:]) async -> Ou
     let console = Console(
         print: { text in written.withLock { $0.output += text + "\n" } },
         complain: { text in written.withLock { $0.errors += text } },
-        showsProgress: false)
+        showsProgress: false,
+        send: { bytes in
+            written.withLock { $0.output += String(decoding: bytes, as: UTF8.self) }
+        })
     let code = await TallyCommand.run(words, environment, console) { configuration, _ in
         served.withLock { $0 = configuration }
         return 0

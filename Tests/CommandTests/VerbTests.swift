@@ -125,7 +125,7 @@ import Testing
         #expect(await tally(["import", folder.path + "/none"]).code == 66)
     }
 
-    @Test(arguments: ["serve", "record", "top", "import"])
+    @Test(arguments: ["serve", "record", "top", "import", "export"])
     func `The help of a verb names all its options`(verb: String) async {
         let help = await tally([verb, "--help"])
         #expect(help.code == 0)

@@ -142,15 +142,21 @@ struct CreditModel {
         let part = min(rest, max(0, left))
         left -= part
         rest -= part
+        left -= takeFromGrants(rest)
+        monthUsed += credits
+        totalUsed += credits
+    }
+
+    /// What the grants do not have.
+    private mutating func takeFromGrants(_ credits: Int) -> Int {
+        var rest = credits
         for index in grants.indices {
             let part = min(rest, grants[index].left)
             grants[index].left -= part
             rest -= part
         }
         grants.removeAll { $0.left == 0 }
-        left -= rest
-        monthUsed += credits
-        totalUsed += credits
+        return rest
     }
 
     mutating func reverse(_ id: String) -> Bool {
@@ -198,8 +204,11 @@ struct CreditModel {
 
     mutating func setAllowance(_ credits: Int) {
         openAccount()
+        let isLower = credits < allowance
         left += credits - allowance
         allowance = credits
+        // Grants pay what the month has spent beyond its allowance.
+        if isLower, left < 0 { left = -takeFromGrants(-left) }
     }
 
     mutating func open(_ id: String, _ credits: Int, seconds: Int) -> DecisionStatus {

@@ -57,6 +57,35 @@ import Testing
         }
     }
 
+    @Test func `What the month overspent under a lower allowance comes from grants in their order`()
+        async throws
+    {
+        try await withBench { _, bench, _ in
+            try await bench.setPolicy(allowance: 100 * one)
+            await bench.charge("a", 80 * one)
+            try await bench.grant("a", 10 * one, id: "second", priority: 2)
+            try await bench.grant("a", 15 * one, id: "first", priority: 1)
+            func left() async throws -> [String: Int] {
+                let grants = try await bench.account("a").grants
+                return Dictionary(uniqueKeysWithValues: grants.map { ($0.id.text, $0.left / one) })
+            }
+            for (allowance, balance, grants) in [
+                (85, 30, ["first": 15, "second": 10]), (70, 15, ["first": 5, "second": 10]),
+                (60, 5, ["second": 5]), (50, -5, [:]), (20, -35, [:]),
+                // What is allowed again is the month's: it does not outlive the next reset.
+                (60, 5, [:]), (100, 45, [:]),
+            ] {
+                let verdict = try await bench.decide(.setAllowance, "a", allowance * one)
+                #expect(verdict.status == .allowed && verdict.balance == balance * one)
+                #expect(try await left() == grants, "\(allowance)")
+                #expect(try await bench.account("a").balance == balance * one)
+                try await bench.checkedLedger("a")
+            }
+            bench.clock.advance(31 * day)
+            #expect(try await bench.account("a").balance == 100 * one)
+        }
+    }
+
     @Test func `A grant pays what is owed before it can be spent`() async throws {
         try await withBench { _, bench, _ in
             await bench.charge("a", 25 * one)

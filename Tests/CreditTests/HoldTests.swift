@@ -67,9 +67,10 @@ import Testing
                         try await reader.hold(ByteString("h"))?.state == (isOpen ? .open : .expired)
                     )
                     #expect(
-                        try await reader.holds(.open, of: nil, limit: 9).count == (isOpen ? 1 : 0))
+                        try await right.queries.holds(.open, limit: 9).holds.count
+                            == (isOpen ? 1 : 0))
                     #expect(
-                        try await reader.holds(.expired, of: nil, limit: 9).count
+                        try await right.queries.holds(.expired, limit: 9).holds.count
                             == (isOpen ? 0 : 1))
                     let counts = try await reader.holdCounts()
                     #expect(counts == (isOpen ? (1, 0) : (0, 1)))
@@ -198,8 +199,8 @@ import Testing
             #expect(try await bench.open(id, id, 6 * one).status == .repeated)
             let known = try await bench.engine.accounts.hold(ByteString(id))
             #expect(known?.id == ByteString(id) && known?.subject == subjectID(id))
-            let listed = try await bench.engine.accounts.holds(.open, of: nil, limit: 9)
-            #expect(listed.map(\.id) == [ByteString(id)])
+            let listed = try await bench.queries.holds(.open, limit: 9)
+            #expect(listed.holds.map(\.id) == [ByteString(id)])
             let outcome = await bench.commit(id, event(id, ["credits_micro": 4 * one], id: id))
             #expect(outcome.counted?.balance == 6 * one)
             #expect(try await bench.release(id, id).holdState == .settled)

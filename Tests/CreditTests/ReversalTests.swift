@@ -22,7 +22,7 @@ import Testing
 
     /// Tokens and events of a day's hours.
     private static func hours(_ bench: Bench, _ day: CivilDay) async throws -> [Int] {
-        let cells = try await bench.engine.reader.hourlyUsage(day)
+        let cells = try await bench.queries.hourlyUsage(day).cells
         let sums = cells.flatMap(\.sums).filter { $0.meter == .tokens }
         return [sums.reduce(0) { $0 + $1.total }, cells.reduce(0) { $0 + $1.eventCount }]
     }

@@ -5,7 +5,6 @@ import JSON
 import Metering
 import Observability
 import Redis
-import Synchronization
 import TestSupport
 import Testing
 
@@ -16,29 +15,12 @@ let day = 86_400_000
 let one = 1_000_000
 let most = 9_007_199_254_740_991
 
-/// A clock that tests move.
-final class ManualClock: Metering.Clock {
-    private let time: Mutex<Int>
-    private let system = SystemClock()
-
-    init(_ milliseconds: Int) { time = Mutex(milliseconds) }
-
-    var now: Timestamp { Timestamp(milliseconds: time.withLock { $0 }) }
-    /// Deadlines are not what these tests move.
-    var monotonicMS: Int { system.monotonicMS }
-
-    func set(_ milliseconds: Int) { time.withLock { $0 = milliseconds } }
-    func advance(_ milliseconds: Int) { time.withLock { $0 += milliseconds } }
-}
-
 /// An engine on a loop, with its own connection.
 final class Bench {
     let engine: MeteringEngine
     let closer: DayCloser
     let clock: ManualClock
-    /// To be started for one question, and stopped.
     let queries: QueryEngine
-    private let loop: EventLoop
     private let client: RedisClient
     private let json: JSONReader
 
@@ -46,7 +28,6 @@ final class Bench {
         _ path: String, on loop: EventLoop, clock: ManualClock,
         settings: WorkspaceSettings = WorkspaceSettings()
     ) async throws {
-        self.loop = loop
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
         configuration.commandTimeout = .seconds(20)
@@ -58,31 +39,27 @@ final class Bench {
         engine = MeteringEngine(
             on: loop, client: client, settings: settings, clock: clock,
             metrics: MeteringMetrics(registry))
-        closer = DayCloser(client: client, settings: settings, clock: clock)
         queries = QueryEngine(
-            on: loop, redis: configuration, settings: settings, clock: clock,
-            data: "/nonexistent", metrics: registry,
-            logger: Logger(level: .error))
+            on: loop, redis: configuration, settings: settings, clock: clock, data: "/nonexistent",
+            metrics: registry, logger: Logger(level: .error))
+        closer = DayCloser(client: client, settings: settings, clock: clock)
         client.connect()
+        await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+        while (try? await queries.holds(.open, limit: 1)) == nil {
+            await loop.sleep(for: .milliseconds(1))
+        }
     }
+
+    deinit { queries.assumeIsolated { $0.stop() } }
 
     // MARK: What is asked
 
-    /// The heads of a leaderboard, as a process tells them that has just begun.
+    /// The heads of a leaderboard.
     func leaders(
         _ window: LeaderboardWindow, limit: Int = 100
     ) async throws -> [LeaderboardEntry] {
-        await queries.start()
-        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
-        do {
-            let page = try await queries.leaderboard(.tokens, window, limit: limit, after: nil)
-            await queries.stop()
-            return page.entries
-        } catch {
-            await queries.stop()
-            throw error
-        }
+        try await queries.leaderboard(.tokens, window, limit: limit, after: nil).entries
     }
 
     func record(_ events: [UsageEvent]) async -> [EventOutcome] {
@@ -177,7 +154,7 @@ final class Bench {
         var lines: [LedgerLine] = []
         var cursor: LogPosition?
         repeat {
-            let ledger = try await engine.accounts.ledger(
+            let ledger = try await queries.ledger(
                 of: subjectID(subject), account, limit: page, before: cursor)
             // Pages fit together.
             if let last = lines.last { #expect(last.balance - last.change == ledger.closing) }
@@ -252,7 +229,14 @@ func withBenches<Value: Sendable>(
                 redis.socketPath, on: host.loop, clock: clock, settings: settings)
             let second = try await Bench(
                 redis.socketPath, on: host.loop, clock: clock, settings: settings)
-            return try await body(host, first, second, redis)
+            let result: Result<Value, any Error>
+            do {
+                result = .success(try await body(host, first, second, redis))
+            } catch {
+                result = .failure(error)
+            }
+            for bench in [first, second] { await bench.queries.stop() }
+            return try result.get()
         }
     }
 }

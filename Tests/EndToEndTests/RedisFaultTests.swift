@@ -139,4 +139,55 @@ extension EndToEnd {
             }
         }
     }
+
+    @Test func `A Redis that takes no writes is told by its reason, until it takes them again`()
+        async throws
+    {
+        let redis = try RedisServer(.appendOnly(fsync: "always"))
+        let outside = try TallyProcess(arguments: ["--redis", "unix://\(redis.socketPath)"])
+        try await blocking { try outside.start() }
+        let problems = try await blocking { () -> [String] in
+            var problems: [String] = []
+            let client = outside.client()
+            func ready() throws -> (status: Int, detail: String) {
+                let answer = try client.get("/readyz")
+                return (answer.status, answer.json["detail"] as? String ?? "")
+            }
+            func count(_ id: Int) throws -> Int {
+                let body = #"{"id":"\#(id)","subject":"a","meters":{"tokens":1}}"#
+                return try client.post("/v1/events", body).status
+            }
+            for (refuse, reason, allow) in [
+                ("CONFIG SET maxmemory 1", "OOM", "CONFIG SET maxmemory 0"),
+                ("REPLICAOF 127.0.0.1 1", "READONLY", "REPLICAOF NO ONE"),
+                (
+                    "CONFIG SET min-replicas-to-write 1", "NOREPLICAS",
+                    "CONFIG SET min-replicas-to-write 0"
+                ),
+            ] {
+                for attempt in 0..<2 {
+                    try redis.request(refuse)
+                    try waitUntil("\(reason)") { (try? ready().status) == 503 }
+                    let detail = try ready().detail
+                    if !detail.contains(reason) { problems.append("\(reason): \(detail)") }
+                    let refused = try count(attempt)
+                    if refused != 503 { problems.append("\(reason): counted \(refused)") }
+                    let read = try client.get("/v1/subjects/none").status
+                    if read != 404 { problems.append("\(reason): read \(read)") }
+                    try redis.request(allow)
+                    try waitUntil("writes after \(reason)") { (try? ready().status) == 200 }
+                    let detailAfter = try ready().detail
+                    if !detailAfter.isEmpty { problems.append(detailAfter) }
+                    let counted = try count(attempt)
+                    if counted != 200 { problems.append("after \(reason): \(counted)") }
+                }
+            }
+            // What was refused was not counted, and what was sent again was, once.
+            let usage = try client.usage(of: "a")
+            if usage.events != 2 { problems.append("\(usage)") }
+            return problems
+        }
+        #expect(problems == [])
+        outside.terminate()
+    }
 }

@@ -19,6 +19,9 @@ import Testing
         @Test func `Bytes are limited by the length of the original request`() async throws {
             try await checkBytes(.nginx)
         }
+        @Test func `Requests of any method are counted and limited`() async throws {
+            try await checkMethods(.nginx)
+        }
         @Test(arguments: Gateway.OnError.allCases)
         func `Without Redis or Tally it goes as configured`(onError: Gateway.OnError) async throws {
             try await checkOutage(.nginx, onError)
@@ -35,6 +38,9 @@ import Testing
         }
         @Test func `Bytes are limited by the length of the original request`() async throws {
             try await checkBytes(.caddy)
+        }
+        @Test func `Requests of any method are counted and limited`() async throws {
+            try await checkMethods(.caddy)
         }
         @Test(arguments: Gateway.OnError.allCases)
         func `Without Redis or Tally it goes as configured`(onError: Gateway.OnError) async throws {
@@ -53,10 +59,69 @@ import Testing
         @Test func `Bytes are limited by the length of the original request`() async throws {
             try await checkBytes(.envoy)
         }
+        @Test func `Requests of any method are counted and limited`() async throws {
+            try await checkMethods(.envoy)
+        }
         @Test(arguments: Gateway.OnError.allCases)
         func `Without Redis or Tally it goes as configured`(onError: Gateway.OnError) async throws {
             try await checkOutage(.envoy, onError)
         }
+    }
+}
+
+/// What gateways are answered, asked of Tally itself.
+@Suite(.timeLimit(.minutes(1))) struct GatewayMethodTests {
+    private static func ask(
+        _ client: BlockingHTTPClient, _ method: String, _ path: String
+    ) throws -> BlockingHTTPClient.Answer {
+        let lines = [
+            "\(method) \(path) HTTP/1.1", "Host: 127.0.0.1",
+            "Authorization: Bearer \(TallyProcess.key)",
+            "X-Tally-Subject: \(method)", "X-Tally-Check: files_uploaded=60", "Content-Length: 0",
+            "", "",
+        ]
+        client.disconnect()
+        return try client.raw(Array(lines.joined(separator: "\r\n").utf8))
+    }
+
+    @Test func `Each method that has a name in a standard is decided about, others are refused`()
+        async throws
+    {
+        let tally = try TallyProcess()
+        let problems = try await blocking { () -> [String] in
+            try tally.start()
+            let client = tally.client()
+            var problems: [String] = []
+            for method in [
+                "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "COPY", "LOCK",
+                "MKCOL",
+                "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "BIND", "REBIND", "UNBIND",
+                "ACL", "REPORT", "MKACTIVITY", "CHECKOUT", "MERGE", "M-SEARCH", "NOTIFY",
+                "SUBSCRIBE", "UNSUBSCRIBE", "PURGE", "MKCALENDAR", "LINK", "UNLINK",
+            ] {
+                for status in [200, 429] {
+                    let path = "/v1/gateway/check/any/path?x=1"
+                    let answer = try Self.ask(client, method, path)
+                    if answer.status != status { problems.append("\(method): \(answer.status)") }
+                }
+                // Elsewhere nothing has changed.
+                let answer = try Self.ask(client, method, "/v1/prices")
+                if answer.status == 200 && method != "GET" { problems.append("\(method): prices") }
+            }
+            for method in ["NONSENSE", "get", "PROPFINDS"] {
+                let answer = try Self.ask(client, method, "/v1/gateway/check/any")
+                if answer.status != 405 { problems.append("\(method): \(answer.status)") }
+            }
+            for (method, status) in [("PROPFIND", 501), ("TRACE", 405), ("NONSENSE", 501)] {
+                let answer = try Self.ask(client, method, "/v1/events")
+                if answer.status != status { problems.append("\(method): \(answer.status)") }
+                let allowed = answer.headers["allow"] ?? "GET"
+                if !allowed.hasPrefix("GET") { problems.append("\(method): \(allowed)") }
+            }
+            return problems
+        }
+        #expect(problems == [])
+        tally.terminate()
     }
 }
 
@@ -137,6 +202,25 @@ private func checkBytes(_ gateway: Gateway) async throws {
         let unmeasured = try site.uploadChunked(as: "bob")
         findings.expect(unmeasured.status == 411, "\(unmeasured.status)")
         findings.expectSeen(1, site)
+    }
+}
+
+private func checkMethods(_ gateway: Gateway) async throws {
+    try await withSite(gateway) { site, findings in
+        for (user, methods) in [
+            ("alice", ["PROPFIND", "REPORT", "MKCOL"]), ("bob", ["LOCK", "PURGE", "SEARCH"]),
+        ] {
+            for method in methods.prefix(Site.files) {
+                let answer = try site.upload(as: user, by: method)
+                findings.expectPassed(answer, Array("x".utf8), method)
+            }
+            let seen = try site.seen
+            for method in methods.suffix(1) + ["PROPFIND", "POST"] {
+                let answer = try site.upload(as: user, by: method)
+                findings.expectDenied(answer, site, seen: seen, method)
+            }
+        }
+        findings.expectSeen(4, site)
     }
 }
 

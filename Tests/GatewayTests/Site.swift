@@ -69,10 +69,10 @@ final class Site: Sendable {
     /// What a client gets who sends a file through the gateway, on a connection of its own.
     func upload(
         as user: String, password: String = Gateway.password, _ file: [UInt8] = Array("x".utf8),
-        to path: String = "/upload/1", headers: [String: String] = [:]
+        to path: String = "/upload/1", by method: String = "POST", headers: [String: String] = [:]
     ) throws -> BlockingHTTPClient.Answer {
         try BlockingHTTPClient(port: ports.gateway, key: nil).request(
-            "POST", path, file, "application/octet-stream",
+            method, path, file, "application/octet-stream",
             headers.merging(["Authorization": Self.basic(user, password)]) { $1 })
     }
 

@@ -7,25 +7,12 @@ import Metering
 import MeteringAPI
 import Observability
 import Redis
-import Synchronization
 import TestSupport
 import Testing
 
 /// 2026-11-21T10:00:00Z
 let noon = 1_795_255_200_000
 let key = "a-key-for-tests-only"
-
-/// A clock that tests move.
-final class ManualClock: Metering.Clock {
-    private let time = Mutex(noon)
-    private let system = SystemClock()
-
-    var now: Timestamp { Timestamp(milliseconds: time.withLock { $0 }) }
-    /// Deadlines are not what these tests move.
-    var monotonicMS: Int { system.monotonicMS }
-
-    func advance(_ milliseconds: Int) { time.withLock { $0 += milliseconds } }
-}
 
 /// An answer of the API, taken apart.
 struct Answer {
@@ -59,21 +46,27 @@ struct Answer {
 /// out.
 final class Harness {
     let api: API
-    let clock = ManualClock()
+    let clock = ManualClock(noon)
     let readiness = Readiness()
     private let redis: RedisServer
     private let client: RedisClient
     let queries: QueryEngine
     private var canaries = 0
 
-    init(_ redis: RedisServer, on loop: EventLoop, timeout: Duration = .seconds(20)) async {
+    init(
+        _ redis: RedisServer, on loop: EventLoop, timeout: Duration = .seconds(20),
+        data: String = "/nonexistent", settings: WorkspaceSettings = WorkspaceSettings()
+    ) async {
         self.redis = redis
         (api, client, queries) = makeAPI(
-            redis.socketPath, on: loop, clock, readiness, timeout: timeout)
+            redis.socketPath, on: loop, clock, readiness, timeout: timeout, data: data,
+            settings: settings)
         client.connect()
-        await queries.start()
+        await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
-        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
+        while (try? await queries.holds(.open, limit: 1)) == nil {
+            await loop.sleep(for: .milliseconds(1))
+        }
     }
 
     func send(_ request: HTTPRequest) async -> Answer {
@@ -84,6 +77,14 @@ final class Harness {
         _ body: String, query: String? = nil, headers: [String: String] = [:]
     ) async -> Answer {
         await send(.post(body, query: query, headers: headers))
+    }
+
+    /// Sends a JSON body.
+    func send(_ method: HTTPMethod, _ path: String, _ body: String) async -> Answer {
+        await send(
+            .authorized(
+                method, path, headers: ["Content-Type": "application/json"],
+                body: Array(body.utf8)))
     }
 
     /// Posts lines.
@@ -163,7 +164,8 @@ func withAPI<Value: Sendable>(
 /// The API as a process makes it, with a client that does not connect yet.
 func makeAPI(
     _ path: String, on loop: EventLoop, _ clock: some Metering.Clock, _ readiness: Readiness,
-    timeout: Duration = .seconds(20)
+    timeout: Duration = .seconds(20), data: String = "/nonexistent",
+    settings: WorkspaceSettings = WorkspaceSettings()
 ) -> (API, RedisClient, QueryEngine) {
     let metrics = MetricsRegistry()
     var configuration = RedisConfiguration(address: .unix(path))
@@ -171,14 +173,13 @@ func makeAPI(
     let client = RedisClient(
         on: loop, configuration: configuration, scripts: ScriptLibrary.all, metrics: metrics,
         logger: Logger(level: .error))
-    let engine = MeteringEngine(
-        on: loop, client: client, settings: WorkspaceSettings(), clock: clock,
-        metrics: MeteringMetrics(metrics))
-    readiness.accept(durability: "none")
     let queries = QueryEngine(
-        on: loop, redis: configuration, settings: WorkspaceSettings(), clock: clock,
-        data: FileManager.default.temporaryDirectory.path, metrics: metrics,
-        logger: Logger(level: .error))
+        on: loop, redis: configuration, settings: settings, clock: clock, data: data,
+        metrics: metrics, logger: Logger(level: .error))
+    let engine = MeteringEngine(
+        on: loop, client: client, settings: settings, clock: clock,
+        metrics: MeteringMetrics(metrics), thaw: { await queries.thaw($0) })
+    readiness.accept(durability: "none")
     let api = API(
         engine: engine,
         environment: API.Environment(

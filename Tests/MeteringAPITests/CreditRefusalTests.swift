@@ -147,7 +147,7 @@ private struct BodyRoute: Sendable {
             ("/v1/events/e/reverse", [.get, .put, .delete]), ("/v1/check", [.get, .put, .delete]),
             ("/v1/holds", [.put, .delete, .patch]), ("/v1/holds/h", [.put, .post, .delete]),
             ("/v1/holds/h/commit", [.get, .put]), ("/v1/holds/h/release", [.get, .delete]),
-            ("/v1/limits/files_per_day/subjects/a", [.get, .post, .delete]),
+            ("/v1/limits/files_per_day/subjects/a", [.post, .delete, .patch]),
         ].flatMap { path, methods in
             methods.map {
                 Refusal("\($0.name) \(path)", .authorized($0, path), 405, "method_not_allowed")

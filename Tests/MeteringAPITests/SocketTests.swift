@@ -20,7 +20,7 @@ import Testing
             let server = HTTPServer(
                 on: loop, metrics: MetricsRegistry(), logger: Logger(level: .error)
             ) {
-                let (api, client, _) = makeAPI(path, on: loop, ManualClock(), Readiness())
+                let (api, client, _) = makeAPI(path, on: loop, ManualClock(noon), Readiness())
                 client.connect()
                 return api
             }

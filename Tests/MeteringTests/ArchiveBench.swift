@@ -46,6 +46,10 @@ func expectSameReading(
     let texts = streamed.subjects.map { ($0.subject.text, plain($0.sums)) }
     #expect(
         Dictionary(texts) { one, _ in one } == reading.subjects, sourceLocation: sourceLocation)
+    for subject in streamed.subjects {
+        let times = [subject.first?.text, subject.last?.text].compactMap { $0 }
+        #expect(times.joined(separator: " ") == reading.times[subject.subject.text])
+    }
     for (id, sums) in reading.subjects {
         let found = try await archive.use(of: subjectID(id), on: day)
         #expect(found.map { plain($0.sums) } == sums, "\(id)", sourceLocation: sourceLocation)

@@ -4,23 +4,7 @@ import EventLoop
 import Metering
 import Observability
 import Redis
-import Synchronization
 import TestSupport
-
-/// A clock that tests move.
-final class ManualClock: Metering.Clock {
-    private let time: Mutex<Int>
-    private let system = SystemClock()
-
-    init(_ milliseconds: Int) { time = Mutex(milliseconds) }
-
-    var now: Timestamp { Timestamp(milliseconds: time.withLock { $0 }) }
-    /// Deadlines are not what these tests move.
-    var monotonicMS: Int { system.monotonicMS }
-
-    func set(_ milliseconds: Int) { time.withLock { $0 = milliseconds } }
-    func advance(_ milliseconds: Int) { time.withLock { $0 += milliseconds } }
-}
 
 /// An engine on a loop, with its own connection.
 final class Bench {
@@ -28,15 +12,14 @@ final class Bench {
     let closer: DayCloser
     let client: RedisClient
     let clock: ManualClock
-    /// To be started for one question, and stopped.
     let queries: QueryEngine
-    private let loop: EventLoop
 
+    /// - Parameter data: where days that leave Redis have their files.
     init(
         _ path: String, on loop: EventLoop, clock: ManualClock,
-        settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20)
+        settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20),
+        data: String = "/nonexistent", waitMS: Int = 1_000
     ) async {
-        self.loop = loop
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
         configuration.commandTimeout = timeout
@@ -44,31 +27,29 @@ final class Bench {
             on: loop, configuration: configuration, scripts: ScriptLibrary.all, metrics: registry,
             logger: Logger(level: .error))
         self.clock = clock
+        queries = QueryEngine(
+            on: loop, redis: configuration, settings: settings, clock: clock, data: data,
+            metrics: registry, logger: Logger(level: .error))
         engine = MeteringEngine(
             on: loop, client: client, settings: settings, clock: clock,
-            metrics: MeteringMetrics(registry))
+            metrics: MeteringMetrics(registry), thaw: { [queries] in await queries.thaw($0) },
+            waitMS: waitMS)
         closer = DayCloser(client: client, settings: settings, clock: clock)
-        queries = QueryEngine(
-            on: loop, redis: configuration, settings: settings, clock: clock,
-            data: "/nonexistent", metrics: registry, logger: Logger(level: .error))
         client.connect()
+        await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+        while (try? await queries.hourlyUsage(CivilDay(number: 0))) == nil {
+            await loop.sleep(for: .milliseconds(1))
+        }
     }
 
-    /// The heads of a leaderboard, as a process tells them that has just begun.
+    deinit { queries.assumeIsolated { $0.stop() } }
+
+    /// The heads of a leaderboard.
     func leaders(
         _ window: LeaderboardWindow, limit: Int = 100
     ) async throws -> [LeaderboardEntry] {
-        await queries.start()
-        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
-        do {
-            let page = try await queries.leaderboard(.tokens, window, limit: limit, after: nil)
-            await queries.stop()
-            return page.entries
-        } catch {
-            await queries.stop()
-            throw error
-        }
+        try await queries.leaderboard(.tokens, window, limit: limit, after: nil).entries
     }
 
     func record(_ events: [UsageEvent]) async -> [EventOutcome] {

@@ -96,7 +96,7 @@ final class HistoryBench {
             on: loop, redis: redis, settings: settings, clock: clock,
             data: NSTemporaryDirectory(), metrics: MetricsRegistry(),
             logger: Logger(level: .error))
-        await queries.start()
+        await queries.start(isKeeping: false)
         while (try? await queries.events(EventQuery(), limit: 1)) == nil {
             await loop.sleep(for: .milliseconds(1))
         }

@@ -139,7 +139,7 @@ private struct Model {
         for (day, values) in model.days {
             let leaders = try await bench.leaders(.day(CivilDay(number: day)), limit: 10)
             #expect(leaders == Model.leaders(values, 10))
-            let cells = try await reader.hourlyUsage(CivilDay(number: day))
+            let cells = try await bench.queries.hourlyUsage(CivilDay(number: day)).cells
             for hour in day * 24..<day * 24 + 24 {
                 let sum = cells.filter { $0.hour == hour * 3600 }.flatMap(\.sums).filter {
                     $0.meter == tokens

@@ -128,7 +128,8 @@ struct SnapshotModel {
             try await onLoop { host in
                 var random = SeededGenerator(seed)
                 let calendar = try #require(WorkspaceCalendar(zone: zone))
-                let settings = WorkspaceSettings(calendar: calendar, idempotencyHours: 840)
+                let settings = WorkspaceSettings(
+                    calendar: calendar, idempotencyHours: 840, hotDays: 1000)
                 let clock = ManualClock(try #require(Timestamp(start)).milliseconds)
                 let benches = [
                     await Bench(redis.socketPath, on: host.loop, clock: clock, settings: settings),
@@ -186,7 +187,7 @@ struct SnapshotModel {
         }
     }
 
-    private static func randomEvent(
+    static func randomEvent(
         _ name: String, _ clock: ManualClock, _ sent: [UsageEvent], _ random: inout SeededGenerator
     ) -> UsageEvent {
         if random.next() % 10 == 0, let old = sent.randomElement(using: &random) { return old }

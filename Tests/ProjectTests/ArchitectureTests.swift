@@ -13,9 +13,10 @@ import Testing
         "Redis": ["EventLoop", "CHiredis", "Observability"],
         "HTTPServer": ["EventLoop", "CLlhttp", "Observability"],
         "JSON": ["CSimdjson"],
+        "CSV": ["CCsv"],
         "Metering": ["Redis", "EventLoop", "JSON", "CMsgpack", "COpenSSL", "Observability"],
-        "MeteringAPI": ["Metering", "HTTPServer", "JSON", "Observability"],
-        "TallyCommand": ["CCurl", "CCsv", "Observability"],
+        "MeteringAPI": ["Metering", "HTTPServer", "JSON", "CSV", "Observability"],
+        "TallyCommand": ["CCurl", "CSV", "Observability"],
         "tally": [
             "TallyCommand", "MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop",
             "Observability",

@@ -21,7 +21,7 @@ public final class BlockingHTTPClient {
     private let port: UInt16
     private let key: String?
     private var descriptor: Int32 = -1
-    private var pending: [UInt8] = []
+    fileprivate var pending: [UInt8] = []
 
     public init(port: UInt16, key: String?) {
         self.port = port
@@ -103,7 +103,7 @@ public final class BlockingHTTPClient {
         }
     }
 
-    private func receive() throws {
+    fileprivate func receive() throws {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let count = recv(descriptor, &buffer, buffer.count, 0)
         guard count > 0 else { throw Broken(reason: count == 0 ? "closed" : "recv: \(errno)") }
@@ -129,12 +129,40 @@ public final class BlockingHTTPClient {
                 .trimmingCharacters(in: .whitespaces)
         }
         let status = Int(lines[0].split(separator: " ").dropFirst().first ?? "") ?? 0
+        let isChunked = headers["transfer-encoding"] == "chunked"
         let length = hasBody ? Int(headers["content-length"] ?? "0") ?? 0 : 0
-        while pending.count < length { try receive() }
-        let body = Array(pending[..<length])
-        pending.removeFirst(length)
+        let body = hasBody && isChunked ? try readChunks() : try read(length)
         if headers["connection"] == "close" { disconnect() }
         return Answer(status: status, headers: headers, body: body)
+    }
+}
+
+extension BlockingHTTPClient {
+    private func read(_ count: Int) throws -> [UInt8] {
+        while pending.count < count { try receive() }
+        defer { pending.removeFirst(count) }
+        return Array(pending[..<count])
+    }
+
+    private func readLine() throws -> String {
+        while true {
+            if let end = pending.firstRange(of: [0x0d, 0x0a]) {
+                defer { pending.removeFirst(end.upperBound) }
+                return String(decoding: pending[..<end.lowerBound], as: UTF8.self)
+            }
+            try receive()
+        }
+    }
+
+    /// A body of chunks; one that ends before its last chunk is broken.
+    private func readChunks() throws -> [UInt8] {
+        var body: [UInt8] = []
+        while let size = Int(try readLine(), radix: 16) {
+            body += try read(size)
+            _ = try readLine()
+            if size == 0 { return body }
+        }
+        throw Broken(reason: "no chunk")
     }
 }
 

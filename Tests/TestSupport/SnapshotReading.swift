@@ -136,6 +136,7 @@ public struct SnapshotReading: Equatable, Sendable {
             ?? []
         {
             let last = name.split(separator: "/").last ?? ""
+            if name == "state.json" { continue }
             if last.hasSuffix(".json"), !last.hasPrefix(".") {
                 days[String(last.dropLast(5))] = try SnapshotReading(path: "\(root)/\(name)")
             } else if name.contains("/"), last != ".lock" {

@@ -10,13 +10,23 @@
 -- An empty one of these lists is kept as 0.
 local POSITION, ANCHOR, ALLOWANCE, MONTHLY, MONTH_USED, TOTAL_USED, NEXT_RESET = 1, 2, 3, 4, 5, 6, 7
 local GRANTS, HOLDS, WINDOWS, OVERRIDES = 8, 9, 10, 11
--- Of a decision; then what its kind needs.
+-- Of an entry of GRANTS and of HOLDS, behind its id.
+local ENTRY_CREDITS, ENTRY_EXPIRES, ENTRY_PRIORITY, ENTRY_AMOUNTS, ENTRY_WIDTH = 1, 2, 3, 3, 4
+-- Of an entry of WINDOWS, behind the limit's id.
+local WINDOW_START, WINDOW_USED, WINDOW_WIDTH = 1, 2, 3
+-- Of a hold: see include/holds.
+local HOLD_SUBJECT, HOLD_STATE, HOLD_CREDITS, HOLD_AMOUNTS, HOLD_CREATED, HOLD_EXPIRES, HOLD_ENDED =
+  1, 2, 3, 4, 5, 6, 7
+local HOLD_EVENT, HOLD_ASKED = 8, 9
+-- Of a decision; then what its kind needs. ACCOUNT is 0 for that of the hold it is about.
 local KIND, ACCOUNT, PLACE, TIME, CREDITS, LIMITS, EXTRA = 1, 2, 3, 4, 5, 6, 7
 -- Of a limit in a batch's rules; a negative amount: no limit for the class.
 local LIMIT_ID, LIMIT_KIND, STARTS, ENDS, CLASS_AMOUNTS, SPAN, BURST = 1, 2, 3, 4, 5, 6, 7
 local FIXED, ROLLING, RATE, CONCURRENT = 1, 2, 3, 4
 -- Lines of the ledger.
 local RESET, GRANT, CHARGE, EXPIRY, CORRECTION, HELD, FREED = 1, 2, 3, 4, 5, 6, 7
+-- Of the answer to a decision; then three values per limit.
+local ANSWER_STATUS, ANSWER_BALANCE, ANSWER_HELD, ANSWER_HEAD = 1, 2, 3, 3
 -- How a decision came out; 1 to 3 are sums of what was violated.
 local OK, LIMIT_HIT, CREDITS_HIT, MISSING, ENDED, CONFLICT, TOO_LARGE, REPEATED, SKIPPED, EXCEEDS, TOO_MANY, COUNTED =
   0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12

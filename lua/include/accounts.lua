@@ -1,12 +1,12 @@
 local function balance_of(fields)
   local sum, grants = fields[MONTHLY], fields[GRANTS]
-  for q = 1, #grants, 4 do sum = sum + grants[q + 1] end
+  for q = 1, #grants, ENTRY_WIDTH do sum = sum + grants[q + ENTRY_CREDITS] end
   return sum
 end
 
 local function held_of(fields)
   local sum, holds = 0, fields[HOLDS]
-  for q = 1, #holds, 4 do sum = sum + holds[q + 1] end
+  for q = 1, #holds, ENTRY_WIDTH do sum = sum + holds[q + ENTRY_CREDITS] end
   return sum
 end
 
@@ -25,19 +25,24 @@ local function note(account, kind, change, time, held, reference, later)
   lines[n + 4], lines[n + 5], lines[n + 6] = time, held, reference
 end
 
+-- Takes credits from grants, in their order. Returns what they do not have.
+local function take_from_grants(fields, left)
+  local grants = fields[GRANTS]
+  while left > 0 and grants[1] do
+    local part = math.min(left, grants[1 + ENTRY_CREDITS])
+    grants[1 + ENTRY_CREDITS], left = grants[1 + ENTRY_CREDITS] - part, left - part
+    if grants[1 + ENTRY_CREDITS] == 0 then cut(grants, 1, ENTRY_WIDTH) end
+  end
+  return left
+end
+
 -- Takes credits: from the month's allowance, then from grants by priority and expiry; what none of
 -- them has is owed. The caller has judged.
 local function charge(account, credits, time, reference)
   local fields = account.fields
-  local left = credits - math.max(0, math.min(credits, fields[MONTHLY]))
-  fields[MONTHLY] = fields[MONTHLY] - (credits - left)
-  local grants = fields[GRANTS]
-  while left > 0 and grants[1] do
-    local part = math.min(left, grants[2])
-    grants[2], left = grants[2] - part, left - part
-    if grants[2] == 0 then cut(grants, 1, 4) end
-  end
-  fields[MONTHLY] = fields[MONTHLY] - left
+  local of_month = math.max(0, math.min(credits, fields[MONTHLY]))
+  local owed = take_from_grants(fields, credits - of_month)
+  fields[MONTHLY] = fields[MONTHLY] - of_month - owed
   fields[MONTH_USED] = fields[MONTH_USED] + credits
   fields[TOTAL_USED] = fields[TOTAL_USED] + credits
   note(account, CHARGE, -credits, time, 0, reference)

@@ -1,8 +1,7 @@
 -- The rollups of one hash that a batch adds to, by index of their field: {events, meter, sum, ...}.
 local function read_rollups(batch, key, fields)
-  local old, rollups = redis.call('HMGET', key, unpack(fields)), {key = key, exists = false, fields = fields}
+  local old, rollups = redis.call('HMGET', key, unpack(fields)), {key = key, fields = fields}
   for i = 1, #fields do
-    if old[i] then rollups.exists = true end
     rollups[i] = old[i] and cmsgpack.unpack(old[i]) or {0}
   end
   batch.rollups[#batch.rollups + 1] = rollups

@@ -8,17 +8,17 @@ local function grant(context, account, decision)
   if old then return taken(account, {old == value and REPEATED or CONFLICT}) end
   local fields = account.fields
   if not (balance_of(fields) + credits <= MAX) then return {TOO_LARGE} end
-  if #fields[GRANTS] >= 4 * GRANTS_MAX then return {TOO_MANY} end
+  if #fields[GRANTS] >= ENTRY_WIDTH * GRANTS_MAX then return {TOO_MANY} end
   -- What is owed is paid first.
   local owed = math.min(credits, math.max(0, -fields[MONTHLY]))
   fields[MONTHLY] = fields[MONTHLY] + owed
   local left, grants, q = credits - owed, fields[GRANTS], 1
   local function is_before(p)
-    if grants[p + 3] ~= priority then return grants[p + 3] < priority end
-    if grants[p + 2] ~= expires then return grants[p + 2] > 0 and (expires == 0 or grants[p + 2] < expires) end
-    return true
+    if grants[p + ENTRY_PRIORITY] ~= priority then return grants[p + ENTRY_PRIORITY] < priority end
+    local its = grants[p + ENTRY_EXPIRES]
+    return its == expires or its > 0 and (expires == 0 or its < expires)
   end
-  while grants[q] and is_before(q) do q = q + 4 end
+  while grants[q] and is_before(q) do q = q + ENTRY_WIDTH end
   if left > 0 then
     for j, value_of in ipairs({id, left, expires, priority}) do table.insert(grants, q + j - 1, value_of) end
   end
@@ -27,11 +27,15 @@ local function grant(context, account, decision)
   return taken(account, {OK})
 end
 
--- Sets the monthly allowance; the balance changes by the difference.
+-- Sets the monthly allowance; what is left of the month, and so the balance, changes by the
+-- difference. What the month has spent beyond the new allowance comes from grants, as if it had been
+-- spent so, before the month is owed anything.
 local function set_allowance(context, account, decision)
   local fields, change = account.fields, decision[CREDITS] - account.fields[ALLOWANCE]
   if not (balance_of(fields) + change <= MAX and fields[MONTHLY] + change >= -MAX) then return {TOO_LARGE} end
-  fields[ALLOWANCE], fields[MONTHLY] = decision[CREDITS], fields[MONTHLY] + change
+  local left = fields[MONTHLY] + change
+  if change < 0 and left < 0 then left = 0 - take_from_grants(fields, -left) end
+  fields[ALLOWANCE], fields[MONTHLY] = decision[CREDITS], left
   if change ~= 0 then note(account, CORRECTION, change, context.now, 0, 'allowance') end
   account.is_changed = true
   return taken(account, {OK})
@@ -69,9 +73,10 @@ local function give_back(context, account, decision)
     if rest > 0 then
       local n = #grants
       grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = 'reversals', rest, 0, LAST_PRIORITY
-      if n > 0 and grants[n] == LAST_PRIORITY then
-        grants[n - 2] = grants[n - 2] + rest
-        cut(grants, n + 1, 4)
+      local last = n - ENTRY_WIDTH + 1
+      if n > 0 and grants[last + ENTRY_PRIORITY] == LAST_PRIORITY then
+        grants[last + ENTRY_CREDITS] = grants[last + ENTRY_CREDITS] + rest
+        cut(grants, n + 1, ENTRY_WIDTH)
       end
     end
     local began = month_of(context.rules, context.rules.is_calendar and 1 or fields[ANCHOR])

@@ -23,16 +23,10 @@ local function new_context(keys, now, rules, holders)
   }
   local subjects = {}
   for q = 1, #holders, 3 do subjects[#subjects + 1] = holders[q] end
-  local old = redis.call('HMGET', keys.accounts, unpack(subjects))
+  local old = #subjects > 0 and redis.call('HMGET', keys.accounts, unpack(subjects)) or {}
   for i, subject in ipairs(subjects) do
-    local fields = old[i] and cmsgpack.unpack(old[i]) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-    for q = GRANTS, OVERRIDES do
-      if fields[q] == 0 then fields[q] = {} end
-    end
-    local account = {subject = subject, class = holders[3 * i - 1], lines = {}, fields = fields}
-    bring_up(context.rules, account, now)
+    local account = open_account(context, subject, holders[3 * i - 1], old[i])
     if holders[3 * i] == 1 then open_credits(context.rules, account, now) end
-    context.accounts[i] = account
   end
   return context
 end
@@ -81,15 +75,16 @@ local function write_decisions(context, at)
   end
   for id in pairs(context.changed_holds) do
     local hold = context.holds[id]
-    if type(hold[8]) == 'number' and hold[8] > 0 then
-      hold[8] = struct.pack('>I7', at) .. struct.pack('>I2', hold[8])
+    local event = hold[HOLD_EVENT]
+    if type(event) == 'number' and event > 0 then
+      hold[HOLD_EVENT] = struct.pack('>I7', at) .. struct.pack('>I2', event)
     end
     call('HSET', context.keys.holds, id, pack(hold))
-    if hold[2] == OPEN then
-      call('ZADD', context.keys.open_holds, hold[6], id)
+    if hold[HOLD_STATE] == OPEN then
+      call('ZADD', context.keys.open_holds, hold[HOLD_EXPIRES], id)
     else
       call('ZREM', context.keys.open_holds, id)
-      call('ZADD', context.keys.ended_holds, hold[7], id)
+      call('ZADD', context.keys.ended_holds, hold[HOLD_ENDED], id)
     end
   end
 end

@@ -7,7 +7,7 @@ end
 local function use_if_allowed(context, account, decision)
   local status, answer = judge(context, account, decision)
   if status ~= OK then return answer end
-  answer[1] = take(context, account, decision, decision[PLACE])
+  answer[ANSWER_STATUS] = take(context, account, decision, decision[PLACE])
   return taken(account, there_is_more(context, account, decision, answer))
 end
 
@@ -37,7 +37,10 @@ local function decide(context, decisions, gone)
   for _, decision in ipairs(decisions) do
     local account, place, kind = context.accounts[decision[ACCOUNT]], decision[PLACE], decision[KIND]
     local answer, status
-    if place > 0 and gone[place] then
+    if not account then account = account_of_hold(context, decision[EXTRA]) end
+    if not account then
+      answer = {MISSING}
+    elseif place > 0 and gone[place] then
       -- Counted before.
       status, answer = SKIPPED, kind == COMMIT and commit_again(context, account, decision, gone[place])
     elseif kind == USE then
@@ -45,7 +48,7 @@ local function decide(context, decisions, gone)
       if status ~= OK then gone[place] = '' end
     else
       answer = KINDS[kind](context, account, decision)
-      if place > 0 and answer[1] ~= OK then gone[place] = '' end
+      if place > 0 and answer[ANSWER_STATUS] ~= OK then gone[place] = '' end
     end
     if answer then
       answers[n + 1], n = #answer, n + 1

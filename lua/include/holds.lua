@@ -1,6 +1,7 @@
 -- A hold: {subject, state, credits, {limit id, amount, ...}, created, expires, ended, where the event
--- is that settled it: its place in this batch, or a pointer to where it was counted}. It is
--- expired when its time has come, whatever its state says: nothing has to run for that.
+-- is that settled it (its place in this batch, or a pointer to where it was counted), {meter, amount,
+-- ...} as it was asked for}. It is expired when its time has come, whatever its state says: nothing has
+-- to run for that.
 local function read_hold(context, id)
   local hold = context.holds[id]
   if hold == nil then
@@ -8,7 +9,9 @@ local function read_hold(context, id)
     hold = old and cmsgpack.unpack(old) or false
     context.holds[id] = hold
   end
-  if hold and hold[2] == OPEN and hold[6] <= context.now then hold[2], hold[7] = EXPIRED, hold[6] end
+  if hold and hold[HOLD_STATE] == OPEN and hold[HOLD_EXPIRES] <= context.now then
+    hold[HOLD_STATE], hold[HOLD_ENDED] = EXPIRED, hold[HOLD_EXPIRES]
+  end
   return hold
 end
 
@@ -23,24 +26,25 @@ local function amounts_by_id(context, decision)
   return amounts
 end
 
--- Sets credits and amounts aside. EXTRA: id, expires.
+-- Sets credits and amounts aside. EXTRA: id, expires, {meter, amount, ...}.
 local function open_hold(context, account, decision)
   local id, expires = decision[EXTRA], decision[EXTRA + 1]
   local old = read_hold(context, id)
   if old then
-    local is_same = old[1] == account.subject and old[3] == decision[CREDITS]
-      and cmsgpack.pack(old[4]) == cmsgpack.pack(amounts_by_id(context, decision))
-    return {is_same and REPEATED or CONFLICT, 0, 0, old[2], old[6]}
+    local is_same = old[HOLD_SUBJECT] == account.subject and old[HOLD_CREDITS] == decision[CREDITS]
+      and cmsgpack.pack(old[HOLD_AMOUNTS]) == cmsgpack.pack(amounts_by_id(context, decision))
+      and cmsgpack.pack(old[HOLD_ASKED]) == cmsgpack.pack(decision[EXTRA + 2])
+    return {is_same and REPEATED or CONFLICT, 0, 0, old[HOLD_STATE], old[HOLD_EXPIRES]}
   end
   local status, answer = judge(context, account, decision)
   if status ~= OK then return answer end
   local credits, amounts = decision[CREDITS], amounts_by_id(context, decision)
   local holds = account.fields[HOLDS]
   local n = #holds
-  if n >= 4 * HOLDS_MAX then return {TOO_MANY} end
+  if n >= ENTRY_WIDTH * HOLDS_MAX then return {TOO_MANY} end
   holds[n + 1], holds[n + 2], holds[n + 3], holds[n + 4] = id, credits, expires, amounts
   if credits > 0 then note(account, HELD, 0, context.now, credits, id) end
-  context.holds[id] = {account.subject, OPEN, credits, amounts, context.now, expires, 0, 0}
+  context.holds[id] = {account.subject, OPEN, credits, amounts, context.now, expires, 0, 0, decision[EXTRA + 2]}
   context.changed_holds[id] = true
   account.is_changed = true
   return taken(account, there_is_more(context, account, decision, answer))
@@ -49,27 +53,27 @@ end
 -- Why a hold cannot be ended; nil when it is open and the subject's. EXTRA: id.
 local function unfit_hold(context, account, decision)
   local hold = read_hold(context, decision[EXTRA])
-  if not hold or hold[1] ~= account.subject then return {MISSING} end
-  if hold[2] ~= OPEN then return {ENDED, 0, 0, hold[2], hold[7]} end
+  if not hold or hold[HOLD_SUBJECT] ~= account.subject then return {MISSING} end
+  if hold[HOLD_STATE] ~= OPEN then return {ENDED, 0, 0, hold[HOLD_STATE], hold[HOLD_ENDED]} end
   local holds = account.fields[HOLDS]
-  for q = 1, #holds, 4 do
+  for q = 1, #holds, ENTRY_WIDTH do
     if holds[q] == decision[EXTRA] then return nil end
   end
   -- It had expired before the clock was set back.
-  return {ENDED, 0, 0, EXPIRED, hold[6]}
+  return {ENDED, 0, 0, EXPIRED, hold[HOLD_EXPIRES]}
 end
 
 -- Ends an open hold as `state`.
 local function end_hold(context, account, id, state)
   local hold, holds = context.holds[id], account.fields[HOLDS]
-  for q = 1, #holds, 4 do
+  for q = 1, #holds, ENTRY_WIDTH do
     if holds[q] == id then
-      cut(holds, q, 4)
+      cut(holds, q, ENTRY_WIDTH)
       break
     end
   end
-  if hold[3] > 0 then note(account, FREED, 0, context.now, -hold[3], id) end
-  hold[2], hold[7] = state, context.now
+  if hold[HOLD_CREDITS] > 0 then note(account, FREED, 0, context.now, -hold[HOLD_CREDITS], id) end
+  hold[HOLD_STATE], hold[HOLD_ENDED] = state, context.now
   context.changed_holds[id] = true
   account.is_changed = true
 end

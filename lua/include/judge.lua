@@ -1,8 +1,25 @@
+-- When the next reset of the allowance brings what is asked; 0 when it does not. Grants and holds
+-- that end before it are gone by then.
+local function credits_suffice_at(context, fields, credits)
+  local at, allowance, rollover = fields[NEXT_RESET], fields[ALLOWANCE], context.rules.rollover
+  if allowance == 0 then return 0 end
+  local sum = allowance + math.min(math.max(fields[MONTHLY], 0), rollover)
+  for _, sign in ipairs({1, -1}) do
+    local list = fields[sign == 1 and GRANTS or HOLDS]
+    for q = 1, #list, ENTRY_WIDTH do
+      local expires = list[q + ENTRY_EXPIRES]
+      if expires == 0 or expires > at then sum = sum + sign * list[q + ENTRY_CREDITS] end
+    end
+  end
+  return sum - credits >= context.rules.floor and at or 0
+end
+
 -- Judges what a decision asks against its limits and the balance, all together. Returns the sum of
--- what was violated and, for the answer: {status, balance, held, then per limit: used, most, when}.
+-- what was violated and, for the answer: {status, balance, held, then per limit: used, most, when};
+-- last, if credits do not suffice, when they will.
 local function judge(context, account, decision)
   local now, limits, status = context.now, decision[LIMITS], OK
-  local answer, n = {OK, balance_of(account.fields), held_of(account.fields)}, 3
+  local answer, n = {OK, balance_of(account.fields), held_of(account.fields)}, ANSWER_HEAD
   for q = 1, #limits, 2 do
     local limit, asked = context.limits[limits[q]], limits[q + 1]
     local used, most, at = usage_of(account, limit, asked, now)
@@ -17,10 +34,12 @@ local function judge(context, account, decision)
   local credits = decision[CREDITS]
   -- The second: what is held stays exact.
   if credits > 0
-    and not (answer[2] - answer[3] - credits >= context.rules.floor and answer[3] + credits <= MAX) then
+    and not (answer[ANSWER_BALANCE] - answer[ANSWER_HELD] - credits >= context.rules.floor
+      and answer[ANSWER_HELD] + credits <= MAX) then
     status = status + CREDITS_HIT
+    answer[n + 1] = credits_suffice_at(context, account.fields, credits)
   end
-  answer[1] = status
+  answer[ANSWER_STATUS] = status
   return status, answer
 end
 
@@ -49,7 +68,7 @@ local function there_is_more(context, account, decision, answer)
     local limit = context.limits[limits[q]]
     if limit[LIMIT_KIND] ~= FIXED then
       local _, _, at = usage_of(account, limit, 0, context.now)
-      answer[3 + 3 * (q + 1) / 2] = at
+      answer[ANSWER_HEAD + 3 * (q + 1) / 2] = at
     end
   end
   return answer
@@ -57,6 +76,6 @@ end
 
 -- The balance as it is after a decision that takes.
 local function taken(account, answer)
-  answer[2], answer[3] = balance_of(account.fields), held_of(account.fields)
+  answer[ANSWER_BALANCE], answer[ANSWER_HELD] = balance_of(account.fields), held_of(account.fields)
   return answer
 end

@@ -8,7 +8,7 @@ local function amount_of(account, limit)
 end
 
 local function window_of(windows, id)
-  for q = 1, #windows, 3 do
+  for q = 1, #windows, WINDOW_WIDTH do
     if windows[q] == id then return q end
   end
 end
@@ -26,12 +26,12 @@ end
 -- What open holds keep of a limit, and when the first of them expires.
 local function kept_by_holds(account, id)
   local kept, first, holds = 0, 0, account.fields[HOLDS]
-  for q = 1, #holds, 4 do
-    local amounts = holds[q + 3]
+  for q = 1, #holds, ENTRY_WIDTH do
+    local amounts, expires = holds[q + ENTRY_AMOUNTS], holds[q + ENTRY_EXPIRES]
     for j = 1, #amounts, 2 do
       if amounts[j] == id then
         kept = kept + amounts[j + 1]
-        if first == 0 or holds[q + 2] < first then first = holds[q + 2] end
+        if first == 0 or expires < first then first = expires end
       end
     end
   end
@@ -65,11 +65,11 @@ local function usage_of(account, limit, asked, now)
   if kind == CONCURRENT then return kept, most, freed end
   if kind == FIXED then
     -- A window that began later than this one is in use when the clock was set back.
-    local used = q and windows[q + 1] >= limit[STARTS] and windows[q + 2] or 0
+    local used = q and windows[q + WINDOW_START] >= limit[STARTS] and windows[q + WINDOW_USED] or 0
     return used + kept, most, limit[ENDS]
   end
   if kind == ROLLING then
-    local used, buckets, live = 0, q and windows[q + 2] or {}, {}
+    local used, buckets, live = 0, q and windows[q + WINDOW_USED] or {}, {}
     for j = 1, #buckets, 2 do
       if (buckets[j] + 1) * limit[SPAN] + limit[ENDS] > now then
         used = used + buckets[j + 1]
@@ -81,7 +81,8 @@ local function usage_of(account, limit, asked, now)
   local rate = most
   -- A rate of nothing has no burst.
   if most > 0 and limit[BURST] > 0 then most = limit[BURST] end
-  local level = q and level_of(windows[q + 1], windows[q + 2], math.max(0, rate), now) or 0
+  local level = q
+    and level_of(windows[q + WINDOW_START], windows[q + WINDOW_USED], math.max(0, rate), now) or 0
   local used = math.ceil(level / limit[SPAN]) + kept
   if rate <= 0 or asked > most then return used, most, 0 end
   local excess = level + (kept + asked - most) * limit[SPAN]

@@ -5,7 +5,7 @@ local function new_batch(ask, keys)
   for i, day in ipairs(keys.days) do
     local of_day = {}
     for j = 1, #ranked do
-      local list = {key = day.boards[j], size = 0, n = 0}
+      local list = {key = day.boards[j], n = 0}
       boards[#boards + 1], of_day[ranked[j]] = list, list
     end
     lists[i] = of_day

@@ -10,6 +10,10 @@ local function code_of_parts()
 --@include add_part
   return add_part
 end
+local function code_of_cold()
+--@include find_cold
+  return find_cold
+end
 local function code_of_decisions()
 --@include accounts
 --@include bring_up
@@ -19,6 +23,7 @@ local function code_of_decisions()
 --@include holds
 --@include settle_hold
 --@include administer
+--@include open_account
 --@include decide
 --@include context
   return {

@@ -3,18 +3,18 @@
 local function commit_again(context, account, decision, pointer)
   local unfit = unfit_hold(context, account, decision)
   local hold = context.holds[decision[EXTRA]] or {}
-  if not unfit then return {COUNTED, 0, 0, OPEN, hold[6]} end
-  return hold[8] ~= pointer and unfit or nil
+  if not unfit then return {COUNTED, 0, 0, OPEN, hold[HOLD_EXPIRES]} end
+  return hold[HOLD_EVENT] ~= pointer and unfit or nil
 end
 
 -- Whether a decision asks for more than its hold has set aside.
 local function exceeds(context, hold, decision)
-  if decision[CREDITS] > hold[3] then return true end
+  if decision[CREDITS] > hold[HOLD_CREDITS] then return true end
   local limits = decision[LIMITS]
   for q = 1, #limits, 2 do
     local id, kept = context.limits[limits[q]][LIMIT_ID], 0
-    for j = 1, #hold[4], 2 do
-      if hold[4][j] == id then kept = kept + hold[4][j + 1] end
+    for j = 1, #hold[HOLD_AMOUNTS], 2 do
+      if hold[HOLD_AMOUNTS][j] == id then kept = kept + hold[HOLD_AMOUNTS][j + 1] end
     end
     -- What was never held is not the hold's business: it counts as any event does.
     if kept > 0 and limits[q + 1] > kept then return true end
@@ -22,11 +22,15 @@ local function exceeds(context, hold, decision)
   return false
 end
 
--- Settles a hold with an event. EXTRA: id, 1 if it may not exceed what is held.
+-- Settles a hold with an event. EXTRA: id, 1 if it may not exceed what is held, what its credits were
+-- cut down to as what is held (below 0: they were not). That was read before: if the hold was
+-- forgotten since, and its id taken for another one, the hold that was meant is not there any more.
 local function commit_hold(context, account, decision)
   local id = decision[EXTRA]
   local unfit = unfit_hold(context, account, decision)
   if unfit then return unfit end
+  local capped = decision[EXTRA + 2]
+  if capped >= 0 and capped ~= context.holds[id][HOLD_CREDITS] then return {MISSING} end
   if decision[EXTRA + 1] == 1 and exceeds(context, context.holds[id], decision) then return {EXCEEDS} end
   local fields = account.fields
   local credits = decision[CREDITS]
@@ -39,7 +43,7 @@ local function commit_hold(context, account, decision)
     return {TOO_LARGE}
   end
   end_hold(context, account, id, SETTLED)
-  context.holds[id][8] = decision[PLACE]
+  context.holds[id][HOLD_EVENT] = decision[PLACE]
   local status = take(context, account, decision, decision[PLACE])
   return taken(account, {status})
 end

@@ -9,19 +9,23 @@ local function use_limit(context, account, limit, amount, time)
   account.is_changed = true
   local q = window_of(windows, limit[LIMIT_ID])
   if not q then
-    drop_old_limits(context.limits, windows, 3)
+    drop_old_limits(context.limits, windows, WINDOW_WIDTH)
     q = #windows + 1
-    windows[q], windows[q + 1], windows[q + 2] = limit[LIMIT_ID], 0, kind == ROLLING and {} or 0
+    windows[q], windows[q + WINDOW_START] = limit[LIMIT_ID], 0
+    windows[q + WINDOW_USED] = kind == ROLLING and {} or 0
   end
   if kind == FIXED then
-    if windows[q + 1] < limit[STARTS] then windows[q + 1], windows[q + 2] = limit[STARTS], 0 end
-    windows[q + 2] = math.min(MAX, math.max(0, windows[q + 2] + amount))
+    if windows[q + WINDOW_START] < limit[STARTS] then
+      windows[q + WINDOW_START], windows[q + WINDOW_USED] = limit[STARTS], 0
+    end
+    windows[q + WINDOW_USED] = math.min(MAX, math.max(0, windows[q + WINDOW_USED] + amount))
   elseif kind == RATE then
-    local level = level_of(windows[q + 1], windows[q + 2], amount_of(account, limit), now)
-    windows[q + 1] = math.max(windows[q + 1], now)
-    windows[q + 2] = math.min(MAX, math.max(0, level + amount * limit[SPAN]))
+    local level =
+      level_of(windows[q + WINDOW_START], windows[q + WINDOW_USED], amount_of(account, limit), now)
+    windows[q + WINDOW_START] = math.max(windows[q + WINDOW_START], now)
+    windows[q + WINDOW_USED] = math.min(MAX, math.max(0, level + amount * limit[SPAN]))
   else
-    local old, new, bucket, place = windows[q + 2], {}, math.floor(time / limit[SPAN])
+    local old, new, bucket, place = windows[q + WINDOW_USED], {}, math.floor(time / limit[SPAN])
     for j = 1, #old, 2 do
       if (old[j] + 1) * limit[SPAN] + limit[ENDS] > now then
         new[#new + 1], new[#new + 2] = old[j], old[j + 1]
@@ -33,6 +37,6 @@ local function use_limit(context, account, limit, amount, time)
     elseif amount > 0 then
       new[#new + 1], new[#new + 2] = bucket, amount
     end
-    windows[q + 2] = new
+    windows[q + WINDOW_USED] = new
   end
 end

@@ -32,9 +32,12 @@ local function write_batch(batch, ask, gone, code, context, done)
   if counts then
     count_changes(batch, changes)
     write_records(batch, at)
-    write_days(batch, sizes, ttl[3])
+    write_days(batch)
     write_ids(keys.ids[1], sizes, ids, ask[18], gone, at, ttl[2])
   end
-  if context then code.write(context, at) end
+  if context then
+    code.write(context, at)
+    call('HINCRBY', changes, 'state', 1)
+  end
   call('SET', keys.marker, cmsgpack.pack(ask[1], done), 'EX', MARKER_TTL_S)
 end

@@ -1,5 +1,6 @@
--- Writes what belongs to days: rollups, boards, and what subjects counted on days they have left.
-local function write_days(batch, sizes, ttl_s)
+-- Writes what belongs to days: rollups, boards, and what subjects counted on days they have left. None
+-- of it expires: a day leaves Redis when its file has all of it (cool_day).
+local function write_days(batch)
   local call, pack = redis.call, cmsgpack.pack
   for _, rollups in ipairs(batch.rollups) do
     local writes, w = {}, 0
@@ -9,20 +10,13 @@ local function write_days(batch, sizes, ttl_s)
         writes[w + 1], writes[w + 2], w = field, pack(rollups[i]), w + 2
       end
     end
-    if w > 0 then
-      call('HSET', rollups.key, unpack(writes))
-      if not rollups.exists then call('EXPIRE', rollups.key, ttl_s) end
-    end
+    if w > 0 then call('HSET', rollups.key, unpack(writes)) end
   end
   for _, list in ipairs(batch.boards) do
-    if list.n > 0 then
-      call('ZADD', list.key, unpack(list, 1, list.n))
-      if list.size == 0 then call('EXPIRE', list.key, ttl_s) end
-    end
+    if list.n > 0 then call('ZADD', list.key, unpack(list, 1, list.n)) end
   end
   for key in pairs(batch.unranked) do call('ZREMRANGEBYSCORE', key, 0, '+inf') end
   for key, entries in pairs(batch.use) do
     for subject, entry in pairs(entries) do call('HSET', key, subject, pack(entry)) end
-    if sizes[key] == 0 then call('EXPIRE', key, ttl_s) end
   end
 end

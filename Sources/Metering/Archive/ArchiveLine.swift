@@ -67,13 +67,9 @@ final class ArchiveLineReader {
             let sums = sums(object)
         else { return nil }
         var subject = ArchivedSubject(subject: ByteString(name), sums: sums)
-        if let hours = object["hours"] {
-            guard let mask = hours.integer,
-                let first = object["first"]?.string.flatMap({ Timestamp($0) }),
-                let last = object["last"]?.string.flatMap({ Timestamp($0) })
-            else { return nil }
-            (subject.hours, subject.first, subject.last) = (mask, first, last)
-        }
+        subject.first = object["first"]?.string.flatMap { Timestamp($0) }
+        subject.last = object["last"]?.string.flatMap { Timestamp($0) }
+        subject.hours = object["hours"]?.integer ?? 0
         return subject
     }
 
@@ -116,12 +112,15 @@ final class ArchiveLineReader {
 
     /// The members `events` and `meters` of an object.
     func sums(_ object: JSONValue) -> ArchivedSums? {
-        guard let events = object["events"]?.integer, let meters = object["meters"],
+        guard let events = object["events"]?.integer,
+            events.magnitude <= EventBatch.exactIntegerMax, let meters = object["meters"],
             meters.kind == .object
         else { return nil }
         var sums = ArchivedSums(events: events)
         for (key, value) in meters.members {
-            guard let meter = meter(key.bytes), let amount = value.integer else { return nil }
+            guard let meter = meter(key.bytes), let amount = value.integer,
+                amount.magnitude <= EventBatch.exactIntegerMax
+            else { return nil }
             sums.amounts.append((meter, amount))
         }
         return sums
@@ -185,7 +184,8 @@ private struct LineScanner {
             value = value &* 10 &+ Int(digit)
             index += 1
         }
-        return index == start ? nil : isNegative ? -value : value
+        guard index > start, value <= EventBatch.exactIntegerMax else { return nil }
+        return isNegative ? -value : value
     }
 }
 

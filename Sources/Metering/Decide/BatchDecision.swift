@@ -10,8 +10,8 @@ struct BatchDecision {
     }
 
     let kind: Kind
-    /// Index of its account in the batch.
-    let account: Int
+    /// Index of its account in the batch; nil for that of the hold it is about.
+    let account: Int?
     /// Of its event, counted from 1; 0 for none.
     var place = 0
     /// Milliseconds since 1970.
@@ -26,12 +26,13 @@ struct BatchDecision {
     enum Extra {
         case text(ByteString)
         case number(Int)
+        case amounts([(Meter, Int)])
     }
 
     func write(_ writer: MessagePackWriter) {
         writer.array(6 + extra.count)
         writer.integer(kind.rawValue)
-        writer.integer(account + 1)
+        writer.integer(account.map { $0 + 1 } ?? 0)
         writer.integer(place)
         writer.integer(time)
         writer.integer(credits)
@@ -44,6 +45,12 @@ struct BatchDecision {
             switch extra {
             case .text(let text): writer.string(text.bytes)
             case .number(let number): writer.integer(number)
+            case .amounts(let amounts):
+                writer.array(2 * amounts.count)
+                for (meter, amount) in amounts {
+                    writer.meter(meter)
+                    writer.integer(amount)
+                }
             }
         }
     }
@@ -57,6 +64,7 @@ extension Verdict {
         balance = nil
         held = 0
         self.limits = limits
+        creditsSufficeAt = nil
         holdState = nil
         holdEnd = nil
         time = now
@@ -65,7 +73,7 @@ extension Verdict {
 
     /// Reads the script's answer to a decision: see lua/include/judge.lua.
     init?(
-        _ fields: [MessagePackValue], to decision: BatchDecision, _ rules: Rules, at now: Timestamp
+        _ fields: [MessagePackValue], to decision: BatchDecision, of list: DecisionList
     ) {
         guard let code = fields.first?.integer,
             let status = DecisionStatus(rawValue: code)
@@ -73,7 +81,7 @@ extension Verdict {
         self.status = status
         self.fields = fields
         denialNumber = nil
-        time = now
+        time = list.now
         let isJudged = fields.count >= 3
         balance = isJudged && decision.asksCredits ? fields[1].integer : nil
         held = isJudged ? fields[2].integer ?? 0 : 0
@@ -83,17 +91,22 @@ extension Verdict {
         holdState = isAboutHold ? fields[3].integer.flatMap { HoldState(rawValue: $0) } : nil
         holdEnd = isAboutHold ? fields[4].integer.map { Timestamp(milliseconds: $0) } : nil
         var states: [LimitState] = []
-        if !isAboutHold, fields.count == 3 + 3 * decision.limits.count {
+        let head = 3 + 3 * decision.limits.count
+        if !isAboutHold, fields.count == head || fields.count == head + 1 {
             for (place, (index, amount)) in decision.limits.enumerated() {
                 let most = fields[4 + 3 * place].integer ?? -1
                 let at = fields[5 + 3 * place].integer ?? 0
+                let limit = list.rules.limits.limits[index]
                 states.append(
                     LimitState(
-                        limit: rules.limits.limits[index], asked: amount,
+                        limit: limit, asked: amount,
                         used: fields[3 + 3 * place].integer ?? 0, most: most < 0 ? nil : most,
-                        resetsAt: at == 0 ? nil : Timestamp(milliseconds: at)))
+                        resetsAt: at == 0 ? nil : Timestamp(milliseconds: at),
+                        windowSeconds: list.seconds(of: limit)))
             }
         }
         limits = states
+        let credited = isJudged && fields.count == head + 1 ? fields[head].integer ?? 0 : 0
+        creditsSufficeAt = credited == 0 ? nil : Timestamp(milliseconds: credited)
     }
 }

@@ -21,7 +21,8 @@ public struct Decision: Sendable {
     }
 
     public let kind: Kind
-    public let subject: SubjectID
+    /// Nil, where a hold is released: whoever it is of.
+    public let subject: SubjectID?
     /// Micro-credits; nil when nothing is asked about credits.
     public let credits: Int?
     public let amounts: [(Meter, Int)]
@@ -29,7 +30,7 @@ public struct Decision: Sendable {
     public let limits: [String]?
 
     public init(
-        _ kind: Kind, subject: SubjectID, credits: Int? = nil, amounts: [(Meter, Int)] = [],
+        _ kind: Kind, subject: SubjectID?, credits: Int? = nil, amounts: [(Meter, Int)] = [],
         limits: [String]? = nil
     ) {
         self.kind = kind
@@ -60,7 +61,8 @@ public enum EventPurpose: Sendable {
     case record
     /// To be counted if credits and limits allow it.
     case enforce
-    /// To settle a hold; `heldCredits` is needed for `cap` only.
+    /// To settle a hold. `heldCredits`, what it has set aside, is needed for `cap` only: the event is
+    /// counted with no more than that, or not at all if it is not what the hold has by then.
     case settle(hold: ByteString, SettlePolicy, heldCredits: Int?)
     /// To undo the event that was counted there; the amounts are below zero. `charged` is when its
     /// credits were taken, which for a late event is later than its own time.
@@ -118,6 +120,8 @@ public struct LimitState: Sendable {
     /// When the window ends; for rolling windows and rates when there is room, or more of it; nil
     /// for never, and where nothing is used.
     public let resetsAt: Timestamp?
+    /// How long the window is that is open, in seconds; nil where it has no length.
+    public let windowSeconds: Int?
 
     public var isViolated: Bool { most.map { used > $0 || asked > $0 - used } ?? false }
 }
@@ -146,6 +150,8 @@ public struct Verdict: Sendable {
     public let balance: Int?
     public let held: Int
     public let limits: [LimitState]
+    /// When the next reset brings credits that suffice; nil when they did, and when it does not help.
+    public let creditsSufficeAt: Timestamp?
     /// Of a hold that had ended, or that the id names already.
     public let holdState: HoldState?
     /// When the hold ended; when it expires if it is open.

@@ -51,6 +51,11 @@ struct DecisionList {
 
     var isEmpty: Bool { decisions.isEmpty }
 
+    /// How long a limit's window is that was open when the decisions were asked for, in seconds.
+    func seconds(of limit: Limit) -> Int? {
+        windows.seconds(of: limit.window, at: now.milliseconds)
+    }
+
     private mutating func account(_ subject: SubjectID, asksCredits: Bool) -> Int {
         if let index = indexOfAccount[subject.id] {
             if asksCredits { accounts[index].asksCredits = true }
@@ -87,9 +92,12 @@ struct DecisionList {
         case .enforce:
             guard credits > 0 || !limits.isEmpty else { return nil }
             kind = .useIfAllowed
-        case .settle(let hold, let policy, _):
+        case .settle(let hold, let policy, let held):
             kind = .commitHold
-            extra = [.text(hold), .number(policy == .reject ? 1 : 0)]
+            extra = [
+                .text(hold), .number(policy == .reject ? 1 : 0),
+                .number(policy == .cap ? held ?? -1 : -1),
+            ]
         case .reverse(let origin, let at, let charged):
             kind = .giveBack
             extra = [
@@ -115,7 +123,12 @@ struct DecisionList {
         case .openHold(let id, let seconds):
             kind = .openHold
             limits = asked.judged(by: rules)
-            extra = [.text(id), .number(now.milliseconds + seconds * 1000)]
+            let amounts = asked.amounts.filter { $0.1 > 0 }.sorted {
+                Meter.precedes($0.0, $1.0)
+            }
+            extra = [
+                .text(id), .number(now.milliseconds + seconds * 1000), .amounts(amounts),
+            ]
         case .releaseHold(let id):
             kind = .releaseHold
             extra = [.text(id)]
@@ -133,7 +146,7 @@ struct DecisionList {
             asksCredits = true
         }
         return BatchDecision(
-            kind: kind, account: account(asked.subject, asksCredits: asksCredits),
+            kind: kind, account: asked.subject.map { account($0, asksCredits: asksCredits) },
             time: now.milliseconds, credits: credits, asksCredits: asksCredits, limits: limits,
             extra: extra)
     }
@@ -146,15 +159,9 @@ struct DecisionList {
             for _ in 0..<3 { writer.array(0) }
             return
         }
-        writer.array(7)
-        writer.array(rules.limits.limits.count)
-        for limit in rules.limits.limits { write(limit, writer) }
-        writer.string(resets)
-        writer.integer(rules.credits.monthReset == .calendar ? 1 : 0)
-        writer.integer(today.date.day)
-        writer.integer(rules.credits.defaultAllowance)
-        writer.integer(rules.credits.rolloverMax)
-        writer.integer(-rules.credits.overdraft)
+        rules.credits.write(rules.limits.limits.count, resets, today: today, writer) {
+            for limit in rules.limits.limits { write(limit, writer) }
+        }
         writer.array(3 * accounts.count)
         for account in accounts {
             writer.string(account.subject.id.bytes)
@@ -185,6 +192,28 @@ struct DecisionList {
         writer.integer(limit.guest ?? -1)
         writer.integer(resolution)
         writer.integer(burst)
+    }
+}
+
+extension CreditPolicy {
+    /// Writes rules as lua/include/context.lua reads them.
+    ///
+    /// - Parameters:
+    ///   - limitCount: how many limits `writeLimits` writes.
+    ///   - today: in the workspace's zone.
+    func write(
+        _ limitCount: Int, _ resets: [UInt8], today: CivilDay, _ writer: MessagePackWriter,
+        limits writeLimits: () -> Void = {}
+    ) {
+        writer.array(7)
+        writer.array(limitCount)
+        writeLimits()
+        writer.string(resets)
+        writer.integer(monthReset == .calendar ? 1 : 0)
+        writer.integer(today.date.day)
+        writer.integer(defaultAllowance)
+        writer.integer(rolloverMax)
+        writer.integer(-overdraft)
     }
 }
 

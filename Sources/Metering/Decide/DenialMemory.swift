@@ -51,7 +51,9 @@ final class DenialMemory {
     /// The denial of a decision, if what is remembered is enough for a whole answer. O(limits).
     func verdict(on decision: Decision, _ rules: Rules, at now: Timestamp) -> Verdict? {
         // A balance is not remembered, so who asks about credits asks Redis.
-        guard !denials.isEmpty, decision.credits == nil else { return nil }
+        guard !denials.isEmpty, decision.credits == nil, let subject = decision.subject else {
+            return nil
+        }
         if epoch.current != seenEpoch {
             forgetAll()
             return nil
@@ -59,7 +61,7 @@ final class DenialMemory {
         let judged = decision.judged(by: rules)
         for (index, amount) in judged where amount > 0 {
             let limit = rules.limits.limits[index]
-            let key = Key(subject: decision.subject.id, limit: limit.id)
+            let key = Key(subject: subject.id, limit: limit.id)
             guard let denial = denials[key] else { continue }
             // A clock that was set back says nothing about how long ago it was.
             guard denial.sinceMS <= now.milliseconds, now.milliseconds < denial.untilMS else {
@@ -79,7 +81,7 @@ final class DenialMemory {
                 states.append(
                     LimitState(
                         limit: limit, asked: amount, used: state.used, most: state.most,
-                        resetsAt: state.resetsAt))
+                        resetsAt: state.resetsAt, windowSeconds: state.windowSeconds))
             }
             guard states.contains(where: { $0.limit.id == limit.id && $0.isViolated }) else {
                 continue
@@ -96,14 +98,14 @@ final class DenialMemory {
     /// Remembers what a verdict denied, unless things changed since it was asked for.
     func remember(_ verdict: Verdict, on decision: Decision, asked: Int) {
         guard verdict.status == .limitReached || verdict.status == .limitReachedAndCreditsShort,
-            asked == epoch.current
+            asked == epoch.current, let subject = decision.subject
         else { return }
         if epoch.current != seenEpoch { forgetAll() }
         lastNumber += 1
         for state in verdict.violated {
             let trusted = verdict.time.milliseconds + Self.trustMS
             if denials.count >= countMax { denials.removeAll(keepingCapacity: true) }
-            denials[Key(subject: decision.subject.id, limit: state.limit.id)] = Denial(
+            denials[Key(subject: subject.id, limit: state.limit.id)] = Denial(
                 states: verdict.limits, asked: state.asked, sinceMS: verdict.time.milliseconds,
                 untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted), number: lastNumber)
         }

@@ -19,6 +19,11 @@ public struct Meter: Hashable, Sendable {
         "output_bytes", "processing_ms", "credits_micro", "cost_micro",
     ]
 
+    /// All standard meters, in the order of their codes.
+    public static let standard: [Meter] = standardNames.indices.map {
+        Meter(kind: .standard(UInt8($0 + 1)))
+    }
+
     public static let inputTokens = Meter(kind: .standard(1))
     public static let outputTokens = Meter(kind: .standard(2))
     /// All tokens of an event: those of input and output, and those read from or written to a cache.

@@ -55,11 +55,6 @@ extension LogEntry.Logged {
     var credits: Int { event.amounts.amount(of: .creditsMicro) ?? 0 }
 }
 
-extension LogPosition {
-    /// In the order of the log; positions of one day are in the order of counting.
-    var packed: Int { day.number * Self.dayStride + number }
-}
-
 /// Where an answer goes on. Clients keep it and read nothing from it.
 struct EventCursor: Equatable {
     /// The entry of the last event that was told, and its place in it. A place behind the last

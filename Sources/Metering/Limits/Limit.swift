@@ -46,18 +46,6 @@ public struct Limit: Hashable, Sendable {
     /// The limit as it is for a class.
     func amount(for kind: SubjectClass) -> Int? { kind == .guest ? guest : user }
 
-    /// The window's length in seconds, nil where it has none.
-    public var seconds: Int? {
-        switch window {
-        case .minute: 60
-        case .hour: 3600
-        case .day: 86_400
-        case .month: 31 * 86_400
-        case .lifetime, .concurrent: nil
-        case .rolling(let seconds), .rate(let seconds, _): seconds
-        }
-    }
-
     static let nameBytesMax = 64
 
     static func isName(_ bytes: some Collection<UInt8>) -> Bool {

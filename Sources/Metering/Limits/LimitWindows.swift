@@ -33,6 +33,18 @@ final class LimitWindows {
         }
     }
 
+    /// How long the window that is open at `now` is, in seconds: a day may have 23 or 25 hours, a
+    /// month 28 to 31 such days. Nil for a window without a length.
+    func seconds(of window: Limit.Window, at now: Int) -> Int? {
+        switch window {
+        case .minute, .hour, .day, .month:
+            let span = span(of: window, at: now)
+            return (span.ends - span.starts) / 1000
+        case .lifetime, .concurrent: return nil
+        case .rolling(let seconds), .rate(let seconds, _): return seconds
+        }
+    }
+
     private func find(_ now: Int) {
         let seconds = now.flooredQuotient(1000)
         let minute = seconds.flooredQuotient(60) * 60

@@ -17,10 +17,12 @@ public actor QueryEngine {
     let data: String
     let logger: Logger
     private let redis: RedisConfiguration
-    private let metrics: MetricsRegistry
+    let metrics: MetricsRegistry
     private var connection: RedisClient?
     private(set) var boards: WindowBoards?
     private var files: Archive?
+    /// Days that are being brought back.
+    var thaws: [CivilDay: Task<String?, Never>] = [:]
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         loop.asUnownedSerialExecutor()
@@ -42,7 +44,10 @@ public actor QueryEngine {
     }
 
     /// Connects. Until Redis can be reached, questions throw `MeteringError.unavailable`.
-    public func start() {
+    ///
+    /// - Parameter isKeeping: whether it also goes along the log by itself now and then, so that no
+    ///   question finds it far behind.
+    public func start(isKeeping: Bool = true) {
         let client = RedisClient(
             on: loop, configuration: redis, scripts: ScriptLibrary.forQueries, metrics: metrics,
             logger: logger)
@@ -52,8 +57,9 @@ public actor QueryEngine {
         // Another connection may lead to other data.
         client.onReady = { boards.follower.reset() }
         client.connect()
-        Task { await keepBoards() }
+        guard isKeeping else { return }
         Task { await followUsage() }
+        Task { await keepBoards() }
     }
 
     /// Ends the connection, on the loop, which has to run until then.

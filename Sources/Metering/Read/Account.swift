@@ -13,6 +13,8 @@ public struct Account: Sendable {
     /// The day of the month on which it resets; nil while the subject has no credits.
     let anchorDay: Int?
     public let grants: [Grant]
+    /// What the subject has of limits instead of its class, by the limit's number.
+    let ownAmounts: [Int: Int]
     /// Where the ledger goes on, and the lines that are due and not written yet.
     let ledgerHead: LogPosition?
     let dueLines: [LedgerLine]
@@ -37,6 +39,7 @@ public struct Account: Sendable {
         guard head.count == 7 else { return nil }
         // An empty list is kept as 0.
         let flat = fields[7].array ?? []
+        let own = (fields[10].array ?? []).compactMap(\.integer)
         self.balance = balance
         held = verdict.held
         ledgerHead = head[0] == 0 ? nil : LogPosition(head[0])
@@ -53,6 +56,9 @@ public struct Account: Sendable {
                 id: ByteString(bytes: id), left: left,
                 expires: expires == 0 ? nil : Timestamp(milliseconds: expires), priority: priority)
         }
+        ownAmounts = Dictionary(
+            stride(from: 0, to: own.count - 1, by: 2).map { (own[$0], own[$0 + 1]) }
+        ) { $1 }
         dueLines = LedgerLine.lines(lines) { _ in nil }
     }
 }
@@ -133,6 +139,8 @@ public struct Hold: Sendable {
     public let subject: SubjectID
     public let state: HoldState
     public let credits: Int
+    /// As they were asked for.
+    public let amounts: [(meter: Meter, amount: Int)]
     public let created: Timestamp
     public let expires: Timestamp
     /// When it was ended, or expired; nil while it is open.
@@ -151,6 +159,13 @@ public struct Hold: Sendable {
         self.subject = SubjectID(stored: ByteString(bytes: subject))
         self.state = isExpired ? .expired : state
         self.credits = credits
+        let asked = fields.count > 8 ? fields[8].array ?? [] : []
+        amounts = stride(from: 0, to: asked.count - 1, by: 2).compactMap { index in
+            guard let meter = Meter(asked[index]), let amount = asked[index + 1].integer else {
+                return nil
+            }
+            return (meter, amount)
+        }
         self.created = Timestamp(milliseconds: created)
         self.expires = Timestamp(milliseconds: expires)
         self.ended =

@@ -2,7 +2,7 @@
 
 internal import Redis
 
-/// Reads ledgers, holds and single events of one workspace. On its loop's thread only.
+/// Reads single holds and events of one workspace. On its loop's thread only.
 public final class AccountReader {
     private let client: RedisClient
     private let keys: Keyspace
@@ -15,49 +15,6 @@ public final class AccountReader {
         self.settings = settings
         self.clock = clock
         keys = Keyspace(workspace: settings.id)
-    }
-
-    // MARK: Ledger
-
-    /// The newest lines of an account's ledger, or those before `cursor`, at most about `limit`.
-    public func ledger(
-        of subject: SubjectID, _ account: Account, limit: Int, before cursor: LogPosition? = nil
-    ) async throws(MeteringError) -> Ledger {
-        var lines: [LedgerLine] = cursor == nil ? account.dueLines.reversed() : []
-        var next = cursor ?? account.ledgerHead
-        while let position = next, lines.count < limit {
-            let reply = try await send(.readLogEntry(keys.log(arrival: position.day), position))
-            guard let (older, previous) = Self.lines(reply, position, of: subject) else {
-                next = nil
-                break
-            }
-            lines += older.reversed()
-            next = previous
-        }
-        return Ledger(
-            lines: lines,
-            openingBalance: lines.last.map { $0.balance - $0.change }
-                ?? (cursor == nil ? account.balance : 0),
-            older: next?.cursor)
-    }
-
-    private static func lines(
-        _ reply: RedisValue, _ position: LogPosition, of subject: SubjectID
-    ) -> (lines: [LedgerLine], previous: LogPosition?)? {
-        guard let entry = reply.elements?.first.flatMap({ LogEntry($0, arrival: position.day) })
-        else { return nil }
-        let ledger = entry.ledger
-        for index in stride(from: 0, to: ledger.count - 2, by: 3)
-        where ledger[index].bytes == subject.id.bytes {
-            guard let previous = ledger[index + 1].integer, let lines = ledger[index + 2].array
-            else { return nil }
-            let read = LedgerLine.lines(lines) { place in
-                guard entry.events.indices.contains(place - 1) else { return nil }
-                return entry.events[place - 1].event.id ?? position.eventID(place: place)
-            }
-            return (read, previous == 0 ? nil : LogPosition(previous))
-        }
-        return nil
     }
 
     // MARK: Holds
@@ -73,32 +30,6 @@ public final class AccountReader {
         return hold
     }
 
-    /// Holds of a state, of one subject if it is named: open and expired ones by when they expire,
-    /// others the last ended first.
-    public func holds(
-        _ state: HoldState, of subject: SubjectID?, limit: Int
-    ) async throws(MeteringError) -> [Hold] {
-        var found: [Hold] = []
-        var start = 0
-        let pageCount = 500
-        // A bound on the work of one call; filtering by subject looks at all holds of a state.
-        while found.count < limit, start < 100_000 {
-            let ids = try await ids(state, from: start, count: pageCount)
-            guard !ids.isEmpty else { break }
-            let values = try await send(RedisCommand("HMGET", [keys.holds] + ids)).elements ?? []
-            for (id, value) in zip(ids, values) {
-                guard let bytes = value.bytes, let hold = Hold(id, bytes, at: clock.now) else {
-                    continue
-                }
-                if hold.state == state, subject == nil || hold.subject == subject {
-                    found.append(hold)
-                }
-            }
-            start += pageCount
-        }
-        return Array(found.prefix(limit))
-    }
-
     /// How many holds are open, and how many expired without being ended.
     public func holdCounts() async throws(MeteringError) -> (open: Int, expired: Int) {
         let now = Array("\(clock.now.milliseconds)".utf8)
@@ -107,23 +38,6 @@ public final class AccountReader {
         let expired = try await send(
             RedisCommand("ZCOUNT", [keys.openHolds, Array("-inf".utf8), now]))
         return (open.integer ?? 0, expired.integer ?? 0)
-    }
-
-    private func ids(
-        _ state: HoldState, from start: Int, count: Int
-    ) async throws(MeteringError) -> [[UInt8]] {
-        let now = "\(clock.now.milliseconds)"
-        let (key, low, high): ([UInt8], String, String) =
-            switch state {
-            case .open: (keys.openHolds, "(" + now, "+inf")
-            case .expired: (keys.openHolds, "-inf", now)
-            case .settled, .released: (keys.endedHolds, "+inf", "-inf")
-            }
-        var arguments = [key, Array(low.utf8), Array(high.utf8), Array("BYSCORE".utf8)]
-        if low == "+inf" { arguments.append(Array("REV".utf8)) }
-        arguments += ["LIMIT", "\(start)", "\(count)"].map { Array($0.utf8) }
-        return (try await send(RedisCommand("ZRANGE", arguments)).elements ?? []).compactMap(
-            \.bytes)
     }
 
     // MARK: Events
@@ -143,7 +57,7 @@ public final class AccountReader {
         var event = entry.events[place - 1].event
         event.time = entry.events[place - 1].time
         let name = event.id ?? position.eventID(place: place)
-        let charge = Self.lines(reply, position, of: event.subject)?.lines.first {
+        let charge = entry.lines(of: event.subject)?.lines.first {
             $0.kind == .charge && $0.reference == name
         }
         return (event, position, place, charge?.time)
@@ -157,9 +71,12 @@ public final class AccountReader {
         let now = clock.now.milliseconds
         let last = now.flooredQuotient(86_400_000) + 1
         let first = (now - settings.idempotencyWindowMS).flooredQuotient(86_400_000) - 1
-        for generation in (first...last).reversed() {
-            let reply = try await send(
-                RedisCommand("HGET", [keys.ids(generation: generation), digest]))
+        // All at once: the id may have come on any of the days that are remembered.
+        let replies = try await send(
+            (first...last).reversed().map {
+                RedisCommand("HGET", [keys.ids(generation: $0), digest])
+            })
+        for reply in replies {
             if let pointer = reply.bytes, pointer.count == 9 {
                 return (LogPosition(pointer), Int(pointer[7]) << 8 | Int(pointer[8]))
             }
@@ -170,6 +87,30 @@ public final class AccountReader {
     private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
         do {
             return try await client.send(command)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
+    /// Sends commands together; the replies come in their order.
+    private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {
+        var replies: [Result<RedisValue, RedisError>?] = Array(
+            repeating: nil, count: commands.count)
+        var missing = commands.count
+        guard missing > 0 else { return [] }
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            for (index, command) in commands.enumerated() {
+                client.send(command) { result in
+                    replies[index] = result
+                    missing -= 1
+                    if missing == 0 { continuation.resume() }
+                }
+            }
+        }
+        do throws(RedisError) {
+            var values: [RedisValue] = []
+            for reply in replies { values.append(try reply?.get() ?? .null) }
+            return values
         } catch {
             throw .unavailable(error)
         }

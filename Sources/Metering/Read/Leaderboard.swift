@@ -38,6 +38,16 @@ public struct HourlyUsage: Sendable {
     public let eventCount: Int
     public let sums: [(meter: Meter, total: Int)]
 
+    /// Nil when the cell is none of an hour.
+    init?(_ cell: ArchivedDay.Cell) {
+        guard let hour = cell.hour else { return nil }
+        self.hour = hour
+        action = cell.action
+        model = cell.model
+        eventCount = cell.sums.events
+        sums = cell.sums.amounts.map { ($0.meter, $0.amount) }
+    }
+
     init?(_ field: RollupField, _ cell: [MessagePackValue]) {
         guard let hour = field.hour, cell.count % 2 == 1, let count = cell[0].integer else {
             return nil
@@ -47,9 +57,9 @@ public struct HourlyUsage: Sendable {
         model = field.model
         eventCount = count
         sums = stride(from: 1, to: cell.count, by: 2).compactMap { index in
-            guard let meter = Meter(cell[index]), let total = cell[index + 1].integer else {
-                return nil
-            }
+            // As in a file: what adds up to nothing is not told.
+            guard let meter = Meter(cell[index]), let total = cell[index + 1].integer, total != 0
+            else { return nil }
             return (meter, total)
         }
     }

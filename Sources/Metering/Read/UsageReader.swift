@@ -57,20 +57,6 @@ public final class UsageReader {
             recent: Array(recent.prefix(Self.recentCountMax)))
     }
 
-    /// Sums of a day by hour, action and model.
-    public func hourlyUsage(_ day: CivilDay) async throws(MeteringError) -> [HourlyUsage] {
-        let reply = try await send(RedisCommand("HGETALL", [keys.hours(day)])).elements ?? []
-        var cells: [HourlyUsage] = []
-        for index in stride(from: 0, to: reply.count - 1, by: 2) {
-            guard let field = reply[index].bytes.flatMap({ RollupField($0, isHourly: true) }),
-                let sums = reply[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array,
-                let cell = HourlyUsage(field, sums)
-            else { throw .damaged(what: "an hourly rollup") }
-            cells.append(cell)
-        }
-        return cells.sorted { ($0.hour, $0.action, $0.model) < ($1.hour, $1.action, $1.model) }
-    }
-
     /// A part of today's leaderboard, most first, equal values by id as bytes. O(limit).
     ///
     /// - Parameters:

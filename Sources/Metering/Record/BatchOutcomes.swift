@@ -22,8 +22,7 @@ struct BatchOutcomes {
         var rest = done.answers[...]
         for decision in list.decisions {
             guard let count = rest.popFirst()?.integer, (0...rest.count).contains(count),
-                let verdict = Verdict(
-                    Array(rest.prefix(count)), to: decision, list.rules, at: list.now)
+                let verdict = Verdict(Array(rest.prefix(count)), to: decision, of: list)
             else { return nil }
             rest = rest.dropFirst(count)
             verdicts.append(verdict)

@@ -15,13 +15,14 @@ extension EventBatch {
         let idGenerationCount: Int
         /// Whether the keys have what subjects need that leave a day or come late.
         let canMove: Bool
+        /// Days of the batch that may have left Redis; normally none.
+        let oldDays: [CivilDay]
     }
 
     /// For how long what is dated stays in Redis, in seconds.
     struct Lifetimes {
         let log: Int
         let ids: Int
-        let days: Int
     }
 
     /// Whether a client named one of the events.
@@ -41,6 +42,7 @@ extension EventBatch {
         writeCells(writer)
         writeIDs(digest, writer)
         decisions.write(resets, today: context.today, writer)
+        if !context.oldDays.isEmpty { writer.integers(context.oldDays.map(\.number)) }
         let ask = writer.take()
         return [ask, LogEntry.encode(self, writer)]
     }
@@ -51,7 +53,7 @@ extension EventBatch {
         writer.integer(context.sequence)
         writer.integer(context.arrival.number)
         writer.integer(context.today.number)
-        writer.integers([context.lifetimes.log, context.lifetimes.ids, context.lifetimes.days])
+        writer.integers([context.lifetimes.log, context.lifetimes.ids])
         writer.array(context.ranked.count)
         for meter in context.ranked { writer.meter(meter) }
         writer.integers(sums.days.map(\.day.number))

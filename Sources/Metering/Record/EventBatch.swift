@@ -21,6 +21,8 @@ final class EventBatch {
     let sums: EventSums
     /// Made when the batch is sent first, and kept when it is sent again.
     var decisions: DecisionList?
+    /// How often it was sent whose outcome is not known.
+    var lostCount = 0
 
     /// Prices the events and adds them up. Their ids, where they have one, must differ. An event
     /// that cannot be priced, or a decision about what these rules do not know (which may have been

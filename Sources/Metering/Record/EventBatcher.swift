@@ -64,12 +64,15 @@ final class EventBatcher {
     /// When Redis answered last. A long queue that moves is no reason to give events up.
     private var lastReplyMS = 0
     private var sweep: LoopTimer?
+    /// Events that wait for their days.
+    private let cold: ColdEvents
 
     init(
         on loop: EventLoop, client: RedisClient, script: RedisScript, rules: RulesStore,
         settings: WorkspaceSettings, clock: any Clock, metrics: MeteringMetrics,
-        limits: Limits = Limits()
+        thaw: DayThawing? = nil, limits: Limits = Limits()
     ) {
+        cold = ColdEvents(on: loop, clock: clock, thaw: thaw)
         self.loop = loop
         self.client = client
         self.script = script
@@ -85,6 +88,10 @@ final class EventBatcher {
         sender = String(UInt64.random(in: .min ... .max), radix: 36)
         sweep = LoopTimer(on: loop, isRepeating: true) { [unowned self] in expire() }
         sweep?.start(after: .milliseconds(100))
+        cold.whenBack = { [unowned self] items in
+            waiting.prepend(items)
+            scheduleFlush()
+        }
     }
 
     /// Counts events; the outcomes come in their order, on the loop. Never blocks, never throws.
@@ -109,7 +116,7 @@ final class EventBatcher {
 
     /// Takes a decision; the outcome comes on the loop. Never blocks, never throws.
     func decide(_ decision: Decision, completion: @escaping (DecisionOutcome) -> Void) {
-        guard waiting.count < limits.waitingMax else {
+        guard waiting.count + cold.count < limits.waitingMax else {
             return completion(.unavailable(reason: "too many requests are waiting"))
         }
         waiting.append(
@@ -124,7 +131,7 @@ final class EventBatcher {
         _ events: some Collection<UsageEvent>, _ submission: Submission,
         _ purpose: EventPurpose? = nil
     ) {
-        guard waiting.count + events.count <= limits.waitingMax else {
+        guard waiting.count + cold.count + events.count <= limits.waitingMax else {
             for index in 0..<events.count {
                 submission.resolve(index, .unavailable(reason: "too many events are waiting"))
             }
@@ -208,6 +215,7 @@ final class EventBatcher {
             case .success(let rules):
                 guard let batch = inFlight else { return flush() }
                 let rebuilt = EventBatch(batch.items, rules)
+                rebuilt.lostCount = batch.lostCount
                 inFlight = rebuilt.items.isEmpty ? nil : rebuilt
                 if inFlight == nil { flush() } else { send(rebuilt) }
             }
@@ -240,11 +248,14 @@ final class EventBatcher {
             ]
         }
         if canMove { names += (days + leaving).map { keys.use($0) } }
+        // Whatever the settings are or were, the last two days never leave.
+        let old = days.filter { $0.number < today.number - 1 }
+        if !old.isEmpty { names.append(keys.cold) }
         names.append(keys.changes)
         let context = EventBatch.Context(
             sequence: sequence, arrival: arrival, today: today, ranked: settings.rankedMeters,
             lifetimes: settings.lifetimes, rolls: leaving, idGenerationCount: generations.count,
-            canMove: canMove)
+            canMove: canMove, oldDays: old)
         let arguments = batch.arguments(
             context, decisions, decisions.isEmpty ? [] : resets.packed(on: today), digest, writer)
         client.run(script, keys: names, arguments: arguments) { [self] result in
@@ -264,6 +275,7 @@ final class EventBatcher {
         case .failure(let error) where error.isWorthResending:
             // Not known to be counted. It goes again, as it is, when the client is ready.
             metrics.resent.add()
+            batch.lostCount += 1
             // When the client is ready again; if it still is, at the next turn of the sweep.
             isResendDue = true
         case .failure(let error):
@@ -286,6 +298,15 @@ final class EventBatcher {
             // Where one subject moves, as after midnight, others follow.
             canMoveUntilMS = clock.monotonicMS + Self.movingMS
             send(batch)
+        case .cold(let days):
+            guard batch.lostCount == 0 else {
+                // Sent once more later under another number, it could count twice.
+                cold.bringBack(days)
+                return fail(batch, ColdEvents.reason)
+            }
+            inFlight = nil
+            waiting.prepend(cold.hold(batch.items, for: days))
+            flush()
         case .overflow(let subjects, let rollup):
             inFlight = nil
             isolate(batch, Set(subjects), rollup)
@@ -341,21 +362,9 @@ final class EventBatcher {
             }
             let entry = value.elements?.first.flatMap { LogEntry($0, arrival: origin.day) }
             for (event, place) in repeated {
-                event.resolve(Self.outcome(of: event, at: place, of: entry, origin))
+                event.resolve(event.repeatedOutcome(at: place, of: entry, origin))
             }
         }
-    }
-
-    private static func outcome(
-        of event: PendingEvent, at place: Int, of entry: LogEntry?, _ origin: LogPosition
-    ) -> EventOutcome {
-        guard let entry, let counted = entry.counted(place: place) else {
-            // The log has forgotten it, the id has not: it counts nothing, but its totals are gone.
-            let id = event.event.id ?? origin.eventID(place: place)
-            return .duplicate(CountedEvent(id: id, totals: []))
-        }
-        return entry.events[place - 1].event.isSamePayload(as: event.event)
-            ? .duplicate(counted) : .rejected(.idReused)
     }
 
     private func isExpired(_ batch: EventBatch) -> Bool {

@@ -39,6 +39,9 @@ public struct LogPosition: Hashable, Sendable {
     let day: CivilDay
     let number: Int
 
+    /// As scripts keep it.
+    var packed: Int { day.number * Self.dayStride + number }
+
     init(_ packed: Int) {
         day = CivilDay(number: packed / Self.dayStride)
         number = packed % Self.dayStride
@@ -74,7 +77,7 @@ public struct LogPosition: Hashable, Sendable {
 
     /// As lua/include/write_ids.lua writes it: 7 bytes, and 2 for the place.
     func pointer(place: Int) -> ByteString {
-        let packed = day.number * Self.dayStride + number
+        let packed = packed
         let high = stride(from: 48, through: 0, by: -8).map {
             UInt8(truncatingIfNeeded: packed >> $0)
         }
@@ -109,4 +112,19 @@ public struct LogPosition: Hashable, Sendable {
 
     /// How ids that Tally makes begin; clients' ids may not.
     static let idPrefix = "tly-"
+}
+
+extension PendingEvent {
+    /// What an event gets that was counted before, at a place of an entry of the log.
+    func repeatedOutcome(
+        at place: Int, of entry: LogEntry?, _ origin: LogPosition
+    ) -> EventOutcome {
+        guard let entry, let counted = entry.counted(place: place) else {
+            // The log has forgotten it, the id has not: it counts nothing, but its totals are gone.
+            let id = event.id ?? origin.eventID(place: place)
+            return .duplicate(CountedEvent(id: id, totals: []))
+        }
+        return entry.events[place - 1].event.isSamePayload(as: event)
+            ? .duplicate(counted) : .rejected(.idReused)
+    }
 }

@@ -17,7 +17,6 @@ extension WorkspaceSettings {
     var lifetimes: EventBatch.Lifetimes {
         let window = idempotencyWindowMS / 1000
         return EventBatch.Lifetimes(
-            log: max((eventsDays + 1) * 86_400, window + 3 * 86_400), ids: window + 2 * 86_400,
-            days: Retention.daySeconds)
+            log: max((eventsDays + 1) * 86_400, window + 3 * 86_400), ids: window + 2 * 86_400)
     }
 }

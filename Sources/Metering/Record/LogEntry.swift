@@ -118,6 +118,21 @@ struct LogEntry {
         return nil
     }
 
+    /// A subject's lines of its ledger, and where those before them are; nil where it has none.
+    func lines(of subject: SubjectID) -> (lines: [LedgerLine], previous: LogPosition?)? {
+        for index in stride(from: 0, to: ledger.count - 2, by: 3)
+        where ledger[index].bytes == subject.id.bytes {
+            guard let previous = ledger[index + 1].integer, let lines = ledger[index + 2].array
+            else { return nil }
+            let read = LedgerLine.lines(lines) { place in
+                guard events.indices.contains(place - 1) else { return nil }
+                return events[place - 1].event.id ?? position.eventID(place: place)
+            }
+            return (read, previous == 0 ? nil : LogPosition(previous))
+        }
+        return nil
+    }
+
     /// The event at a place as it was counted: its id, and the totals right after it.
     func counted(place: Int) -> CountedEvent? {
         guard events.indices.contains(place - 1) else { return nil }

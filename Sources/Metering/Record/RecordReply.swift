@@ -30,6 +30,8 @@ enum RecordReply {
     case stale
     /// Sent again with what moving subjects needs, and these days, it will go through.
     case mustMove([CivilDay])
+    /// These days have left Redis, and have to come back before it can be counted.
+    case cold([CivilDay])
     /// A total of these subjects, or of a rollup, would pass 2^53 − 1.
     case overflow(subjects: [Int], rollup: Bool)
 
@@ -50,6 +52,9 @@ enum RecordReply {
         case "move":
             guard let days = list(1) else { return nil }
             self = .mustMove(days.compactMap { $0.integer.map { CivilDay(number: $0) } })
+        case "cold":
+            guard let days = list(1) else { return nil }
+            self = .cold(days.compactMap { $0.integer.map { CivilDay(number: $0) } })
         case "overflow":
             guard let subjects = list(1), parts.count == 3, case .integer(let rollup) = parts[2]
             else {

@@ -76,7 +76,7 @@ final class RulesStore {
             let reply: RedisValue
             do {
                 reply = try await client.run(
-                    ScriptLibrary.putRules, keys: [keys.rules],
+                    ScriptLibrary.putRules, keys: [keys.rules, keys.changes],
                     arguments: [rules.version, Array(part.rawValue.utf8), writer.bytes])
             } catch {
                 throw MeteringError.unavailable(error)

@@ -30,6 +30,11 @@ final class MeterTable {
         return names.count - 1
     }
 
+    /// The meter of a number.
+    func meter(at place: Int) -> Meter? {
+        names.indices.contains(place) ? Meter(name: names[place]) : nil
+    }
+
     func place(_ meter: Meter) -> Int {
         meter.code.flatMap { place(code: $0) } ?? place(name: ByteString(meter.name))
     }

@@ -16,6 +16,8 @@ enum FlushError: Error {
     case foreign(String)
     /// A part of the day has left Redis.
     case incomplete
+    /// The day has left Redis, and its file is not there, or is another one.
+    case lost(String)
     /// Another flusher has gone on in the meantime; the file there is as new as this one, or newer.
     case superseded
     case leaseLost
@@ -29,7 +31,7 @@ enum FlushError: Error {
     /// Whether the other days of the same turn can be written all the same.
     var concernsOneDay: Bool {
         switch self {
-        case .damaged, .unequal, .foreign, .incomplete, .superseded: true
+        case .damaged, .unequal, .foreign, .incomplete, .lost, .superseded: true
         case .system, .redis, .leaseLost, .outOfTime: false
         }
     }
@@ -45,6 +47,8 @@ extension FlushError: CustomStringConvertible {
         case .unequal(let what): "the sums of the day do not agree: \(what)"
         case .foreign(let what): what
         case .incomplete: "a part of the day has left Redis; its file stays as it is"
+        case .lost(let file):
+            "the day has left Redis, and \(file) is missing, older or of other data"
         case .superseded: "another process has written it"
         case .leaseLost: "the lease was lost"
         case .outOfTime: "there was no time left"

@@ -38,9 +38,11 @@ public final class Flusher {
     private let metrics: FlushMetrics
     private let logger: Logger
     private let keys: Keyspace
+    private let data: String
     private let folder: SnapshotFolder
     private let lease: FlushLease
     private var hasSwept = false
+    private var reading: Archive?
 
     /// - Parameter data: the folder that `rollups` is to be in.
     public init(
@@ -54,6 +56,7 @@ public final class Flusher {
         self.metrics = metrics
         self.logger = logger
         keys = Keyspace(workspace: settings.id)
+        self.data = data
         folder = SnapshotFolder(data: data, workspace: settings.id)
         lease = FlushLease(client, keys, lengthMS: options.leaseMS, clock)
     }
@@ -71,9 +74,20 @@ public final class Flusher {
             }
             if !hasSwept { folder.sweep(fence: lease.fence) }
             hasSwept = true
-            for (day, isFinal) in try await dueDays(&report) {
+            let archive = try archive()
+            let cold = try await coldDays(archive)
+            let days = try await changedDays()
+            try checkCold(archive, &report)
+            for (day, isFinal) in try await dueDays(days.filter { !cold.contains($0.0) }, &report) {
                 try await flush(day, isFinal, deadlineMS, &report)
             }
+            var left = cold.count
+            for (day, changes) in days where !cold.contains(day) {
+                if try await evict(day, changes, archive, deadlineMS, &report) { left += 1 }
+            }
+            metrics.coldDays.set(left)
+            metrics.hotDays.set(days.count - left)
+            try await flushState(deadlineMS, &report)
         } catch {
             note(error, nil, &report)
         }
@@ -89,9 +103,7 @@ public final class Flusher {
     private func flush(
         _ day: CivilDay, _ isFinal: Bool, _ deadlineMS: Int, _ report: inout Report
     ) async throws(FlushError) {
-        let context = FlushContext(
-            client: client, settings: settings, folder: folder, clock: clock, lease: lease,
-            deadlineMS: deadlineMS, idByteCountMax: options.idByteCountMax)
+        let context = context(deadlineMS)
         do {
             do {
                 try await DaySnapshot(of: day, isFinal: isFinal, context).write()
@@ -105,6 +117,40 @@ public final class Flusher {
         } catch {
             guard error.concernsOneDay else { throw error }
             note(error, day, &report)
+        }
+    }
+
+    private func context(_ deadlineMS: Int) -> FlushContext {
+        FlushContext(
+            client: client, settings: settings, folder: folder, clock: clock, lease: lease,
+            dataset: lease.dataset, deadlineMS: deadlineMS, idByteCountMax: options.idByteCountMax)
+    }
+
+    /// Writes the state if it changed.
+    private func flushState(_ deadlineMS: Int, _ report: inout Report) async throws(FlushError) {
+        let reply = try await send(
+            RedisCommand("HGET", [keys.changes, Keyspace.stateChanges]))
+        let text = reply.bytes.map { String(decoding: $0, as: UTF8.self) } ?? "0"
+        guard let changes = Int(text) else { throw .damaged("the counts of changes") }
+        do throws(FlushError) {
+            var revision = changes
+            if let head = try folder.stateHead() {
+                guard head.dataset == lease.dataset else {
+                    throw .foreign(SnapshotFolder.foreign(folder.stateFile))
+                }
+                if head.revision == changes { return }
+                if head.revision > changes {
+                    // As for days: Redis has lost its last moments.
+                    revision = head.revision + 1
+                    try await raiseChanges(of: Keyspace.stateChanges, by: revision - changes)
+                }
+            } else if changes == 0 {
+                return
+            }
+            try await StateSnapshot(revision: revision, context(deadlineMS)).write()
+        } catch {
+            guard error.concernsOneDay else { throw error }
+            note(error, nil, &report)
         }
     }
 
@@ -124,10 +170,10 @@ public final class Flusher {
 
     /// The days whose snapshot is older than what is counted, or is not marked final in time.
     private func dueDays(
-        _ report: inout Report
+        _ days: [(CivilDay, Int)], _ report: inout Report
     ) async throws(FlushError) -> [(day: CivilDay, isFinal: Bool)] {
         var due: [(day: CivilDay, isFinal: Bool)] = []
-        for (day, changes) in try await changedDays() {
+        for (day, changes) in days {
             let end = settings.calendar.start(of: CivilDay(number: day.number + 1))
             let isFinal = end * 1000 + settings.lateMS + Self.graceMS <= clock.now.milliseconds
             do throws(FlushError) {
@@ -141,7 +187,8 @@ public final class Flusher {
                 if head.revision > changes {
                     // Redis has lost its last moments since. They have to be counted anew, under
                     // numbers that the file does not have.
-                    try await raiseChanges(of: day, by: head.revision - changes + 1)
+                    try await raiseChanges(
+                        of: Array("\(day.number)".utf8), by: head.revision - changes + 1)
                 } else if head.revision == changes, head.isFinal || !isFinal {
                     continue
                 }
@@ -154,23 +201,85 @@ public final class Flusher {
         return due.sorted { $0.day > $1.day }
     }
 
+    // MARK: Days that leave
+
+    private func archive() throws(FlushError) -> Archive {
+        if let reading { return reading }
+        do {
+            let archive = try Archive(
+                client: client, settings: settings, data: data, metrics: metrics.registry)
+            reading = archive
+            return archive
+        } catch {
+            throw .damaged("\(error)")
+        }
+    }
+
+    private func coldDays(_ archive: Archive) async throws(FlushError) -> Set<CivilDay> {
+        do {
+            return try await archive.coldDays()
+        } catch .unavailable(let error) {
+            throw .redis(error)
+        } catch {
+            throw .damaged("\(error)")
+        }
+    }
+
+    /// Tells the days that are in no file of this folder, though they have left Redis.
+    private func checkCold(_ archive: Archive, _ report: inout Report) throws(FlushError) {
+        for (day, revision) in archive.revisions {
+            guard let head = try folder.head(day), head.dataset == lease.dataset,
+                head.revision >= revision
+            else {
+                note(.lost(archive.name(day)), day, &report)
+                continue
+            }
+        }
+    }
+
+    /// Lets a day leave Redis if it may. A file that turns out damaged is written anew from there.
+    private func evict(
+        _ day: CivilDay, _ changes: Int, _ archive: Archive, _ deadlineMS: Int,
+        _ report: inout Report
+    ) async throws(FlushError) -> Bool {
+        let eviction = DayEviction(client, settings, clock, archive)
+        guard eviction.isOld(day), clock.monotonicMS <= deadlineMS else { return false }
+        try await lease.keep(now: false)
+        do {
+            guard try await eviction.evict(day, changes: changes) else { return false }
+            logger.notice("a day has left Redis for its file", ["day": "\(day)"])
+            return true
+        } catch let error as FlushError {
+            throw error
+        } catch ArchiveError.missing {
+            // Told when it could not be written.
+            return false
+        } catch {
+            logger.warning("a snapshot is written anew", ["reason": "\(error)"])
+            try await flush(day, true, deadlineMS, &report)
+            return false
+        }
+    }
+
     private func changedDays() async throws(FlushError) -> [(CivilDay, Int)] {
         let reply = try await send(RedisCommand("HGETALL", [keys.changes])).elements ?? []
-        return try stride(from: 0, to: reply.count - 1, by: 2).map { index throws(FlushError) in
+        var days: [(CivilDay, Int)] = []
+        for index in stride(from: 0, to: reply.count - 1, by: 2)
+        where reply[index].bytes != Keyspace.stateChanges {
             guard
                 let day = reply[index].bytes.flatMap({ Int(String(decoding: $0, as: UTF8.self)) }),
                 let count = reply[index + 1].bytes.flatMap({
                     Int(String(decoding: $0, as: UTF8.self))
                 })
             else { throw .damaged("the counts of changes") }
-            return (CivilDay(number: day), count)
+            days.append((CivilDay(number: day), count))
         }
+        return days
     }
 
-    private func raiseChanges(of day: CivilDay, by count: Int) async throws(FlushError) {
+    private func raiseChanges(of field: [UInt8], by count: Int) async throws(FlushError) {
         _ = try await send(
-            RedisCommand(
-                "HINCRBY", [keys.changes, Array("\(day.number)".utf8), Array("\(count)".utf8)]))
+            RedisCommand("HINCRBY", [keys.changes, field, Array("\(count)".utf8)]))
     }
 
     private func send(_ command: RedisCommand) async throws(FlushError) -> RedisValue {
@@ -188,8 +297,15 @@ public final class FlushMetrics: Sendable {
     let days: Counter
     let failures: Counter
     let lastSuccess: Gauge
+    let hotDays: Gauge
+    let coldDays: Gauge
+    let registry: MetricsRegistry
 
     public init(_ registry: MetricsRegistry) {
+        self.registry = registry
+        hotDays = registry.gauge("tally_days_hot", help: "Days whose detail is in Redis.")
+        coldDays = registry.gauge(
+            "tally_days_cold", help: "Days that have left Redis and are in their files only.")
         seconds = registry.histogram(
             "tally_flush_seconds", help: "Time of a turn that wrote snapshots.", scale: 1e-6)
         days = registry.counter("tally_flushed_days_total", help: "Snapshots of days written.")

@@ -25,6 +25,12 @@ struct SnapshotFolder {
     /// A day's file as answers name it: without the folder of the data.
     func name(_ day: CivilDay) -> String { String(file(day).dropFirst(data.count + 1)) }
 
+    /// Where the state is: what the days do not tell.
+    var stateFile: String { "\(path)/state.json" }
+
+    /// What is said of the state's file; nil when there is none that is whole enough to say it.
+    func stateHead() throws(FlushError) -> SnapshotHead? { try SnapshotHead(path: stateFile) }
+
     /// What is said of a day's snapshot; nil when there is none that is whole enough to say it.
     func head(_ day: CivilDay) throws(FlushError) -> SnapshotHead? {
         try SnapshotHead(path: file(day))
@@ -32,11 +38,27 @@ struct SnapshotFolder {
 
     /// A new file for a day, beside the one that it is to replace.
     func begin(_ day: CivilDay, fence: Int) throws(FlushError) -> SnapshotFile {
+        try makeRoot()
+        try make(year(day))
+        return try begin("\(day)", in: year(day), fence)
+    }
+
+    /// A new file for the state, beside the one that it is to replace.
+    func beginState(fence: Int) throws(FlushError) -> SnapshotFile {
+        try makeRoot()
+        return try begin("state", in: path, fence)
+    }
+
+    private func makeRoot() throws(FlushError) {
         try make(data)
         try make("\(data)/rollups")
         try make(path)
-        try make(year(day))
-        let temporary = "\(year(day))/.\(day).\(fence).\(getpid())\(SnapshotFile.ending)"
+    }
+
+    private func begin(
+        _ name: String, in folder: String, _ fence: Int
+    ) throws(FlushError) -> SnapshotFile {
+        let temporary = "\(folder)/.\(name).\(fence).\(getpid())\(SnapshotFile.ending)"
         // One of ours that could not be taken away when it was given up.
         unlink(temporary)
         return try SnapshotFile(path: temporary)
@@ -47,23 +69,35 @@ struct SnapshotFolder {
     func commit(
         _ file: SnapshotFile, as head: SnapshotHead, of day: CivilDay, fence: Int
     ) throws(FlushError) {
+        try commit(file, as: head, at: self.file(day), in: year(day), fence)
+    }
+
+    /// Puts a finished file in the place of the state's, unless that is newer.
+    func commitState(
+        _ file: SnapshotFile, as head: SnapshotHead, fence: Int
+    ) throws(FlushError) {
+        try commit(file, as: head, at: stateFile, in: path, fence)
+    }
+
+    private func commit(
+        _ file: SnapshotFile, as head: SnapshotHead, at place: String, in folder: String,
+        _ fence: Int
+    ) throws(FlushError) {
         let lock = try lock()
         defer { close(lock) }
         try check(lock, head.dataset, fence)
-        if let old = try self.head(day) {
+        if let old = try SnapshotHead(path: place) {
             guard old.schema <= SnapshotHead.schema else {
-                throw .foreign("\(self.file(day)) is of a later version of Tally")
+                throw .foreign("\(place) is of a later version of Tally")
             }
-            guard old.dataset == head.dataset else { throw .foreign(Self.foreign(self.file(day))) }
+            guard old.dataset == head.dataset else { throw .foreign(Self.foreign(place)) }
             guard
                 old.revision < head.revision
                     || old.revision == head.revision && (head.isFinal || !old.isFinal)
             else { throw .superseded }
         }
-        guard rename(file.path, self.file(day)) == 0 else {
-            throw .system("rename", self.file(day))
-        }
-        try Self.synchronize(year(day))
+        guard rename(file.path, place) == 0 else { throw .system("rename", place) }
+        try Self.synchronize(folder)
     }
 
     static func foreign(_ file: String) -> String {
@@ -72,11 +106,12 @@ struct SnapshotFolder {
 
     /// Takes away what writers have left behind that died: all but the files of this fence.
     func sweep(fence: Int) {
-        for year in names(path) where year.count == 4 {
-            for name in names("\(path)/\(year)") where name.hasSuffix(SnapshotFile.ending) {
+        let years = names(path).filter { $0.count == 4 }.map { "\(path)/\($0)" }
+        for folder in years + [path] {
+            for name in names(folder) where name.hasSuffix(SnapshotFile.ending) {
                 let parts = name.dropFirst().split(separator: ".")
                 guard parts.count == 4, let its = Int(parts[1]), its < fence else { continue }
-                unlink("\(path)/\(year)/\(name)")
+                unlink("\(folder)/\(name)")
             }
         }
     }

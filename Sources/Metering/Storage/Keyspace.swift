@@ -15,6 +15,9 @@ struct Keyspace: Sendable {
         prefix = Array("t1:{\(workspace.text)}:".utf8)
     }
 
+    /// What all keys of the workspace match, and no others: nothing in it has a meaning in patterns.
+    var pattern: [UInt8] { key("*") }
+
     /// Hash: subject → record (lifetime totals, totals of its latest day, first and last time).
     var subjects: [UInt8] { key("subjects") }
     /// Hash: facts about the workspace's data, such as the day up to which it was closed.
@@ -33,6 +36,8 @@ struct Keyspace: Sendable {
     func day(_ day: CivilDay) -> [UInt8] { key("day:\(day)") }
     /// Sorted set: subject → negated total of a day. Expires.
     func board(_ day: CivilDay, _ meter: Meter) -> [UInt8] { key("rank:\(day):\(meter.name)") }
+    /// What the names of all boards of days match.
+    var boardPattern: [UInt8] { key("rank:*") }
 
     /// Sorted set: subject → negated sum over the days of a window.
     func board(_ id: BoardID) -> [UInt8] { key("board:\(id.name)") }
@@ -47,6 +52,8 @@ struct Keyspace: Sendable {
 
     /// Hash: day → how many batches have changed it, ever.
     var changes: [UInt8] { key("changes") }
+    /// The field of `changes` that counts those of rules, accounts, grants and holds.
+    static let stateChanges = Array("state".utf8)
     /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua.
     var snapshots: [UInt8] { key("snapshots") }
     /// Hash: day that has left Redis → revision of its file.
@@ -66,6 +73,8 @@ struct Keyspace: Sendable {
     func seen(day: CivilDay) -> [UInt8] { key("seen:day:\(day)") }
     /// As `seen(minute:)`, of the month of a day.
     func seen(month day: CivilDay) -> [UInt8] { key("seen:month:\("\(day)".prefix(7))") }
+    /// String: written now and then, to see whether Redis takes writes. Expires.
+    var probe: [UInt8] { key("probe") }
 
     /// Hash: version, and the parts of the rules by name.
     var rules: [UInt8] { key("rules") }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How long what is dated stays in Redis.
+/// How far back days are looked for that subjects may still be on.
 enum Retention {
-    /// Days whose rollups, boards and subjects' sums are kept.
     static let days = 400
-    static let daySeconds = days * 86_400
 }

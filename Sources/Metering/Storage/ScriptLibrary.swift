@@ -23,6 +23,30 @@ public enum ScriptLibrary {
     static let readHours = script("read_hours", PackageResources.read_hours_lua)
     /// Reads what some subjects used on a day.
     static let readSubjects = script("read_subjects", PackageResources.read_subjects_lua)
+    /// Lets a day leave Redis.
+    static let coolDay = script("cool_day", PackageResources.cool_day_lua)
+    /// Brings a day back.
+    static let thawDay = script("thaw_day", PackageResources.thaw_day_lua)
+    /// Reads some of a day's hourly sums, unless it has left.
+    static let readDay = script("read_day", PackageResources.read_day_lua)
+
+    /// Reads what some subjects may still use.
+    static let readAccounts = script("read_accounts", PackageResources.read_accounts_lua)
+
+    /// Takes the right to write what is restored.
+    static let beginRestore = script("begin_restore", PackageResources.begin_restore_lua)
+    /// Writes fields of a hash, or members of a sorted set.
+    static let restoreValues = script("restore_values", PackageResources.restore_values_lua)
+    /// Adds what subjects used on a day to their records.
+    static let restoreSubjects = script("restore_subjects", PackageResources.restore_subjects_lua)
+    /// Writes accounts, and opens their ledgers.
+    static let restoreAccounts = script("restore_accounts", PackageResources.restore_accounts_lua)
+    /// Marks what was restored as whole.
+    static let finishRestore = script("finish_restore", PackageResources.finish_restore_lua)
+    /// Reads what subjects used on a day, and where its boards have them.
+    static let readRanks = script("read_ranks", PackageResources.read_ranks_lua)
+    /// Reads records, and what subjects used on several days.
+    static let readLifetimes = script("read_lifetimes", PackageResources.read_lifetimes_lua)
 
     /// Reads a part of a board.
     static let readBoard = script("read_board", PackageResources.read_board_lua)
@@ -46,7 +70,7 @@ public enum ScriptLibrary {
         recordEvents, closeDays, putRules, forgetHolds, readBoard,
     ]
     /// What a client needs that writes snapshots.
-    public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects]
+    public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]
 
     /// Counts what the log holds by minutes, and subjects.
     static let followUsage = script("follow_usage", PackageResources.follow_usage_lua)
@@ -57,7 +81,15 @@ public enum ScriptLibrary {
     public static let forQueries = [
         followUsage, countSeen, readBoard, applyBoard, beginBoard, readWindow, scanUse, fillBoard,
         finishBoard, dropBoard,
+        readDay, thawDay, readAccounts, listHolds, readLedger,
+        beginRestore, restoreValues, restoreSubjects, restoreAccounts, finishRestore, cutDay,
+        readHours, readSubjects, readRanks, readLifetimes,
     ]
+
+    /// Reads some of the holds, by time.
+    static let listHolds = script("list_holds", PackageResources.list_holds_lua)
+    /// Reads entries of the log that have lines of a ledger.
+    static let readLedger = script("read_ledger", PackageResources.read_ledger_lua)
 
     private static let includes: [String: [UInt8]] = [
         "accounts": PackageResources.accounts_lua,
@@ -72,6 +104,7 @@ public enum ScriptLibrary {
         "decide": PackageResources.decide_lua,
         "ends_of": PackageResources.ends_of_lua,
         "exclude_events": PackageResources.exclude_events_lua,
+        "find_cold": PackageResources.find_cold_lua,
         "find_known": PackageResources.find_known_lua,
         "holds": PackageResources.holds_lua,
         "judge": PackageResources.judge_lua,
@@ -81,6 +114,7 @@ public enum ScriptLibrary {
         "name_keys": PackageResources.name_keys_lua,
         "new_batch": PackageResources.new_batch_lua,
         "occasional": PackageResources.occasional_lua,
+        "open_account": PackageResources.open_account_lua,
         "rank": PackageResources.rank_lua,
         "read_record": PackageResources.read_record_lua,
         "results_of": PackageResources.results_of_lua,

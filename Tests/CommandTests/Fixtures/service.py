@@ -78,8 +78,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, {
             "id": result["id"], "duplicate": duplicate, "status": "counted", "totals": of_subject})
 
+    def export(self):
+        """Chunks of what was asked for; the subject says how it ends."""
+        if "subject=nobody" in self.path:
+            self.answer(422, {"title": "Unprocessable", "detail": "no such thing", "code": "x"})
+            return
+        if state["busy"] > 0:
+            state["busy"] -= 1
+            self.answer(503, {"title": "Busy", "code": "busy"}, [("Retry-After", "0")])
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/csv")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for part in [self.path + "\r\n"] + ["x" * 60000 + "\r\n"] * 50:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part.encode()))
+        if "subject=broken" in self.path:
+            self.close_connection = True
+            return
+        self.wfile.write(b"0\r\n\r\n")
+
     def do_GET(self):
         if not self.is_allowed():
+            return
+        if self.path.startswith("/v1/export/"):
+            self.export()
             return
         meter = self.path.split("/")[-1].split("?")[0]
         board = sorted(totals.get(meter, {}).items(), key=lambda item: (-item[1], item[0]))

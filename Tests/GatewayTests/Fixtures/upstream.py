@@ -22,7 +22,7 @@ class Application(http.server.BaseHTTPRequestHandler):
         Application.count += 1
         self.answer(502 if self.path.startswith("/upload/broken") else 200, body)
 
-    do_PUT = do_POST
+    do_PUT = do_PROPFIND = do_MKCOL = do_REPORT = do_LOCK = do_PURGE = do_SEARCH = do_POST
 
     def answer(self, status, body):
         self.send_response(status)

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CCsv
+
+/// A row of a CSV file.
+public struct CSVRow: Equatable, Sendable {
+    /// On which line of the file it begins, from 1.
+    public var line: Int
+    public var cells: [String]
+
+    public init(line: Int, cells: [String]) {
+        self.line = line
+        self.cells = cells
+    }
+}
+
+/// Takes CSV apart, through libcsv, as it comes.
+public final class CSVParser {
+    /// The text is no CSV.
+    public struct Malformed: Error {
+        /// Near which line of the file.
+        public let line: Int
+    }
+
+    /// What the callbacks of libcsv fill.
+    private final class Rows {
+        var ready: [CSVRow] = []
+        var cells: [String] = []
+        var start = 1
+        var line = 1
+        var isAfterReturn = false
+
+        func add(_ cell: UnsafeRawBufferPointer) {
+            if isAfterReturn { line += 1 }
+            isAfterReturn = false
+            if cells.isEmpty { start = line }
+            cells.append(String(decoding: cell, as: UTF8.self))
+            line += cell.count { $0 == 0x0a }
+        }
+
+        /// libcsv reports each CR and each LF; together they are one line break.
+        func endLine(_ byte: Int32) {
+            if !cells.isEmpty { ready.append(CSVRow(line: start, cells: cells)) }
+            cells = []
+            if byte == 0x0a {
+                line += 1
+                isAfterReturn = false
+            } else if byte == 0x0d {
+                if isAfterReturn { line += 1 }
+                isAfterReturn = true
+            }
+        }
+    }
+
+    private let rows = Rows()
+    private var parser = csv_parser()
+
+    /// Nil when there is no memory.
+    public init?() {
+        let options = CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL
+        guard csv_init(&parser, UInt8(options)) == 0 else { return nil }
+    }
+
+    deinit { csv_free(&parser) }
+
+    /// Takes the next bytes, none at the end.
+    ///
+    /// - Returns: the rows that are whole now.
+    public func rows(_ bytes: [UInt8]) throws(Malformed) -> [CSVRow] {
+        let context = Unmanaged.passUnretained(rows).toOpaque()
+        let onCell:
+            @convention(c) (UnsafeMutableRawPointer?, Int, UnsafeMutableRawPointer?) -> Void =
+                { cell, count, context in
+                    guard let context else { return }
+                    Unmanaged<Rows>.fromOpaque(context).takeUnretainedValue()
+                        .add(UnsafeRawBufferPointer(start: cell, count: count))
+                }
+        let onLine: @convention(c) (Int32, UnsafeMutableRawPointer?) -> Void = { byte, context in
+            guard let context else { return }
+            Unmanaged<Rows>.fromOpaque(context).takeUnretainedValue().endLine(byte)
+        }
+        let isRead =
+            bytes.isEmpty
+            ? csv_fini(&parser, onCell, onLine, context) == 0
+            : csv_parse(&parser, bytes, bytes.count, onCell, onLine, context) == bytes.count
+        guard isRead else { throw Malformed(line: rows.line) }
+        defer { rows.ready.removeAll(keepingCapacity: true) }
+        return rows.ready
+    }
+}

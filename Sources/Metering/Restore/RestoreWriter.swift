@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Redis
+
+/// Writes what is restored, in small calls, as long as no other restore has begun.
+final class RestoreWriter {
+    /// Per call to Redis: some hundreds of microseconds.
+    static let valuesPerCall = 200
+    private static let markField = Array("restoring".utf8)
+
+    let keys: Keyspace
+    private let client: RedisClient
+    private let token = Array(String(UInt64.random(in: .min ... .max), radix: 16).utf8)
+    let packer = MessagePackWriter()
+
+    init(_ client: RedisClient, _ keys: Keyspace) {
+        self.client = client
+        self.keys = keys
+    }
+
+    /// How values of a hash or a sorted set are written.
+    enum Kind: String {
+        /// Packed once more, as scripts keep them.
+        case packed
+        /// As `packed`, for the fields that are not there.
+        case missing
+        case plain
+        case scores
+    }
+
+    /// Whether Redis holds anything of the workspace but what an interrupted restore has left.
+    func isEmpty() async throws -> Bool {
+        if try await !someKeys(from: Array("0".utf8)).isInUse { return true }
+        return try await send(RedisCommand("HEXISTS", [keys.meta, Self.markField])).integer == 1
+    }
+
+    /// Takes the right to write, and takes away what is there.
+    func begin() async throws {
+        _ = try await run(ScriptLibrary.beginRestore, [keys.meta], [])
+        var cursor = Array("0".utf8)
+        repeat {
+            let (next, names, _) = try await someKeys(from: cursor)
+            let others = names.filter { $0 != keys.meta }
+            if !others.isEmpty { _ = try await send(RedisCommand("UNLINK", others)) }
+            cursor = next
+        } while cursor != Array("0".utf8)
+    }
+
+    /// Writes values of a key, of which `packer` holds an array: field or member, value or score.
+    func put(_ key: [UInt8], _ kind: Kind, ttlSeconds: Int = 0) async throws {
+        try await check(
+            run(
+                ScriptLibrary.restoreValues, [keys.meta, key],
+                [Array(kind.rawValue.utf8), Array("\(ttlSeconds)".utf8), packer.take()]))
+    }
+
+    /// Writes a list to a key, in slices.
+    func put<Element>(
+        _ list: [Element], to key: [UInt8], _ kind: Kind, ttlSeconds: Int = 0,
+        _ write: (Element, MessagePackWriter) -> Void
+    ) async throws {
+        for start in stride(from: 0, to: list.count, by: Self.valuesPerCall) {
+            let slice = list[start..<min(start + Self.valuesPerCall, list.count)]
+            packer.array(2 * slice.count)
+            for element in slice { write(element, packer) }
+            try await put(key, kind, ttlSeconds: ttlSeconds)
+        }
+    }
+
+    /// Ends it: from now on the data are whole.
+    func finish(_ fields: [(name: String, value: String)]) async throws {
+        let values = fields.flatMap { [Array($0.name.utf8), Array($0.value.utf8)] }
+        try await check(run(ScriptLibrary.finishRestore, [keys.meta], values))
+    }
+
+    /// Runs a script that begins with the restore's token.
+    func run(
+        _ script: RedisScript, _ names: [[UInt8]], _ arguments: [[UInt8]]
+    ) async throws -> RedisValue {
+        try await client.run(script, keys: names, arguments: [token] + arguments)
+    }
+
+    /// Throws unless a script wrote.
+    func check(_ reply: RedisValue) throws {
+        switch reply {
+        case .integer(1): return
+        case .integer: throw RestoreError.overtaken
+        case .array(let values):
+            let subject = values.first?.bytes.map { ByteString(bytes: $0).text } ?? ""
+            throw RestoreError.tooLarge(subject: subject)
+        default: throw RedisError.unexpectedReply("restore")
+        }
+    }
+
+    func send(_ command: RedisCommand) async throws -> RedisValue {
+        try await client.send(command)
+    }
+
+    /// Some of the workspace's keys.
+    private func someKeys(
+        from start: [UInt8]
+    ) async throws -> (next: [UInt8], names: [[UInt8]], isInUse: Bool) {
+        var cursor = start
+        repeat {
+            let reply = try await send(
+                RedisCommand(
+                    "SCAN",
+                    [cursor, Array("MATCH".utf8), keys.pattern, Array("COUNT".utf8)]
+                        + [Array("500".utf8)]))
+            guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes,
+                let names = parts[1].elements?.compactMap(\.bytes)
+            else { throw RedisError.unexpectedReply("SCAN") }
+            if !names.isEmpty { return (next, names, true) }
+            cursor = next
+        } while cursor != Array("0".utf8)
+        return (cursor, [], false)
+    }
+}
+
+/// The mark of data that are restored, and not whole yet.
+public enum RestoreMark {
+    /// Whether a workspace's data have it: no service may count on them.
+    public static func isSet(
+        _ client: RedisClient, _ workspace: WorkspaceID
+    ) async throws(RedisError) -> Bool {
+        let names = [Keyspace(workspace: workspace).meta, Array("restoring".utf8)]
+        return try await client.send(RedisCommand("HEXISTS", names)).integer == 1
+    }
+}
+
+/// Why nothing, or not all, was restored.
+public enum RestoreError: Error, CustomStringConvertible {
+    /// There are no snapshots in the folder.
+    case nothing(folder: String)
+    /// Redis holds data of the workspace.
+    case notEmpty(workspace: String)
+    /// Files of the folder do not belong together.
+    case mixed(String)
+    /// The folder of the snapshots has another file in a place where one is to be put.
+    case occupied(String)
+    /// A lifetime total would pass what is counted exactly.
+    case tooLarge(subject: String)
+    /// Another restore has begun.
+    case overtaken
+    case file(String)
+
+    public var description: String {
+        switch self {
+        case .nothing(let folder): "\(folder): there are no snapshots"
+        case .notEmpty(let workspace):
+            "Redis holds data of the workspace \(workspace); --force deletes them first"
+        case .mixed(let what): what
+        case .occupied(let path): "\(path) is another file: move it away, or use --force"
+        case .tooLarge(let subject): "a total of \(subject) passes 2^53 - 1"
+        case .overtaken: "another restore has begun"
+        case .file(let what): what
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A restore reads every file twice: once to know that all of them are whole, before anything is
+// changed, and once to write. Until it has ended `restoring` stands in `meta`: services refuse such
+// data, and the next restore starts over.
+
+internal import Glibc
+internal import JSON
+internal import Redis
+
+/// Rebuilds a workspace in an empty Redis from its snapshots.
+final class Restorer {
+    /// What was restored.
+    struct Report {
+        var days = 0
+        var coldDays = 0
+        var subjectDays = 0
+        var accounts = 0
+    }
+
+    private let source: SnapshotSource
+    private let writer: RestoreWriter
+    private let keys: Keyspace
+    private let workspace: WorkspaceID
+    private let hotDays: Int
+    private let clock: any Clock
+    private let progress: (_ done: Int, _ total: Int) async -> Void
+    private var doneCount = 0
+    private var report = Report()
+
+    /// - Parameter progress: called after each MiB or so, with the bytes that were read of those
+    ///   that have to be.
+    init(
+        _ source: SnapshotSource, client: RedisClient, workspace: WorkspaceID, hotDays: Int,
+        clock: any Clock, progress: @escaping (_ done: Int, _ total: Int) async -> Void
+    ) {
+        self.source = source
+        self.workspace = workspace
+        self.hotDays = hotDays
+        self.clock = clock
+        self.progress = progress
+        keys = Keyspace(workspace: workspace)
+        writer = RestoreWriter(client, keys)
+    }
+
+    /// Checks every file, then Redis, then writes.
+    ///
+    /// - Parameters:
+    ///   - data: where the files are to be in the end, in `rollups`; nil leaves them where they are.
+    ///   - isForced: takes away what Redis holds of the workspace.
+    func run(into data: String?, isForced: Bool) async throws -> Report {
+        try checkTitles()
+        for file in source.files {
+            try await SnapshotLines.check(file.path) { try await advance($0) }
+        }
+        let isFree = isForced ? true : try await writer.isEmpty()
+        guard isFree else {
+            throw RestoreError.notEmpty(workspace: workspace.text)
+        }
+        var fence = SnapshotSource.fence(source.path)
+        if let data {
+            let folder = "\(data)/rollups/\(workspace.text)"
+            fence = max(fence, SnapshotSource.fence(folder))
+            try SnapshotCopy(from: source, to: folder, isForced: isForced).run()
+        }
+        try await writer.begin()
+        let zone = source.files.first?.title.zone ?? "UTC"
+        let calendar = WorkspaceCalendar(zone: zone) ?? .utc
+        let today = calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
+        let floor = CivilDay(number: today.number - hotDays)
+        // The last day first: lua/restore_subjects.lua.
+        for day in source.days.reversed() { try await restore(day, floor, calendar) }
+        if let state = source.state {
+            let restorer = StateRestorer(
+                state.path, writer, clock: clock,
+                logSeconds: WorkspaceSettings(hotDays: hotDays).lifetimes.log
+            ) { [self] in
+                try await advance($0)
+            }
+            report.accounts = try await restorer.run()
+        }
+        try await finish(floor, fence, zone)
+        return report
+    }
+
+    private func checkTitles() throws {
+        guard let first = source.files.first else {
+            throw RestoreError.nothing(folder: source.path)
+        }
+        for file in source.files {
+            guard file.title.workspace == workspace.text else {
+                throw RestoreError.mixed(
+                    "\(file.path) is of the workspace \(file.title.workspace), not \(workspace.text)"
+                )
+            }
+            guard file.title.dataset == first.title.dataset else {
+                throw RestoreError.mixed("\(file.path) and \(first.path) are of different data")
+            }
+            guard file.title.zone == first.title.zone else {
+                throw RestoreError.mixed("\(file.path) and \(first.path) are of different zones")
+            }
+        }
+    }
+
+    private func advance(_ byteCount: Int) async throws {
+        doneCount += byteCount
+        await progress(doneCount, 2 * source.byteCount)
+    }
+
+    /// Whether a day's detail goes to Redis; of the others their final files are read.
+    private func isHot(_ day: SnapshotSource.Day, _ floor: CivilDay) -> Bool {
+        day.day >= floor || !day.title.isFinal
+    }
+
+    // MARK: Days
+
+    private func restore(
+        _ day: SnapshotSource.Day, _ floor: CivilDay, _ calendar: WorkspaceCalendar
+    ) async throws {
+        let isHot = isHot(day, floor)
+        let part = DayRestorer(day, isHot: isHot, floor: floor, calendar, writer)
+        report.subjectDays += try await part.run { [self] in try await advance($0) }
+        report.days += 1
+        if !isHot { report.coldDays += 1 }
+    }
+
+    /// What says of the days that they are there; then the marks of the whole.
+    private func finish(_ floor: CivilDay, _ fence: Int, _ zone: String) async throws {
+        let cold = source.days.filter { !isHot($0, floor) }
+        try await writer.put(cold, to: keys.cold, .plain) { day, packer in
+            packer.string("\(day.day.number)")
+            packer.string("\(day.title.revision)")
+        }
+        try await writer.put(source.days, to: keys.snapshots, .packed) { day, packer in
+            packer.string("\(day.day.number)")
+            packer.integers([
+                day.title.revision, day.title.isFinal ? 1 : 0, day.title.writtenAt.milliseconds, 0,
+            ])
+        }
+        try await writer.put(source.days, to: keys.changes, .plain) { day, packer in
+            packer.string("\(day.day.number)")
+            packer.string("\(day.title.revision)")
+        }
+        if let state = source.state {
+            try await writer.put([state.title.revision], to: keys.changes, .plain) {
+                $1.string(Keyspace.stateChanges)
+                $1.string("\($0)")
+            }
+        }
+        try await writer.finish([
+            ("dataset", source.files.first?.title.dataset ?? ""),
+            // No number of a lease that has written to the files comes again.
+            ("flush_fence", "\(fence)"), ("closed_before", "\(floor.number)"),
+        ])
+    }
+}

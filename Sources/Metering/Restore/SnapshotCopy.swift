@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+
+/// Puts the files of a restore where a service on the data looks for them.
+struct SnapshotCopy {
+    private let source: SnapshotSource
+    private let folder: String
+    private let isForced: Bool
+
+    init(from source: SnapshotSource, to folder: String, isForced: Bool) {
+        self.source = source
+        self.folder = folder
+        self.isForced = isForced
+    }
+
+    /// Copies what is not there yet; each file is replaced as a whole. Nothing is copied when one
+    /// place is taken by another file.
+    func run() throws {
+        if try resolved(source.path) == (try? resolved(folder)) { return }
+        try makeFolders(folder)
+        let files = source.files.map { file in
+            let name = file.path.dropFirst(source.path.utf8.count)
+            return (from: file.path, to: folder + name)
+        }
+        if !isForced {
+            for file in files where access(file.to, F_OK) == 0 {
+                guard try areEqual(file.from, file.to) else { throw RestoreError.occupied(file.to) }
+            }
+            let expected = Set(files.map(\.to))
+            let others = try SnapshotSource(folder, keepsFaults: true)
+            for other in others.files.map(\.path) + others.faults.map(\.file)
+            where !expected.contains(other) {
+                throw RestoreError.occupied(other)
+            }
+        }
+        for file in files { try copy(file.from, file.to) }
+    }
+
+    private func copy(_ from: String, _ to: String) throws {
+        if access(to, F_OK) == 0, try areEqual(from, to) { return }
+        let parent = String(to[..<(to.lastIndex(of: "/") ?? to.endIndex)])
+        try makeFolders(parent)
+        let input = open(from, O_RDONLY | O_CLOEXEC)
+        guard input >= 0 else { throw Self.failure("open", from) }
+        defer { close(input) }
+        let temporary = to + ".restoring"
+        let output = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard output >= 0 else { throw Self.failure("open", temporary) }
+        defer { close(output) }
+        var bytes = [UInt8](repeating: 0, count: 1 << 18)
+        while true {
+            let count = read(input, &bytes, bytes.count)
+            guard count >= 0 else { throw Self.failure("read", from) }
+            if count == 0 { break }
+            var rest = bytes[..<count]
+            while !rest.isEmpty {
+                let written = rest.withUnsafeBytes { write(output, $0.baseAddress, $0.count) }
+                guard written > 0 else { throw Self.failure("write", temporary) }
+                rest = rest.dropFirst(written)
+            }
+        }
+        guard fsync(output) == 0 else { throw Self.failure("fsync", temporary) }
+        guard rename(temporary, to) == 0 else { throw Self.failure("rename", to) }
+        try Self.synchronize(parent)
+    }
+
+    private func areEqual(_ left: String, _ right: String) throws -> Bool {
+        guard SnapshotSource.size(left) == SnapshotSource.size(right) else { return false }
+        let (one, other) = (try SnapshotLines(left), try SnapshotLines(right))
+        while let line = try one.next() {
+            guard let its = try? other.next(), line == its else { return false }
+        }
+        return true
+    }
+
+    private func resolved(_ path: String) throws -> String {
+        guard let pointer = realpath(path, nil) else { throw Self.failure("realpath", path) }
+        defer { free(pointer) }
+        return String(cString: pointer)
+    }
+
+    private func makeFolders(_ path: String) throws {
+        guard mkdir(path, 0o700) != 0, errno != EEXIST else { return }
+        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex else {
+            throw Self.failure("mkdir", path)
+        }
+        try makeFolders(String(path[..<slash]))
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw Self.failure("mkdir", path) }
+        try Self.synchronize(String(path[..<slash]))
+    }
+
+    private static func synchronize(_ folder: String) throws {
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure("open", folder) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw failure("fsync", folder) }
+    }
+
+    private static func failure(_ call: String, _ path: String) -> RestoreError {
+        .file("\(call) \(path): \(String(cString: strerror(errno)))")
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+
+/// The snapshots of a workspace that something is to be restored from, or compared with.
+struct SnapshotSource {
+    struct Day {
+        let day: CivilDay
+        let path: String
+        let title: SnapshotTitle
+    }
+
+    let path: String
+    /// In the order of time.
+    let days: [Day]
+    let state: (path: String, title: SnapshotTitle)?
+    /// How many bytes all files have together.
+    let byteCount: Int
+    /// Files whose first line says nothing of use; only with `keepsFaults`.
+    let faults: [SnapshotFault]
+
+    /// Finds the files below a workspace's folder and reads their first lines.
+    ///
+    /// - Parameter keepsFaults: whether files that cannot be read are put aside, and do not throw.
+    init(_ path: String, keepsFaults: Bool = false) throws {
+        self.path = path
+        var days: [Day] = []
+        var state: (path: String, title: SnapshotTitle)?
+        var faults: [SnapshotFault] = []
+        var byteCount = 0
+        func read(_ file: String, _ body: (SnapshotTitle) throws -> Void) throws {
+            do {
+                let title = try SnapshotTitle(path: file)
+                guard title.schema <= SnapshotHead.schema else {
+                    throw SnapshotFault(file: file, reason: "it is of a later version of Tally")
+                }
+                try body(title)
+                byteCount += Self.size(file)
+            } catch let fault as SnapshotFault {
+                guard keepsFaults else { throw fault }
+                faults.append(fault)
+            }
+        }
+        for year in Self.names(path).sorted() where year.count == 4 && Int(year) != nil {
+            for name in Self.names("\(path)/\(year)").sorted()
+            where name.hasSuffix(".json") && !name.hasPrefix(".") {
+                let file = "\(path)/\(year)/\(name)"
+                try read(file) { title in
+                    guard let day = CivilDay(title.date), name == "\(day).json",
+                        year == "\(day)".prefix(4)
+                    else { throw SnapshotFault(file: file, reason: "it is of another day") }
+                    days.append(Day(day: day, path: file, title: title))
+                }
+            }
+        }
+        if access("\(path)/state.json", F_OK) == 0 {
+            try read("\(path)/state.json") { state = ("\(path)/state.json", $0) }
+        }
+        self.days = days
+        self.state = state
+        self.faults = faults
+        self.byteCount = byteCount
+    }
+
+    /// All files, with what they say of themselves.
+    var files: [(path: String, title: SnapshotTitle)] {
+        days.map { ($0.path, $0.title) } + (state.map { [$0] } ?? [])
+    }
+
+    /// The workspaces below a folder: those of its folders that hold snapshots, or itself.
+    static func workspaces(below folder: String) -> [(id: WorkspaceID, path: String)] {
+        func holdsSnapshots(_ path: String) -> Bool {
+            names(path).contains { name in
+                name == "state.json"
+                    || name.count == 4 && Int(name) != nil
+                        && names("\(path)/\(name)").contains { $0.hasSuffix(".json") }
+            }
+        }
+        if holdsSnapshots(folder) {
+            let source = try? SnapshotSource(folder, keepsFaults: true)
+            let id = (source?.files.first?.title.workspace).flatMap { WorkspaceID($0) }
+            return [(id ?? .default, folder)]
+        }
+        return names(folder).sorted().compactMap { name in
+            guard let id = WorkspaceID(name), holdsSnapshots("\(folder)/\(name)") else {
+                return nil
+            }
+            return (id, "\(folder)/\(name)")
+        }
+    }
+
+    static func names(_ folder: String) -> [String] {
+        guard let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            names.append(
+                withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                })
+        }
+        return names
+    }
+
+    static func size(_ file: String) -> Int {
+        var status = stat()
+        return stat(file, &status) == 0 ? status.st_size : 0
+    }
+
+    /// The highest number of a lease that has written in a folder.
+    static func fence(_ folder: String) -> Int {
+        guard let lines = try? SnapshotLines("\(folder)/.lock"), let line = try? lines.next() else {
+            return 0
+        }
+        let words = String(decoding: line, as: UTF8.self).split(separator: " ")
+        return words.count >= 2 ? Int(words[1]) ?? 0 : 0
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Redis
+
+/// Finds out whether Redis takes writes, by a small one. On its loop's thread only.
+public final class WriteProbe {
+    public enum Finding: Sendable, Equatable {
+        case taken
+        /// Redis is there and refuses all writes for now, with its reason.
+        case refused(reason: String)
+        /// It did not answer, or with an error that says nothing about other writes.
+        case unknown
+    }
+
+    /// No memory left; data that could not be saved; a replica; too few replicas.
+    private static let refusals: Set<String> = [
+        "OOM", "MISCONF", "READONLY", "NOREPLICAS", "MASTERDOWN",
+    ]
+
+    private let client: RedisClient
+    private let command: RedisCommand
+
+    public init(client: RedisClient, settings: WorkspaceSettings) {
+        self.client = client
+        let keys = Keyspace(workspace: settings.id)
+        command = RedisCommand(
+            "SET", [keys.probe, Array("1".utf8), Array("EX".utf8), Array("10".utf8)])
+    }
+
+    /// Writes once.
+    public func find() async -> Finding {
+        do throws(RedisError) {
+            _ = try await client.send(command)
+            return .taken
+        } catch {
+            guard case .server(let code, let message) = error, Self.refusals.contains(code) else {
+                return .unknown
+            }
+            return .refused(reason: "\(code) \(message)")
+        }
+    }
+}

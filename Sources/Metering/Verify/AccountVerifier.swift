@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Redis
+
+/// Verifies accounts with their ledgers and holds. The log only grows and a walk begins where the
+/// account says, so that a service may write meanwhile.
+final class AccountVerifier {
+    private static let accountsPerCall = 50
+    private static let fieldsPerCall = 200
+
+    private let context: VerifyContext
+    private var keys: Keyspace { context.keys }
+
+    init(_ context: VerifyContext) { self.context = context }
+
+    func run() async throws {
+        try await context.each(keys.accounts, by: Self.accountsPerCall) { subjects in
+            let values = try await self.context.hash.values(self.keys.accounts, of: subjects)
+            for (subject, value) in zip(subjects, values) {
+                guard let value else { continue }
+                try await self.verify(subject, value)
+            }
+        }
+        try await context.each(keys.holds, by: Self.fieldsPerCall) { ids in
+            try await self.context.settled { try await self.differences(ofHolds: ids) }
+        }
+        for (key, name) in [(keys.openHolds, "open"), (keys.endedHolds, "ended")] {
+            try await context.each(key, by: Self.fieldsPerCall, "ZSCAN") { ids in
+                try await self.context.settled {
+                    let holds = try await self.context.hash.values(self.keys.holds, of: ids)
+                    return zip(ids, holds).compactMap { id, hold in
+                        hold != nil
+                            ? nil
+                            : Difference(
+                                "hold \(ByteString(bytes: id).text)", "record, since it is \(name)",
+                                expected: "one", found: "none")
+                    }
+                }
+            }
+        }
+        try await verifyGrants()
+    }
+
+    // MARK: Accounts
+
+    private func verify(_ subject: [UInt8], _ packed: [UInt8]) async throws {
+        let place = "account \(ByteString(bytes: subject).text)"
+        guard let account = AccountState(subject, packed: packed), let balance = account.balance,
+            let held = account.held
+        else {
+            return context.report(
+                Difference(place, "record", expected: "an account", found: "something else"))
+        }
+        let walk = try await LedgerWalk(of: subject, head: account.position, context)
+        for fault in walk.faults { context.report(fault) }
+        compare(walk, balance, held, place)
+        try await context.settled {
+            let reply = try await self.context.hash.values(self.keys.accounts, of: [subject])
+            guard let packed = reply.first.flatMap({ $0 }),
+                let account = AccountState(subject, packed: packed)
+            else { return [] }
+            return try await self.differences(ofHoldsOf: account, place)
+        }
+    }
+
+    private func compare(_ walk: LedgerWalk, _ balance: Int, _ held: Int, _ place: String) {
+        // A walk that ended early has told why, or has come to what the log has forgotten.
+        if let newest = walk.lines.first {
+            if newest.balance != balance {
+                context.report(
+                    Difference(
+                        place, "balance, by its last line", expected: newest.balance,
+                        found: balance))
+            }
+        } else if walk.isWhole, balance != 0 {
+            context.report(
+                Difference(place, "balance, without a line", expected: 0, found: balance))
+        }
+        for (newer, older) in zip(walk.lines, walk.lines.dropFirst())
+        where older.balance &+ newer.change != newer.balance {
+            context.report(
+                Difference(
+                    place, "balance after the line of \(newer.time.text)",
+                    expected: older.balance &+ newer.change, found: newer.balance))
+        }
+        guard walk.isWhole else { return }
+        if let first = walk.lines.last, first.change != first.balance {
+            context.report(
+                Difference(
+                    place, "balance after its first line", expected: first.change,
+                    found: first.balance))
+        }
+        let sum = walk.lines.reduce(0) { $0 &+ $1.heldChange }
+        if sum != held {
+            context.report(Difference(place, "held, by its lines", expected: sum, found: held))
+        }
+    }
+
+    // MARK: Holds
+
+    /// The open holds of an account against their records.
+    private func differences(
+        ofHoldsOf account: AccountState, _ place: String
+    ) async throws -> [Difference] {
+        var found: [Difference] = []
+        for start in stride(from: 0, to: account.holds.count, by: Self.fieldsPerCall) {
+            let part = account.holds[start..<min(start + Self.fieldsPerCall, account.holds.count)]
+            let records = try await context.hash.values(keys.holds, of: part.map(\.id))
+            for (hold, packed) in zip(part, records) {
+                let name = "hold \(ByteString(bytes: hold.id).text)"
+                guard let packed, let record = HoldRecord(hold.id, packed: packed) else {
+                    found.append(
+                        Difference(place, name, expected: "its record", found: "none"))
+                    continue
+                }
+                let expected = "open, \(hold.credits), \(hold.amounts), until \(hold.expires)"
+                let state = record.state == HoldRecord.open ? "open" : "state \(record.state)"
+                let its = "\(state), \(record.credits), \(record.amounts), until \(record.expires)"
+                if record.subject != account.subject || expected != its {
+                    found.append(Difference(place, name, expected: expected, found: its))
+                }
+            }
+        }
+        return found
+    }
+
+    /// Records of holds against the sorted sets, and open ones against their accounts.
+    private func differences(ofHolds ids: [[UInt8]]) async throws -> [Difference] {
+        var found: [Difference] = []
+        let now = context.clock.now.milliseconds
+        let records = try await context.hash.values(keys.holds, of: ids)
+        let open = try await scores(keys.openHolds, ids)
+        let ended = try await scores(keys.endedHolds, ids)
+        for (index, id) in ids.enumerated() {
+            let place = "hold \(ByteString(bytes: id).text)"
+            // Forgotten since.
+            guard let packed = records[index] else { continue }
+            guard let hold = HoldRecord(id, packed: packed) else {
+                found.append(
+                    Difference(place, "record", expected: "a hold", found: "something else"))
+                continue
+            }
+            let isOpen = hold.state == HoldRecord.open
+            for (name, score, expected) in [
+                ("open", open[index], isOpen ? hold.expires : nil),
+                ("ended", ended[index], isOpen ? nil : hold.ended),
+            ] where score != expected {
+                found.append(
+                    Difference(
+                        place, "its place among the \(name)",
+                        expected: expected.map { "\($0)" } ?? "none",
+                        found: score.map { "\($0)" } ?? "none"))
+            }
+            guard isOpen, hold.expires > now else { continue }
+            let reply = try await context.hash.values(keys.accounts, of: [hold.subject])
+            let account = reply.first.flatMap { $0 }.flatMap {
+                AccountState(hold.subject, packed: $0)
+            }
+            if !(account?.holds.contains { $0.id == id } ?? false) {
+                found.append(
+                    Difference(
+                        place, "of \(ByteString(bytes: hold.subject).text)",
+                        expected: "among the account's open holds", found: "not there"))
+            }
+        }
+        return found
+    }
+
+    private func scores(_ key: [UInt8], _ members: [[UInt8]]) async throws -> [Int?] {
+        let reply = try await context.send(RedisCommand("ZMSCORE", [key] + members))
+        guard let scores = reply.elements, scores.count == members.count else {
+            throw RedisError.unexpectedReply("ZMSCORE")
+        }
+        return scores.map { score in
+            score.bytes.flatMap { Double(String(decoding: $0, as: UTF8.self)) }
+                .flatMap { Int(exactly: $0) }
+        }
+    }
+
+    // MARK: Grants
+
+    /// The grants that were given to each subject against its ledger and account. They stand in the
+    /// order of their subjects.
+    private func verifyGrants() async throws {
+        var subject: [UInt8]?
+        var grants: [GrantRecord] = []
+        func finish() async throws {
+            guard let name = subject else { return }
+            let names = grants.map(\.name)
+            try await context.settled { try await self.differences(ofGrants: names, of: name) }
+            grants = []
+        }
+        try await context.each(keys.grants, by: Self.fieldsPerCall) { names in
+            let values = try await self.context.hash.values(self.keys.grants, of: names)
+            for (name, value) in zip(names, values) {
+                guard let value else { continue }
+                guard let grant = GrantRecord(name: name, packed: value) else {
+                    self.context.report(
+                        Difference(
+                            "grant \(SnapshotElement.name([name]))", "record", expected: "a grant",
+                            found: "something else"))
+                    continue
+                }
+                if grant.subject != subject {
+                    try await finish()
+                    subject = grant.subject
+                }
+                grants.append(grant)
+            }
+        }
+        try await finish()
+    }
+
+    private func differences(
+        ofGrants names: [[UInt8]], of subject: [UInt8]
+    ) async throws -> [Difference] {
+        let place = "account \(ByteString(bytes: subject).text)"
+        let reply = try await context.hash.values(keys.accounts, of: [subject])
+        guard let packed = reply.first.flatMap({ $0 }),
+            let account = AccountState(subject, packed: packed)
+        else {
+            return [
+                Difference(place, "record, since it has grants", expected: "one", found: "none")
+            ]
+        }
+        let values = try await context.hash.values(keys.grants, of: names)
+        var grants: [[UInt8]: GrantRecord] = [:]
+        for (name, value) in zip(names, values) {
+            guard let value, let grant = GrantRecord(name: name, packed: value) else { continue }
+            grants[grant.id] = grant
+        }
+        var found: [Difference] = []
+        for left in account.grants where left.priority < 1_000_000 {
+            let name = "grant \(ByteString(bytes: left.id).text)"
+            guard let grant = grants[left.id] else {
+                found.append(Difference(place, name, expected: "its record", found: "none"))
+                continue
+            }
+            let isSame = grant.expires == left.expires && grant.priority == left.priority
+            if !isSame || left.left > grant.credits {
+                found.append(
+                    Difference(
+                        place, name,
+                        expected: "\(left.left) of it or more, until \(left.expires)",
+                        found: "\(grant.credits), until \(grant.expires)"))
+            }
+        }
+        let walk = try await LedgerWalk(of: subject, head: account.position, context)
+        guard walk.isWhole, !walk.isRestored else { return found }
+        let given = walk.lines.filter { $0.kind == .grant }
+        for line in given {
+            guard let id = line.reference else { continue }
+            if grants[id.bytes]?.credits != line.change {
+                found.append(
+                    Difference(
+                        place, "grant \(id.text)", expected: "\(line.change)",
+                        found: grants[id.bytes].map { "\($0.credits)" } ?? "no record"))
+            }
+        }
+        let ids = Set(given.compactMap { $0.reference?.bytes })
+        for id in grants.keys where !ids.contains(id) {
+            found.append(
+                Difference(
+                    place, "grant \(ByteString(bytes: id).text)", expected: "a line in its ledger",
+                    found: "none"))
+        }
+        return found
+    }
+}

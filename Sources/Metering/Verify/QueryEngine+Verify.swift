@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+internal import Redis
+
+extension QueryEngine {
+    /// Recomputes what can be recomputed of this workspace: sums of days, hours and subjects, boards,
+    /// lifetime totals, ledgers, holds and grants, and the snapshots. A service may count meanwhile.
+    /// Changes nothing; needs room for a copy of the largest day in the folder for temporary files.
+    /// O(everything that is kept).
+    ///
+    /// - Parameters:
+    ///   - path: the workspace's snapshots.
+    ///   - progress: called with what is looked at.
+    ///   - report: called with each difference, once.
+    /// - Throws: when Redis cannot be asked, or a file not be written.
+    public func verify(
+        snapshots path: String, progress: @Sendable (String) -> Void,
+        report: @escaping @Sendable (Difference) -> Void
+    ) async throws {
+        let client = try await connected()
+        let field = Array("dataset".utf8)
+        let dataset = try await client.send(RedisCommand("HGET", [keys.meta, field])).text ?? ""
+        let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(folder)/tally-verify-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else {
+            throw RestoreError.file("mkdtemp \(folder): \(String(cString: strerror(errno)))")
+        }
+        let scratch = String(
+            decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer { rmdir(scratch) }
+        let context = VerifyContext(
+            client: client, loop: loop, settings: settings, clock: clock, dataset: dataset,
+            scratch: scratch, report: report)
+        try await Verifier(path, context).run(progress: progress)
+    }
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import EventLoop
+internal import Glibc
+internal import Redis
+
+/// Recomputes what can be recomputed of a workspace, from its files and from Redis.
+final class Verifier {
+    private let context: VerifyContext
+    private let folder: String
+    private let ranked: [Meter]
+    private var keys: Keyspace { context.keys }
+    /// Files that are whole, by their days.
+    private var files: [CivilDay: SnapshotSource.Day] = [:]
+
+    /// - Parameter folder: the workspace's snapshots.
+    init(_ folder: String, _ context: VerifyContext) {
+        self.folder = folder
+        self.context = context
+        ranked = context.settings.rankedMeters
+    }
+
+    /// - Parameter progress: called with what is looked at.
+    func run(progress: (String) -> Void) async throws {
+        if let token = try await context.send(
+            RedisCommand("HGET", [keys.meta, Array("restoring".utf8)])
+        ).text {
+            context.report(
+                Difference("Redis", "restore", expected: "ended", found: "interrupted (\(token))"))
+        }
+        let source = try SnapshotSource(folder, keepsFaults: true)
+        for fault in source.faults {
+            context.report(
+                Difference(fault.file, "file", expected: "a snapshot", found: fault.reason))
+        }
+        let state = try await verifyFiles(source, progress)
+        let changes = try await context.daysOf(keys.changes, in: "changes")
+        let cold = try await context.daysOf(keys.cold, in: "cold days")
+        for (day, revision) in cold.sorted(by: { $0.key < $1.key }) {
+            try await verifyCold(day, revision)
+        }
+        let boards = try await boards()
+        var hot = Set(changes.keys).subtracting(cold.keys)
+        hot.formUnion(boards.keys.filter { cold[$0] == nil })
+        for day in hot.sorted(by: >) {
+            progress("\(day)")
+            let meters = Set(boards[day] ?? []).union(try rankedInFile(day))
+            try await attempt("day \(day)") {
+                try await DayVerifier(
+                    day, files[day], ranked: meters.sorted { $0.name < $1.name }, context
+                ).run(changes: changes[day] ?? 0)
+            }
+        }
+        for day in files.keys.sorted() where changes[day] == nil && cold[day] == nil {
+            context.report(
+                Difference("day \(day)", "days of Redis", expected: "it", found: "nothing of it"))
+        }
+        progress("totals")
+        try await attempt("totals") { try await verifyLifetimes(hot.sorted(), cold) }
+        progress("accounts")
+        try await attempt("accounts") { try await AccountVerifier(context).run() }
+        if let state { try await attempt("rules and accounts") { try await verify(state) } }
+    }
+
+    /// Goes on with the next part when one cannot be read because of what it holds.
+    private func attempt(_ place: String, _ body: () async throws -> Void) async throws {
+        func damaged(_ error: any Error) {
+            context.report(
+                Difference(place, "its data", expected: "to be readable", found: "\(error)"))
+        }
+        do {
+            try await body()
+        } catch let error as FlushError {
+            switch error {
+            case .redis(.server), .redis(.unexpectedReply), .damaged: damaged(error)
+            default: throw error
+            }
+        } catch let error as RedisError {
+            switch error {
+            case .server, .unexpectedReply: damaged(error)
+            default: throw error
+            }
+        } catch let fault as SnapshotFault {
+            damaged(fault)
+        }
+    }
+
+    // MARK: Files
+
+    /// Returns the state's file if it is whole.
+    private func verifyFiles(
+        _ source: SnapshotSource, _ progress: (String) -> Void
+    ) async throws -> (path: String, title: SnapshotTitle)? {
+        func isWhole(_ path: String, _ title: SnapshotTitle) async throws -> Bool {
+            do {
+                try await SnapshotLines.check(path) { _ in await context.pause() }
+            } catch let fault as SnapshotFault {
+                context.report(
+                    Difference(path, "checksum", expected: "that of the file", found: fault.reason))
+                return false
+            }
+            guard title.dataset == context.dataset else {
+                context.report(
+                    Difference(
+                        path, "dataset", expected: context.dataset, found: title.dataset))
+                return false
+            }
+            return true
+        }
+        for day in source.days {
+            progress("\(day.path)")
+            guard try await isWhole(day.path, day.title) else { continue }
+            try await attempt(day.path) {
+                var verifier = FileVerifier(day, context.report)
+                try await verifier.run { _ in await context.pause() }
+                files[day.day] = day
+            }
+        }
+        guard let state = source.state, try await isWhole(state.path, state.title) else {
+            return nil
+        }
+        return state
+    }
+
+    private func rankedInFile(_ day: CivilDay) throws -> [Meter] {
+        try files[day].map { try DayRestorer.rankedMeters(of: $0.path).map { $0 } } ?? []
+    }
+
+    private func verifyCold(_ day: CivilDay, _ revision: Int) async throws {
+        let place = "cold day \(day)"
+        guard let file = files[day] else {
+            return context.report(
+                Difference(place, "its file", expected: "one that is whole", found: "none"))
+        }
+        if file.title.revision != revision {
+            context.report(
+                Difference(
+                    place, "revision of \(file.path)", expected: revision,
+                    found: file.title.revision))
+        }
+        if !file.title.isFinal {
+            context.report(
+                Difference(place, "final in \(file.path)", expected: "true", found: "false"))
+        }
+        let names = [keys.use(day), keys.hours(day), keys.day(day)]
+        let count = try await context.send(RedisCommand("EXISTS", names)).integer ?? 0
+        // It may have come back at this moment.
+        let marks = try await context.daysOf(keys.cold, in: "cold days")
+        if count > 0, marks[day] != nil {
+            context.report(Difference(place, "keys in Redis", expected: 0, found: count))
+        }
+    }
+
+    // MARK: Redis
+
+    /// The days that have boards, with the meters.
+    private func boards() async throws -> [CivilDay: [Meter]] {
+        var boards: [CivilDay: [Meter]] = [:]
+        var cursor = Array("0".utf8)
+        let prefix = keys.boardPattern.dropLast()
+        repeat {
+            let reply = try await context.send(
+                RedisCommand(
+                    "SCAN",
+                    [cursor, Array("MATCH".utf8), keys.boardPattern, Array("COUNT".utf8)]
+                        + [Array("500".utf8)]))
+            guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes else {
+                throw RedisError.unexpectedReply("SCAN")
+            }
+            for name in parts[1].elements ?? [] {
+                let words = (name.bytes ?? []).dropFirst(prefix.count).split(
+                    separator: UInt8(ascii: ":"))
+                guard words.count == 2,
+                    let day = CivilDay(String(decoding: words[0], as: UTF8.self)),
+                    let meter = Meter(name: Array(words[1]))
+                else { continue }
+                boards[day, default: []].append(meter)
+            }
+            cursor = next
+        } while cursor != Array("0".utf8)
+        return boards
+    }
+
+    private func verifyLifetimes(_ hot: [CivilDay], _ cold: [CivilDay: Int]) async throws {
+        // Of a day that Redis has lost the file tells.
+        var present: [CivilDay] = []
+        var onShelf: [SnapshotSource.Day] = []
+        for day in hot + cold.keys {
+            if cold[day] == nil,
+                try await context.send(RedisCommand("EXISTS", [keys.hours(day)])).integer == 1
+            {
+                present.append(day)
+            } else if let file = files[day] {
+                onShelf.append(file)
+            } else if cold[day] != nil {
+                // Told before; without it no lifetime can be recomputed.
+                return
+            }
+        }
+        for _ in 0..<3 {
+            var found: [Difference] = []
+            let verifier = try LifetimeVerifier(
+                hot: present.sorted(), cold: onShelf.sorted { $0.day < $1.day }, context)
+            try await verifier.run { found.append($0) }
+            let after = try await context.daysOf(keys.cold, in: "cold days")
+            guard after == cold else { return }
+            if found.isEmpty { return }
+            for difference in found { context.report(difference) }
+            return
+        }
+    }
+
+    // MARK: State
+
+    /// Rules and accounts as Redis has them against the file of the same revision.
+    private func verify(_ state: (path: String, title: SnapshotTitle)) async throws {
+        let revision = state.title.revision
+        guard try await stateChanges() == revision else {
+            if let changes = try await stateChanges(), changes < revision {
+                context.report(
+                    Difference(state.path, "revision", expected: changes, found: revision))
+            }
+            return
+        }
+        let path = "\(context.scratch)/state.json"
+        unlink(path)
+        let copy = try SnapshotFile(path: path)
+        defer { copy.discard() }
+        try await StateSnapshot(revision: revision, context.flushContext(ranked: [])).copy(to: copy)
+        // Something has changed meanwhile: the next flush writes it.
+        guard try await stateChanges() == revision else { return }
+        var comparison = SnapshotComparison(
+            place: "Redis against \(state.path)", report: context.report)
+        // Time ends holds, and they are forgotten.
+        comparison.isPassing = { list, _ in list == "holds" }
+        try await comparison.run(
+            state.path, path, lists: ["grants", "accounts", "holds", "reversed"]
+        ) {
+            await context.pause()
+        }
+    }
+
+    private func stateChanges() async throws -> Int? {
+        let reply = try await context.send(
+            RedisCommand("HGET", [keys.changes, Keyspace.stateChanges]))
+        return reply.text.flatMap { Int($0) }
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import EventLoop
+internal import Glibc
+internal import Redis
+
+/// What the parts of a verification share. On one loop.
+final class VerifyContext {
+    /// How long what others are about to write may need until it is there.
+    private static let settling = Duration.milliseconds(60)
+    private static let looks = 3
+
+    let client: RedisClient
+    let loop: EventLoop
+    let settings: WorkspaceSettings
+    let clock: any Clock
+    let keys: Keyspace
+    let dataset: String
+    /// For copies of snapshots, made from Redis.
+    let scratch: String
+    let hash: OrderedHash
+    let report: (Difference) -> Void
+
+    init(
+        client: RedisClient, loop: EventLoop, settings: WorkspaceSettings, clock: any Clock,
+        dataset: String, scratch: String, report: @escaping (Difference) -> Void
+    ) {
+        (self.client, self.loop, self.settings, self.clock) = (client, loop, settings, clock)
+        (self.dataset, self.scratch, self.report) = (dataset, scratch, report)
+        keys = Keyspace(workspace: settings.id)
+        hash = OrderedHash(client: client, byteCountMax: 32 << 20) {
+            () async throws(FlushError) in await loop.sleep(for: .zero)
+        }
+    }
+
+    /// Gives the others on the loop their turn.
+    func pause() async { await loop.sleep(for: .zero) }
+
+    func flushContext(ranked: [Meter]) -> FlushContext {
+        var settings = settings
+        settings.rankedMeters = ranked
+        return FlushContext(
+            client: client, settings: settings,
+            folder: SnapshotFolder(data: scratch, workspace: settings.id), clock: clock, lease: nil,
+            dataset: dataset, deadlineMS: .max, idByteCountMax: 32 << 20)
+    }
+
+    /// Looks again at what is read piece by piece while others write, and reports what every look
+    /// has shown.
+    func settled(_ look: () async throws -> [Difference]) async throws {
+        var found = Set(try await look())
+        for _ in 1..<Self.looks where !found.isEmpty {
+            await loop.sleep(for: Self.settling)
+            found.formIntersection(try await look())
+        }
+        for difference in found.sorted(by: { $0.description < $1.description }) {
+            report(difference)
+        }
+    }
+
+    /// Goes through a hash or a sorted set in order: see `OrderedHash.each`.
+    func each(
+        _ key: [UInt8], by count: Int, _ command: StaticString = "HSCAN",
+        _ body: ([[UInt8]]) async throws -> Void
+    ) async throws {
+        var wrong: (any Error)?
+        try await hash.each(key, by: count, command) { (fields) async throws(FlushError) in
+            do {
+                try await body(fields)
+            } catch let error as FlushError {
+                throw error
+            } catch let error as RedisError {
+                throw .redis(error)
+            } catch {
+                wrong = wrong ?? error
+            }
+        }
+        if let wrong { throw wrong }
+    }
+
+    func send(_ command: RedisCommand) async throws -> RedisValue { try await client.send(command) }
+
+    func run(
+        _ script: RedisScript, _ names: [[UInt8]], _ arguments: [[UInt8]]
+    ) async throws -> [RedisValue] {
+        guard
+            let reply = try await client.run(script, keys: names, arguments: arguments).elements
+        else { throw RedisError.unexpectedReply(script.name) }
+        return reply
+    }
+
+    /// A hash of numbers by day, such as `changes`.
+    func daysOf(_ key: [UInt8], in place: String) async throws -> [CivilDay: Int] {
+        var days: [CivilDay: Int] = [:]
+        let reply = try await send(RedisCommand("HGETALL", [key])).elements ?? []
+        for index in stride(from: 0, to: reply.count - 1, by: 2) {
+            let (field, value) = (reply[index].text ?? "", reply[index + 1].text ?? "")
+            if reply[index].bytes == Keyspace.stateChanges { continue }
+            guard let day = Int(field), let number = Int(value) else {
+                report(Difference(place, field, expected: "numbers", found: value))
+                continue
+            }
+            days[CivilDay(number: day)] = number
+        }
+        return days
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Observability
+
+/// `tally verify`
+struct VerifyVerb {
+    var place = DataPlace()
+
+    static let options: [Option<VerifyVerb>] = [
+        Option(
+            "data", .text, "DIR", fallback: "./data",
+            help: "Folder of a service's data, running or not",
+            apply: { verb, text throws(BadValue) in verb.place.folder = try Check.path(text) }),
+        Option(
+            "redis", .text, "URL", secrecy: .address,
+            help: "Redis to use instead of the one in DIR: redis://... or unix:///PATH",
+            apply: { verb, text throws(BadValue) in
+                verb.place.redisURL = try ServiceConfiguration.redisURL(text)
+            }),
+        Option(
+            "snapshots", .text, "DIR", fallback: "rollups in DIR", sources: .flag,
+            help: "Folder of the snapshots",
+            apply: { verb, text throws(BadValue) in verb.place.snapshots = try Check.path(text) }),
+        Option(
+            "events-days", .number, "N", fallback: "35",
+            help: "As of the service: older ledger lines may be gone (1...400)",
+            apply: { verb, text throws(BadValue) in
+                verb.place.eventsDays = try Check.integer(text, 1...400)
+            }),
+    ]
+
+    static func run(
+        _ words: [String], _ environment: [String: String], _ console: Console,
+        _ work: TallyCommand.Work
+    ) async throws -> Int32 {
+        var arguments = Arguments(words, options)
+        if arguments.wantsHelp {
+            try console.print(Help.text(for: "verify"))
+            return ExitCode.success
+        }
+        var verb = VerifyVerb()
+        arguments.apply(options, to: &verb, environment: environment)
+        if !arguments.positional.isEmpty {
+            arguments.problems.append("tally verify takes options only")
+        }
+        let isFolderGiven = arguments.flags.contains { $0.name == "data" }
+        if verb.place.redisURL != nil, verb.place.snapshots == nil, verb.place.folder == nil {
+            arguments.problems.append("--redis needs --snapshots DIR, or --data DIR with rollups")
+        }
+        if verb.place.redisURL == nil, verb.place.folder == nil { verb.place.folder = "./data" }
+        if isFolderGiven, arguments.flags.contains(where: { $0.name == "redis" }),
+            verb.place.snapshots != nil
+        {
+            arguments.problems.append("--redis with --snapshots needs no --data")
+        }
+        guard arguments.problems.isEmpty else { throw UsageError(problems: arguments.problems) }
+        let output = DataConsole(console)
+        do {
+            try await work(.verify(verb.place), output)
+        } catch {
+            output.clear()
+            // 1 says that there are differences.
+            console.complain("tally: \(Escaping.text("\(error)"))\n")
+            return ExitCode.unavailable
+        }
+        output.clear()
+        try output.check()
+        let count = output.lineCount
+        console.complain(
+            count == 0 ? "no differences\n" : "\(count) difference\(count == 1 ? "" : "s")\n")
+        return count == 0 ? ExitCode.success : ExitCode.failure
+    }
+}
+
+/// `tally restore SNAPSHOTS`
+struct RestoreVerb {
+    var place = DataPlace()
+    var isForced = false
+
+    static let options: [Option<RestoreVerb>] = [
+        Option(
+            "data", .text, "DIR", fallback: "./data",
+            help: "Folder of a service's data, on which no service runs; the files go to it",
+            apply: { verb, text throws(BadValue) in verb.place.folder = try Check.path(text) }),
+        Option(
+            "redis", .text, "URL", secrecy: .address,
+            help: "Redis to use instead of the one in DIR; the files stay without --data",
+            apply: { verb, text throws(BadValue) in
+                verb.place.redisURL = try ServiceConfiguration.redisURL(text)
+            }),
+        Option(
+            "hot-days", .number, "N", fallback: "35",
+            help: "For how many days a day's detail goes to Redis, as of the service (2...400)",
+            apply: { verb, text throws(BadValue) in
+                verb.place.hotDays = try Check.integer(text, 2...400)
+            }),
+        Option(
+            "force", .flag, sources: .flag,
+            help: "Delete what Redis holds of the workspaces first",
+            apply: { verb, text throws(BadValue) in verb.isForced = try Check.boolean(text) }),
+    ]
+
+    static func run(
+        _ words: [String], _ environment: [String: String], _ console: Console,
+        _ work: TallyCommand.Work
+    ) async throws -> Int32 {
+        var arguments = Arguments(words, options)
+        if arguments.wantsHelp {
+            try console.print(Help.text(for: "restore"))
+            return ExitCode.success
+        }
+        var verb = RestoreVerb()
+        arguments.apply(options, to: &verb, environment: environment)
+        if arguments.positional.count != 1 || arguments.positional.first?.isEmpty ?? true {
+            arguments.problems.append(
+                "from which snapshots? tally restore SNAPSHOTS, such as: tally restore backup/rollups"
+            )
+        }
+        guard arguments.problems.isEmpty, let snapshots = arguments.positional.first else {
+            throw UsageError(problems: arguments.problems)
+        }
+        if verb.place.redisURL == nil, verb.place.folder == nil { verb.place.folder = "./data" }
+        let output = DataConsole(console)
+        defer { output.clear() }
+        try await work(
+            .restore(snapshots: snapshots, verb.place, isForced: verb.isForced), output)
+        try output.check()
+        return ExitCode.success
+    }
+}

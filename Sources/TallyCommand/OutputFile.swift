@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+
+/// A file that gets its name when it is whole; what had the name before stays until then.
+final class OutputFile {
+    private let path: String
+    private let draft: String
+    private var descriptor: Int32
+
+    /// - Throws: `UsageError` for a name that something other than a file has, `OutputFailed`.
+    init(path: String) throws {
+        var status = stat()
+        var target = path
+        if stat(path, &status) == 0 {
+            // A device or a pipe must not be replaced by a file.
+            guard status.st_mode & S_IFMT == S_IFREG else {
+                throw UsageError(problems: ["\(path) is no file: leave --output out to write to it"]
+                )
+            }
+            // Behind a link the file is replaced, not the link.
+            if let real = realpath(path, nil) {
+                target = String(cString: real)
+                free(real)
+            }
+        }
+        self.path = target
+        draft = "\(target).\(getpid()).part"
+        unlink(draft)
+        descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw OutputFailed(errno: errno) }
+    }
+
+    deinit {
+        guard descriptor >= 0 else { return }
+        close(descriptor)
+        unlink(draft)
+    }
+
+    func append(_ bytes: UnsafeRawBufferPointer) throws {
+        let code = Console.write(bytes, to: descriptor)
+        guard code == 0 else { throw OutputFailed(errno: code) }
+    }
+
+    /// Gives the file its name.
+    func commit() throws {
+        guard fsync(descriptor) == 0, rename(draft, path) == 0 else {
+            throw OutputFailed(errno: errno)
+        }
+        close(descriptor)
+        descriptor = -1
+    }
+}

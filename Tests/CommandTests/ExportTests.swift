@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+@testable import TallyCommand
+
+@Suite struct ExportTests {
+    /// What the stand-in sends behind the first line.
+    static let bodyCount = 50 * 60_002
+
+    @Test func `An export goes to standard output as it comes`() async throws {
+        let service = try StandIn()
+        let outcome = await tally(
+            [
+                "export", "events", "--format", "ndjson", "--subject", "a b&=+é",
+                "--min-credits=1.5",
+                "--from", "2026-11-21T10:00:00+07:00",
+            ], service.environment)
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        let path =
+            "/v1/export/events?format=ndjson&subject=a%20b%26%3D%2B%C3%A9&min_credits=1.5"
+            + "&from=2026-11-21T10%3A00%3A00%2B07%3A00\r\n"
+        #expect(outcome.output.hasPrefix(path))
+        #expect(outcome.output.utf8.count == path.utf8.count + Self.bodyCount)
+    }
+
+    @Test func `A file is there when it is whole, and not before`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let file = try folder.file("out.csv", "old")
+        let broken = await tally(
+            ["export", "events", "--output", file, "--subject", "broken"], service.environment)
+        #expect(broken.code == 69)
+        #expect(broken.errors.contains("not whole"), "\(broken.errors)")
+        #expect(try String(contentsOfFile: file, encoding: .utf8) == "old")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["out.csv"])
+        #expect(await tally(["record", "make-busy", "n=1"], service.environment).code == 0)
+        let link = folder.path + "/link"
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: file)
+        let whole = await tally(["export", "balances", "--output", link], service.environment)
+        #expect(whole.code == 0, "\(whole.errors)")
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        #expect(text.hasPrefix("/v1/export/balances?format=csv\r\n"))
+        #expect(whole.output == "wrote \(link), \(text.utf8.count) bytes\n")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 2)
+    }
+
+    @Test func `To standard output what is not whole fails too`() async throws {
+        let service = try StandIn()
+        let outcome = await tally(["export", "events", "--subject=broken"], service.environment)
+        #expect(outcome.code == 69)
+        #expect(outcome.output.utf8.count > Self.bodyCount)
+    }
+
+    @Test func `What the service refuses leaves no file`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let outcome = await tally(
+            ["export", "events", "--subject=nobody", "--output", folder.path + "/x"],
+            service.environment)
+        #expect(outcome.code == 1)
+        #expect(outcome.errors.contains("Unprocessable: no such thing"))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == [])
+        let gone = await tally(["export", "events", "--url", "http://127.0.0.1:1"])
+        #expect(gone.code == 69)
+        let full = await tally(
+            ["export", "events", "--output", folder.path + "/none/x"], service.environment)
+        #expect(full.code == 74)
+        for name in [folder.path, "/dev/null"] {
+            let other = await tally(["export", "events", "--output", name], service.environment)
+            #expect(other.code == 2)
+            #expect(other.errors.contains("is no file"))
+        }
+    }
+
+    @Test(arguments: [
+        (["export"], "what? tally export"), (["export", "event"], "did you mean events?"),
+        (["export", "events", "balances"], "what?"),
+        (["export", "events", "--format", "xml"], "--format is"),
+        (["export", "leaderboard"], "needs --meter"),
+        (["export", "events", "--output", ""], "--output is"),
+    ])
+    func `A mistake on the command line is explained`(words: [String], part: String) async {
+        let outcome = await tally(words)
+        #expect(outcome.code == 2)
+        #expect(outcome.errors.contains(part), "\(outcome.errors)")
+    }
+
+    @Test func `A reader that goes away ends the export quietly`() async throws {
+        let service = try StandIn()
+        let console = Console(
+            print: { _ in }, complain: { Issue.record("a complaint: \($0)") }, showsProgress: false,
+            send: { _ in throw OutputClosed() })
+        let code = await TallyCommand.run(["export", "events"], service.environment, console) {
+            _, _ in 1
+        }
+        #expect(code == 0)
+    }
+}

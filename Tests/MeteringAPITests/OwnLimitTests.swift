@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTPServer
+import TestSupport
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct OwnLimitTests {
+    private static let limits = """
+        {"limits":[
+        {"name":"files","meter":"files_uploaded","window":"day","user":5},
+        {"name":"bytes","meter":"input_bytes","window":"month","user":100,"guest":10}]}
+        """
+
+    @Test func `A subject's own amount is told beside the one in force`() async throws {
+        try await withAPI { host, harness, redis in
+            #expect(await harness.send(.put, "/v1/limits", Self.limits).status == 200)
+            func told(_ limit: String, _ subject: String) async -> String {
+                await harness.get("/v1/limits/\(limit)/subjects/\(percentEncoded(subject))").text
+            }
+            #expect(
+                await told("bytes", "a")
+                    == #"{"name":"bytes","subject":"a","limit":null,"effective":100}"#)
+            #expect(
+                await told("bytes", "guest:a")
+                    == #"{"name":"bytes","subject":"guest:a","limit":null,"effective":10}"#)
+            #expect(
+                await told("files", "guest:a")
+                    == #"{"name":"files","subject":"guest:a","limit":null,"effective":null}"#)
+            let path = "/v1/limits/bytes/subjects/a"
+            for amount in ["0", "7", "9007199254740991"] {
+                let put = await harness.send(.put, path, #"{"limit":\#(amount)}"#)
+                #expect(put.text == #"{"name":"bytes","subject":"a","limit":\#(amount)}"#)
+                #expect(
+                    await told("bytes", "a")
+                        == #"{"name":"bytes","subject":"a","limit":\#(amount),"effective":\#(amount)}"#
+                )
+            }
+            // Of that limit and that subject only.
+            #expect(await told("files", "a").contains(#""limit":null,"effective":5"#))
+            #expect(await told("bytes", "b").contains(#""limit":null,"effective":100"#))
+            for _ in 1...2 {
+                #expect(await harness.send(.put, path, #"{"limit":null}"#).status == 200)
+                #expect(await told("bytes", "a").contains(#""limit":null,"effective":100"#))
+            }
+        }
+    }
+
+    @Test func `What is not known, or not asked rightly, is refused, and asking changes nothing`()
+        async throws
+    {
+        try await withAPI { host, harness, redis in
+            let path = "/v1/limits/files_per_day/subjects/a"
+            let before = try redis.fingerprint()
+            #expect(await harness.get(path).status == 200)
+            #expect(try redis.fingerprint() == before)
+            for (request, status, code) in [
+                (HTTPRequest.authorized(.get, "/v1/limits/none/subjects/a"), 404, "not_found"),
+                (.authorized(.get, path, query: "x=1"), 400, "unknown_parameter"),
+                (.authorized(.get, "/v1/limits/files_per_day/subjects/%00"), 422, "invalid_id"),
+                (.authorized(.delete, path), 405, "method_not_allowed"),
+            ] {
+                try await harness.expectRefusal(request, status, code, request.path)
+            }
+        }
+    }
+
+    @Test func `The policy tells the length of the month and of the day that are now`() async throws
+    {
+        try await withAPI { host, harness, redis in
+            let ask = #"{"subject":"a"}"#
+            func policy() async -> String {
+                await harness.send(.post, "/v1/check", ask).headers["ratelimit-policy"] ?? ""
+            }
+            // November, December, then January to March of 2027.
+            for (days, length) in [(0, 30), (10, 31), (31, 31), (31, 28), (28, 31)] {
+                harness.clock.advance(days * 86_400_000)
+                let text = await policy()
+                #expect(
+                    text.contains(#"tally-meter="processing_ms";w=\#(length * 86_400)"#), "\(text)")
+                #expect(text.contains(#"tally-meter="files_uploaded";w=86400"#), "\(text)")
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+#!lua
+--[[
+  begin_restore: take the right to write what is restored. Whoever began before writes no more.
+
+  KEYS     meta
+  ARGV     token of who begins
+  Returns  1
+  Time     O(1)
+]]
+redis.call('HLEN', KEYS[1])
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'restoring', ARGV[1])
+return 1

@@ -17,7 +17,7 @@ extension API {
             call.request.query, allowed: ["window", "limit", "cursor", "mask"])
         let limit = try query.integer("limit", in: 1...1000, default: 10)
         let isMasked = try query.flag("mask")
-        let (window, name) = try window(query)
+        let (window, name) = try leaderboardWindow(query)
         var cursor: LeaderboardCursor?
         if let text = query.text("cursor") {
             guard !isMasked else {
@@ -32,12 +32,7 @@ extension API {
             }
         }
         let meter = try rankedMeter(call)
-        // Today is asked for where events are counted: it needs no other thread.
-        let page =
-            window == .days(1)
-            ? try await engine.reader.leaderboardToday(meter, limit: limit, after: cursor)
-            : try await environment.queries.leaderboard(
-                meter, window, limit: limit, after: cursor)
+        let page = try await leaderboardPage(meter, window, limit: limit, after: cursor)
         var json = JSONWriter()
         json.beginObject()
         json.board(meter, name, page.days)
@@ -57,7 +52,7 @@ extension API {
             call.request.query, allowed: ["window", "neighbours", "mask"])
         let neighbours = try query.integer("neighbours", in: 0...100, default: 5)
         let isMasked = try query.flag("mask")
-        let (window, name) = try window(query)
+        let (window, name) = try leaderboardWindow(query)
         guard let id = SubjectID(call.parameters[1]) else {
             throw HTTPProblem.unprocessable(
                 "invalid_id", "a subject is 1 to 256 bytes without control characters")
@@ -93,6 +88,16 @@ extension API {
         json.warnings(place.warnings)
         json.endObject()
         return .json(json.bytes)
+    }
+
+    /// Today is asked for where events are counted: it needs no other thread.
+    func leaderboardPage(
+        _ meter: Meter, _ window: LeaderboardWindow, limit: Int, after cursor: LeaderboardCursor?
+    ) async throws(MeteringError) -> LeaderboardPage {
+        window == .days(1)
+            ? try await engine.reader.leaderboardToday(meter, limit: limit, after: cursor)
+            : try await environment.queries.leaderboard(
+                meter, window, limit: limit, after: cursor)
     }
 
     private func rankedMeter(_ call: Call) throws(HTTPProblem) -> Meter {

@@ -19,7 +19,6 @@ let most = 9_007_199_254_740_991
 final class Bench {
     let engine: MeteringEngine
     let closer: DayCloser
-    let queries: QueryEngine
     let clock: ManualClock
     /// To be started for one question, and stopped.
     let queries: QueryEngine
@@ -31,7 +30,6 @@ final class Bench {
         _ path: String, on loop: EventLoop, clock: ManualClock,
         settings: WorkspaceSettings = WorkspaceSettings()
     ) async throws {
-        self.loop = loop
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
         configuration.commandTimeout = .seconds(20)
@@ -63,20 +61,11 @@ final class Bench {
 
     // MARK: What is asked
 
-    /// The heads of a leaderboard, as a process tells them that has just begun.
+    /// The heads of a leaderboard.
     func leaders(
         _ window: LeaderboardWindow, limit: Int = 100
     ) async throws -> [LeaderboardEntry] {
-        await queries.start()
-        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
-        do {
-            let page = try await queries.leaderboard(.tokens, window, limit: limit, after: nil)
-            await queries.stop()
-            return page.entries
-        } catch {
-            await queries.stop()
-            throw error
-        }
+        try await queries.leaderboard(.tokens, window, limit: limit, after: nil).entries
     }
 
     func record(_ events: [UsageEvent]) async -> [EventOutcome] {

@@ -72,7 +72,8 @@ final class Restorer {
         for day in source.days.reversed() { try await restore(day, floor, calendar) }
         if let state = source.state {
             let restorer = StateRestorer(
-                state.path, writer, clock: clock, logSeconds: WorkspaceSettings(hotDays: hotDays).lifetimes.log
+                state.path, writer, clock: clock,
+                logSeconds: WorkspaceSettings(hotDays: hotDays).lifetimes.log
             ) { [self] in
                 try await advance($0)
             }

@@ -43,7 +43,7 @@ extension API {
             throw HTTPProblem.badRequest(
                 "invalid_parameter", "meter is one that has leaderboards")
         }
-        let (window, _) = try window(query)
+        let (window, _) = try leaderboardWindow(query)
         return try await export("leaderboard", writer) { [queries = environment.queries] in
             try await queries.write(meter, window, limit, to: $0, after: $1)
         }

@@ -34,7 +34,11 @@ struct BatchOutcomes {
     var countedCount: Int { batch.events.count - done.excluded.count }
 
     var repeatedCount: Int {
-        done.excluded.values.count { if case .repeated = $0 { true } else { false } }
+        done.excluded.reduce(0) { count, excluded in
+            guard case .repeated = excluded.value, batch.events.indices.contains(excluded.key - 1)
+            else { return count }
+            return count + 1 + batch.events[excluded.key - 1].followerCount
+        }
     }
 
     /// Tells every caller its outcome, but for the events that were counted before: these are
@@ -54,7 +58,10 @@ struct BatchOutcomes {
             case .repeated where verdict?.status.isAboutHold == true:
                 if let verdict { pending.resolve(.refused(verdict)) }
             case .repeated(let origin, let place):
-                earlier[origin, default: []].append((pending, place))
+                // Others of its id are compared with the same event of the log.
+                for event in [pending] + pending.takeFollowers() {
+                    earlier[origin, default: []].append((event, place))
+                }
             case .refused:
                 guard let verdict, verdict.status != .tooLarge else {
                     pending.resolve(.rejected(.counterOverflow))

@@ -14,21 +14,9 @@ internal import Redis
 
 /// Counts the events of one workspace that come in on one loop.
 final class EventBatcher {
-    /// How long and how many events wait. Times are of the monotonic clock.
-    struct Limits {
-        /// From an event's arrival until its caller is told that the outcome is not known.
-        var waitMS = 1_000
-        var waitingMax = 50_000
-    }
-
-    private struct Arrival {
-        let time: Timestamp
-        let place: (day: CivilDay, hour: Int)
-        let deadlineMS: Int
-    }
-
     /// For how long batches come ready to move subjects after one had to.
     private static let movingMS = 60_000
+    private static let sweepMS = 100
 
     private let client: RedisClient
     private let script: RedisScript
@@ -48,8 +36,6 @@ final class EventBatcher {
     private let resets: MonthResets
 
     private var waiting = PendingQueue()
-    /// Batches of one event each that go before all else: those whose totals may overflow.
-    private var singles = PendingQueue()
     private var inFlight: EventBatch?
     private var sequence = 0
     /// Days that subjects had to leave lately, and until when batches come with what that needs.
@@ -66,6 +52,8 @@ final class EventBatcher {
     private var sweep: LoopTimer?
     /// Events that wait for their days.
     private let cold: ColdEvents
+    private var lastSweepMS = 0
+    private var isHeldUp = false
 
     init(
         on loop: EventLoop, client: RedisClient, script: RedisScript, rules: RulesStore,
@@ -87,7 +75,7 @@ final class EventBatcher {
         calendar = CachedCalendar(settings.calendar)
         sender = String(UInt64.random(in: .min ... .max), radix: 36)
         sweep = LoopTimer(on: loop, isRepeating: true) { [unowned self] in expire() }
-        sweep?.start(after: .milliseconds(100))
+        sweep?.start(after: .milliseconds(Self.sweepMS))
         cold.whenBack = { [unowned self] items in
             waiting.prepend(items)
             scheduleFlush()
@@ -179,9 +167,9 @@ final class EventBatcher {
     }
 
     private func flush() {
-        guard client.isReady, inFlight == nil, !singles.isEmpty || !waiting.isEmpty else { return }
+        guard client.isReady, inFlight == nil, !waiting.isEmpty else { return }
         guard let rules = rules.current else { return loadRules() }
-        while let items = nextItems() {
+        while let items = waiting.takeBatch(followers) {
             let batch = EventBatch(items, rules)
             // Nothing is left of a batch whose events cannot be priced.
             guard !batch.items.isEmpty else { continue }
@@ -192,9 +180,12 @@ final class EventBatcher {
         }
     }
 
-    private func nextItems() -> [Pending]? {
-        if let single = singles.takeFirst() { return [single] }
-        return waiting.isEmpty ? nil : waiting.takeBatch()
+    /// A place for events whose id waits already.
+    private func followers() -> Followers {
+        Followers(duplicates: { [metrics] in metrics.duplicates.add($0) }) { [self] events in
+            for event in events { waiting.appendSingle(.event(event)) }
+            scheduleFlush()
+        }
     }
 
     /// Reads the rules, and goes on: builds the batch in flight again if there is one.
@@ -209,7 +200,7 @@ final class EventBatcher {
                 // The sweep tries again; what waits too long is told so.
                 isResendDue = inFlight != nil
             case .failure(.damaged(let what)):
-                let items = inFlight?.items ?? waiting.takeBatch()
+                let items = inFlight?.items ?? waiting.takeBatch(followers) ?? []
                 inFlight = nil
                 for item in items { item.giveUp("Redis holds something else: \(what)") }
             case .success(let rules):
@@ -316,7 +307,8 @@ final class EventBatcher {
         }
     }
 
-    /// Events that may overflow a total go on their own, so that one that does spoils no other.
+    /// Events that may overflow a total go on their own, so that one that does spoils no other. Which
+    /// rollup overflows is not told: those of one cell are tried together first.
     private func isolate(_ batch: EventBatch, _ subjects: Set<Int>, _ rollup: Bool) {
         guard batch.items.count > 1 else {
             metrics.rejected.add()
@@ -324,21 +316,27 @@ final class EventBatcher {
             return
         }
         var others: [Pending] = []
+        var cells: [Int: [Pending]] = [:]
         var event = 0
         for item in batch.items {
             guard case .event = item else {
                 others.append(item)
                 continue
             }
-            let subject = batch.sums.rows[batch.sums.placeOfEvent[event].row].subject
-            if rollup || subjects.contains(subject) {
-                singles.append(item)
+            let (row, cell) = batch.sums.placeOfEvent[event]
+            if subjects.contains(batch.sums.rows[row].subject)
+                || rollup && batch.sums.cells.count == 1
+            {
+                waiting.appendSingle(item)
+            } else if rollup {
+                cells[cell, default: []].append(item)
             } else {
                 others.append(item)
             }
             event += 1
         }
-        waiting.prepend(others)
+        waiting.appendGroup(others)
+        for cell in cells.keys.sorted() { waiting.appendGroup(cells[cell] ?? []) }
     }
 
     private func finish(_ batch: EventBatch, _ done: RecordReply.Done) {
@@ -361,8 +359,9 @@ final class EventBatcher {
                 return
             }
             let entry = value.elements?.first.flatMap { LogEntry($0, arrival: origin.day) }
+            let counted = entry.map { CountedEvents($0) }
             for (event, place) in repeated {
-                event.resolve(event.repeatedOutcome(at: place, of: entry, origin))
+                event.resolve(event.outcome(as: place, of: counted, origin))
             }
         }
     }
@@ -382,12 +381,15 @@ final class EventBatcher {
     private func expire() {
         let now = clock.monotonicMS
         if isResendDue, client.isReady, let batch = inFlight { send(batch) }
-        guard now - lastReplyMS > limits.waitMS else { return }
+        // When the loop itself was held up, what Redis has answered meanwhile is still to be read.
+        isHeldUp = !isHeldUp && now - lastSweepMS > 3 * Self.sweepMS
+        lastSweepMS = now
+        guard !isHeldUp, now - lastReplyMS > limits.waitMS else { return }
         if let batch = inFlight, isExpired(batch) {
             // A later answer to it is ignored; the next batch's number makes a late sending stale.
             fail(batch, "Redis does not answer")
         }
-        for item in singles.takeExpired(now) + waiting.takeExpired(now) {
+        for item in waiting.takeExpired(now) {
             item.giveUp("Redis does not answer")
         }
     }

@@ -113,18 +113,3 @@ public struct LogPosition: Hashable, Sendable {
     /// How ids that Tally makes begin; clients' ids may not.
     static let idPrefix = "tly-"
 }
-
-extension PendingEvent {
-    /// What an event gets that was counted before, at a place of an entry of the log.
-    func repeatedOutcome(
-        at place: Int, of entry: LogEntry?, _ origin: LogPosition
-    ) -> EventOutcome {
-        guard let entry, let counted = entry.counted(place: place) else {
-            // The log has forgotten it, the id has not: it counts nothing, but its totals are gone.
-            let id = event.id ?? origin.eventID(place: place)
-            return .duplicate(CountedEvent(id: id, totals: []))
-        }
-        return entry.events[place - 1].event.isSamePayload(as: event)
-            ? .duplicate(counted) : .rejected(.idReused)
-    }
-}

@@ -109,15 +109,6 @@ struct LogEntry {
         }
     }
 
-    /// The balance that the event at a place left, where it changed one.
-    private func balance(after place: Int) -> Int? {
-        for index in stride(from: 2, to: ledger.count, by: 3) {
-            let lines = LedgerLine.lines(ledger[index].array ?? []) { $0 == place ? .empty : nil }
-            if let line = lines.last(where: { $0.reference == .empty }) { return line.balance }
-        }
-        return nil
-    }
-
     /// A subject's lines of its ledger, and where those before them are; nil where it has none.
     func lines(of subject: SubjectID) -> (lines: [LedgerLine], previous: LogPosition?)? {
         for index in stride(from: 0, to: ledger.count - 2, by: 3)
@@ -131,26 +122,6 @@ struct LogEntry {
             return (read, previous == 0 ? nil : LogPosition(previous))
         }
         return nil
-    }
-
-    /// The event at a place as it was counted: its id, and the totals right after it.
-    func counted(place: Int) -> CountedEvent? {
-        guard events.indices.contains(place - 1) else { return nil }
-        let logged = events[place - 1]
-        let later = events[place...].filter {
-            $0.subject == logged.subject && !excluded.contains($0.place)
-        }
-        let amounts = zip(logged.event.amounts, totals[logged.row])
-        let after = amounts.map { (amount, total) -> (meter: Meter, total: Int) in
-            let meter = amount.0
-            let since = later.reduce(0) { sum, other in
-                sum + (other.event.amounts.first { $0.0 == meter }?.1 ?? 0)
-            }
-            return (meter, total - since)
-        }
-        return CountedEvent(
-            id: logged.event.id ?? position.eventID(place: place), totals: after,
-            balance: balance(after: place))
     }
 }
 

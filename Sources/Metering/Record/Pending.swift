@@ -52,6 +52,8 @@ final class PendingEvent {
     let deadlineMS: Int
     let submission: Submission
     let index: Int
+    /// Events of the same id that wait for its outcome; mostly there are none.
+    private var followers: Followers?
 
     init(
         event: UsageEvent, purpose: EventPurpose, time: Timestamp, day: CivilDay, hour: Int,
@@ -67,7 +69,28 @@ final class PendingEvent {
         self.index = index
     }
 
-    func resolve(_ outcome: EventOutcome) { submission.resolve(index, outcome) }
+    func resolve(_ outcome: EventOutcome) {
+        submission.resolve(index, outcome)
+        guard let followers else { return }
+        self.followers = nil
+        followers.resolve(after: self, outcome)
+    }
+
+    /// Lets another event of its id wait for its outcome.
+    func lead(_ other: PendingEvent, _ make: () -> Followers) {
+        let followers = followers ?? make()
+        self.followers = followers
+        followers.append(other)
+    }
+
+    /// How many wait for its outcome.
+    var followerCount: Int { followers?.events.count ?? 0 }
+
+    /// Those that wait for its outcome, which get theirs in another way.
+    func takeFollowers() -> [PendingEvent] {
+        defer { followers = nil }
+        return followers?.events ?? []
+    }
 }
 
 /// One decision that waits to be taken.

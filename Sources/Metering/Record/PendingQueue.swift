@@ -1,7 +1,131 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// What is unusual must not hold up the others. So an event that is there twice waits for the outcome
+// of the first instead of a batch of its own, and what has to go apart, since it may overflow a sum,
+// takes turns with all else. Every item is looked at a fixed number of times.
 
-/// What waits for the next batch, in order.
+/// What waits for the next batches.
 struct PendingQueue {
+    /// Events of larger amounts could make a sum of a whole batch inexact.
+    private static let amountMax = EventBatch.exactIntegerMax / EventBatch.eventCountMax
+    /// How many items are looked at for one batch; those of one id need no place in it.
+    private static let examinedMax = 8 * EventBatch.eventCountMax
+
+    private enum Turn { case waiting, large, single }
+
+    /// In the order of arrival.
+    private var waiting = PendingLine()
+    /// Events of large amounts, as many together as their sum allows.
+    private var large = PendingLine()
+    /// Batches of one event each: those whose totals may overflow, or whose id another one has.
+    private var singles = PendingLine()
+    /// Batches that were parted: they have waited before.
+    private var groups: [[Pending]] = []
+    private var turn = Turn.single
+
+    var count: Int {
+        waiting.count + large.count + singles.count + groups.reduce(0) { $0 + $1.count }
+    }
+    var isEmpty: Bool {
+        waiting.isEmpty && large.isEmpty && singles.isEmpty && groups.isEmpty
+    }
+
+    mutating func append(_ item: Pending) { waiting.append(item) }
+
+    /// Adds an item that goes alone.
+    mutating func appendSingle(_ item: Pending) { singles.append(item) }
+
+    /// Adds a batch that goes as it is, before all else.
+    mutating func appendGroup(_ items: [Pending]) {
+        if !items.isEmpty { groups.append(items) }
+    }
+
+    /// Takes the next batch: as many as one call may hold, with no id twice, and no sums that could
+    /// pass what Lua adds exactly. Nil when nothing waits. O(items looked at).
+    ///
+    /// - Parameter followers: makes a place for events whose id waits already.
+    mutating func takeBatch(_ followers: () -> Followers) -> [Pending]? {
+        if !groups.isEmpty { return groups.removeFirst() }
+        while !isEmpty {
+            let batch: [Pending]
+            switch turn {
+            case .waiting:
+                turn = .large
+                batch = takeLarge()
+            case .large:
+                turn = .single
+                batch = singles.takeFirst().map { [$0] } ?? []
+            case .single:
+                turn = .waiting
+                batch = takeWaiting(followers)
+            }
+            if !batch.isEmpty { return batch }
+        }
+        return nil
+    }
+
+    private mutating func takeWaiting(_ followers: () -> Followers) -> [Pending] {
+        var taken: [Pending] = []
+        var firsts: [ByteString: PendingEvent] = [:]
+        var examined = 0
+        taken.reserveCapacity(min(waiting.count, EventBatch.eventCountMax))
+        while taken.count < EventBatch.eventCountMax, examined < Self.examinedMax,
+            let item = waiting.takeFirst()
+        {
+            examined += 1
+            guard case .event(let pending) = item else {
+                taken.append(item)
+                continue
+            }
+            if let id = pending.event.id {
+                let first = { (first: inout PendingEvent) in first }(&firsts[id, default: pending])
+                if first !== pending {
+                    guard first.canLead(pending) else {
+                        singles.append(item)
+                        continue
+                    }
+                    first.lead(pending, followers)
+                    continue
+                }
+            }
+            if pending.mostAmount > Self.amountMax {
+                large.append(item)
+            } else {
+                taken.append(item)
+            }
+        }
+        return taken
+    }
+
+    private mutating func takeLarge() -> [Pending] {
+        var taken: [Pending] = []
+        var ids: Set<ByteString> = []
+        var room = EventBatch.exactIntegerMax
+        while taken.count < EventBatch.eventCountMax, case .event(let pending)? = large.first,
+            pending.mostAmount <= room, pending.event.id.map({ ids.insert($0).inserted }) ?? true
+        {
+            room -= pending.mostAmount
+            taken.append(.event(pending))
+            _ = large.takeFirst()
+        }
+        return taken
+    }
+
+    /// Takes out what has waited past its deadline.
+    mutating func takeExpired(_ nowMS: Int) -> [Pending] {
+        var late = waiting.takeExpired(nowMS) + large.takeExpired(nowMS)
+        late += singles.takeExpired(nowMS)
+        groups = groups.compactMap { group in
+            late += group.filter { $0.deadlineMS <= nowMS }
+            let rest = group.filter { $0.deadlineMS > nowMS }
+            return rest.isEmpty ? nil : rest
+        }
+        return late
+    }
+}
+
+/// Items in order.
+private struct PendingLine {
     private var items: [Pending] = []
     private var head = 0
 
@@ -11,64 +135,47 @@ struct PendingQueue {
 
     mutating func append(_ item: Pending) { items.append(item) }
 
-    /// Puts items before all that waits.
-    mutating func prepend(_ older: [Pending]) {
-        items.replaceSubrange(..<head, with: older)
-        head = 0
-    }
-
     /// Takes what waits longest.
     mutating func takeFirst() -> Pending? {
-        guard let first else { return nil }
+        guard head < items.count else { return nil }
+        let first = items[head]
         head += 1
-        dropTakenIfEmpty()
+        if head == items.count {
+            items.removeAll(keepingCapacity: true)
+            head = 0
+        } else if head >= 4096, head * 2 > items.count {
+            // A line that is never empty must not keep all that ever stood in it.
+            items.removeFirst(head)
+            head = 0
+        }
         return first
     }
 
-    /// Takes the next batch: as many as one call may hold. An event waits for the next batch if
-    /// one with its id is in this one, or if the sums could pass what Lua adds exactly.
-    /// O(items taken).
-    mutating func takeBatch() -> [Pending] {
-        var taken: [Pending] = []
-        var held: [Pending] = []
-        var ids: Set<ByteString> = []
-        var sum = 0
-        taken.reserveCapacity(min(count, EventBatch.eventCountMax))
-        while head < items.count, taken.count < EventBatch.eventCountMax,
-            held.count < EventBatch.eventCountMax
-        {
-            let item = items[head]
-            head += 1
-            guard case .event(let pending) = item else {
-                taken.append(item)
-                continue
-            }
-            let most = pending.event.amounts.reduce(0) { max($0, abs($1.1)) }
-            let isFirst = pending.event.id.map { ids.insert($0).inserted } ?? true
-            if isFirst, taken.isEmpty || sum + most <= EventBatch.exactIntegerMax {
-                sum += most
-                taken.append(item)
-            } else {
-                held.append(item)
-            }
-        }
-        dropTakenIfEmpty()
-        if !held.isEmpty { prepend(held) }
-        return taken
-    }
-
-    private mutating func dropTakenIfEmpty() {
-        guard head == items.count else { return }
-        items.removeAll(keepingCapacity: true)
-        head = 0
-    }
-
-    /// Takes out what has waited past its deadline.
     mutating func takeExpired(_ nowMS: Int) -> [Pending] {
-        guard let first, first.deadlineMS <= nowMS else { return [] }
         let late = items[head...].filter { $0.deadlineMS <= nowMS }
+        guard !late.isEmpty else { return [] }
         items = items[head...].filter { $0.deadlineMS > nowMS }
         head = 0
         return late
+    }
+}
+
+extension PendingEvent {
+    /// The largest of its amounts, whichever way it counts.
+    fileprivate var mostAmount: Int { event.amounts.reduce(0) { max($0, abs($1.1)) } }
+
+    /// Whether its outcome says what becomes of another event of its id. What is about a hold, or
+    /// undoes an event, is looked at by the script.
+    fileprivate func canLead(_ other: PendingEvent) -> Bool {
+        purpose.isPlain && other.purpose.isPlain
+    }
+}
+
+extension EventPurpose {
+    fileprivate var isPlain: Bool {
+        switch self {
+        case .record, .enforce: true
+        case .settle, .reverse: false
+        }
     }
 }

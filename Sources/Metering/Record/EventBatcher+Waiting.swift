@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension EventBatcher {
+    /// How long and how many events wait. Times are of the monotonic clock.
+    struct Limits {
+        /// From an event's arrival until its caller is told that the outcome is not known.
+        var waitMS = 1_000
+        var waitingMax = 50_000
+    }
+
+    /// When events came, and until when they wait.
+    struct Arrival {
+        let time: Timestamp
+        let place: (day: CivilDay, hour: Int)
+        let deadlineMS: Int
+    }
+}

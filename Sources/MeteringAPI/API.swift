@@ -75,7 +75,8 @@ public final class API: HTTPResponder {
         self.engine = engine
         self.environment = environment
         routes =
-            Self.eventRoutes + Self.readRoutes + Self.ruleRoutes + Self.creditRoutes
+            Self.eventRoutes + Self.historyRoutes + Self.readRoutes + Self.ruleRoutes
+            + Self.creditRoutes
             + Self.checkRoutes + Self.holdRoutes + Self.gatewayRoutes + Self.healthRoutes
         eventsRoute = environment.routes.route("/v1/events")
         checkRoute = environment.routes.route("/v1/check")

@@ -10,10 +10,9 @@ extension API {
     static let batchCountMax = 10_000
 
     static let eventRoutes: [Route] = [
-        Route(.get, "/v1/events") { try await $0.recentEvents($1) },
         // Posting is the hot path: `respondNow` answers it without the router, which knows it all
         // the same: for `Allow`, and for whoever has no reply to fill.
-        Route(.post, "/v1/events") { try await $0.recordEvents($1) },
+        Route(.post, "/v1/events") { try await $0.recordEvents($1) }
     ]
 
     /// An item of a body: an event to count, or why it is none.

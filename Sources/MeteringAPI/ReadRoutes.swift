@@ -33,18 +33,13 @@ extension API {
         json.key("last_event_at")
         json.string(usage.lastEventAt.text)
         json.key("recent")
-        json.events(usage.recent)
-        json.endObject()
-        return .json(json.bytes)
-    }
-
-    func recentEvents(_ call: Call) async throws -> HTTPResponse {
-        let query = try QueryParameters(call.request.query, allowed: ["limit"])
-        let limit = try query.integer("limit", in: 1...1000, default: 50)
-        var json = JSONWriter()
-        json.beginObject()
-        json.key("events")
-        json.events(try await engine.reader.recentEvents(limit: limit))
+        json.beginArray()
+        for event in usage.recent {
+            json.beginObject()
+            json.members(of: event)
+            json.endObject()
+        }
+        json.endArray()
         json.endObject()
         return .json(json.bytes)
     }
@@ -171,31 +166,25 @@ extension JSONWriter {
         endObject()
     }
 
-    /// An array of events as they were counted.
-    mutating func events(_ events: [RecordedEvent]) {
-        beginArray()
-        for event in events {
-            beginObject()
-            key("id")
-            string(bytes: event.id.bytes)
-            key("time")
-            string(event.time.text)
-            key("subject")
-            string(bytes: event.subject.bytes)
-            key("action")
-            string(bytes: event.action.bytes)
-            key("model")
-            if event.model.bytes.isEmpty { null() } else { string(bytes: event.model.bytes) }
-            key("meters")
-            meters(event.amounts.map { ($0.0, $0.1) })
-            key("description")
-            if event.description.bytes.isEmpty {
-                null()
-            } else {
-                string(bytes: event.description.bytes)
-            }
-            endObject()
+    /// The members of an event as it was counted.
+    mutating func members(of event: RecordedEvent) {
+        key("id")
+        string(bytes: event.id.bytes)
+        key("time")
+        string(event.time.text)
+        key("subject")
+        string(bytes: event.subject.bytes)
+        key("action")
+        string(bytes: event.action.bytes)
+        key("model")
+        if event.model.bytes.isEmpty { null() } else { string(bytes: event.model.bytes) }
+        key("meters")
+        meters(event.amounts.map { ($0.0, $0.1) })
+        key("description")
+        if event.description.bytes.isEmpty {
+            null()
+        } else {
+            string(bytes: event.description.bytes)
         }
-        endArray()
     }
 }

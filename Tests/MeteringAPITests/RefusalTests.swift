@@ -123,7 +123,7 @@ struct RefusalTable: Sendable, CustomTestStringConvertible {
             .get("/v1/events?limit=5&limit=5", 400, "duplicate_parameter"),
             .get("/v1/events?limit=5&%6cimit=6", 400, "duplicate_parameter"),
             .get("/v1/events?Limit=5", 400, "unknown_parameter"),
-            .get("/v1/events?cursor=x", 400, "unknown_parameter"),
+            .get("/v1/events?cursor=x", 400, "invalid_cursor"),
             .get("/v1/events?%0d%0aSet-Cookie:x", 400, "unknown_parameter"),
             .get("/v1/events?=5", 400, "unknown_parameter"),
             .get("/v1/events?%zz=5", 400, "invalid_parameter"),

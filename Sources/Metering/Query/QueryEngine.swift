@@ -19,6 +19,7 @@ public actor QueryEngine {
     private let redis: RedisConfiguration
     private let metrics: MetricsRegistry
     private var connection: RedisClient?
+    private var files: Archive?
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         loop.asUnownedSerialExecutor()
@@ -52,6 +53,7 @@ public actor QueryEngine {
     public func stop() {
         connection?.close()
         connection = nil
+        files = nil
     }
 
     /// The connection; there is one once it was started.
@@ -61,6 +63,23 @@ public actor QueryEngine {
                 throw .unavailable(.disconnected(reason: "it was not started"))
             }
             return connection
+        }
+    }
+
+    /// Reads the days that have left Redis.
+    var archive: Archive {
+        get throws(MeteringError) {
+            if let files { return files }
+            do {
+                let files = try Archive(
+                    client: client, settings: settings, data: data, metrics: metrics)
+                self.files = files
+                return files
+            } catch let error as MeteringError {
+                throw error
+            } catch {
+                throw .damaged(what: "\(error)")
+            }
         }
     }
 

@@ -76,17 +76,26 @@ struct SubjectRecord {
 }
 
 extension LogEntry {
-    /// The events of the entry that count, the last first; of one subject if one is named.
-    func recorded(of subject: ByteString? = nil) -> [RecordedEvent] {
+    /// The events of one subject in the entry that count, the last first.
+    func recorded(of subject: ByteString) -> [RecordedEvent] {
         events.reversed().compactMap { logged in
-            let name = subjects[logged.subject]
-            guard !excluded.contains(logged.place), subject == nil || subject == name else {
+            guard !excluded.contains(logged.place), subjects[logged.subject] == subject else {
                 return nil
             }
-            return RecordedEvent(
-                id: logged.event.id ?? position.eventID(place: logged.place), time: logged.time,
-                subject: name, action: logged.event.action, model: logged.event.model,
-                description: logged.event.description, amounts: logged.event.amounts)
+            return RecordedEvent(self, logged)
         }
+    }
+}
+
+extension RecordedEvent {
+    /// An event of an entry of the log.
+    init(_ entry: LogEntry, _ logged: LogEntry.Logged) {
+        id = logged.event.id ?? entry.position.eventID(place: logged.place)
+        time = logged.time
+        subject = entry.subjects[logged.subject]
+        action = logged.event.action
+        model = logged.event.model
+        description = logged.event.description
+        amounts = logged.event.amounts
     }
 }

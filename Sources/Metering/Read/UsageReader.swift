@@ -61,29 +61,6 @@ public final class UsageReader {
             recent: Array(recent.prefix(Self.recentCountMax)))
     }
 
-    /// The last events of the workspace, the last counted first.
-    public func recentEvents(limit: Int) async throws(MeteringError) -> [RecordedEvent] {
-        var events: [RecordedEvent] = []
-        let arrival = clock.now.milliseconds.flooredQuotient(86_400_000)
-        // The clock may have been set back a little: what arrived "tomorrow" is read, too.
-        for day in stride(from: arrival + 1, through: arrival - settings.eventsDays, by: -1) {
-            var end = "+"
-            while events.count < limit {
-                let command = RedisCommand(
-                    "XREVRANGE",
-                    [keys.log(arrival: CivilDay(number: day)), Array(end.utf8), Array("-".utf8)]
-                        + [Array("COUNT".utf8), Array("20".utf8)])
-                let entries = try await send(command).elements ?? []
-                let read = entries.compactMap { LogEntry($0, arrival: CivilDay(number: day)) }
-                for entry in read { events += entry.recorded() }
-                guard let last = read.last, entries.count == 20 else { break }
-                end = "(0-\(last.position.number)"
-            }
-            if events.count >= limit { break }
-        }
-        return Array(events.prefix(limit))
-    }
-
     /// Sums of a day by hour, action and model.
     public func hourlyUsage(_ day: CivilDay) async throws(MeteringError) -> [HourlyUsage] {
         let reply = try await send(RedisCommand("HGETALL", [keys.hours(day)])).elements ?? []

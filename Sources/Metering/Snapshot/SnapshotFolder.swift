@@ -28,6 +28,9 @@ struct SnapshotFolder {
     /// What is said of the state's file; nil when there is none that is whole enough to say it.
     func stateHead() throws(FlushError) -> SnapshotHead? { try SnapshotHead(path: stateFile) }
 
+    /// A day's file as answers name it: without the folder of the data.
+    func name(_ day: CivilDay) -> String { String(file(day).dropFirst(data.count + 1)) }
+
     /// What is said of a day's snapshot; nil when there is none that is whole enough to say it.
     func head(_ day: CivilDay) throws(FlushError) -> SnapshotHead? {
         try SnapshotHead(path: file(day))

@@ -33,13 +33,13 @@ struct SnapshotHead: Equatable {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = read(descriptor, &bytes, bytes.count)
         guard count >= 0 else { throw .system("read", path) }
-        guard let line = bytes[..<count].firstIndex(of: UInt8(ascii: "\n")), line > 1 else {
-            return nil
-        }
-        self.init(line: Array(bytes[..<(line - 1)]) + [UInt8(ascii: "}")])
+        self.init(line: Array(bytes[..<count]))
     }
 
-    private init?(line: [UInt8]) {
+    /// What the first line of some bytes says; nil when it is none.
+    init?(line bytes: [UInt8]) {
+        guard let end = bytes.firstIndex(of: UInt8(ascii: "\n")), end > 1 else { return nil }
+        let line = Array(bytes[..<(end - 1)]) + [UInt8(ascii: "}")]
         guard let reader = try? JSONReader(), let value = try? reader.read(line),
             let schema = value["schema"]?.integer, let revision = value["revision"]?.integer,
             let isFinal = value["final"]?.boolean, let dataset = value["dataset"]?.text

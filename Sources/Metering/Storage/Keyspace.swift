@@ -47,7 +47,7 @@ struct Keyspace: Sendable {
     static let stateChanges = Array("state".utf8)
     /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua.
     var snapshots: [UInt8] { key("snapshots") }
-    /// Hash: day → revision of its file, for days whose detail is in their files only.
+    /// Hash: day that has left Redis → revision of its file.
     var cold: [UInt8] { key("cold") }
     /// String: who writes snapshots now. Expires.
     var flushLease: [UInt8] { key("lease:flush") }

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The history is the log, read backwards. Nothing else is kept of single events, so what a question
+// costs is what it has to read: a subject's entries are linked, others are read one by one.
+
+internal import Redis
+
+/// How much one answer may read.
+public struct HistoryBounds: Sendable {
+    /// Events, at least 1: a page that has read about as many ends, with what it found.
+    public var read = 200_000
+    /// Events: an order other than that of the log is refused for more.
+    public var sorted = 1_000_000
+
+    public init() {}
+}
+
+/// Tells single events of one workspace. On its loop's thread only.
+final class EventHistory {
+    private let client: RedisClient
+    private let keys: Keyspace
+    private let settings: WorkspaceSettings
+    private let clock: any Clock
+    private let bounds: HistoryBounds
+
+    init(
+        client: RedisClient, settings: WorkspaceSettings, clock: any Clock, bounds: HistoryBounds
+    ) {
+        self.bounds = bounds
+        self.client = client
+        self.settings = settings
+        self.clock = clock
+        keys = Keyspace(workspace: settings.id)
+    }
+
+    /// A page of at most `limit` events. O(events read), in pieces of at most 20 entries.
+    ///
+    /// - Throws: `EventRejection` when the cursor is none of this question's, or the range has too
+    ///   many events to be sorted; `MeteringError`.
+    func page(_ query: EventQuery, limit: Int, after text: String?) async throws -> EventPage {
+        let cursor = try cursor(text, query)
+        let (events, next) =
+            switch query.order {
+            case .newest: try await newest(query, limit, cursor, isWhole: false)
+            case .credits: try await mostCredits(query, limit, cursor)
+            }
+        return EventPage(
+            events: try await marked(events), next: next?.text(for: query, in: settings.id))
+    }
+
+    /// As `page`, newest first, but by whole entries: a few more events than `count`, so that none
+    /// is read twice. Whether events were reversed is not looked up.
+    func part(_ query: EventQuery, count: Int, after text: String?) async throws -> EventPage {
+        let (events, next) = try await newest(
+            query, count, try cursor(text, query), isWhole: true)
+        return EventPage(events: events, next: next?.text(for: query, in: settings.id))
+    }
+
+    private func cursor(
+        _ text: String?, _ query: EventQuery
+    ) throws(EventRejection) -> EventCursor? {
+        guard let text else { return nil }
+        guard let cursor = EventCursor(text, for: query, in: settings.id) else {
+            throw EventRejection(
+                status: 400, code: "invalid_cursor", field: "cursor",
+                detail: "the value of `next` of an answer to the same question")
+        }
+        return cursor
+    }
+
+    private func walk(
+        _ query: EventQuery, from cursor: EventCursor?
+    ) async throws(MeteringError) -> LogWalk {
+        let today = clock.now.milliseconds.flooredQuotient(86_400_000)
+        // The clock may have been set back a little: what arrived "tomorrow" is read, too.
+        let walk = LogWalk(
+            client, keys, subject: query.subject?.id, from: query.from,
+            days: today - settings.eventsDays...today + 1)
+        try await walk.start(at: cursor)
+        return walk
+    }
+
+    private func newest(
+        _ query: EventQuery, _ limit: Int, _ cursor: EventCursor?, isWhole: Bool
+    ) async throws(MeteringError) -> ([HistoryEvent], EventCursor?) {
+        let walk = try await walk(query, from: cursor)
+        var events: [HistoryEvent] = []
+        var scanned = 0
+        while let entry = try await walk.next() {
+            scanned += entry.events.count
+            let told = cursor?.position == entry.position ? cursor?.place : nil
+            for logged in entry.asked(by: query, before: told) {
+                if events.count == limit, !isWhole, let last = events.last {
+                    return (events, EventCursor(last.position, place: last.place))
+                }
+                events.append(HistoryEvent(entry, logged))
+            }
+            let isFull = isWhole && events.count >= limit
+            if isFull || scanned >= bounds.read { return (events, walk.rest) }
+        }
+        return (events, nil)
+    }
+
+    /// The range is read whole for each page; no more than two pages are held.
+    private func mostCredits(
+        _ query: EventQuery, _ limit: Int, _ cursor: EventCursor?
+    ) async throws -> ([HistoryEvent], EventCursor?) {
+        let walk = try await walk(query, from: nil)
+        var best = BestEvents(count: limit + 1)
+        var scanned = 0
+        var ceiling = LogPosition(0)
+        while let entry = try await walk.next() {
+            scanned += entry.events.count
+            guard scanned <= bounds.sorted else {
+                throw EventRejection(
+                    code: "range_too_wide", field: "",
+                    detail: "more than \(bounds.sorted) events would have to be sorted by "
+                        + "credits; narrow it by from, or ask for one subject")
+            }
+            if let last = cursor?.ranking?.ceiling, entry.position.packed > last.packed { continue }
+            if entry.position.packed > ceiling.packed { ceiling = entry.position }
+            for logged in entry.asked(by: query, before: nil) {
+                let event = HistoryEvent(entry, logged)
+                if let cursor, !event.isBehind(cursor) { continue }
+                best.offer(event)
+            }
+        }
+        var events = best.sorted()
+        guard events.count > limit else { return (events, nil) }
+        events.removeLast(events.count - limit)
+        guard let last = events.last else { return ([], nil) }
+        let ranking = EventCursor.Ranking(
+            credits: last.credits ?? 0, ceiling: cursor?.ranking?.ceiling ?? ceiling)
+        return (events, EventCursor(last.position, place: last.place, ranking: ranking))
+    }
+
+    /// The events, with whether they were undone: one look for all of them.
+    private func marked(_ events: [HistoryEvent]) async throws(MeteringError) -> [HistoryEvent] {
+        guard !events.isEmpty else { return events }
+        let fields = events.map { $0.position.pointer(place: $0.place).bytes }
+        let reply: RedisValue
+        do {
+            reply = try await client.send(RedisCommand("HMGET", [keys.reversed] + fields))
+        } catch {
+            throw .unavailable(error)
+        }
+        var events = events
+        for (index, value) in (reply.elements ?? []).enumerated()
+        where value.bytes != nil && events.indices.contains(index) {
+            events[index].isReversed = true
+        }
+        return events
+    }
+}
+
+/// The first of many events in the order by credits.
+private struct BestEvents {
+    private let count: Int
+    private var events: [HistoryEvent] = []
+    /// Once there are enough: what does not come before it is not among the first.
+    private var last: HistoryEvent?
+
+    init(count: Int) { self.count = count }
+
+    mutating func offer(_ event: HistoryEvent) {
+        if let last, !event.precedes(last) { return }
+        events.append(event)
+        if events.count >= 2 * count { cut() }
+    }
+
+    mutating func sorted() -> [HistoryEvent] {
+        cut()
+        return events
+    }
+
+    private mutating func cut() {
+        events.sort { $0.precedes($1) }
+        guard events.count >= count else { return }
+        events.removeLast(events.count - count)
+        last = events.last
+    }
+}
+
+extension HistoryEvent {
+    private var rank: (Int, Int, Int) { (credits ?? 0, position.packed, place) }
+
+    fileprivate func precedes(_ other: HistoryEvent) -> Bool { rank > other.rank }
+
+    fileprivate func isBehind(_ cursor: EventCursor) -> Bool {
+        guard let ranking = cursor.ranking else { return true }
+        return rank < (ranking.credits, cursor.position.packed, cursor.place)
+    }
+}
+
+extension LogEntry {
+    /// Those of its events that count and are asked for, the last first.
+    fileprivate func asked(by query: EventQuery, before place: Int?) -> [Logged] {
+        events.reversed().filter { logged in
+            logged.place < place ?? .max && !excluded.contains(logged.place)
+                && query.matches(logged, of: subjects[logged.subject])
+        }
+    }
+}
+
+extension QueryEngine {
+    /// Events that were counted, at most `limit`. A page may end early, even empty, when much was
+    /// read and little found: it has a `next` then.
+    ///
+    /// - Throws: `EventRejection` for a cursor that is none of this question's (`invalid_cursor`) and
+    ///   for too many events to sort (`range_too_wide`); `MeteringError`.
+    public func events(
+        _ query: EventQuery, limit: Int, after cursor: String? = nil,
+        bounds: HistoryBounds = HistoryBounds()
+    ) async throws -> EventPage {
+        try await history(bounds).page(query, limit: limit, after: cursor)
+    }
+
+    /// As `events`, newest first, for reading all of them: about `count` at a time, by what is
+    /// cheapest to read.
+    public func eventPart(
+        _ query: EventQuery, count: Int, after cursor: String?,
+        bounds: HistoryBounds = HistoryBounds()
+    ) async throws -> EventPage {
+        try await history(bounds).part(query, count: count, after: cursor)
+    }
+
+    private func history(_ bounds: HistoryBounds) throws(MeteringError) -> EventHistory {
+        EventHistory(client: try client, settings: settings, clock: clock, bounds: bounds)
+    }
+}

@@ -102,9 +102,11 @@ struct GrantRecord: Equatable {
     }
 
     /// Its field: length of the subject's id (2 bytes), subject, id.
-    var name: [UInt8] {
-        [UInt8(truncatingIfNeeded: subject.count >> 8), UInt8(truncatingIfNeeded: subject.count)]
-            + subject + id
+    var name: [UInt8] { Self.name(of: subject, id) }
+
+    static func name(of subject: [UInt8], _ id: [UInt8]) -> [UInt8] {
+        let count = subject.count
+        return [UInt8(count >> 8 & 255), UInt8(count & 255)] + subject + id
     }
 
     func write(_ json: inout JSONWriter) {

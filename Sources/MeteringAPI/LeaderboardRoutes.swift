@@ -106,7 +106,7 @@ extension API {
         return meter
     }
 
-    func window(
+    func leaderboardWindow(
         _ query: QueryParameters
     ) throws(HTTPProblem) -> (LeaderboardWindow, name: String) {
         let name = query.text("window") ?? "1d"

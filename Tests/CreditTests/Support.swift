@@ -20,9 +20,7 @@ final class Bench {
     let engine: MeteringEngine
     let closer: DayCloser
     let clock: ManualClock
-    /// To be started for one question, and stopped.
     let queries: QueryEngine
-    private let loop: EventLoop
     private let client: RedisClient
     private let json: JSONReader
 
@@ -45,10 +43,6 @@ final class Bench {
             on: loop, redis: configuration, settings: settings, clock: clock, data: "/nonexistent",
             metrics: registry, logger: Logger(level: .error))
         closer = DayCloser(client: client, settings: settings, clock: clock)
-        queries = QueryEngine(
-            on: loop, redis: configuration, settings: settings, clock: clock,
-            data: "/nonexistent", metrics: registry,
-            logger: Logger(level: .error))
         client.connect()
         await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }

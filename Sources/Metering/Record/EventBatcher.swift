@@ -77,7 +77,7 @@ final class EventBatcher {
         sweep = LoopTimer(on: loop, isRepeating: true) { [unowned self] in expire() }
         sweep?.start(after: .milliseconds(Self.sweepMS))
         cold.whenBack = { [unowned self] items in
-            waiting.prepend(items)
+            for item in items { waiting.append(item) }
             scheduleFlush()
         }
     }
@@ -296,7 +296,7 @@ final class EventBatcher {
                 return fail(batch, ColdEvents.reason)
             }
             inFlight = nil
-            waiting.prepend(cold.hold(batch.items, for: days))
+            waiting.appendGroup(cold.hold(batch.items, for: days))
             flush()
         case .overflow(let subjects, let rollup):
             inFlight = nil

@@ -11,7 +11,7 @@ final class StateRestorer {
     /// no id that Tally gave before comes again.
     private static let numbersPerMS = 64
     /// LAST_PRIORITY of lua/include/constants.lua.
-    private static let priorityOfReversals = 1_000_000
+    static let priorityOfReversals = 1_000_000
 
     private let path: String
     private let writer: RestoreWriter

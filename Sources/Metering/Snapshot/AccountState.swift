@@ -21,6 +21,7 @@ struct AccountState: Equatable {
         let amounts: [Int]
         /// Not in the account; from the hold's own record.
         var created = 0
+        var asked: [HoldAmount] = []
     }
     struct Window: Equatable {
         let limit: Int
@@ -143,6 +144,7 @@ struct AccountState: Equatable {
             json.amounts(hold.amounts)
             json.member("created", hold.created)
             json.member("expires", hold.expires)
+            json.asked(hold.asked)
         }
         json.list("windows", windows) { window, json in
             json.member("limit", window.limit)
@@ -229,10 +231,11 @@ extension AccountState.Hold {
     init?(_ value: JSONValue) {
         guard let id = value["id"]?.string, let credits = value["credits"]?.integer,
             let amounts = value.amounts, let created = value["created"]?.integer,
-            let expires = value["expires"]?.integer
+            let expires = value["expires"]?.integer, let asked = value.asked
         else { return nil }
         self.init(
-            id: Array(id), credits: credits, expires: expires, amounts: amounts, created: created)
+            id: Array(id), credits: credits, expires: expires, amounts: amounts, created: created,
+            asked: asked)
     }
 }
 

@@ -32,19 +32,19 @@ final class DaySnapshot {
     /// Per call to Redis: some hundreds of microseconds.
     private static let subjectsPerCall = 200
     private static let scanCount = Array("400".utf8)
-    private static let cellsPerCall = 100
+    static let cellsPerCall = 100
 
-    private let context: FlushContext
-    private let day: CivilDay
-    private let isFinal: Bool
-    private let keys: Keyspace
-    private let arrivals: [CivilDay]
-    private let packer = MessagePackWriter()
+    let context: FlushContext
+    let day: CivilDay
+    let isFinal: Bool
+    let keys: Keyspace
+    let arrivals: [CivilDay]
+    let packer = MessagePackWriter()
     private var json = JSONWriter(capacity: 4096)
     private var totals = DaySums()
     /// Of a copy: where its sums do not agree.
-    private var inequality: String?
-    private var isCopy = false
+    var inequality: String?
+    var isCopy = false
 
     init(of day: CivilDay, isFinal: Bool, _ context: FlushContext) {
         self.day = day
@@ -56,7 +56,7 @@ final class DaySnapshot {
         arrivals = (today - 1...today + 1).map { CivilDay(number: $0) }
     }
 
-    private var logs: [[UInt8]] { arrivals.map { keys.log(arrival: $0) } }
+    var logs: [[UInt8]] { arrivals.map { keys.log(arrival: $0) } }
 
     /// Writes it and puts it in its place.
     func write() async throws(FlushError) {
@@ -79,68 +79,9 @@ final class DaySnapshot {
         }
     }
 
-    /// Writes what the day's snapshot would hold to another file, and nothing to Redis: for who
-    /// compares. It is of one instant, as a snapshot is.
-    ///
-    /// - Returns: how many batches had changed the day, the sums by action and model as Redis keeps
-    ///   them, and where the sums of its parts do not agree.
-    func copy(
-        to file: SnapshotFile
-    ) async throws(FlushError) -> (
-        revision: Int, byAction: [RollupField: DaySums], table: MeterTable, inequality: String?
-    ) {
-        isCopy = true
-        let tail = try await look()
-        let head = SnapshotHead(revision: tail.changes, isFinal: isFinal, dataset: context.dataset)
-        try write(head, context.clock.now, to: file)
-        let cells = try await hours(tail)
-        let byAction = try await actions(tail)
-        try writeSums(cells, tail.table, to: file)
-        tail.dropCells()
-        try await writeSubjects(tail, to: file)
-        try file.finish()
-        return (head.revision, byAction, tail.table, inequality)
-    }
-
-    /// Where a copy begins: as `cut`, without a trace.
-    private func look() async throws(FlushError) -> DayTail {
-        packer.array(4)
-        packer.integer(day.number)
-        packer.integer(-1)
-        packer.string("0")
-        packer.integer(1)
-        let reply = try await run(ScriptLibrary.readHours, [keys.hours(day), keys.changes] + logs)
-        guard reply.count == 4, let changes = reply[0].integer,
-            let ends = reply[1].bytes.flatMap({ MessagePackValue($0) })?.integers,
-            ends.count == arrivals.count
-        else { throw .redis(.unexpectedReply("read_hours")) }
-        return DayTail(
-            of: day, changes: changes, ends: ends, arrivals: arrivals, context.client,
-            context.settings)
-    }
-
-    /// The day's sums by action and model, as they were at the cut.
-    private func actions(_ tail: DayTail) async throws(FlushError) -> [RollupField: DaySums] {
-        var sums: [RollupField: DaySums] = [:]
-        try await scanSums(keys.day(day), tail) { (name, entry) throws(FlushError) in
-            // Other fields have no separator.
-            guard let field = RollupField(name, isHourly: false) else { return }
-            var sum = DaySums()
-            guard PackedCursor.addEntry(entry, to: &sum, tail.table) else {
-                throw .damaged("a daily rollup")
-            }
-            for (late, amounts) in tail.cells ?? [:]
-            where late.action == field.action && late.model == field.model {
-                sum.add(amounts, sign: -1)
-            }
-            sums[field] = sum.isZero ? nil : sum
-        }
-        return sums
-    }
-
     // MARK: Reading
 
-    private func run(
+    func run(
         _ script: RedisScript, _ names: [[UInt8]]
     ) async throws(FlushError) -> [RedisValue] {
         do {
@@ -172,7 +113,7 @@ final class DaySnapshot {
     }
 
     /// The day's sums by hour, action and model, as they were at the cut.
-    private func hours(_ tail: DayTail) async throws(FlushError) -> [RollupField: DaySums] {
+    func hours(_ tail: DayTail) async throws(FlushError) -> [RollupField: DaySums] {
         var cells: [RollupField: DaySums] = [:]
         try await scanSums(keys.hours(day), tail) { (name, entry) throws(FlushError) in
             var sums = DaySums()
@@ -184,34 +125,6 @@ final class DaySnapshot {
             cells[field] = sums.isZero ? nil : sums
         }
         return cells
-    }
-
-    /// Goes through a hash of sums; the tail is brought to each slice before it is handed over.
-    private func scanSums(
-        _ key: [UInt8], _ tail: DayTail,
-        _ body: (_ field: [UInt8], _ entry: [UInt8]) throws(FlushError) -> Void
-    ) async throws(FlushError) {
-        var cursor = Array("0".utf8)
-        repeat {
-            packer.array(4)
-            packer.integer(day.number)
-            packer.integer(tail.changes)
-            packer.string(cursor)
-            packer.integer(Self.cellsPerCall)
-            let reply = try await run(ScriptLibrary.readHours, [key, keys.changes] + logs)
-            guard reply.count == 4, let next = reply[2].bytes, let pairs = reply[3].elements else {
-                throw .redis(.unexpectedReply("read_hours"))
-            }
-            try await tail.follow(reply.prefix(2))
-            for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-                guard let name = pairs[index].bytes, let entry = pairs[index + 1].bytes else {
-                    throw .damaged("a rollup")
-                }
-                try body(name, entry)
-            }
-            try await context.checkpoint()
-            cursor = next
-        } while cursor != Array("0".utf8)
     }
 
     /// The subjects that may have used something on the day, in order. Nothing is lost between the
@@ -265,7 +178,7 @@ final class DaySnapshot {
         json.removeAll()
     }
 
-    private func write(
+    func write(
         _ head: SnapshotHead, _ began: Timestamp, to file: SnapshotFile
     ) throws(FlushError) {
         json.beginObject()
@@ -290,7 +203,7 @@ final class DaySnapshot {
     }
 
     /// The totals, then the sums by hour, action, model, and all three together.
-    private func writeSums(
+    func writeSums(
         _ cells: [RollupField: DaySums], _ table: MeterTable, to file: SnapshotFile
     ) throws(FlushError) {
         for sums in cells.values { totals.add(sums) }
@@ -345,7 +258,7 @@ final class DaySnapshot {
         try file.append("\n],\n")
     }
 
-    private func writeSubjects(_ tail: DayTail, to file: SnapshotFile) async throws(FlushError) {
+    func writeSubjects(_ tail: DayTail, to file: SnapshotFile) async throws(FlushError) {
         var ranks = context.settings.rankedMeters.map { RankHead($0, tail.table) }
         var count = 0
         var sum = DaySums()
@@ -453,13 +366,6 @@ final class DaySnapshot {
         try file.append(Array(json.bytes.dropFirst().dropLast()))
         json.removeAll()
         try file.append(",\n")
-    }
-}
-
-extension RollupField: Comparable {
-    /// By hour, action and model.
-    static func < (left: RollupField, right: RollupField) -> Bool {
-        (left.hour ?? 0, left.action, left.model) < (right.hour ?? 0, right.action, right.model)
     }
 }
 

@@ -123,3 +123,10 @@ struct RankHead {
         entries.insert((ByteString(bytes: subject), value), at: low)
     }
 }
+
+extension RollupField: Comparable {
+    /// By hour, action and model.
+    static func < (left: RollupField, right: RollupField) -> Bool {
+        (left.hour ?? 0, left.action, left.model) < (right.hour ?? 0, right.action, right.model)
+    }
+}

@@ -17,6 +17,8 @@ struct HoldRecord: Equatable {
     let expires: Int
     /// 0 while it is open.
     let ended: Int
+    /// What was asked for, by meter: a repetition is compared with it.
+    let asked: [HoldAmount]
 
     /// Reads a hold of Redis; nil when it is damaged.
     init?(_ id: [UInt8], packed: [UInt8]) {
@@ -24,8 +26,10 @@ struct HoldRecord: Equatable {
             let subject = fields[0].bytes, let state = fields[1].integer,
             let credits = fields[2].integer, let amounts = fields[3].integers,
             amounts.count % 2 == 0, let created = fields[4].integer,
-            let expires = fields[5].integer, let ended = fields[6].integer
+            let expires = fields[5].integer, let ended = fields[6].integer,
+            let asked = HoldAmount.list(fields.count > 8 ? fields[8] : nil)
         else { return nil }
+        self.asked = asked
         self.id = id
         self.subject = subject
         (self.state, self.credits, self.amounts) = (state, credits, amounts)
@@ -37,6 +41,7 @@ struct HoldRecord: Equatable {
         id = hold.id
         self.subject = subject
         (state, credits, amounts) = (Self.open, hold.credits, hold.amounts)
+        asked = hold.asked
         (created, expires, ended) = (hold.created, hold.expires, 0)
     }
 
@@ -50,6 +55,7 @@ struct HoldRecord: Equatable {
         json.member("created", created)
         json.member("expires", expires)
         json.member("ended", ended)
+        json.asked(asked)
         json.endObject()
     }
 
@@ -57,8 +63,10 @@ struct HoldRecord: Equatable {
         guard let id = value["id"]?.string, let subject = value["subject"]?.string,
             let state = value["state"]?.integer, let credits = value["credits"]?.integer,
             let amounts = value.amounts, let created = value["created"]?.integer,
-            let expires = value["expires"]?.integer, let ended = value["ended"]?.integer
+            let expires = value["expires"]?.integer, let ended = value["ended"]?.integer,
+            let asked = value.asked
         else { return nil }
+        self.asked = asked
         (self.id, self.subject) = (Array(id), Array(subject))
         (self.state, self.credits, self.amounts) = (state, credits, amounts)
         (self.created, self.expires, self.ended) = (created, expires, ended)
@@ -66,12 +74,34 @@ struct HoldRecord: Equatable {
 
     /// The hold as scripts take it. Where the event is that settled it is not told: the log is gone.
     func pack(_ writer: MessagePackWriter) {
-        writer.array(8)
+        writer.array(9)
         writer.string(subject)
         writer.integer(state)
         writer.integer(credits)
         writer.integers(amounts)
         for value in [created, expires, ended, 0] { writer.integer(value) }
+        writer.array(2 * asked.count)
+        for amount in asked {
+            writer.meter(amount.meter)
+            writer.integer(amount.amount)
+        }
+    }
+}
+
+/// An amount of a meter that a hold was asked for.
+struct HoldAmount: Equatable {
+    let meter: Meter
+    let amount: Int
+
+    /// Reads a flat list of meters and amounts; an empty table of Lua is a map.
+    static func list(_ value: MessagePackValue?) -> [HoldAmount]? {
+        guard let flat = value?.array, flat.count % 2 == 0 else { return [] }
+        let amounts = stride(from: 0, to: flat.count, by: 2).compactMap { index in
+            Meter(flat[index]).flatMap { meter in
+                flat[index + 1].integer.map { HoldAmount(meter: meter, amount: $0) }
+            }
+        }
+        return amounts.count == flat.count / 2 ? amounts : nil
     }
 }
 
@@ -102,9 +132,11 @@ struct GrantRecord: Equatable {
     }
 
     /// Its field: length of the subject's id (2 bytes), subject, id.
-    var name: [UInt8] {
-        [UInt8(truncatingIfNeeded: subject.count >> 8), UInt8(truncatingIfNeeded: subject.count)]
-            + subject + id
+    var name: [UInt8] { Self.name(of: subject, id) }
+
+    static func name(of subject: [UInt8], _ id: [UInt8]) -> [UInt8] {
+        let count = subject.count
+        return [UInt8(count >> 8 & 255), UInt8(count & 255)] + subject + id
     }
 
     func write(_ json: inout JSONWriter) {
@@ -154,6 +186,13 @@ extension JSONWriter {
     }
 
     /// What a hold keeps of limits.
+    mutating func asked(_ amounts: [HoldAmount]) {
+        list("asked", amounts) { amount, json in
+            json.member("meter", Array(amount.meter.name.utf8))
+            json.member("amount", amount.amount)
+        }
+    }
+
     mutating func amounts(_ flat: [Int]) {
         list("amounts", stride(from: 0, to: flat.count - 1, by: 2)) { index, json in
             json.member("limit", flat[index])
@@ -168,6 +207,15 @@ extension JSONValue {
         guard let list = self[name], list.kind == .array else { return nil }
         let elements = list.elements.compactMap(read)
         return elements.count == list.count ? elements : nil
+    }
+
+    var asked: [HoldAmount]? {
+        list("asked") { value -> HoldAmount? in
+            guard let name = value["meter"]?.string, let meter = Meter(name: Array(name)),
+                let amount = value["amount"]?.integer
+            else { return nil }
+            return HoldAmount(meter: meter, amount: amount)
+        }
     }
 
     var amounts: [Int]? {

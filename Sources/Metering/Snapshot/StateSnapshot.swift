@@ -142,6 +142,7 @@ final class StateSnapshot {
                     for (index, hold) in zip(start..<end, holds) {
                         let record = hold.flatMap { HoldRecord(ids[index - start], packed: $0) }
                         account.holds[index].created = record?.created ?? 0
+                        account.holds[index].asked = record?.asked ?? []
                     }
                 }
                 try line { account.write(&$0) }

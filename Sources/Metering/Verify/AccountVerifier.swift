@@ -60,6 +60,7 @@ final class AccountVerifier {
                 let account = AccountState(subject, packed: packed)
             else { return [] }
             return try await self.differences(ofHoldsOf: account, place)
+                + self.differences(ofGrantsOf: account, walk, place)
         }
     }
 
@@ -179,8 +180,48 @@ final class AccountVerifier {
 
     // MARK: Grants
 
-    /// The grants that were given to each subject against its ledger and account. They stand in the
-    /// order of their subjects.
+    /// What is left of grants, and the ledger's lines of them, against their records.
+    private func differences(
+        ofGrantsOf account: AccountState, _ walk: LedgerWalk, _ place: String
+    ) async throws -> [Difference] {
+        var expected: [[UInt8]: (text: String, isMet: (GrantRecord) -> Bool)] = [:]
+        for line in walk.lines where line.kind == .grant {
+            guard let id = line.reference?.bytes else { continue }
+            expected[id] = ("\(line.change)", { $0.credits == line.change })
+        }
+        for left in account.grants where left.priority < StateRestorer.priorityOfReversals {
+            let given = expected[left.id]
+            expected[left.id] = (
+                given?.text ?? "\(left.left) or more, until \(left.expires)",
+                { grant in
+                    grant.expires == left.expires && grant.priority == left.priority
+                        && left.left <= grant.credits && given?.isMet(grant) ?? true
+                }
+            )
+        }
+        var found: [Difference] = []
+        let ids = Array(expected.keys)
+        for start in stride(from: 0, to: ids.count, by: Self.fieldsPerCall) {
+            let part = ids[start..<min(start + Self.fieldsPerCall, ids.count)]
+            let names = part.map { GrantRecord.name(of: account.subject, $0) }
+            for (index, value) in try await context.hash.values(keys.grants, of: names).enumerated()
+            {
+                let grant = value.flatMap { GrantRecord(name: names[index], packed: $0) }
+                let id = ids[start + index]
+                guard let wanted = expected[id], !(grant.map(wanted.isMet) ?? false) else {
+                    continue
+                }
+                found.append(
+                    Difference(
+                        place, "grant \(ByteString(bytes: id).text)", expected: wanted.text,
+                        found: grant.map { "\($0.credits), until \($0.expires)" } ?? "no record"))
+            }
+        }
+        return found
+    }
+
+    /// The records of grants against the ledgers and accounts of their subjects, in whose order they
+    /// stand.
     private func verifyGrants() async throws {
         var subject: [UInt8]?
         var grants: [GrantRecord] = []
@@ -229,34 +270,11 @@ final class AccountVerifier {
             guard let value, let grant = GrantRecord(name: name, packed: value) else { continue }
             grants[grant.id] = grant
         }
-        var found: [Difference] = []
-        for left in account.grants where left.priority < 1_000_000 {
-            let name = "grant \(ByteString(bytes: left.id).text)"
-            guard let grant = grants[left.id] else {
-                found.append(Difference(place, name, expected: "its record", found: "none"))
-                continue
-            }
-            let isSame = grant.expires == left.expires && grant.priority == left.priority
-            if !isSame || left.left > grant.credits {
-                found.append(
-                    Difference(
-                        place, name,
-                        expected: "\(left.left) of it or more, until \(left.expires)",
-                        found: "\(grant.credits), until \(grant.expires)"))
-            }
-        }
+        // A walk sees no more than there was when the account was read, before the records.
         let walk = try await LedgerWalk(of: subject, head: account.position, context)
-        guard walk.isWhole, !walk.isRestored else { return found }
+        guard walk.isWhole, !walk.isRestored else { return [] }
         let given = walk.lines.filter { $0.kind == .grant }
-        for line in given {
-            guard let id = line.reference else { continue }
-            if grants[id.bytes]?.credits != line.change {
-                found.append(
-                    Difference(
-                        place, "grant \(id.text)", expected: "\(line.change)",
-                        found: grants[id.bytes].map { "\($0.credits)" } ?? "no record"))
-            }
-        }
+        var found: [Difference] = []
         let ids = Set(given.compactMap { $0.reference?.bytes })
         for id in grants.keys where !ids.contains(id) {
             found.append(

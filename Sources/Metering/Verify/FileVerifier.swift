@@ -153,10 +153,8 @@ enum SnapshotElement {
             return [hour] + rest
         case "subjects", "accounts": return text("subject").map { [$0] }
         case "grants":
-            guard let parts = pair("subject", "id") else { return nil }
             // As Redis has them: by the length of the subject first.
-            let count = parts[0].count
-            return [[UInt8(count >> 8 & 255), UInt8(count & 255)] + parts[0] + parts[1]]
+            return pair("subject", "id").map { [GrantRecord.name(of: $0[0], $0[1])] }
         case "holds": return text("id").map { [$0] }
         case "reversed":
             guard let id = text("event"),
@@ -176,9 +174,15 @@ enum SnapshotElement {
 
     static func name(_ key: [[UInt8]]) -> String {
         key.map { part in
-            // The length before a subject is no text.
-            let text = part.first.map { $0 < 3 } ?? false ? Array(part.dropFirst(2)) : part
-            return text.isEmpty ? "\"\"" : String(decoding: text, as: UTF8.self)
-        }.joined(separator: " ")
+            // The length of a subject is no text.
+            if let high = part.first, high < 2, part.count > 2 {
+                let count = Int(high) << 8 | Int(part[1])
+                let (subject, id) = (part.dropFirst(2).prefix(count), part.dropFirst(2 + count))
+                return String(decoding: subject, as: UTF8.self) + " "
+                    + String(decoding: id, as: UTF8.self)
+            }
+            return part.isEmpty ? "\"\"" : String(decoding: part, as: UTF8.self)
+        }
+        .joined(separator: " ")
     }
 }

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// Counts some days of many subjects, with credits, and ends the service, which writes its files.
+    private static func makeHistory(_ service: TallyProcess) throws {
+        try service.start()
+        let now = Int(Date().timeIntervalSince1970)
+        for day in 0..<4 {
+            let time = Date(timeIntervalSince1970: Double(now - day * 86_400)).ISO8601Format()
+            let lines = (0..<2_000).map {
+                #"{"subject":"s\#($0)","time":"\#(time)","meters":{"tokens":\#($0 + day),"credits_micro":5}}"#
+            }
+            let answer = try service.client().post(
+                "/v1/events", lines.joined(separator: "\n"), type: "application/x-ndjson")
+            guard answer.status == 200 else { throw Failure(description: answer.text) }
+        }
+        guard service.terminate() == 0 else { throw Failure(description: service.log) }
+    }
+
+    @Test func `A restore that is killed at any moment is done again, and verifies`() async throws {
+        try await blocking {
+            let service = try TallyProcess()
+            try Self.makeHistory(service)
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            var random = SeededGenerator(6)
+            var killedMarks = 0
+            for _ in 0..<8 {
+                let id = try spawn(
+                    [
+                        TallyProcess.binary, "restore", "\(service.data)/rollups", "--force",
+                        "--data", "\(folder)/data",
+                    ], output: "\(folder)/log")
+                usleep(UInt32(random.next() % 900_000))
+                kill(id, SIGKILL)
+                var status: Int32 = 0
+                waitpid(id, &status, 0)
+                if status & 0x7f == SIGKILL { killedMarks += 1 }
+            }
+            #expect(killedMarks > 0)
+            let words = [
+                "restore", "\(service.data)/rollups", "--force", "--data", "\(folder)/data",
+            ]
+            let restored = try TallyProcess.run(words)
+            #expect(restored.status == 0, "\(restored.errors)")
+            let verified = try TallyProcess.run(["verify", "--data", "\(folder)/data"])
+            #expect(verified.status == 0, "\(verified.output)")
+            let refused = try TallyProcess.run(words.filter { $0 != "--force" })
+            #expect(refused.status == 1 && refused.errors.contains("--force"))
+        }
+    }
+
+    @Test func `Verify asks a service that runs, and says with its status what it found`()
+        async throws
+    {
+        try await blocking {
+            let service = try TallyProcess()
+            try Self.makeHistory(service)
+            try service.start()
+            let words = ["verify", "--data", service.data]
+            #expect(try TallyProcess.run(words).status == 0)
+            try service.redis("HINCRBY t1:{default}:changes 1 1")
+            try service.redis("ZADD t1:{default}:holds:open 1 ghost")
+            let found = try TallyProcess.run(words)
+            #expect(found.status == 1 && found.output.contains("ghost"), "\(found)")
+            #expect(try TallyProcess.run(["verify", "--data", "/nonexistent/x"]).status == 69)
+            #expect(try TallyProcess.run(["verify", "what"]).status == 2)
+            #expect(try TallyProcess.run(["restore"]).status == 2)
+            // Data that are being restored are refused by a service.
+            try service.redis("HSET t1:{default}:meta restoring x")
+            try service.killRedis()
+            try waitUntil("the refusal") {
+                (try? service.client().get("/readyz"))?.text.contains("restore") ?? false
+            }
+        }
+    }
+}

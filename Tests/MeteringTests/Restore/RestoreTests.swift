@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Metering
+import Redis
+import TestSupport
+import Testing
+
+@Suite(.timeLimit(.minutes(5))) struct RestoreTests {
+    @Test(arguments: [UInt64(1), 2, 3])
+    func `What is restored reads and exports as before, and verifies`(seed: UInt64) async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                var random = SeededGenerator(seed)
+                let clock = ManualClock(noon)
+                let history = try await RestoreBench(redis, on: host.loop, clock: clock)
+                try await history.write(rounds: 40, &random)
+                try await history.flushing.flush()
+                #expect(try await history.verify() == [])
+                let before = try await history.reading()
+                let files = try history.export()
+                #expect(files.count > 5)
+                await #expect(throws: RestoreError.self) { _ = try await history.restore() }
+                try redis.request("FLUSHALL")
+                let report = try await history.restore()
+                #expect(report.days == files.count - 1)
+                #expect(try await history.verify() == [])
+                #expect(try await history.reading() == before)
+                // Nothing changed, so nothing is written, and then all of it anew.
+                #expect(await history.flushing.flusher.flush().days == [])
+                try FileManager.default.removeItem(atPath: "\(history.flushing.data)/rollups")
+                try await history.flushing.flush()
+                let again = try history.export()
+                for name in Set(files.keys).union(again.keys) {
+                    #expect(files[name] == again[name], "\(name)")
+                }
+            }
+        }
+    }
+
+    @Test func `A restore that is repeated, and life after it, add up`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                var random = SeededGenerator(7)
+                let clock = ManualClock(noon)
+                let history = try await RestoreBench(redis, on: host.loop, clock: clock)
+                try await history.write(rounds: 25, &random)
+                try await history.flushing.flush()
+                let before = try await history.reading()
+                for _ in 0..<2 {
+                    _ = try await history.restore(isForced: true)
+                    #expect(try await history.reading() == before)
+                }
+                clock.advance(30_000)
+                try await history.write(rounds: 15, &random)
+                try await history.flushing.flush()
+                #expect(try await history.verify() == [])
+                clock.advance(3 * RestoreBench.days)
+                try await history.bench.closer.closeDays()
+                try await history.flushing.flush()
+                #expect(try await history.verify() == [])
+            }
+        }
+    }
+
+    @Test func `Days that are not hot stay in their files, and count in totals`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                var random = SeededGenerator(9)
+                let clock = ManualClock(noon)
+                let history = try await RestoreBench(
+                    redis, on: host.loop, clock: clock, hotDays: 20)
+                try await history.write(rounds: 20, &random)
+                try await history.flushing.flush()
+                // All of it becomes final and old.
+                clock.advance(40 * RestoreBench.days)
+                try await history.flushing.flush()
+                let usage = try await history.bench.engine.reader.subject(subjectID("s1"))
+                let report = try await history.restore(isForced: true)
+                #expect(report.coldDays == report.days && report.days > 3)
+                #expect(try await history.verify() == [])
+                let again = try await history.bench.engine.reader.subject(subjectID("s1"))
+                #expect(again?.eventCount == usage?.eventCount)
+                #expect(again?.totals.map(\.total) == usage?.totals.map(\.total))
+                #expect(try redis.request("EXISTS t1:{default}:use:2026-11-20").hasPrefix(":0"))
+            }
+        }
+    }
+
+    @Test func `A byte of any file that changes is named, and nothing is restored`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                var random = SeededGenerator(5)
+                let clock = ManualClock(noon)
+                let history = try await RestoreBench(redis, on: host.loop, clock: clock)
+                try await history.write(rounds: 12, &random)
+                try await history.flushing.flush()
+                let files = try history.export().keys.sorted()
+                try redis.request("FLUSHALL")
+                for name in files {
+                    let path = "\(history.folder)/\(name)"
+                    let whole = try Data(contentsOf: URL(filePath: path))
+                    let places =
+                        [0, whole.count - 2, whole.count - 1]
+                        + (0..<12).map { _ in Int(random.next() % UInt64(whole.count)) }
+                    for place in places {
+                        var damaged = whole
+                        damaged[place] ^= UInt8(1 << (random.next() % 8))
+                        try damaged.write(to: URL(filePath: path))
+                        var told = ""
+                        do {
+                            _ = try await history.restore()
+                        } catch {
+                            told = "\(error)"
+                        }
+                        #expect(told.contains(name), "\(name) \(place): \(told)")
+                        #expect(try redis.request("DBSIZE").hasPrefix(":0"))
+                        let found = try await history.verify()
+                        #expect(
+                            found.contains { $0.place.contains(name) }, "\(name) \(place): \(found)"
+                        )
+                        // Verifying has changed nothing.
+                        #expect(try redis.request("DBSIZE").hasPrefix(":0"))
+                    }
+                    try whole.write(to: URL(filePath: path))
+                }
+                _ = try await history.restore()
+                #expect(try await history.verify() == [])
+            }
+        }
+    }
+}

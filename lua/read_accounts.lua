@@ -13,6 +13,7 @@
 --@constants account_fields
 --@include accounts
 --@include bring_up
+--@include open_account
 --@include context
 
 local ask = cmsgpack.unpack(ARGV[1])

@@ -71,6 +71,9 @@ final class Archive {
         let name = try await send(RedisCommand("HGET", [keys.meta, Array("dataset".utf8)]))
         let field = Array("\(day.number)".utf8)
         let reply = try await send(RedisCommand("HGET", [keys.cold, field]))
+        if reply.bytes != nil, reply.decimal == nil {
+            throw .damaged(what: "the list of days that have left")
+        }
         dataset = name.bytes.map { String(decoding: $0, as: UTF8.self) }
         revisions[day] = reply.decimal
         return reply.decimal

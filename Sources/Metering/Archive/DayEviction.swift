@@ -31,7 +31,8 @@ final class DayEviction {
     /// Whether it is so old that it may leave.
     func isOld(_ day: CivilDay) -> Bool {
         let today = settings.calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
-        return day.number < today.number - settings.hotDays
+        // Not yesterday, whatever is set: events look for days before that only.
+        return day.number < today.number - max(2, settings.hotDays)
     }
 
     /// Lets a day leave if it may.

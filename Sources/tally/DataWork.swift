@@ -114,7 +114,7 @@ private func withQueries<Value: Sendable>(
     let queries = QueryEngine(
         on: loop, redis: redis, settings: settings, clock: SystemClock(),
         data: place.folder ?? "", metrics: MetricsRegistry(), logger: Logger(level: .error))
-    await queries.start()
+    await queries.start(isKeeping: false)
     do {
         let value = try await body(queries)
         await queries.stop()

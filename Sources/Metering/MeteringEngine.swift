@@ -27,10 +27,11 @@ public final class MeteringEngine {
     ///   - waitMS: for how long an event waits until its caller is told that it is not known to be
     ///     counted.
     ///   - thaw: brings a day back that has left Redis; without it, nothing is counted on such days.
+    ///   - didConnect: called on each new connection to Redis.
     public init(
         on loop: EventLoop, client: RedisClient, settings: WorkspaceSettings,
         clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch(),
-        thaw: DayThawing? = nil, waitMS: Int = 1_000
+        thaw: DayThawing? = nil, waitMS: Int = 1_000, didConnect: @escaping () -> Void = {}
     ) {
         self.metrics = metrics
         self.epoch = epoch
@@ -46,7 +47,10 @@ public final class MeteringEngine {
             limits: EventBatcher.Limits(waitMS: waitMS))
         reader = UsageReader(client: client, settings: settings, clock: clock)
         accounts = AccountReader(client: client, settings: settings, clock: clock)
-        client.onReady = { [batcher] in batcher.resume() }
+        client.onReady = { [batcher] in
+            batcher.resume()
+            didConnect()
+        }
     }
 
     /// Whether Redis can be asked now.

@@ -12,11 +12,19 @@ public final class Readiness: Sendable {
     private let state = Mutex((durability: "unknown", detail: "Redis was not reached yet"))
     private let accepted = Atomic(false)
     private let snapshotProblem = Mutex<String?>(nil)
+    private let waiting: Atomic<Int>
 
-    public init() {}
+    /// - Parameter loopCount: how many loops connect to Redis.
+    public init(loopCount: Int = 0) { waiting = Atomic(loopCount) }
 
     /// Whether this Redis may be counted in. Cheap: asked for each request.
-    var isAccepted: Bool { accepted.load(ordering: .relaxed) }
+    var isAccepted: Bool {
+        accepted.load(ordering: .relaxed) && waiting.load(ordering: .relaxed) <= 0
+    }
+
+    /// Says that one more loop has its connection, for the first time: whoever was told that the
+    /// service is ready may get to any of them.
+    public func loopDidConnect() { waiting.subtract(1, ordering: .relaxed) }
 
     /// Says which durability holds: `fsynced`, `kernel`, `none`, `unknown`.
     public func accept(durability: String) {

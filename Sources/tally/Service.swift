@@ -23,7 +23,7 @@ final class Service: Sendable {
     ) throws {
         self.configuration = configuration
         let loops = try (0..<configuration.threads).map { _ in try EventLoop() }
-        let readiness = Readiness()
+        let readiness = Readiness(loopCount: configuration.threads)
         let clock = SystemClock()
         let engineMetrics = MeteringMetrics(metrics)
         let epoch = DenialEpoch()
@@ -44,10 +44,15 @@ final class Service: Sendable {
                 let client = RedisClient(
                     on: loop, configuration: redis, scripts: ScriptLibrary.all, metrics: metrics,
                     logger: logger)
+                var isFirst = true
                 let engine = MeteringEngine(
                     on: loop, client: client, settings: settings, clock: clock,
                     metrics: engineMetrics, epoch: epoch,
-                    thaw: { await environment.queries.thaw($0) })
+                    thaw: { await environment.queries.thaw($0) }
+                ) {
+                    if isFirst { readiness.loopDidConnect() }
+                    isFirst = false
+                }
                 client.connect()
                 return API(engine: engine, environment: environment)
             }

@@ -64,7 +64,7 @@ extension EndToEnd {
             let words = ["verify", "--data", service.data]
             #expect(try TallyProcess.run(words).status == 0)
             try service.redis("HINCRBY t1:{default}:changes 1 1")
-            try service.redis("ZADD t1:{default}:holds:open 1 ghost")
+            try service.redis("ZADD t1:{default}:holds:open 4000000000000 ghost")
             let found = try TallyProcess.run(words)
             #expect(found.status == 1 && found.output.contains("ghost"), "\(found)")
             #expect(try TallyProcess.run(["verify", "--data", "/nonexistent/x"]).status == 69)

@@ -88,8 +88,7 @@ struct LogEntry {
             let results = fields[3].bytes.flatMap({ MessagePackValue($0) })?.integers,
             let excluded = fields[5].bytes.flatMap({ MessagePackValue($0) })?.array
         else { return nil }
-        ledger =
-            fields.count == 8 ? fields[7].bytes.flatMap { MessagePackValue($0) }?.array ?? [] : []
+        ledger = Self.ledger(fields)
         position = LogPosition(arrival.number * LogPosition.dayStride + number)
         subjects = parts.subjects
         events = parts.events.enumerated().compactMap { place, value in
@@ -107,6 +106,18 @@ struct LogEntry {
             defer { base += parts.sets[row.set].count }
             return Array(results[base..<base + parts.sets[row.set].count])
         }
+    }
+
+    /// The ledger alone of an entry as XRANGE gives it. Nil when it is none.
+    static func ledger(of value: RedisValue) -> [MessagePackValue]? {
+        guard case .array(let pair) = value, pair.count == 2, case .array(let fields) = pair[1],
+            fields.count == 6 || fields.count == 8
+        else { return nil }
+        return ledger(fields)
+    }
+
+    private static func ledger(_ fields: [RedisValue]) -> [MessagePackValue] {
+        fields.count == 8 ? fields[7].bytes.flatMap { MessagePackValue($0) }?.array ?? [] : []
     }
 
     /// A subject's lines of its ledger, and where those before them are; nil where it has none.

@@ -18,35 +18,31 @@ struct LedgerWalk {
         var packed = head
         while packed != 0 {
             let position = LogPosition(packed)
-            let key = context.keys.log(arrival: position.day)
-            let reply = try await context.send(.readLogEntry(key, position))
-            guard let element = reply.elements?.first else {
+            let part: LedgerPart
+            switch try await context.ledgers.part(of: subject, at: position, context) {
+            case .part(let found) where found.previous < packed: part = found
+            case .missing:
                 // A day's log expires as a whole, the oldest first.
-                if packed == head || Self.isOld(position, context) {
-                    if try await context.send(RedisCommand("EXISTS", [key])).integer == 0,
-                        Self.isOld(position, context)
-                    {
-                        return
-                    }
+                let key = context.keys.log(arrival: position.day)
+                if Self.isOld(position, context),
+                    try await context.send(RedisCommand("EXISTS", [key])).integer == 0
+                {
+                    return
                 }
                 faults.append(
                     Difference(
                         place, "lines at \(position.day) \(position.number)",
                         expected: "lines of the ledger", found: "nothing"))
                 return
-            }
-            guard let entry = LogEntry(element, arrival: position.day),
-                let (newer, previous) = Self.part(of: subject, entry), !newer.isEmpty,
-                previous < packed
-            else {
+            case .part, .damaged:
                 faults.append(
                     Difference(
                         place, "lines at \(position.day) \(position.number)",
                         expected: "lines of the ledger", found: "something else"))
                 return
             }
-            lines += newer.reversed()
-            packed = previous
+            lines += part.lines.reversed()
+            packed = part.previous
         }
         isWhole = true
         isRestored =
@@ -57,18 +53,55 @@ struct LedgerWalk {
         let today = context.clock.now.milliseconds.flooredQuotient(86_400_000)
         return position.day.number < today - context.settings.eventsDays
     }
+}
 
-    private static func part(
-        of subject: [UInt8], _ entry: LogEntry
-    ) -> (lines: [LedgerLine], previous: Int)? {
-        for index in stride(from: 0, to: entry.ledger.count - 2, by: 3)
-        where entry.ledger[index].bytes == subject {
-            guard let previous = entry.ledger[index + 1].integer,
-                let flat = entry.ledger[index + 2].array
-            else { return nil }
-            let lines = LedgerLine.lines(flat) { _ in nil }
-            return lines.count == flat.count / 6 ? (lines, previous) : nil
+/// What one entry of the log has of one subject's ledger.
+struct LedgerPart {
+    /// The oldest first; at least one.
+    let lines: [LedgerLine]
+    /// Where the lines before them are; 0 for none.
+    let previous: Int
+}
+
+/// The ledgers of entries of the log that were read last. An entry never changes, and the subjects
+/// of a batch are asked for one after the other: each entry is decoded once for many of them.
+final class LedgerParts {
+    enum Finding {
+        case part(LedgerPart)
+        case missing
+        case damaged
+    }
+
+    /// A batch has up to 10,000 subjects.
+    private static let entryCountMax = 64
+
+    private var entries: [LogPosition: [ByteString: LedgerPart]] = [:]
+
+    func part(
+        of subject: [UInt8], at position: LogPosition, _ context: VerifyContext
+    ) async throws -> Finding {
+        if entries[position] == nil {
+            let key = context.keys.log(arrival: position.day)
+            let reply = try await context.send(.readLogEntry(key, position))
+            guard let element = reply.elements?.first else { return .missing }
+            guard let ledger = LogEntry.ledger(of: element) else { return .damaged }
+            if entries.count >= Self.entryCountMax { entries.removeAll(keepingCapacity: true) }
+            entries[position] = Self.parts(ledger)
         }
-        return nil
+        return entries[position]?[ByteString(bytes: subject)].map(Finding.part) ?? .damaged
+    }
+
+    /// The whole ones: what is damaged is missing among them.
+    private static func parts(_ ledger: [MessagePackValue]) -> [ByteString: LedgerPart] {
+        var parts: [ByteString: LedgerPart] = [:]
+        for index in stride(from: 0, to: ledger.count - 2, by: 3) {
+            guard let subject = ledger[index].bytes, let previous = ledger[index + 1].integer,
+                let flat = ledger[index + 2].array
+            else { continue }
+            let lines = LedgerLine.lines(flat) { _ in nil }
+            guard !lines.isEmpty, lines.count == flat.count / 6 else { continue }
+            parts[ByteString(bytes: subject)] = LedgerPart(lines: lines, previous: previous)
+        }
+        return parts
     }
 }

@@ -19,6 +19,7 @@ final class VerifyContext {
     /// For copies of snapshots, made from Redis.
     let scratch: String
     let hash: OrderedHash
+    let ledgers = LedgerParts()
     let report: (Difference) -> Void
 
     init(

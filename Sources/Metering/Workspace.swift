@@ -23,8 +23,15 @@ public struct WorkspaceID: Hashable, Sendable {
     private init(unchecked text: String) { self.text = text }
 }
 
+/// Whose events a workspace counts.
+public enum CountPolicy: String, Sendable {
+    case all
+    /// Those of subjects that are registered and active.
+    case registered
+}
+
 /// How a workspace counts.
-public struct WorkspaceSettings: Sendable {
+public struct WorkspaceSettings: Sendable, Hashable {
     public var id: WorkspaceID
     /// The zone in which its days, hours and months begin.
     public var calendar: WorkspaceCalendar
@@ -38,6 +45,11 @@ public struct WorkspaceSettings: Sendable {
     public var hotDays: Int
     /// For how many days single events can be looked at.
     public var eventsDays: Int
+    public var counts = CountPolicy.all
+    /// Whether those without a key may use what is made for them.
+    public var guests = true
+    /// A label of 3 capital letters (ISO 4217); nothing is converted.
+    public var currency = "USD"
 
     public init(
         id: WorkspaceID = .default, calendar: WorkspaceCalendar = .utc,

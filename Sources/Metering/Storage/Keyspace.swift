@@ -92,5 +92,29 @@ struct Keyspace: Sendable {
     /// Hash: where an event was counted → where it was reversed.
     var reversed: [UInt8] { key("reversed") }
 
+    /// Sorted set: ids of the workspace's keys, by when they were made.
+    var apiKeys: [UInt8] { key("keys") }
+
     private func key(_ name: String) -> [UInt8] { prefix + Array(name.utf8) }
+}
+
+/// Names the keys that belong to no workspace: `@` is in no workspace's id.
+public enum DirectoryKeyspace {
+    /// Hash: workspace → settings.
+    public static let workspaces = Array("t1:{@}:workspaces".utf8)
+    /// Hash: id of a key → its record.
+    public static let apiKeys = Array("t1:{@}:keys".utf8)
+    /// Hash: id of a key → when it was used last, to the minute.
+    public static let apiKeysUsed = Array("t1:{@}:keys:used".utf8)
+    /// String: grows with each change of the hashes.
+    public static let version = Array("t1:{@}:version".utf8)
+
+    /// Sorted set: ids of a workspace's keys, by when they were made.
+    public static func apiKeys(of workspace: WorkspaceID) -> [UInt8] {
+        Keyspace(workspace: workspace).apiKeys
+    }
+    /// What all keys of a workspace match, and no others.
+    public static func pattern(of workspace: WorkspaceID) -> [UInt8] {
+        Keyspace(workspace: workspace).pattern
+    }
 }

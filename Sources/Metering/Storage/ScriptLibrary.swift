@@ -65,9 +65,13 @@ public enum ScriptLibrary {
     /// Forgets a board.
     static let dropBoard = script("drop_board", PackageResources.drop_board_lua)
 
+    /// Changes a workspace's or a key's entry.
+    public static let changeDirectory = script(
+        "change_directory", PackageResources.change_directory_lua)
+
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [
-        recordEvents, closeDays, putRules, forgetHolds, readBoard,
+        recordEvents, closeDays, putRules, forgetHolds, readBoard, changeDirectory,
     ]
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]

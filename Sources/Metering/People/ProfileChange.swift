@@ -44,7 +44,7 @@ public struct ProfileChange: Sendable {
     }
 
     /// Reads a row of a table by its header; an empty cell clears.
-    init(header: [String], cells: [String]) throws(EventRejection) {
+    public init(header: [String], cells: [String]) throws(EventRejection) {
         for (name, cell) in zip(header, cells) where name != "id" {
             let isFlag = name == "active" || name == "demo"
             var value: Value? = cell.isEmpty ? nil : .text(cell)

@@ -93,6 +93,7 @@ extension HTTPProblem {
         let status: HTTPStatus =
             switch rejection.status {
             case 400: .badRequest
+            case 404: .notFound
             case 409: .conflict
             default: .unprocessableContent
             }

@@ -95,6 +95,19 @@ struct Keyspace: Sendable {
     /// Sorted set: ids of the workspace's keys, by when they were made.
     var apiKeys: [UInt8] { key("keys") }
 
+    /// Hash: subject → profile.
+    var people: [UInt8] { key("people") }
+    /// Hash: e-mail, in lower case → subject.
+    var emails: [UInt8] { key("people:emails") }
+    /// Hash: digits of a phone number → subject.
+    var phones: [UInt8] { key("people:phones") }
+    /// Sorted set: profiles in one of their orders, all of score 0.
+    func people(by order: ProfileOrder) -> [UInt8] { key("people:by:\(order.rawValue)") }
+    /// Set: subjects that are never counted.
+    var demo: [UInt8] { key("people:demo") }
+    /// Set: active users.
+    var registered: [UInt8] { key("people:registered") }
+
     private func key(_ name: String) -> [UInt8] { prefix + Array(name.utf8) }
 }
 

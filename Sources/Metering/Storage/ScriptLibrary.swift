@@ -86,8 +86,14 @@ public enum ScriptLibrary {
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
         beginRestore, restoreValues, restoreSubjects, restoreAccounts, finishRestore, cutDay,
         readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard, beginBoard,
-        readWindow, scanUse, fillBoard, finishBoard, dropBoard,
+        readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople,
+        listPeople,
     ]
+
+    /// Creates, changes and removes profiles.
+    static let writePeople = script("write_people", PackageResources.write_people_lua)
+    /// Reads some profiles in one of their orders.
+    static let listPeople = script("list_people", PackageResources.list_people_lua)
 
     /// Reads some of the holds, by time.
     static let listHolds = script("list_holds", PackageResources.list_holds_lua)
@@ -106,6 +112,7 @@ public enum ScriptLibrary {
         "context": PackageResources.context_lua,
         "decide": PackageResources.decide_lua,
         "ends_of": PackageResources.ends_of_lua,
+        "exclude_uncounted": PackageResources.exclude_uncounted_lua,
         "exclude_events": PackageResources.exclude_events_lua,
         "find_cold": PackageResources.find_cold_lua,
         "find_known": PackageResources.find_known_lua,
@@ -134,6 +141,7 @@ public enum ScriptLibrary {
     private static let constants: [String: [UInt8]] = [
         "account_fields": PackageResources.account_fields_lua,
         "constants": PackageResources.constants_lua,
+        "profile_fields": PackageResources.profile_fields_lua,
     ]
 
     private static func script(_ name: String, _ source: [UInt8]) -> RedisScript {

@@ -43,16 +43,22 @@ let package = Package(
         library("HTTPServer", ["EventLoop", "CLlhttp", "Observability"]),
         library("JSON", ["CSimdjson"]),
         library("CSV", ["CCsv"]),
+        library("Cryptography", ["COpenSSL"]),
         library(
-            "Metering", ["Redis", "EventLoop", "JSON", "CMsgpack", "COpenSSL", "Observability"],
+            "Metering",
+            ["Redis", "EventLoop", "JSON", "CMsgpack", "Cryptography", "Observability"],
             resources: [.embedInCode("lua")]),
-        library("MeteringAPI", ["Metering", "HTTPServer", "JSON", "CSV", "Observability"]),
+        library(
+            "Identity",
+            ["Metering", "Redis", "EventLoop", "JSON", "Cryptography", "Observability"]),
+        library(
+            "MeteringAPI", ["Identity", "Metering", "HTTPServer", "JSON", "CSV", "Observability"]),
         library("TallyCommand", ["CCurl", "CSV", "Observability"]),
         .executableTarget(
             name: "tally",
             dependencies: [
-                "TallyCommand", "MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop",
-                "Observability",
+                "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "Redis",
+                "EventLoop", "Observability",
             ],
             swiftSettings: strict),
 
@@ -63,7 +69,10 @@ let package = Package(
         tests("MeteringTests", ["Metering", "Redis", "EventLoop", "JSON", "Observability"]),
         tests(
             "MeteringAPITests",
-            ["MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop", "Observability"]),
+            [
+                "MeteringAPI", "Identity", "Metering", "HTTPServer", "Redis", "EventLoop",
+                "Observability",
+            ]),
         tests("CreditTests", ["Metering", "JSON", "Redis", "EventLoop", "Observability"]),
         tests("RedisTests", ["Redis", "EventLoop", "Observability"]),
         tests("ObservabilityTests", ["Observability"]),

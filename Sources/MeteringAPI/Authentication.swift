@@ -1,27 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Cryptography
 internal import HTTPServer
+internal import Identity
 internal import Metering
 
-/// Knows the keys that may call. Until there are more, it is the one key of the administrator.
+/// Tells who makes a request.
 public struct Authentication: Sendable {
-    private let adminKey: [UInt8]
+    private let operatorKey: [UInt8]
 
-    /// - Parameter adminKey: at least 16 characters; the caller has checked that.
-    public init(adminKey: String) { self.adminKey = Array(adminKey.utf8) }
+    /// - Parameter operatorKey: at least 16 characters; the caller has checked that.
+    public init(operatorKey: String) { self.operatorKey = Array(operatorKey.utf8) }
 
-    /// Nil when the request carries the administrator's key, else the refusal.
-    func refusal(of request: HTTPRequest) -> HTTPProblem? {
-        let isKnown = request.headers.withBytes(of: "authorization") { value in
-            Self.isBearer(value)
-                && areEqualSecrets(
-                    UnsafeRawBufferPointer(rebasing: value[Self.scheme.utf8CodeUnitCount...]),
-                    adminKey)
+    /// Who sent the request; 401 when that is not known.
+    func principal(of request: HTTPRequest) throws(HTTPProblem) -> Principal {
+        let found = request.headers.withBytes(of: "authorization") { value -> Principal? in
+            guard Self.isBearer(value) else { return nil }
+            let secret = UnsafeRawBufferPointer(
+                rebasing: value[Self.scheme.utf8CodeUnitCount...])
+            return areEqualSecrets(secret, operatorKey)
+                ? Principal(role: .operator, workspace: .default, name: "operator") : nil
         }
-        if isKnown == true { return nil }
-        return HTTPProblem.unauthorized(
-            isKnown == nil
-                ? "send the header Authorization: Bearer KEY" : "this key is not known")
+        guard let principal = found.flatMap({ $0 }) else {
+            throw .unauthorized(
+                found == nil
+                    ? "send the header Authorization: Bearer KEY" : "this key is not known")
+        }
+        return principal
     }
 
     private static let scheme: StaticString = "bearer "
@@ -38,5 +43,10 @@ extension HTTPProblem {
     /// 401, with the challenge that RFC 9110 asks for.
     static func unauthorized(_ detail: String) -> HTTPProblem {
         HTTPProblem(.unauthorized, code: "unauthorized", title: "Unauthorized", detail: detail)
+    }
+
+    /// 403: the caller is known, and may not.
+    static func forbidden(_ detail: String) -> HTTPProblem {
+        HTTPProblem(.forbidden, code: "forbidden", title: "Forbidden", detail: detail)
     }
 }

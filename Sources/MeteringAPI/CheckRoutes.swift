@@ -7,15 +7,16 @@ internal import Metering
 extension API {
     static let checkRoutes: [Route] = [
         // As posting events, this is the hot path, which `respondNow` answers.
-        Route(.post, "/v1/check") { api, call in
-            await api.response { api.check(call.request, for: $0) }
+        Route(.post, "/v1/check", access: .writer) { api, call in
+            await api.response { api.check(call, for: $0) }
         }
     ]
 
     /// `POST /v1/check`: whether amounts and credits may be used; takes them with `consume`.
-    func check(_ request: HTTPRequest, for recipient: Recipient) {
+    func check(_ call: Call, for recipient: Recipient) {
+        let request = call.request
         do {
-            try authorize(request)
+            try requireReadiness()
             if request.query != nil { _ = try QueryParameters(request.query, allowed: []) }
             let body = try DecisionBody(
                 try body(of: request), members: [.subject, .amounts, .credits, .limits, .consume])
@@ -63,9 +64,8 @@ extension API {
         }
     }
 
-    /// Refuses what has no key, or comes before Redis is known to be fit.
-    func authorize(_ request: HTTPRequest) throws {
-        if let refusal = environment.authentication.refusal(of: request) { throw refusal }
+    /// Refuses what comes before Redis is known to be fit.
+    func requireReadiness() throws {
         guard environment.readiness.isAccepted else {
             throw HTTPProblem.unavailable(environment.readiness.current.detail)
         }

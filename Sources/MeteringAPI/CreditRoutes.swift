@@ -7,11 +7,13 @@ internal import Metering
 /// What subjects pay with.
 extension API {
     static let creditRoutes: [Route] = [
-        Route(.get, "/v1/credits/{subject}") { try await $0.credits($1) },
-        Route(.put, "/v1/credits/{subject}/allowance") { try await $0.setAllowance($1) },
-        Route(.post, "/v1/credits/{subject}/grants") { try await $0.grant($1) },
-        Route(.get, "/v1/credits/{subject}/ledger") { try await $0.ledger($1) },
-        Route(.post, "/v1/events/{id}/reverse") { try await $0.reverse($1) },
+        Route(.get, "/v1/credits/{subject}", access: .oneself) { try await $0.credits($1) },
+        Route(.put, "/v1/credits/{subject}/allowance", access: .admin) {
+            try await $0.setAllowance($1)
+        },
+        Route(.post, "/v1/credits/{subject}/grants", access: .admin) { try await $0.grant($1) },
+        Route(.get, "/v1/credits/{subject}/ledger", access: .oneself) { try await $0.ledger($1) },
+        Route(.post, "/v1/events/{id}/reverse", access: .admin) { try await $0.reverse($1) },
     ]
 
     func credits(_ call: Call) async throws -> HTTPResponse {
@@ -111,7 +113,7 @@ extension API {
             cursor = position
         }
         let account = try await engine.account(of: subject)
-        let ledger = try await environment.queries.ledger(
+        let ledger = try await queries.ledger(
             of: subject, account, limit: limit, before: cursor)
         var json = JSONWriter()
         json.beginObject()

@@ -2,6 +2,7 @@
 
 internal import Glibc
 internal import HTTPServer
+internal import Identity
 internal import JSON
 internal import Metering
 
@@ -12,7 +13,7 @@ extension API {
     static let eventRoutes: [Route] = [
         // Posting is the hot path: `respondNow` answers it without the router, which knows it all
         // the same: for `Allow`, and for whoever has no reply to fill.
-        Route(.post, "/v1/events") { try await $0.recordEvents($1) }
+        Route(.post, "/v1/events", access: .writer) { try await $0.recordEvents($1) }
     ]
 
     /// An item of a body: an event to count, or why it is none.
@@ -27,16 +28,16 @@ extension API {
     }
 
     /// `POST /v1/events`: one object, an array, or NDJSON.
-    func recordEvents(_ request: HTTPRequest, for recipient: Recipient) {
+    func recordEvents(_ call: Call, for recipient: Recipient) {
         do {
-            try record(request, for: recipient)
+            try record(call, for: recipient)
         } catch {
-            send(problem(error).response(at: request.path), to: recipient)
+            send(problem(error).response(at: call.request.path), to: recipient)
         }
     }
 
     private func recordEvents(_ call: Call) async throws -> HTTPResponse {
-        await response { recordEvents(call.request, for: $0) }
+        await response { recordEvents(call, for: $0) }
     }
 
     private func record(_ items: [Item], of request: HTTPRequest, for recipient: Recipient) {
@@ -49,14 +50,15 @@ extension API {
     }
 
     /// Throws before anything is counted, or sees to it that the recipient is answered.
-    private func record(_ request: HTTPRequest, for recipient: Recipient) throws {
-        if let refusal = environment.authentication.refusal(of: request) { throw refusal }
-        guard environment.readiness.isAccepted else {
-            throw HTTPProblem.unavailable(environment.readiness.current.detail)
-        }
+    private func record(_ call: Call, for recipient: Recipient) throws {
+        let request = call.request
+        try requireReadiness()
         var isBackfill = false
         if request.query != nil {
             isBackfill = try QueryParameters(request.query, allowed: ["backfill"]).flag("backfill")
+            if isBackfill, !Access.admin.includes(call.principal.role) {
+                throw HTTPProblem.forbidden(to: .admin)
+            }
         }
         let isLines = try isNDJSON(request)
         let isPlain = request.headers.withBytes(of: "content-encoding") {

@@ -7,10 +7,12 @@ internal import Metering
 /// All that a workspace has of something, as a file.
 extension API {
     static let exportRoutes: [Route] = [
-        Route(.get, "/v1/export/events") { try await $0.exportEvents($1) },
-        Route(.get, "/v1/export/balances") { try await $0.exportBalances($1) },
-        Route(.get, "/v1/export/leaderboard") { try await $0.exportLeaderboard($1) },
-        Route(.get, "/v1/export/series") { try await $0.exportSeries($1) },
+        Route(.get, "/v1/export/events", access: .reader) { try await $0.exportEvents($1) },
+        Route(.get, "/v1/export/balances", access: .reader) { try await $0.exportBalances($1) },
+        Route(.get, "/v1/export/leaderboard", access: .reader) {
+            try await $0.exportLeaderboard($1)
+        },
+        Route(.get, "/v1/export/series", access: .reader) { try await $0.exportSeries($1) },
     ]
 
     private func exportEvents(_ call: Call) async throws -> HTTPResponse {
@@ -18,7 +20,7 @@ extension API {
             call.request.query, allowed: ["format"] + EventQuery.filters())
         let writer = ExportWriter(try ExportFormat(query), columns: Self.eventColumns)
         let asked = try EventQuery(query, calendar: engine.reader.calendar)
-        return try await export("events", writer) { [queries = environment.queries] in
+        return try await export("events", writer) { [queries] in
             try await queries.write(asked, to: $0, after: $1)
         }
     }
@@ -26,7 +28,7 @@ extension API {
     private func exportBalances(_ call: Call) async throws -> HTTPResponse {
         let query = try QueryParameters(call.request.query, allowed: ["format"])
         let writer = ExportWriter(try ExportFormat(query), columns: Self.balanceColumns)
-        let listing = AccountListing(environment.queries)
+        let listing = AccountListing(queries)
         return try await export("balances", writer) { writer, _ in
             try await listing.write(to: writer)
         }
@@ -44,7 +46,7 @@ extension API {
                 "invalid_parameter", "meter is one that has leaderboards")
         }
         let (window, _) = try leaderboardWindow(query)
-        return try await export("leaderboard", writer) { [queries = environment.queries] in
+        return try await export("leaderboard", writer) { [queries] in
             try await queries.write(meter, window, limit, to: $0, after: $1)
         }
     }
@@ -57,7 +59,7 @@ extension API {
         let writer = ExportWriter(try ExportFormat(query), columns: Self.seriesColumns)
         let asked = try seriesQuery(query)
         let fills = try query.choice("fill", SeriesFill.self) != nil
-        return try await export("series", writer) { [queries = environment.queries] writer, _ in
+        return try await export("series", writer) { [queries] writer, _ in
             (try await queries.write(asked, fills: fills, to: writer), nil)
         }
     }

@@ -7,14 +7,16 @@ internal import Metering
 /// What is to be expected.
 extension API {
     static let forecastRoutes: [Route] = [
-        Route(.get, "/v1/forecast") { try await $0.forecast($1) },
-        Route(.get, "/v1/credits/{subject}/forecast") { try await $0.creditForecast($1) },
+        Route(.get, "/v1/forecast", access: .reader) { try await $0.forecast($1) },
+        Route(.get, "/v1/credits/{subject}/forecast", access: .oneself) {
+            try await $0.creditForecast($1)
+        },
     ]
 
     func forecast(_ call: Call) async throws -> HTTPResponse {
         let parameters = try QueryParameters(call.request.query, allowed: ["meter", "subject"])
         let (meter, subject) = (try meter(parameters), try subject(parameters))
-        let forecast = try await environment.queries.monthForecast(of: meter, subject: subject)
+        let forecast = try await queries.monthForecast(of: meter, subject: subject)
         var json = JSONWriter()
         json.beginObject()
         json.key("meter")
@@ -56,7 +58,7 @@ extension API {
         let subject = try subject(call, at: 0)
         let account = try await engine.account(of: subject)
         let policy = try await engine.rules().credits
-        let forecast = try await environment.queries.balanceForecast(
+        let forecast = try await queries.balanceForecast(
             of: account, subject: subject, policy: policy)
         var json = JSONWriter()
         json.beginObject()

@@ -16,8 +16,8 @@ extension API {
 
     /// For the router, which knows paths by method; `respondNow` answers all of them.
     static let gatewayRoutes: [Route] = HTTPMethod.allCases.filter { $0 != .head }.map { method in
-        Route(method, gatewayPath) { api, call in
-            await api.response { api.checkForGateway(call.request, for: $0) }
+        Route(method, gatewayPath, access: .writer) { api, call in
+            await api.response { api.checkForGateway(call, for: $0) }
         }
     }
 
@@ -36,10 +36,10 @@ extension API {
         let allowsOnError: Bool
     }
 
-    func checkForGateway(_ request: HTTPRequest, for recipient: Recipient) {
+    func checkForGateway(_ call: Call, for recipient: Recipient) {
+        let request = call.request
         let asked: GatewayCheck
         do {
-            if let refusal = environment.authentication.refusal(of: request) { throw refusal }
             asked = try gatewayCheck(request)
         } catch {
             return send(problem(error).response(at: request.path), to: recipient)

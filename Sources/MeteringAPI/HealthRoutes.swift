@@ -49,9 +49,9 @@ public final class Readiness: Sendable {
 
 extension API {
     static let healthRoutes: [Route] = [
-        Route(.get, "/healthz", isOpen: true) { _, _ in healthy },
-        Route(.get, "/readyz", isOpen: true) { api, _ in api.readiness() },
-        Route(.get, "/metrics", isOpen: true) { api, _ in
+        Route(.get, "/healthz", access: .open) { _, _ in healthy },
+        Route(.get, "/readyz", access: .open) { api, _ in api.readiness() },
+        Route(.get, "/metrics", access: .open) { api, _ in
             HTTPResponse(
                 headers: [
                     (name: "Content-Type", value: "text/plain; version=0.0.4; charset=utf-8")

@@ -7,8 +7,8 @@ internal import Metering
 /// Single events that were counted.
 extension API {
     static let historyRoutes: [Route] = [
-        Route(.get, "/v1/events") { try await $0.history($1) },
-        Route(.get, "/v1/subjects/{id}/events") { api, call in
+        Route(.get, "/v1/events", access: .reader) { try await $0.history($1) },
+        Route(.get, "/v1/subjects/{id}/events", access: .oneself) { api, call in
             try await api.history(call, of: try api.subject(call, at: 0))
         },
     ]
@@ -20,7 +20,7 @@ extension API {
         let limit = try query.integer("limit", in: 1...1000, default: 50)
         var asked = try EventQuery(query, calendar: engine.reader.calendar)
         if let subject { asked.subject = subject }
-        let bytes = try await environment.queries.page(
+        let bytes = try await queries.page(
             asked, limit: limit, after: query.text("cursor"))
         return .json(bytes)
     }

@@ -8,11 +8,11 @@ internal import Metering
 /// What is set aside for work under way, and settled with what it really used.
 extension API {
     static let holdRoutes: [Route] = [
-        Route(.post, "/v1/holds") { try await $0.openHold($1) },
-        Route(.get, "/v1/holds") { try await $0.holds($1) },
-        Route(.get, "/v1/holds/{id}") { try await $0.hold($1) },
-        Route(.post, "/v1/holds/{id}/commit") { try await $0.commitHold($1) },
-        Route(.post, "/v1/holds/{id}/release") { try await $0.releaseHold($1) },
+        Route(.post, "/v1/holds", access: .writer) { try await $0.openHold($1) },
+        Route(.get, "/v1/holds", access: .reader) { try await $0.holds($1) },
+        Route(.get, "/v1/holds/{id}", access: .reader) { try await $0.hold($1) },
+        Route(.post, "/v1/holds/{id}/commit", access: .writer) { try await $0.commitHold($1) },
+        Route(.post, "/v1/holds/{id}/release", access: .writer) { try await $0.releaseHold($1) },
     ]
 
     private static let defaultHoldSeconds = 600
@@ -84,7 +84,7 @@ extension API {
             }
             cursor = place
         }
-        let page = try await environment.queries.holds(
+        let page = try await queries.holds(
             state, of: subject, limit: limit, after: cursor)
         var json = JSONWriter()
         json.beginObject()

@@ -6,8 +6,8 @@ internal import Metering
 
 extension API {
     static let leaderboardRoutes: [Route] = [
-        Route(.get, "/v1/leaderboards/{meter}") { try await $0.leaderboard($1) },
-        Route(.get, "/v1/leaderboards/{meter}/subjects/{id}") {
+        Route(.get, "/v1/leaderboards/{meter}", access: .reader) { try await $0.leaderboard($1) },
+        Route(.get, "/v1/leaderboards/{meter}/subjects/{id}", access: .reader) {
             try await $0.leaderboardPlace($1)
         },
     ]
@@ -62,7 +62,7 @@ extension API {
             window == .days(1)
             ? try await engine.reader.leaderboardPlaceToday(
                 of: id, meter, neighbours: neighbours)
-            : try await environment.queries.leaderboardPlace(
+            : try await queries.leaderboardPlace(
                 of: id, meter, window, neighbours: neighbours)
         guard let place else {
             throw HTTPProblem.notFound(
@@ -96,7 +96,7 @@ extension API {
     ) async throws(MeteringError) -> LeaderboardPage {
         window == .days(1)
             ? try await engine.reader.leaderboardToday(meter, limit: limit, after: cursor)
-            : try await environment.queries.leaderboard(
+            : try await queries.leaderboard(
                 meter, window, limit: limit, after: cursor)
     }
 

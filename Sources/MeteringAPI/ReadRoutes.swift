@@ -6,8 +6,8 @@ internal import Metering
 
 extension API {
     static let readRoutes: [Route] = [
-        Route(.get, "/v1/subjects/{id}") { try await $0.subject($1) },
-        Route(.get, "/v1/usage/hourly") { try await $0.hourlyUsage($1) },
+        Route(.get, "/v1/subjects/{id}", access: .anyone) { try await $0.subject($1) },
+        Route(.get, "/v1/usage/hourly", access: .reader) { try await $0.hourlyUsage($1) },
     ]
 
     func subject(_ call: Call) async throws -> HTTPResponse {
@@ -55,7 +55,7 @@ extension API {
         } else {
             day = reader.today
         }
-        let reading = try await environment.queries.hourlyUsage(day)
+        let reading = try await queries.hourlyUsage(day)
         var json = JSONWriter()
         json.beginObject()
         json.key("date")

@@ -7,14 +7,18 @@ internal import Metering
 /// What the workspace decides by: prices, limits, the policy of credits.
 extension API {
     static let ruleRoutes: [Route] = [
-        Route(.get, "/v1/prices") { try await $0.prices($1) },
-        Route(.put, "/v1/prices") { try await $0.setPrices($1) },
-        Route(.get, "/v1/limits") { try await $0.limits($1) },
-        Route(.put, "/v1/limits") { try await $0.setLimits($1) },
-        Route(.get, "/v1/limits/{name}/subjects/{id}") { try await $0.amounts($1) },
-        Route(.put, "/v1/limits/{name}/subjects/{id}") { try await $0.setOverride($1) },
-        Route(.get, "/v1/credit-policy") { try await $0.creditPolicy($1) },
-        Route(.put, "/v1/credit-policy") { try await $0.setCreditPolicy($1) },
+        Route(.get, "/v1/prices", access: .reader) { try await $0.prices($1) },
+        Route(.put, "/v1/prices", access: .admin) { try await $0.setPrices($1) },
+        Route(.get, "/v1/limits", access: .reader) { try await $0.limits($1) },
+        Route(.put, "/v1/limits", access: .admin) { try await $0.setLimits($1) },
+        Route(.get, "/v1/limits/{name}/subjects/{id}", access: .reader) {
+            try await $0.amounts($1)
+        },
+        Route(.put, "/v1/limits/{name}/subjects/{id}", access: .admin) {
+            try await $0.setOverride($1)
+        },
+        Route(.get, "/v1/credit-policy", access: .reader) { try await $0.creditPolicy($1) },
+        Route(.put, "/v1/credit-policy", access: .admin) { try await $0.setCreditPolicy($1) },
     ]
 
     func prices(_ call: Call) async throws -> HTTPResponse {

@@ -7,7 +7,7 @@ internal import Metering
 /// Sums over time.
 extension API {
     static let seriesRoutes: [Route] = [
-        Route(.get, "/v1/series") { try await $0.series($1) }
+        Route(.get, "/v1/series", access: .reader) { try await $0.series($1) }
     ]
 
     func series(_ call: Call) async throws -> HTTPResponse {
@@ -19,7 +19,7 @@ extension API {
         let query = try seriesQuery(parameters)
         let fills = try parameters.choice("fill", SeriesFill.self) != nil
         let compares = try parameters.choice("compare", SeriesComparison.self) != nil
-        let bytes = try await environment.queries.series(query, fills: fills, compares: compares)
+        let bytes = try await queries.series(query, fills: fills, compares: compares)
         return .json(bytes)
     }
 

@@ -33,13 +33,13 @@ final class Service: Sendable {
             on: querying, redis: redis, settings: settings, clock: clock,
             data: configuration.dataFolder, metrics: metrics, logger: logger)
         let environment = API.Environment(
-            authentication: Authentication(adminKey: adminKey), metrics: metrics,
+            authentication: Authentication(operatorKey: adminKey), metrics: metrics,
             routes: RouteMetrics(metrics), readiness: readiness,
-            queries: queries, subjectHeader: configuration.subjectHeader)
+            subjectHeader: configuration.subjectHeader)
         var limits = HTTPServerConfiguration()
         limits.pathsForGateways = API.pathsForGateways
         limits.maxConnections = max(1, limits.maxConnections / configuration.threads)
-        servers = loops.map { loop in
+        servers = loops.map { [queries] loop in
             HTTPServer(on: loop, configuration: limits, metrics: metrics, logger: logger) {
                 let client = RedisClient(
                     on: loop, configuration: redis, scripts: ScriptLibrary.all, metrics: metrics,
@@ -48,13 +48,15 @@ final class Service: Sendable {
                 let engine = MeteringEngine(
                     on: loop, client: client, settings: settings, clock: clock,
                     metrics: engineMetrics, epoch: epoch,
-                    thaw: { await environment.queries.thaw($0) }
+                    thaw: { await queries.thaw($0) }
                 ) {
                     if isFirst { readiness.loopDidConnect() }
                     isFirst = false
                 }
                 client.connect()
-                return API(engine: engine, environment: environment)
+                return Router(environment: environment) { _, json in
+                    API(engine: engine, queries: queries, environment: environment, json: json)
+                }
             }
         }
         maintenance = Maintenance(

@@ -45,7 +45,7 @@ struct Answer {
 /// The API on a test's loop, in front of a Redis. What a request goes through on a socket is left
 /// out.
 final class Harness {
-    let api: API
+    let api: Router
     let clock = ManualClock(noon)
     let readiness = Readiness()
     private let redis: RedisServer
@@ -164,7 +164,7 @@ func makeAPI(
     _ path: String, on loop: EventLoop, _ clock: some Metering.Clock, _ readiness: Readiness,
     timeout: Duration = .seconds(20), data: String = "/nonexistent",
     settings: WorkspaceSettings = WorkspaceSettings()
-) -> (API, RedisClient, QueryEngine) {
+) -> (Router, RedisClient, QueryEngine) {
     let metrics = MetricsRegistry()
     var configuration = RedisConfiguration(address: .unix(path))
     configuration.commandTimeout = timeout
@@ -178,12 +178,13 @@ func makeAPI(
         on: loop, client: client, settings: settings, clock: clock,
         metrics: MeteringMetrics(metrics), thaw: { await queries.thaw($0) })
     readiness.accept(durability: "none")
-    let api = API(
-        engine: engine,
-        environment: API.Environment(
-            authentication: Authentication(adminKey: key), metrics: metrics,
-            routes: RouteMetrics(metrics), readiness: readiness, queries: queries))
-    return (api, client, queries)
+    let environment = API.Environment(
+        authentication: Authentication(operatorKey: key), metrics: metrics,
+        routes: RouteMetrics(metrics), readiness: readiness)
+    let router = Router(environment: environment) { _, json in
+        API(engine: engine, queries: queries, environment: environment, json: json)
+    }
+    return (router, client, queries)
 }
 
 extension HTTPRequest {

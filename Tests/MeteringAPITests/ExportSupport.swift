@@ -46,11 +46,12 @@ final class ExportBench: Sendable {
                 on: serving, client: client, settings: settings, clock: clock,
                 metrics: MeteringMetrics(metrics))
             client.connect()
-            return API(
-                engine: engine,
-                environment: API.Environment(
-                    authentication: Authentication(adminKey: key), metrics: metrics,
-                    routes: RouteMetrics(metrics), readiness: readiness, queries: queries))
+            let environment = API.Environment(
+                authentication: Authentication(operatorKey: key), metrics: metrics,
+                routes: RouteMetrics(metrics), readiness: readiness)
+            return Router(environment: environment) { _, json in
+                API(engine: engine, queries: queries, environment: environment, json: json)
+            }
         }
         let (descriptor, port) = try HTTPServer.bind(host: "127.0.0.1", port: 0)
         self.port = port

@@ -14,12 +14,14 @@ import Testing
         "HTTPServer": ["EventLoop", "CLlhttp", "Observability"],
         "JSON": ["CSimdjson"],
         "CSV": ["CCsv"],
-        "Metering": ["Redis", "EventLoop", "JSON", "CMsgpack", "COpenSSL", "Observability"],
-        "MeteringAPI": ["Metering", "HTTPServer", "JSON", "CSV", "Observability"],
+        "Cryptography": ["COpenSSL"],
+        "Metering": ["Redis", "EventLoop", "JSON", "CMsgpack", "Cryptography", "Observability"],
+        "Identity": ["Metering", "Redis", "EventLoop", "JSON", "Cryptography", "Observability"],
+        "MeteringAPI": ["Identity", "Metering", "HTTPServer", "JSON", "CSV", "Observability"],
         "TallyCommand": ["CCurl", "CSV", "Observability"],
         "tally": [
-            "TallyCommand", "MeteringAPI", "Metering", "HTTPServer", "Redis", "EventLoop",
-            "Observability",
+            "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "Redis",
+            "EventLoop", "Observability",
         ],
     ]
 

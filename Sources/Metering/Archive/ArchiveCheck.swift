@@ -3,6 +3,7 @@
 // Nothing of a file is believed before its digest was compared. That reads the file once, in pieces,
 // and the loop runs on between them.
 
+internal import Cryptography
 internal import Glibc
 
 /// Where the parts of a whole snapshot are.

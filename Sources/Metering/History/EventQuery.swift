@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Cryptography
+
 /// Which of the events that were counted are asked for; what is nil asks for nothing.
 public struct EventQuery: Sendable {
     /// In which order they come.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Cryptography
 internal import Redis
 
 /// Reads single holds and events of one workspace. On its loop's thread only.

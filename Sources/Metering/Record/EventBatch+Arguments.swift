@@ -2,6 +2,8 @@
 //
 // The arguments of lua/record_events.lua. Places in flat arrays are counted from 1, as Lua does.
 
+internal import Cryptography
+
 extension EventBatch {
     /// What the script's arguments need beyond the events.
     struct Context {

@@ -8,6 +8,7 @@
 // number, and the script's marker makes the second sending harmless. Only when an event has waited
 // past its deadline is its caller told that it is not known to be counted.
 
+internal import Cryptography
 internal import EventLoop
 internal import Observability
 internal import Redis

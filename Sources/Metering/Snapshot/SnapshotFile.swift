@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Cryptography
 internal import Glibc
 
 /// A file that is being written under a temporary name, with the digest of what it holds so far.

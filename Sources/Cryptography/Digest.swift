@@ -7,12 +7,12 @@ internal import COpenSSL
 /// Ids shorter than 16 bytes stand for themselves; longer ones are the first 16 bytes of their
 /// SHA-256, so that neither kind can be taken for the other. 128 bits make an accidental meeting
 /// of two ids as unlikely as 1 in 10^18 among 10^10 ids.
-final class IDDigest {
+public final class IDDigest {
     static let byteCount = 16
     private let context: OpaquePointer?
     private let algorithm: OpaquePointer?
 
-    init() {
+    public init() {
         // Fetched once: OpenSSL 3 looks an algorithm up anew on each implicit use.
         context = EVP_MD_CTX_new()
         algorithm = EVP_MD_fetch(nil, "SHA256", nil)
@@ -23,7 +23,8 @@ final class IDDigest {
         EVP_MD_free(algorithm)
     }
 
-    func digest(_ id: [UInt8]) -> [UInt8] {
+    /// The id itself, or the first 16 bytes of its SHA-256.
+    public func digest(_ id: [UInt8]) -> [UInt8] {
         guard id.count >= Self.byteCount else { return id }
         var output = [UInt8](repeating: 0, count: 32)
         var length: UInt32 = 0
@@ -41,20 +42,20 @@ public func areEqualSecrets(_ left: UnsafeRawBufferPointer, _ right: [UInt8]) ->
 }
 
 /// SHA-256 of bytes that come in pieces.
-final class StreamingDigest {
+public final class StreamingDigest {
     private let context = EVP_MD_CTX_new()
     private var isFine: Bool
 
-    init() { isFine = EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 }
+    public init() { isFine = EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 }
 
     deinit { EVP_MD_CTX_free(context) }
 
-    func update(_ bytes: UnsafeRawBufferPointer) {
+    public func update(_ bytes: UnsafeRawBufferPointer) {
         isFine = isFine && EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1
     }
 
     /// The digest of all that came, in lower-case hexadecimal. To be called once.
-    func hexadecimal() -> [UInt8] {
+    public func hexadecimal() -> [UInt8] {
         var output = [UInt8](repeating: 0, count: 32)
         var length: UInt32 = 0
         isFine = isFine && EVP_DigestFinal_ex(context, &output, &length) == 1

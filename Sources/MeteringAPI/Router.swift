@@ -14,6 +14,8 @@ struct Route: Sendable {
     let path: [Substring]
     let name: String
     let access: Access
+    /// Whether the first parameter of the path is a subject: that of an end user who asks, then.
+    let isOfSubject: Bool
     let handler: Handler
 
     init(
@@ -22,6 +24,7 @@ struct Route: Sendable {
         self.method = method
         self.path = path.split(separator: "/")
         name = path
+        isOfSubject = self.path.first { $0.first == "{" } != "{provider}"
         self.access = access
         self.handler = handler
     }
@@ -34,7 +37,7 @@ public final class Router: HTTPResponder {
         API.eventRoutes + API.historyRoutes + API.exportRoutes + API.readRoutes
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
-        + API.healthRoutes
+        + API.healthRoutes + API.keyPoolRoutes
 
     private let environment: API.Environment
     private let json: JSONReader
@@ -134,7 +137,7 @@ public final class Router: HTTPResponder {
         }
         let principal = try environment.authentication.principal(of: request)
         guard route.access.includes(principal.role) else { throw .forbidden(to: route.access) }
-        if let subject = principal.subject, let named = parameters.first,
+        if route.isOfSubject, let subject = principal.subject, let named = parameters.first,
             SubjectID(named) != subject
         {
             throw .forbidden("this key is for what is its subject's own")

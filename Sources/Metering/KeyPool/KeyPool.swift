@@ -4,6 +4,7 @@
 // use is told once, however many processes there are. A change whose outcome is not known is not sent
 // again: it is told as such.
 
+internal import Cryptography
 internal import Redis
 
 /// What became of a row of an import.
@@ -80,7 +81,7 @@ final class KeyPool {
         for (offset, row) in rows.enumerated() {
             let id = first + offset
             guard let sealed = box.seal(row.secret, for: place(of: id, provider)),
-                let digest = box.digest(row.secret, of: provider)
+                let digest = box.digest(Array(provider.name.utf8) + [0] + row.secret)
             else { throw SecretsKey.Failure.unfit }
             writer.array(6)
             writer.integer(id)

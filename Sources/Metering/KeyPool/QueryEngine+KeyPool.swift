@@ -96,6 +96,19 @@ extension QueryEngine {
         try await poolReader.recent(of: subject, count: count)
     }
 
+    /// All who ever got a key: ids that are numbers first, in their order, then others in that of
+    /// bytes.
+    ///
+    /// - Complexity: O(users), in memory too; read in slices of 200.
+    public func poolUsers() async throws(MeteringError) -> [PoolUser] {
+        try await PoolUsers(client: try client, settings: settings).all()
+    }
+
+    /// A person with what pools know of it; nil when nothing is known of it at all.
+    public func poolUser(_ id: SubjectID) async throws(MeteringError) -> PoolUser? {
+        try await PoolUsers(client: try client, settings: settings).user(id)
+    }
+
     /// What the pools know of subjects; nil where they know nothing.
     public func poolHolders(
         _ subjects: [SubjectID]

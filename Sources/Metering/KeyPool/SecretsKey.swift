@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import COpenSSL
+internal import Cryptography
 internal import Foundation
 internal import Glibc
 
@@ -26,8 +26,6 @@ struct SecretsKey {
         }
     }
 
-    private static let byteCount = 32
-
     /// The box that a folder's key makes.
     ///
     /// - Parameter isMade: whether a key is made where there is none.
@@ -42,7 +40,7 @@ struct SecretsKey {
     }
 
     private static func box(_ key: [UInt8]) throws(Failure) -> SecretBox {
-        guard let box = SecretBox(key: key) else { throw .unfit }
+        guard let box = SecretBox(key: key, purpose: "tally pool") else { throw .unfit }
         return box
     }
 
@@ -63,7 +61,7 @@ struct SecretsKey {
         let count = Glibc.read(descriptor, &bytes, bytes.count)
         guard count >= 0 else { throw .file(errno: errno) }
         let text = bytes.prefix(count).filter { $0 != UInt8(ascii: "\n") }
-        guard let key = Data(base64Encoded: Data(text)), key.count == byteCount else {
+        guard let key = Data(base64Encoded: Data(text)), key.count == SecretBox.keyByteCount else {
             throw .unfit
         }
         return Array(key)
@@ -71,8 +69,7 @@ struct SecretsKey {
 
     /// Under another name first, so that a crash leaves a whole file or none.
     private static func write(_ path: String, _ folder: String) throws(Failure) {
-        var key = [UInt8](repeating: 0, count: byteCount)
-        guard RAND_bytes(&key, Int32(key.count)) == 1 else { throw .unfit }
+        guard let key = SecretBox.makeKey() else { throw .unfit }
         let draft = "\(path).\(UInt64.random(in: 0 ... .max)).new"
         let descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .file(errno: errno) }

@@ -5,31 +5,43 @@ internal import COpenSSL
 /// Seals secrets with AES-256-GCM, so that what Redis and snapshots hold of them tells nothing.
 ///
 /// A sealed secret is a byte of version, 12 bytes at random, the cipher text, and a tag of 16 bytes
-/// that also holds it to its place: it cannot be read under another id, provider or workspace.
-struct SecretBox {
+/// that also holds it to its place: it cannot be opened for another.
+public struct SecretBox: Sendable {
     private static let version: UInt8 = 1
     private static let nonceCount = 12
     private static let tagCount = 16
 
     private let sealingKey: [UInt8]
     private let comparingKey: [UInt8]
-    /// Names the key in Redis without telling anything of it.
-    let name: [UInt8]
+    /// Eight bytes that name the key and tell nothing of it.
+    public let name: [UInt8]
 
-    /// - Parameter key: 32 bytes at random.
-    init?(key: [UInt8]) {
+    /// How long a key is.
+    public static let keyByteCount = 32
+
+    /// A key at random; nil when there is no randomness to be had.
+    public static func makeKey() -> [UInt8]? {
+        var key = [UInt8](repeating: 0, count: keyByteCount)
+        return RAND_bytes(&key, Int32(key.count)) == 1 ? key : nil
+    }
+
+    /// - Parameters:
+    ///   - key: `keyByteCount` bytes at random.
+    ///   - purpose: what it seals; boxes of other purposes have nothing in common with it.
+    /// - Returns: nil when OpenSSL fails, which it does not.
+    public init?(key: [UInt8], purpose: String) {
         // One key for each purpose.
-        guard let sealing = Self.authenticator(key, Array("tally pool: seal".utf8)),
-            let comparing = Self.authenticator(key, Array("tally pool: compare".utf8)),
-            let name = Self.authenticator(key, Array("tally pool: name".utf8))
+        guard let sealing = Self.authenticator(key, Array("\(purpose): seal".utf8)),
+            let comparing = Self.authenticator(key, Array("\(purpose): compare".utf8)),
+            let name = Self.authenticator(key, Array("\(purpose): name".utf8))
         else { return nil }
         sealingKey = sealing
         comparingKey = comparing
         self.name = Array(name.prefix(8))
     }
 
-    /// Nil when OpenSSL fails, which it does not.
-    func seal(_ secret: [UInt8], for place: [UInt8]) -> [UInt8]? {
+    /// Seals a secret for a place; nil when OpenSSL fails, which it does not.
+    public func seal(_ secret: [UInt8], for place: [UInt8]) -> [UInt8]? {
         var nonce = [UInt8](repeating: 0, count: Self.nonceCount)
         guard RAND_bytes(&nonce, Int32(nonce.count)) == 1,
             let context = EVP_CIPHER_CTX_new()
@@ -47,8 +59,8 @@ struct SecretBox {
         return [Self.version] + nonce + text + tag
     }
 
-    /// Nil for what this box did not seal for this place.
-    func open(_ sealed: [UInt8], for place: [UInt8]) -> [UInt8]? {
+    /// The secret; nil for what this box did not seal for this place.
+    public func open(_ sealed: [UInt8], for place: [UInt8]) -> [UInt8]? {
         let start = 1 + Self.nonceCount
         guard sealed.first == Self.version, sealed.count >= start + Self.tagCount,
             let context = EVP_CIPHER_CTX_new()
@@ -68,12 +80,10 @@ struct SecretBox {
         return secret
     }
 
-    /// 16 bytes that are equal for equal secrets of one provider, and of which nobody can make out
-    /// the secret by trying some without the key.
-    func digest(_ secret: [UInt8], of provider: PoolProvider) -> [UInt8]? {
-        Self.authenticator(comparingKey, Array(provider.name.utf8) + [0] + secret).map {
-            Array($0.prefix(16))
-        }
+    /// 16 bytes that are equal for equal texts, and that nobody can compare with texts of his own
+    /// without the key; nil when OpenSSL fails, which it does not.
+    public func digest(_ text: [UInt8]) -> [UInt8]? {
+        Self.authenticator(comparingKey, text).map { Array($0.prefix(16)) }
     }
 
     /// HMAC-SHA256.

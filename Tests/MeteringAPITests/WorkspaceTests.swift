@@ -229,7 +229,8 @@ import Testing
                 statuses.append(
                     await api.send(Self.request(.get, "/v1/prices", secret: guess)).status)
             }
-            #expect(statuses == Array(repeating: 401, count: 100) + Array(repeating: 429, count: 10))
+            #expect(
+                statuses == Array(repeating: 401, count: 100) + Array(repeating: 429, count: 10))
             #expect(await api.send(Self.request(.get, "/v1/prices", secret: secret)).status == 200)
             #expect(await api.get("/v1/prices").status == 200)
             #expect(await api.send(Self.request(.get, "/v1/prices", secret: late)).status == 429)

@@ -78,6 +78,7 @@ let package = Package(
                 "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON", "Redis", "EventLoop",
                 "Observability",
             ]),
+        tests("IdentityTests", ["Identity", "Cryptography", "Metering", "JSON"]),
         tests("CreditTests", ["Metering", "JSON", "Redis", "EventLoop", "Observability"]),
         tests("RedisTests", ["Redis", "EventLoop", "Observability"]),
         tests("ObservabilityTests", ["Observability"]),

@@ -93,7 +93,7 @@ let package = Package(
         tests("ProjectTests", ["tally"]),
         tests("HTTPServerTests", ["HTTPServer", "EventLoop", "Observability"]),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["tally", "TestSupport"],
+            name: "EndToEndTests", dependencies: ["tally", "Cryptography", "TestSupport"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "GatewayTests", dependencies: ["tally", "TestSupport"],

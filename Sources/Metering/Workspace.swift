@@ -32,7 +32,7 @@ public enum CountPolicy: String, Sendable {
 }
 
 /// How a workspace counts.
-public struct WorkspaceSettings: Sendable {
+public struct WorkspaceSettings: Sendable, Hashable {
     public var id: WorkspaceID
     /// The zone in which its days, hours and months begin.
     public var calendar: WorkspaceCalendar
@@ -46,6 +46,10 @@ public struct WorkspaceSettings: Sendable {
     public var hotDays: Int
     /// For how many days single events can be looked at.
     public var eventsDays: Int
+    /// Whether those without a key may use what is made for them.
+    public var guests = true
+    /// A label of 3 capital letters (ISO 4217); nothing is converted.
+    public var currency = "USD"
     /// Who is counted.
     public var counts: CountPolicy
 

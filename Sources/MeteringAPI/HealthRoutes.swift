@@ -100,6 +100,7 @@ extension HTTPProblem {
     func response(at path: String) -> HTTPResponse {
         var problem = self
         problem.instance = path
+        if API.isOfPoolClients(path) { problem.extra.append(("success", false)) }
         var response = problem.response()
         switch status {
         case .unauthorized:

@@ -92,6 +92,9 @@ struct Keyspace: Sendable {
     /// Hash: where an event was counted → where it was reversed.
     var reversed: [UInt8] { key("reversed") }
 
+    /// Sorted set: ids of the workspace's keys, by when they were made.
+    var apiKeys: [UInt8] { key("keys") }
+
     /// Hash: subject → profile.
     var people: [UInt8] { key("people") }
     /// Hash: e-mail, in lower case → subject.
@@ -105,5 +108,57 @@ struct Keyspace: Sendable {
     /// Set: active users.
     var registered: [UInt8] { key("people:registered") }
 
+    /// Hash: facts about the key pool: the last id that was given, what sealed the secrets.
+    var pool: [UInt8] { key("pool") }
+    /// Hash: id → key of the pool.
+    var poolKeys: [UInt8] { key("pool:keys") }
+    /// Hash: id → secret of the key, sealed.
+    var poolSecrets: [UInt8] { key("pool:secrets") }
+    /// Hash: provider → what the balance of its keys has to be above to be handed out.
+    var poolProviders: [UInt8] { key("pool:providers") }
+    /// Hash: subject → what it received and used ever, and sums over the keys that it holds.
+    var poolHolders: [UInt8] { key("pool:holders") }
+    /// Hash: digest of a secret → id of the key that has it.
+    func poolDigests(_ provider: PoolProvider) -> [UInt8] { key("pool:\(provider.name):digests") }
+    /// Sorted set: keys of a provider by id.
+    func poolListed(_ provider: PoolProvider) -> [UInt8] { key("pool:\(provider.name):keys") }
+    /// Sorted set: active keys that nobody holds, in the order in which they are handed out.
+    func poolFree(_ provider: PoolProvider) -> [UInt8] { key("pool:\(provider.name):free") }
+    /// Sorted set: keys that somebody holds, by holder, provider and id.
+    var poolHeld: [UInt8] { key("pool:held") }
+    /// Sorted set: active ones of these, by holder, provider and balance.
+    var poolReady: [UInt8] { key("pool:ready") }
+    /// Sorted set: those of these that were used, by holder and time, the last first.
+    var poolUsed: [UInt8] { key("pool:used") }
+
+    /// The keys that each script takes that changes a pool: lua/include/pool.lua.
+    func pool(of provider: PoolProvider) -> [[UInt8]] {
+        [
+            changes, pool, poolKeys, poolSecrets, poolDigests(provider), poolProviders, poolHolders,
+            poolListed(provider), poolFree(provider), poolHeld, poolReady, poolUsed,
+        ]
+    }
+
     private func key(_ name: String) -> [UInt8] { prefix + Array(name.utf8) }
+}
+
+/// Names the keys that belong to no workspace: `@` is in no workspace's id.
+public enum DirectoryKeyspace {
+    /// Hash: workspace → settings.
+    public static let workspaces = Array("t1:{@}:workspaces".utf8)
+    /// Hash: id of a key → its record.
+    public static let apiKeys = Array("t1:{@}:keys".utf8)
+    /// Hash: id of a key → when it was used last, to the minute.
+    public static let apiKeysUsed = Array("t1:{@}:keys:used".utf8)
+    /// String: grows with each change of the hashes.
+    public static let version = Array("t1:{@}:version".utf8)
+
+    /// Sorted set: ids of a workspace's keys, by when they were made.
+    public static func apiKeys(of workspace: WorkspaceID) -> [UInt8] {
+        Keyspace(workspace: workspace).apiKeys
+    }
+    /// What all keys of a workspace match, and no others.
+    public static func pattern(of workspace: WorkspaceID) -> [UInt8] {
+        Keyspace(workspace: workspace).pattern
+    }
 }

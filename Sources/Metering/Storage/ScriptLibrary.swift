@@ -65,9 +65,13 @@ public enum ScriptLibrary {
     /// Forgets a board.
     static let dropBoard = script("drop_board", PackageResources.drop_board_lua)
 
+    /// Changes a workspace's or a key's entry.
+    public static let changeDirectory = script(
+        "change_directory", PackageResources.change_directory_lua)
+
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [
-        recordEvents, closeDays, putRules, forgetHolds, readBoard,
+        recordEvents, closeDays, putRules, forgetHolds, readBoard, changeDirectory,
     ]
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]
@@ -82,14 +86,32 @@ public enum ScriptLibrary {
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
         beginRestore, restoreValues, restoreSubjects, restoreAccounts, finishRestore, cutDay,
         readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard, beginBoard,
-        readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople,
-        listPeople,
+        readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople, listPeople,
+        importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
+        readHolders,
     ]
 
     /// Creates, changes and removes profiles.
     static let writePeople = script("write_people", PackageResources.write_people_lua)
     /// Reads some profiles in one of their orders.
     static let listPeople = script("list_people", PackageResources.list_people_lua)
+
+    /// Adds keys to a pool.
+    static let importKeys = script("import_keys", PackageResources.import_keys_lua)
+    /// Hands out keys of a pool.
+    static let assignKeys = script("assign_keys", PackageResources.assign_keys_lua)
+    /// Changes a key of a pool.
+    static let changeKey = script("change_key", PackageResources.change_key_lua)
+    /// Takes a key out of a pool.
+    static let deleteKey = script("delete_key", PackageResources.delete_key_lua)
+    /// Sets what a provider's keys need.
+    static let setThreshold = script("set_threshold", PackageResources.set_threshold_lua)
+    /// Reads some keys of a pool.
+    static let listKeys = script("list_keys", PackageResources.list_keys_lua)
+    /// Reads some keys that a subject holds.
+    static let listHeldKeys = script("list_held_keys", PackageResources.list_held_keys_lua)
+    /// Reads what a pool knows of some subjects.
+    static let readHolders = script("read_holders", PackageResources.read_holders_lua)
 
     /// Reads some of the holds, by time.
     static let listHolds = script("list_holds", PackageResources.list_holds_lua)
@@ -121,6 +143,8 @@ public enum ScriptLibrary {
         "new_batch": PackageResources.new_batch_lua,
         "occasional": PackageResources.occasional_lua,
         "open_account": PackageResources.open_account_lua,
+        "pool": PackageResources.pool_lua,
+        "pool_members": PackageResources.pool_members_lua,
         "rank": PackageResources.rank_lua,
         "read_record": PackageResources.read_record_lua,
         "results_of": PackageResources.results_of_lua,
@@ -138,6 +162,7 @@ public enum ScriptLibrary {
         "account_fields": PackageResources.account_fields_lua,
         "constants": PackageResources.constants_lua,
         "profile_fields": PackageResources.profile_fields_lua,
+        "pool_fields": PackageResources.pool_fields_lua,
     ]
 
     private static func script(_ name: String, _ source: [UInt8]) -> RedisScript {

@@ -207,7 +207,7 @@ extension API {
     }
 
     /// Whose key the call came with.
-    private func ownSubject(_ call: Call) throws(HTTPProblem) -> SubjectID {
+    func ownSubject(_ call: Call) throws(HTTPProblem) -> SubjectID {
         guard let subject = call.principal.subject else {
             throw .forbidden("this takes a key of an end user, for what is its own")
         }

@@ -37,7 +37,7 @@ public final class Router: HTTPResponder {
         API.eventRoutes + API.historyRoutes + API.exportRoutes + API.readRoutes
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
-        + API.healthRoutes + API.keyPoolRoutes
+        + API.healthRoutes + API.keyPoolRoutes + API.tokenRoutes
 
     private let environment: API.Environment
     private let json: JSONReader

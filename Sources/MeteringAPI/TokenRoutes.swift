@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+internal import JSON
+internal import Metering
+
+/// Tokens that users tell of themselves: docs/surfaces.md, B.
+extension API {
+    static let tokenRoutes: [Route] = [
+        Route(.post, "/api/user/update-tokens", access: .holder) { try await $0.updateTokens($1) }
+    ]
+
+    /// `{"totalTokens": n}`
+    private func updateTokens(_ call: Call) async throws -> HTTPResponse {
+        try requireReadiness()
+        let event = try UsageEvent(
+            tokenUpdate: try body(of: call), of: try ownSubject(call),
+            key: try idempotencyKey(call.request))
+        if let rejection = engine.rejection(of: event, isBackfill: false) { throw rejection }
+        let outcome = await withCheckedContinuation { continuation in
+            engine.record(event) { continuation.resume(returning: $0) }
+        }
+        switch outcome {
+        case .counted(let event), .duplicate(let event):
+            var json = JSONWriter()
+            json.beginObject()
+            json.key("success")
+            json.boolean(true)
+            json.key("tokensUsed")
+            json.integer(event.totals.first { $0.meter == .tokens }?.total ?? 0)
+            json.endObject()
+            return .json(json.bytes)
+        case .refused(let verdict): return denial(of: verdict, at: call.request.path)
+        case .rejected(let rejection): throw rejection
+        case .unavailable(let reason):
+            throw HTTPProblem.unavailable(
+                "\(reason); with an Idempotency-Key it is safe to send it again")
+        }
+    }
+}

@@ -52,12 +52,17 @@ let package = Package(
             "Identity",
             ["Metering", "Redis", "EventLoop", "JSON", "Cryptography", "Observability"]),
         library(
-            "MeteringAPI", ["Identity", "Metering", "HTTPServer", "JSON", "CSV", "Observability"]),
+            "MeteringAPI",
+            [
+                "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography",
+                "Observability",
+            ]),
         library("TallyCommand", ["CCurl", "CSV", "Observability"]),
         .executableTarget(
             name: "tally",
             dependencies: [
-                "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "Redis",
+                "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON",
+                "Redis",
                 "EventLoop", "Observability",
             ],
             swiftSettings: strict),
@@ -70,7 +75,7 @@ let package = Package(
         tests(
             "MeteringAPITests",
             [
-                "MeteringAPI", "Identity", "Metering", "HTTPServer", "Redis", "EventLoop",
+                "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON", "Redis", "EventLoop",
                 "Observability",
             ]),
         tests("CreditTests", ["Metering", "JSON", "Redis", "EventLoop", "Observability"]),

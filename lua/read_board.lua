@@ -2,19 +2,19 @@
 --[[
   read_board: a part of a board: what comes behind a value and an id, or what surrounds a subject.
 
-  KEYS     board, boards; cold, for the board of a day
+  KEYS     board, boards, demo; cold, for the board of a day
   ARGV[1]  {field in `boards` or '', limit, negated value and id behind which to begin (id '': at the
            start), subject or '', neighbours, the day of a day's board}
   Returns  {state of the board or '', how many are ranked, index of the first that is told, {subject,
-           negated value, ...}, index of the subject or -1}; values not above 0 are told, too. Or {} when
-           the day has left Redis
-  Time     O(limit + log subjects of the board * length of an id)
+           negated value, ...}, index of the subject or -1}; values not above 0 are told, too, and nobody
+           who is in demo mode is. Or {} when the day has left Redis
+  Time     O(limit + log subjects of the board * (length of an id + subjects in demo mode))
 ]]
 local call, ask = redis.call, cmsgpack.unpack(ARGV[1])
 local key, field, limit, value, id = KEYS[1], ask[1], ask[2], ask[3], ask[4]
 local subject, neighbours = ask[5], ask[6]
 
-if KEYS[3] and call('HEXISTS', KEYS[3], ask[7]) == 1 then return {} end
+if KEYS[4] and call('HEXISTS', KEYS[4], ask[7]) == 1 then return {} end
 
 -- As bytes; Lua itself would go by the server's locale.
 local function precedes(one, other)
@@ -38,12 +38,46 @@ end
 
 local state = field ~= '' and call('HGET', KEYS[2], field) or ''
 local count, first, index = call('ZCOUNT', key, '-inf', '(0'), 0, -1
+
+-- Where those stand who are not told, in order: the others close up.
+local hidden, is_hidden = {}, {}
+for _, demo in ipairs(call('SMEMBERS', KEYS[3])) do
+  local at = call('ZRANK', key, demo)
+  if at and at < count then hidden[#hidden + 1], is_hidden[at] = at, true end
+end
+table.sort(hidden)
+local function hidden_before(at)
+  local n = 0
+  while hidden[n + 1] and hidden[n + 1] < at do n = n + 1 end
+  return n
+end
+
+local last = -1
 if subject ~= '' then
   index = call('ZRANK', key, subject) or -1
-  first, limit = math.max(0, index - neighbours), index + neighbours - math.max(0, index - neighbours) + 1
-  if index < 0 then limit = 0 end
-elseif id ~= '' then
-  first = index_behind()
+  if is_hidden[index] then index = -1 end
+  first, last = index - neighbours, index + neighbours
+  for q = hidden_before(index), 1, -1 do
+    if hidden[q] >= first then first = first - 1 end
+  end
+  first = math.max(0, first)
+  if index < 0 then last = -1 end
+else
+  if id ~= '' then first = index_behind() end
+  index, last = -1, first + limit - 1
 end
-local entries = limit > 0 and call('ZRANGE', key, first, first + limit - 1, 'WITHSCORES') or {}
-return {state, count, first, entries, index}
+for q = hidden_before(math.max(first, index)) + 1, #hidden do
+  if hidden[q] <= last then last = last + 1 end
+end
+
+local entries = {}
+if last >= first then
+  local found = call('ZRANGE', key, first, last, 'WITHSCORES')
+  for q = 1, #found, 2 do
+    if not is_hidden[first + (q - 1) / 2] then
+      entries[#entries + 1], entries[#entries + 2] = found[q], found[q + 1]
+    end
+  end
+end
+if index >= 0 then index = index - hidden_before(index) end
+return {state, count - #hidden, first - hidden_before(first), entries, index}

@@ -2,12 +2,11 @@
 --[[
   record_events: decide about a batch, and count its events, all of it in one step.
 
-  A batch holds its events' sums by subject, day and set of meters, so that counting is work per
-  subject and not per event. Decisions (charges, checks, holds, grants) are taken one by one in
-  their order (include/decide). Events that were counted before or are refused are taken out of the
-  sums (include/exclude_events). Everything is checked, and then written.
+  A batch holds its events' sums by subject, day and set of meters, so that counting is work per subject and
+  not per event. Decisions (charges, checks, holds, grants) are taken one by one in their order (include/decide).
+  Events that do not count are taken out of the sums (include/exclude_events). All is checked, and then written.
 
-  KEYS     subjects, marker, log, rules; per day: hours, day, boards (one per ranked meter); id
+  KEYS     subjects, marker, log, rules, demo, registered, people; per day: hours, day, boards (one per ranked meter); id
            generations (the one to write first); if there are decisions: accounts, holds, open
            holds, ended holds, grants, reversed; if subjects move from day to day: `use`
            of each day and of each of `rolls`; if there are old days: cold; always last: changes
@@ -25,19 +24,21 @@
              ids       {digest, ...} of the events that clients named
              places    {index of the event, ...} of those ids
              rules, holders: see include/context; decisions: see include/account_fields
+             policy    1 if only who is registered is counted
              old       {day, ...}: those of the days that may have left Redis; missing for none
   ARGV[2]  the events themselves, for the log; unpacked only to take one out
-  Returns  {"done", log position, results, excluded, answers}: results, per subject the position of
-           its entry before, then per row the subject's totals; excluded, per event that does not
-           count its place and where it was first counted (empty: it was refused); answers, of
-           the decisions. Or {"stale"}; {"rules"}: these rules are not in force any more; {"move", days}:
-           send again with what moving needs, and these days; {"cold", days}: bring these days back
-           first; {"overflow", indexes of subjects, 1
-           if a rollup overflows}. Nothing is written but for "done".
+  Returns  {"done", log position, results, excluded, answers, uncounted}: results, per subject the
+           position of its entry before, then per row the subject's totals; excluded, per event that does
+           not count its place and where it was first counted (empty: it was refused; a letter: its
+           subject is not counted); answers, of the decisions; uncounted, {subject, why, ...}. Or
+           {"stale"}; {"rules"}: these rules are not in force any more; {"move", days}: send again with
+           what moving needs, and these days; {"cold", days}: bring these days back first;
+           {"overflow", indexes of subjects, 1 if a rollup overflows}. Only "done" has written.
   Time     O(events), and O(log subjects) per subject and ranked meter
 ]]
 --@constants constants
 --@constants account_fields
+--@constants profile_fields
 --@include name_keys
 --@include find_known
 --@include new_batch
@@ -68,10 +69,14 @@ if (call('HGET', keys.rules, 'version') or '') ~= ask[11] then return {'rules'} 
 
 local batch, gone, code, context, answers = new_batch(ask, keys), {}, nil, nil, {}
 find_known(keys, ids, places, gone)
+local uncounted = {}
+if ask[22] == 1 or call('EXISTS', keys.demo) == 1 then
+  uncounted = code_of_counting()(batch, ask, keys, gone)
+end
 if #decisions > 0 then
   code = code_of_decisions()
   context = code.new(keys, ask[10], ask[19], ask[20])
-  answers = code.decide(context, decisions, gone)
+  answers = code.decide(context, decisions, gone, uncounted)
 end
 if next(gone) then code_of_exclusion()(batch, gone) end
 
@@ -82,14 +87,12 @@ if #batch.overflow > 0 or batch.rollup_overflows then
   return {'overflow', pack(batch.overflow), batch.rollup_overflows and 1 or 0}
 end
 if next(batch.missing) then return {'move', pack(list_of(batch.missing))} end
-if ask[22] then
-  local cold = code_of_cold()(batch, ask[22])
+if ask[23] then
+  local cold = code_of_cold()(batch, ask[23])
   if #cold > 0 then return {'cold', pack(cold)} end
 end
 
-local excluded = {}
-for place, where in pairs(gone) do excluded[#excluded + 1], excluded[#excluded + 2] = place, where end
-local done = {'done', '0', pack(results_of(batch)), pack(excluded), pack(answers)}
+local done = {'done', '0', pack(results_of(batch)), pack(flat_of(gone)), pack(answers), pack(flat_of(uncounted))}
 local changes = context and code.is_changed(context)
 if next(batch.touched) or changes then write_batch(batch, ask, gone, code, context, done) end
 return done

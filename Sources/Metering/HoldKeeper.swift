@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Observability
 public import Redis
 
-/// Counts holds for the metrics, and forgets those that were over long ago. Nothing depends on when
+/// Counts holds, and forgets those that were over long ago. Nothing depends on when
 /// it runs: a hold expires by its own time.
 public final class HoldKeeper {
     /// For how long a hold that is over can be looked at.
@@ -15,14 +14,12 @@ public final class HoldKeeper {
     private let reader: AccountReader
     private let keys: Keyspace
     private let clock: any Clock
-    private let metrics: MeteringMetrics
+    /// How many holds were open, and how many had expired without an end, when it ran last.
+    public private(set) var counts = (open: 0, expired: 0)
 
-    public init(
-        client: RedisClient, settings: WorkspaceSettings, clock: any Clock, metrics: MeteringMetrics
-    ) {
+    public init(client: RedisClient, settings: WorkspaceSettings, clock: any Clock) {
         self.client = client
         self.clock = clock
-        self.metrics = metrics
         keys = Keyspace(workspace: settings.id)
         reader = AccountReader(client: client, settings: settings, clock: clock)
     }
@@ -30,9 +27,7 @@ public final class HoldKeeper {
     /// - Returns: how many holds were forgotten.
     @discardableResult
     public func keep() async throws(MeteringError) -> Int {
-        let counts = try await reader.holdCounts()
-        metrics.openHolds.set(counts.open)
-        metrics.leakedHolds.set(counts.expired)
+        counts = try await reader.holdCounts()
         let before = clock.now.milliseconds - Self.keptDays * 86_400_000
         var forgotten = 0
         for key in [keys.endedHolds, keys.openHolds] {

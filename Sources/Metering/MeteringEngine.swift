@@ -27,11 +27,10 @@ public final class MeteringEngine {
     ///   - waitMS: for how long an event waits until its caller is told that it is not known to be
     ///     counted.
     ///   - thaw: brings a day back that has left Redis; without it, nothing is counted on such days.
-    ///   - didConnect: called on each new connection to Redis.
     public init(
         on loop: EventLoop, client: RedisClient, settings: WorkspaceSettings,
         clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch(),
-        thaw: DayThawing? = nil, waitMS: Int = 1_000, didConnect: @escaping () -> Void = {}
+        thaw: DayThawing? = nil, waitMS: Int = 1_000
     ) {
         self.metrics = metrics
         self.epoch = epoch
@@ -47,10 +46,8 @@ public final class MeteringEngine {
             limits: EventBatcher.Limits(waitMS: waitMS))
         reader = UsageReader(client: client, settings: settings, clock: clock)
         accounts = AccountReader(client: client, settings: settings, clock: clock)
-        client.onReady = { [batcher] in
-            batcher.resume()
-            didConnect()
-        }
+        // An engine whose workspace has changed makes room for another.
+        client.whenReady { [weak batcher] in batcher?.resume() }
     }
 
     /// Whether Redis can be asked now.

@@ -7,6 +7,7 @@ public final class MeteringMetrics: Sendable {
     let batchSize: Histogram
     let counted: Counter
     let duplicates: Counter
+    let skipped: Counter
     let rejected: Counter
     let resent: Counter
     let fastDenials: Counter
@@ -20,6 +21,8 @@ public final class MeteringMetrics: Sendable {
         counted = registry.counter("tally_events_recorded_total", help: "Events counted.")
         duplicates = registry.counter(
             "tally_events_duplicate_total", help: "Events not counted again, by their id.")
+        skipped = registry.counter(
+            "tally_events_skipped_total", help: "Events of subjects that are not counted.")
         rejected = registry.counter(
             "tally_events_overflow_total", help: "Events refused because a total would overflow.")
         fastDenials = registry.counter(

@@ -23,8 +23,16 @@ public struct WorkspaceID: Hashable, Sendable {
     private init(unchecked text: String) { self.text = text }
 }
 
+/// Who is counted in a workspace. Who is in demo mode never is.
+public enum CountPolicy: String, Sendable {
+    /// Everybody.
+    case all
+    /// Users with an active profile.
+    case registered
+}
+
 /// How a workspace counts.
-public struct WorkspaceSettings: Sendable {
+public struct WorkspaceSettings: Sendable, Hashable {
     public var id: WorkspaceID
     /// The zone in which its days, hours and months begin.
     public var calendar: WorkspaceCalendar
@@ -38,11 +46,18 @@ public struct WorkspaceSettings: Sendable {
     public var hotDays: Int
     /// For how many days single events can be looked at.
     public var eventsDays: Int
+    /// Whether those without a key may use what is made for them.
+    public var guests = true
+    /// A label of 3 capital letters (ISO 4217); nothing is converted.
+    public var currency = "USD"
+    /// Who is counted.
+    public var counts: CountPolicy
 
     public init(
         id: WorkspaceID = .default, calendar: WorkspaceCalendar = .utc,
         rankedMeters: [Meter] = [.tokens, .creditsMicro], idempotencyHours: Int = 48,
-        lateDays: Int = 7, hotDays: Int = 35, eventsDays: Int = 35
+        lateDays: Int = 7, hotDays: Int = 35, eventsDays: Int = 35,
+        counts: CountPolicy = .all
     ) {
         self.id = id
         self.calendar = calendar
@@ -51,5 +66,6 @@ public struct WorkspaceSettings: Sendable {
         self.lateMS = lateDays * 86_400_000
         self.hotDays = hotDays
         self.eventsDays = eventsDays
+        self.counts = counts
     }
 }

@@ -3,7 +3,7 @@
 internal import Foundation
 
 /// Tells the day and the hour of an instant in one time zone.
-public struct WorkspaceCalendar: Sendable {
+public struct WorkspaceCalendar: Sendable, Hashable {
     /// An IANA name, such as `Asia/Ho_Chi_Minh`.
     public let zone: String
     private let timeZone: TimeZone?

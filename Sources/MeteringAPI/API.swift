@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import HTTPServer
-internal import Identity
+public import Identity
 public import JSON
 public import Metering
 public import Observability
@@ -10,7 +10,6 @@ public import Observability
 public final class API {
     /// What the facade says about the process, the same on all loops and in all workspaces.
     public struct Environment: Sendable {
-        public var authentication: Authentication
         public var metrics: MetricsRegistry
         public var routes: RouteMetrics
         public var readiness: Readiness
@@ -18,11 +17,10 @@ public final class API {
         public var subjectHeader: String
 
         public init(
-            authentication: Authentication, metrics: MetricsRegistry, routes: RouteMetrics,
-            readiness: Readiness, subjectHeader: String = "X-Tally-Subject"
+            metrics: MetricsRegistry, routes: RouteMetrics, readiness: Readiness,
+            subjectHeader: String = "X-Tally-Subject"
         ) {
             self.subjectHeader = subjectHeader
-            self.authentication = authentication
             self.metrics = metrics
             self.routes = routes
             self.readiness = readiness
@@ -33,14 +31,22 @@ public final class API {
     /// Answers what goes over many days; shared by the loops.
     let queries: QueryEngine
     let environment: Environment
+    /// Workspaces and keys.
+    let store: DirectoryStore
+    /// The API of another workspace on this loop: for the operator.
+    var sibling: (WorkspaceID) throws(HTTPProblem) -> API = { _ throws(HTTPProblem) in
+        throw .noSuchWorkspace
+    }
     let json: JSONReader
     let texts = VerdictTexts()
     let labels = LabelMemory()
 
     /// - Parameter json: may be shared by all that run on the loop.
     public init(
-        engine: MeteringEngine, queries: QueryEngine, environment: Environment, json: JSONReader
+        engine: MeteringEngine, queries: QueryEngine, environment: Environment,
+        store: DirectoryStore, json: JSONReader
     ) {
+        self.store = store
         self.engine = engine
         self.queries = queries
         self.environment = environment
@@ -87,6 +93,7 @@ extension HTTPProblem {
         let status: HTTPStatus =
             switch rejection.status {
             case 400: .badRequest
+            case 404: .notFound
             case 409: .conflict
             default: .unprocessableContent
             }

@@ -5,37 +5,114 @@ internal import HTTPServer
 internal import Identity
 internal import Metering
 
-/// Tells who makes a request.
-public struct Authentication: Sendable {
-    private let operatorKey: [UInt8]
-
-    /// - Parameter operatorKey: at least 16 characters; the caller has checked that.
-    public init(operatorKey: String) { self.operatorKey = Array(operatorKey.utf8) }
-
-    /// Who sent the request; 401 when that is not known.
-    func principal(of request: HTTPRequest) throws(HTTPProblem) -> Principal {
-        let found = request.headers.withBytes(of: "authorization") { value -> Principal? in
-            guard Self.isBearer(value) else { return nil }
-            let secret = UnsafeRawBufferPointer(
-                rebasing: value[Self.scheme.utf8CodeUnitCount...])
-            return areEqualSecrets(secret, operatorKey)
-                ? Principal(role: .operator, workspace: .default, name: "operator") : nil
-        }
-        guard let principal = found.flatMap({ $0 }) else {
-            throw .unauthorized(
-                found == nil
-                    ? "send the header Authorization: Bearer KEY" : "this key is not known")
-        }
-        return principal
+/// Tells who makes a request. On one loop.
+final class Authentication {
+    /// What can be told of a request at once.
+    enum Finding {
+        case principal(Principal)
+        case refused(HTTPProblem)
+        /// Redis has to be asked.
+        case unknown
     }
 
     private static let scheme: StaticString = "bearer "
+    private static let workspaceHeader = "x-tally-workspace"
 
-    private static func isBearer(_ value: UnsafeRawBufferPointer) -> Bool {
-        guard value.count >= scheme.utf8CodeUnitCount else { return false }
+    private let operatorKey: [UInt8]
+    private let store: DirectoryStore
+    private let attempts: AttemptLimiter
+    private var knowsOperator = false
+
+    init(operatorKey: String, store: DirectoryStore, attempts: AttemptLimiter) {
+        self.operatorKey = Array(operatorKey.utf8)
+        self.store = store
+        self.attempts = attempts
+    }
+
+    /// Who sent the request, as far as it is known without waiting.
+    func find(_ request: HTTPRequest) -> Finding {
+        let finding = request.headers.withBytes(of: "authorization") { value -> Finding in
+            guard let secret = Self.secret(value) else { return .refused(.notSignedIn) }
+            if attempts.isSlowed(request.remoteAddress, Array(secret)) {
+                return .refused(.tooManyAttempts)
+            }
+            if areEqualSecrets(secret, operatorKey) {
+                if !knowsOperator { attempts.succeed(operatorKey) }
+                knowsOperator = true
+                return .principal(
+                    Principal(role: .operator, workspace: .default, name: "operator"))
+            }
+            switch store.knownPrincipal(ofSecret: Array(secret)) {
+            case .some(.some(let principal)): return .principal(principal)
+            case .some(.none):
+                attempts.fail(request.remoteAddress)
+                return .refused(.unknownKey)
+            case .none: return .unknown
+            }
+        }
+        switch finding {
+        case .principal(let principal) where principal.role == .operator:
+            return inWorkspace(principal, request)
+        case .some(let finding): return finding
+        case .none: return .refused(.notSignedIn)
+        }
+    }
+
+    /// Who sent the request.
+    ///
+    /// - Throws: 401 when that is not known; 503 when it cannot be told now.
+    func principal(of request: HTTPRequest) async throws -> Principal {
+        switch find(request) {
+        case .principal(let principal): return principal
+        case .refused(let problem): throw problem
+        case .unknown: break
+        }
+        let secret = request.headers.withBytes(of: "authorization") { value in
+            Self.secret(value).map { Array($0) }
+        }
+        guard let secret = secret.flatMap({ $0 }),
+            let principal = try await store.principal(ofSecret: secret)
+        else {
+            attempts.fail(request.remoteAddress)
+            throw HTTPProblem.unknownKey
+        }
+        attempts.succeed(secret)
+        return principal
+    }
+
+    /// The operator may name the workspace to act in.
+    private func inWorkspace(_ principal: Principal, _ request: HTTPRequest) -> Finding {
+        guard let name = request.headers.value(of: Self.workspaceHeader) else {
+            return .principal(principal)
+        }
+        guard let id = WorkspaceID(name), store.directory.settings(of: id) != nil else {
+            return .refused(.noSuchWorkspace)
+        }
+        return .principal(
+            Principal(role: .operator, workspace: id, name: principal.name))
+    }
+
+    /// A guest, who has an id and nothing that proves it.
+    func guest(_ request: HTTPRequest) -> Principal? {
+        guard request.headers.value(of: "authorization") == nil,
+            request.headers.values(of: "x-guest-id").count == 1,
+            let id = request.headers.value(of: "x-guest-id"), !id.isEmpty,
+            let subject = SubjectID(SubjectID.guestPrefix + id)
+        else { return nil }
+        var workspace = WorkspaceID.default
+        if let name = request.headers.value(of: Self.workspaceHeader) {
+            guard let named = WorkspaceID(name) else { return nil }
+            workspace = named
+        }
+        guard store.directory.settings(of: workspace)?.guests == true else { return nil }
+        return Principal(role: .guest, workspace: workspace, subject: subject, name: "guest")
+    }
+
+    private static func secret(_ value: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        guard value.count > scheme.utf8CodeUnitCount else { return nil }
         for index in 0..<scheme.utf8CodeUnitCount
-        where value[index] | 0x20 != scheme.utf8Start[index] { return false }
-        return true
+        where value[index] | 0x20 != scheme.utf8Start[index] { return nil }
+        return UnsafeRawBufferPointer(rebasing: value[scheme.utf8CodeUnitCount...])
     }
 }
 
@@ -45,8 +122,23 @@ extension HTTPProblem {
         HTTPProblem(.unauthorized, code: "unauthorized", title: "Unauthorized", detail: detail)
     }
 
+    static let notSignedIn = unauthorized("send the header Authorization: Bearer KEY")
+    static let unknownKey = unauthorized("this key is not known")
+
     /// 403: the caller is known, and may not.
     static func forbidden(_ detail: String) -> HTTPProblem {
         HTTPProblem(.forbidden, code: "forbidden", title: "Forbidden", detail: detail)
     }
+
+    static let noSuchWorkspace = HTTPProblem(
+        .notFound, code: "workspace_not_found", title: "Not Found",
+        detail: "there is no such workspace")
+
+    static let tooManyAttempts: HTTPProblem = {
+        var problem = HTTPProblem(
+            .tooManyRequests, code: "too_many_attempts", title: "Too Many Requests",
+            detail: "too many unknown keys came from this address; wait a minute")
+        problem.headers = [(name: "Retry-After", value: "60")]
+        return problem
+    }()
 }

@@ -31,7 +31,9 @@ extension API {
                 switch result {
                 case .failure(let error): send(problem(error).response(at: path), to: recipient)
                 case .success(let verdict):
-                    send(answer(verdict, taken: taken, at: path), to: recipient)
+                    send(
+                        answer(verdict, taken: taken && verdict.skipped == nil, at: path),
+                        to: recipient)
                 }
             }
         } catch {

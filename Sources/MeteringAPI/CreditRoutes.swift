@@ -144,6 +144,8 @@ extension API {
         switch outcome {
         case .counted(let event), .duplicate(let event):
             return reversed(id, event, isDuplicate: outcome.isDuplicate)
+        // Reversals are never skipped.
+        case .skipped: throw HTTPProblem.unavailable("the reversal was not taken; send it again")
         case .refused(let verdict) where verdict.status == .repeated:
             return reversed(id, nil, isDuplicate: true)
         case .refused(let verdict): return denial(of: verdict, at: call.request.path)

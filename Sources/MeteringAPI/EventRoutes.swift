@@ -84,8 +84,8 @@ extension API {
         var event = try EventDecoder.decode(value, labels)
         if let key { event = try event.named(key) }
         try check(event, isBackfill)
-        engine.record(event) { [self, path = request.path] in
-            send(answer($0, at: path), to: recipient)
+        engine.record(event) { [self, id = event.id, path = request.path] in
+            send(answer($0, to: id, at: path), to: recipient)
         }
     }
 
@@ -178,10 +178,13 @@ extension API {
 // MARK: Answers
 
 extension API {
-    private func answer(_ outcome: EventOutcome, at path: String) -> HTTPResponse {
+    private func answer(
+        _ outcome: EventOutcome, to id: ByteString?, at path: String
+    ) -> HTTPResponse {
         switch outcome {
         case .counted(let event): return .json(Self.body(event, isDuplicate: false))
         case .duplicate(let event): return .json(Self.body(event, isDuplicate: true))
+        case .skipped(let reason): return .json(Self.body(skipped: id, reason))
         case .refused(let verdict): return denial(of: verdict, at: path)
         case .rejected(let rejection): return HTTPProblem(rejection).response(at: path)
         case .unavailable(let reason):
@@ -225,11 +228,29 @@ extension API {
         return json.bytes
     }
 
+    /// - Parameter hold: the state of the hold that the event was to settle.
+    static func body(
+        skipped id: ByteString?, _ reason: SkipReason, _ hold: HoldState? = nil
+    ) -> [UInt8] {
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("id")
+        if let id { json.string(bytes: id.bytes) } else { json.null() }
+        json.piece(#","duplicate":false,"status":"skipped","reason":"#)
+        json.string(reason.name)
+        if let hold {
+            json.piece(#","state":"#)
+            json.string(hold.name)
+        }
+        json.piece("}")
+        return json.bytes
+    }
+
     private func answer(
         _ items: [Item], _ outcomes: [EventOutcome], at path: String
     ) -> HTTPResponse {
         var rest = outcomes[...]
-        var counts = (counted: 0, duplicates: 0, failed: 0)
+        var counts = (counted: 0, duplicates: 0, skipped: 0, failed: 0)
         var isUnavailable = false
         var results = JSONWriter()
         results.beginArray()
@@ -247,6 +268,9 @@ extension API {
                 case .duplicate(let counted):
                     counts.duplicates += 1
                     Self.write(counted.id.bytes, "duplicate", to: &results)
+                case .skipped(let reason):
+                    counts.skipped += 1
+                    Self.write(event.id?.bytes, "skipped", reason: reason, to: &results)
                 case .refused(let verdict):
                     counts.failed += 1
                     Self.write(
@@ -279,7 +303,7 @@ extension API {
         json.key("duplicates")
         json.integer(counts.duplicates)
         json.key("skipped")
-        json.integer(0)
+        json.integer(counts.skipped)
         json.key("failed")
         json.integer(counts.failed)
         json.key("results")
@@ -290,13 +314,17 @@ extension API {
 
     private static func write(
         _ id: [UInt8]?, _ status: StaticString, _ code: String? = nil, _ detail: String = "",
-        to json: inout JSONWriter
+        reason: SkipReason? = nil, to json: inout JSONWriter
     ) {
         json.beginObject()
         json.key("id")
         if let id { json.string(bytes: id) } else { json.null() }
         json.key("status")
         json.string(status)
+        if let reason {
+            json.key("reason")
+            json.string(reason.name)
+        }
         if let code {
             json.key("error")
             json.beginObject()

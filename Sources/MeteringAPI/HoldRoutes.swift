@@ -131,6 +131,7 @@ extension API {
         switch outcome {
         case .counted(let counted): return .json(Self.body(counted, isDuplicate: false, .settled))
         case .duplicate(let counted): return .json(Self.body(counted, isDuplicate: true, .settled))
+        case .skipped(let reason): return .json(Self.body(skipped: event.id, reason, .settled))
         case .refused(let verdict): return denial(of: verdict, at: call.request.path)
         case .rejected(let rejection): throw rejection
         case .unavailable(let reason):

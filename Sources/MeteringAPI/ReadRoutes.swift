@@ -16,24 +16,28 @@ extension API {
             throw HTTPProblem.unprocessable(
                 "invalid_id", "a subject is 1 to 256 bytes without control characters")
         }
-        guard let usage = try await engine.reader.subject(id) else {
+        let usage = try await engine.reader.subject(id)
+        let profile = try await engine.reader.profile(of: id)
+        guard usage != nil || profile != nil else {
             throw HTTPProblem.notFound("nothing was counted for this subject")
         }
         var json = JSONWriter()
         json.beginObject()
         json.key("subject")
-        json.string(bytes: usage.subject.id.bytes)
+        json.string(bytes: id.id.bytes)
         json.key("events")
-        json.integer(usage.eventCount)
+        json.integer(usage?.eventCount ?? 0)
         json.key("totals")
-        json.meters(usage.totals)
+        json.meters(usage?.totals ?? [])
         json.key("first_event_at")
-        json.string(usage.firstEventAt.text)
+        json.time(usage?.firstEventAt)
         json.key("last_event_at")
-        json.string(usage.lastEventAt.text)
+        json.time(usage?.lastEventAt)
+        json.key("profile")
+        if let profile { json.profile(profile) } else { json.null() }
         json.key("recent")
         json.beginArray()
-        for event in usage.recent {
+        for event in usage?.recent ?? [] {
             json.beginObject()
             json.members(of: event)
             json.endObject()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import HTTPServer
-internal import Identity
+public import Identity
 public import JSON
 public import Metering
 internal import Observability
@@ -14,9 +14,9 @@ struct Route: Sendable {
     let path: [Substring]
     let name: String
     let access: Access
-    /// Whether the first parameter of the path is a subject: that of an end user who asks, then.
-    let isOfSubject: Bool
     let handler: Handler
+    /// Whether the first parameter of the path is the subject whose own it is.
+    let namesSubject: Bool
 
     init(
         _ method: HTTPMethod, _ path: String, access: Access, _ handler: @escaping Handler
@@ -24,10 +24,12 @@ struct Route: Sendable {
         self.method = method
         self.path = path.split(separator: "/")
         name = path
-        isOfSubject = self.path.first { $0.first == "{" } != "{provider}"
         self.access = access
         self.handler = handler
+        namesSubject = self.path.contains { Self.subjectParameters.contains($0) }
     }
+
+    private static let subjectParameters: Set<Substring> = ["{id}", "{subject}", "{user_id}"]
 }
 
 /// Takes each request to the route that it is for, in the workspace of its caller, if the caller
@@ -35,33 +37,49 @@ struct Route: Sendable {
 public final class Router: HTTPResponder {
     static let routes: [Route] =
         API.eventRoutes + API.historyRoutes + API.exportRoutes + API.readRoutes
+        + API.subjectRoutes
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
-        + API.healthRoutes + API.keyPoolRoutes + API.tokenRoutes
+        + API.workspaceRoutes + API.keyRoutes + API.healthRoutes + API.keyPoolRoutes
+        + API.tokenRoutes
 
     private let environment: API.Environment
+    private let store: DirectoryStore
     private let json: JSONReader
-    private let make: (WorkspaceID, JSONReader) -> API
-    private var apis: [WorkspaceID: API] = [:]
+    private let authentication: Authentication
+    private let make: (WorkspaceSettings, JSONReader) -> API
+    private var apis: [WorkspaceID: (api: API, settings: WorkspaceSettings)] = [:]
+    /// The directory's, when `apis` was looked through last.
+    private var generation = 0
+    private let fallback: API
     private let eventsRoute: RouteMetrics.Route
     private let checkRoute: RouteMetrics.Route
     private let gatewayRoute: RouteMetrics.Route
     private let healthRoute: RouteMetrics.Route
 
-    /// - Parameter make: makes the API of a workspace on this loop, when it is first asked for.
+    /// - Parameters:
+    ///   - operatorKey: at least 16 characters; the caller has checked that.
+    ///   - make: makes the API of a workspace on this loop, when it is first asked for, and when
+    ///     its settings change.
     public init(
-        environment: API.Environment, _ make: @escaping (WorkspaceID, JSONReader) -> API
+        environment: API.Environment, operatorKey: String, store: DirectoryStore,
+        attempts: AttemptLimiter, json: JSONReader,
+        _ make: @escaping (WorkspaceSettings, JSONReader) -> API
     ) {
-        guard let json = try? JSONReader() else { preconditionFailure("no memory at the start") }
         self.json = json
         self.environment = environment
+        self.store = store
         self.make = make
+        authentication = Authentication(
+            operatorKey: operatorKey, store: store, attempts: attempts)
         eventsRoute = environment.routes.route("/v1/events")
         checkRoute = environment.routes.route("/v1/check")
         gatewayRoute = environment.routes.route(API.gatewayPath)
         healthRoute = environment.routes.route("/healthz")
         // The first request shall not pay for it.
-        _ = api(of: .default)
+        let defaults = store.directory.defaults
+        fallback = make(defaults, json)
+        introduce(fallback, defaults)
     }
 
     public func respondNow(to request: HTTPRequest, reply: HTTPReply) -> Bool {
@@ -71,34 +89,41 @@ public final class Router: HTTPResponder {
             return true
         }
         if API.isGatewayPath(request.path) {
-            answer(request, reply, gatewayRoute) { $0.checkForGateway($1, for: $2) }
-        } else if request.method == .post, request.path == "/v1/events" {
-            answer(request, reply, eventsRoute) { $0.recordEvents($1, for: $2) }
-        } else if request.method == .post, request.path == "/v1/check" {
-            answer(request, reply, checkRoute) { $0.check($1, for: $2) }
-        } else {
-            return false
+            return answer(request, reply, gatewayRoute) { $0.checkForGateway($1, for: $2) }
         }
-        return true
+        guard request.method == .post else { return false }
+        if request.path == "/v1/events" {
+            return answer(request, reply, eventsRoute) { $0.recordEvents($1, for: $2) }
+        }
+        if request.path == "/v1/check" {
+            return answer(request, reply, checkRoute) { $0.check($1, for: $2) }
+        }
+        return false
     }
 
-    /// The hot path: what back ends call.
+    /// The hot path: what back ends call. False when it has to be found out first who calls.
     private func answer(
         _ request: HTTPRequest, _ reply: HTTPReply, _ route: RouteMetrics.Route,
         _ handler: (API, API.Call, Recipient) -> Void
-    ) {
+    ) -> Bool {
+        let finding = authentication.find(request)
+        if case .unknown = finding { return false }
         environment.routes.inFlight.add(1)
         let recipient = Recipient.reply(reply, route, since: monotonicMicroseconds())
         do throws(HTTPProblem) {
-            let principal = try environment.authentication.principal(of: request)
+            guard case .principal(let principal) = finding else {
+                if case .refused(let problem) = finding { throw problem }
+                throw .unknownKey
+            }
             guard Access.writer.includes(principal.role) else {
                 throw .forbidden(to: .writer)
             }
-            let api = api(of: principal.workspace)
+            let api = try api(of: principal.workspace)
             handler(api, API.Call(request: request, principal: principal), recipient)
         } catch {
-            api(of: .default).send(error.response(at: request.path), to: recipient)
+            fallback.send(error.response(at: request.path), to: recipient)
         }
+        return true
     }
 
     public func respond(to request: HTTPRequest) async -> HTTPResponse {
@@ -112,48 +137,71 @@ public final class Router: HTTPResponder {
     }
 
     private func answer(_ request: HTTPRequest) async -> (route: String, HTTPResponse) {
-        do throws(HTTPProblem) {
-            let (route, parameters) = try route(for: request)
+        do {
+            let (route, parameters) = try await route(for: request)
             do {
-                let principal = try caller(of: request, for: route, parameters)
+                let principal = try await caller(of: request, for: route, parameters)
                 let call = API.Call(
                     request: request, parameters: parameters, principal: principal)
-                return (route.name, try await route.handler(api(of: principal.workspace), call))
+                let api = try api(of: principal.workspace)
+                return (route.name, try await route.handler(api, call))
             } catch {
-                let problem = api(of: .default).problem(error)
-                return (route.name, problem.response(at: request.path))
+                return (route.name, fallback.problem(error).response(at: request.path))
             }
         } catch {
-            return ("none", error.response(at: request.path))
+            return ("none", fallback.problem(error).response(at: request.path))
         }
     }
 
     /// Who asks, if it may ask this.
     private func caller(
         of request: HTTPRequest, for route: Route, _ parameters: [String]
-    ) throws(HTTPProblem) -> Principal {
+    ) async throws -> Principal {
         if route.access == .open {
             return Principal(role: .guest, workspace: .default, name: "anybody")
         }
-        let principal = try environment.authentication.principal(of: request)
-        guard route.access.includes(principal.role) else { throw .forbidden(to: route.access) }
-        if route.isOfSubject, let subject = principal.subject, let named = parameters.first,
+        let guest = route.access.includes(.guest) ? authentication.guest(request) : nil
+        let principal: Principal
+        if let guest {
+            principal = guest
+        } else {
+            principal = try await authentication.principal(of: request)
+        }
+        guard route.access.includes(principal.role) else {
+            throw HTTPProblem.forbidden(to: route.access)
+        }
+        if let subject = principal.subject, let named = parameters.first, route.namesSubject,
             SubjectID(named) != subject
         {
-            throw .forbidden("this key is for what is its subject's own")
+            throw HTTPProblem.forbidden("this is for what is one's own")
         }
         return principal
     }
 
-    private func api(of workspace: WorkspaceID) -> API {
-        if let api = apis[workspace] { return api }
-        let api = make(workspace, json)
-        apis[workspace] = api
+    private func api(of workspace: WorkspaceID) throws(HTTPProblem) -> API {
+        let directory = store.directory
+        if generation != directory.generation {
+            generation = directory.generation
+            apis = apis.filter { id, made in directory.settings(of: id) == made.settings }
+        }
+        if let made = apis[workspace] { return made.api }
+        // A key of a workspace that was just deleted.
+        guard let settings = directory.settings(of: workspace) else { throw .unknownKey }
+        let api = make(settings, json)
+        introduce(api, settings)
         return api
     }
 
+    private func introduce(_ api: API, _ settings: WorkspaceSettings) {
+        api.sibling = { [weak self] workspace throws(HTTPProblem) in
+            guard let self else { throw .noSuchWorkspace }
+            return try self.api(of: workspace)
+        }
+        apis[settings.id] = (api, settings)
+    }
+
     /// The route of a request, or 404, or 405 with the methods that the path has.
-    private func route(for request: HTTPRequest) throws(HTTPProblem) -> (Route, [String]) {
+    private func route(for request: HTTPRequest) async throws -> (Route, [String]) {
         let segments = request.path.split(separator: "/", omittingEmptySubsequences: false)
             .dropFirst()
         var allowed: Set<HTTPMethod> = []
@@ -167,10 +215,12 @@ public final class Router: HTTPResponder {
         }
         // Nothing of the service is told without a key, not even which paths exist.
         if Self.guarded.contains(where: { request.path.hasPrefix($0) }) {
-            _ = try environment.authentication.principal(of: request)
+            _ = try await authentication.principal(of: request)
         }
-        guard !allowed.isEmpty else { throw .notFound("there is nothing at this path") }
-        throw .methodNotAllowed(allowed.map(\.name).sorted())
+        guard !allowed.isEmpty else {
+            throw HTTPProblem.notFound("there is nothing at this path")
+        }
+        throw HTTPProblem.methodNotAllowed(allowed.map(\.name).sorted())
     }
 
     private static let guarded = ["/v1/", "/api/", "/usage/", "/admin/"]

@@ -243,6 +243,10 @@ final class VerdictTexts {
         json.piece(#","violated":["#)
         for name in verdict.violatedNames { json.string(name) }
         json.endArray()
+        if let reason = verdict.skipped {
+            json.piece(#","status":"skipped","reason":"#)
+            json.string(reason.name)
+        }
     }
 }
 

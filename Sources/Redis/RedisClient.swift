@@ -39,8 +39,7 @@ public final class RedisClient {
     private var wasReady = false
     private var readySince: ContinuousClock.Instant?
 
-    /// Called each time the client becomes ready.
-    public var onReady: (() -> Void)?
+    private var readyHandlers: [() -> Void] = []
     /// Called each time a client that was ready no longer is, before its commands fail.
     public var onLost: (() -> Void)?
 
@@ -58,6 +57,9 @@ public final class RedisClient {
     }
 
     deinit { close() }
+
+    /// Adds what is to be called each time the client becomes ready, in the order of adding.
+    public func whenReady(_ handler: @escaping () -> Void) { readyHandlers.append(handler) }
 
     /// Whether commands can be sent: connected, logged in, all scripts loaded.
     public var isReady: Bool {
@@ -307,7 +309,7 @@ public final class RedisClient {
             logger.notice("connected to Redis", ["address": "\(configuration.address)"])
         }
         loggedProblem = nil
-        onReady?()
+        for handler in readyHandlers { handler() }
     }
 
     private func abandon(_ connection: RedisConnection, _ reason: String) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import EventLoop
+internal import Identity
+internal import JSON
 internal import Metering
 internal import MeteringAPI
 internal import Observability
@@ -11,7 +13,8 @@ internal import Redis
 actor Maintenance {
     private nonisolated let loop: EventLoop
     private let redis: RedisConfiguration
-    private let settings: WorkspaceSettings
+    private let directory: Directory
+    private let queries: QueryEngines
     private let clock: any Clock
     private let readiness: Readiness
     private let allowsVolatile: Bool
@@ -21,6 +24,10 @@ actor Maintenance {
     private var client: RedisClient?
     private var isStopped = false
     private let connections = Counter()
+    /// Workspaces whose data are being removed.
+    private var removing: Set<WorkspaceID> = []
+    /// How long others may need until they notice that a workspace is gone.
+    private static let noticing = Duration.seconds(3)
     /// What the Redis that may be used promises; nil when it may not.
     private var durability: String?
     /// Why Redis takes no writes; nil when it does.
@@ -29,14 +36,16 @@ actor Maintenance {
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     init(
-        on loop: EventLoop, redis: RedisConfiguration, settings: WorkspaceSettings,
-        clock: any Clock, readiness: Readiness, allowsVolatile: Bool, metrics: MetricsRegistry,
+        on loop: EventLoop, redis: RedisConfiguration, directory: Directory,
+        queries: QueryEngines, clock: any Clock, readiness: Readiness, allowsVolatile: Bool,
+        metrics: MetricsRegistry,
         engineMetrics: MeteringMetrics, logger: Logger
     ) {
         self.engineMetrics = engineMetrics
         self.loop = loop
         self.redis = redis
-        self.settings = settings
+        self.directory = directory
+        self.queries = queries
         self.clock = clock
         self.readiness = readiness
         self.allowsVolatile = allowsVolatile
@@ -47,11 +56,12 @@ actor Maintenance {
     func start() {
         let client = RedisClient(
             on: loop, configuration: redis,
-            scripts: [ScriptLibrary.closeDays, ScriptLibrary.forgetHolds], metrics: metrics,
-            logger: logger)
+            scripts: [
+                ScriptLibrary.closeDays, ScriptLibrary.forgetHolds, ScriptLibrary.changeDirectory,
+            ], metrics: metrics, logger: logger)
         self.client = client
         // Every new connection may lead to another Redis.
-        client.onReady = { [connections] in connections.add() }
+        client.whenReady { [connections] in connections.add() }
         client.connect()
         Task { await run(client) }
     }
@@ -62,28 +72,67 @@ actor Maintenance {
     }
 
     private func run(_ client: RedisClient) async {
-        let closer = DayCloser(client: client, settings: settings, clock: clock)
-        let holds = HoldKeeper(
-            client: client, settings: settings, clock: clock, metrics: engineMetrics)
-        let probe = WriteProbe(client: client, settings: settings)
+        guard let json = try? JSONReader() else { preconditionFailure("no memory at the start") }
+        let store = DirectoryStore(
+            client: client, directory: directory, clock: clock, json: json)
+        let probe = WriteProbe(client: client, settings: directory.defaults)
         var checked = 0
         var turns = 0
         while !isStopped {
             let current = connections.current
             if client.isReady, checked != current {
+                await attempt("workspaces were not read") { try await store.refresh() }
+                queries.keep(directory.workspaces)
                 if await check(client, probe) { checked = current }
             } else if client.isReady {
-                // Every second, every 10 and every 100 seconds.
+                // A fifth of a second, a second, 10 and 100 seconds.
+                if turns % 2 == 0 { await refresh(store) }
                 if turns % 10 == 0 { await look(probe) }
-                if turns % 100 == 0 {
-                    await attempt("holds were not counted") { try await holds.keep() }
-                }
-                if turns % 1000 == 0 {
-                    await attempt("days were not closed") { try await closer.closeDays() }
-                }
+                if turns % 100 == 0 { await keepHolds(client) }
+                if turns % 1000 == 0 { await closeDays(client) }
             }
             turns += 1
             await loop.sleep(for: checked == current ? .milliseconds(100) : .milliseconds(5))
+        }
+    }
+
+    /// Takes what others changed of workspaces and keys, so that it is in force within a second.
+    private func refresh(_ store: DirectoryStore) async {
+        let generation = directory.generation
+        await attempt("workspaces were not read") { try await store.refresh() }
+        if generation != directory.generation { queries.keep(directory.workspaces) }
+        for id in directory.doomed where !removing.contains(id) {
+            removing.insert(id)
+            Task { await remove(id, store) }
+        }
+    }
+
+    /// Removes what a deleted workspace had, when all processes have noticed that it is gone.
+    private func remove(_ id: WorkspaceID, _ store: DirectoryStore) async {
+        await loop.sleep(for: Self.noticing)
+        await attempt("a workspace was not removed") {
+            try await queries.removeSnapshots(of: id)
+            try await store.removeData(of: id)
+        }
+        removing.remove(id)
+    }
+
+    private func keepHolds(_ client: RedisClient) async {
+        var counts = (open: 0, expired: 0)
+        for settings in directory.workspaces {
+            let holds = HoldKeeper(client: client, settings: settings, clock: clock)
+            await attempt("holds were not counted") { _ = try await holds.keep() }
+            counts.open += holds.counts.open
+            counts.expired += holds.counts.expired
+        }
+        engineMetrics.openHolds.set(counts.open)
+        engineMetrics.leakedHolds.set(counts.expired)
+    }
+
+    private func closeDays(_ client: RedisClient) async {
+        for settings in directory.workspaces {
+            let closer = DayCloser(client: client, settings: settings, clock: clock)
+            await attempt("days were not closed") { try await closer.closeDays() }
         }
     }
 
@@ -97,9 +146,14 @@ actor Maintenance {
 
     /// Looks at what Redis promises; false when it could not be asked.
     private func check(_ client: RedisClient, _ probe: WriteProbe) async -> Bool {
-        guard let report = try? await RedisServerReport(askedFrom: client),
-            let isRestoring = try? await RestoreMark.isSet(client, settings.id)
-        else { return false }
+        guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
+        var isRestoring = false
+        for settings in directory.workspaces where !isRestoring {
+            guard let isSet = try? await RestoreMark.isSet(client, settings.id) else {
+                return false
+            }
+            isRestoring = isSet
+        }
         if let problem = fault(of: report)
             ?? (isRestoring ? "a restore of these data has not ended: run it again" : nil)
             ?? (allowsVolatile ? nil : risk(of: report))

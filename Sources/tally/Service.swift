@@ -2,6 +2,8 @@
 
 internal import EventLoop
 internal import HTTPServer
+internal import Identity
+internal import JSON
 internal import Metering
 internal import MeteringAPI
 internal import Observability
@@ -14,7 +16,8 @@ final class Service: Sendable {
     private let servers: [HTTPServer]
     private let maintenance: Maintenance
     private let snapshots: SnapshotKeeper
-    private let queries: QueryEngine
+    private let queries: QueryEngines
+    private let directory: Directory
     private let configuration: ServiceConfiguration
 
     init(
@@ -29,42 +32,53 @@ final class Service: Sendable {
         let epoch = DenialEpoch()
         // Loops of their own: files may hold them up.
         let (querying, flushing) = (try EventLoop(), try EventLoop())
-        queries = QueryEngine(
-            on: querying, redis: redis, settings: settings, clock: clock,
-            data: configuration.dataFolder, metrics: metrics, logger: logger)
+        directory = Directory(defaults: settings)
+        queries = QueryEngines(
+            on: querying, redis: redis, clock: clock, data: configuration.dataFolder,
+            metrics: metrics, logger: logger)
         let environment = API.Environment(
-            authentication: Authentication(operatorKey: adminKey), metrics: metrics,
-            routes: RouteMetrics(metrics), readiness: readiness,
+            metrics: metrics, routes: RouteMetrics(metrics), readiness: readiness,
             subjectHeader: configuration.subjectHeader)
+        let attempts = AttemptLimiter()
         var limits = HTTPServerConfiguration()
         limits.pathsForGateways = API.pathsForGateways
         limits.maxConnections = max(1, limits.maxConnections / configuration.threads)
-        servers = loops.map { [queries] loop in
+        servers = loops.map { [queries, directory] loop in
             HTTPServer(on: loop, configuration: limits, metrics: metrics, logger: logger) {
                 let client = RedisClient(
                     on: loop, configuration: redis, scripts: ScriptLibrary.all, metrics: metrics,
                     logger: logger)
+                guard let json = try? JSONReader(), let records = try? JSONReader() else {
+                    preconditionFailure("no memory at the start")
+                }
                 var isFirst = true
-                let engine = MeteringEngine(
-                    on: loop, client: client, settings: settings, clock: clock,
-                    metrics: engineMetrics, epoch: epoch,
-                    thaw: { await queries.thaw($0) }
-                ) {
+                client.whenReady {
                     if isFirst { readiness.loopDidConnect() }
                     isFirst = false
                 }
                 client.connect()
-                return Router(environment: environment) { _, json in
-                    API(engine: engine, queries: queries, environment: environment, json: json)
+                let store = DirectoryStore(
+                    client: client, directory: directory, clock: clock, json: records)
+                return Router(
+                    environment: environment, operatorKey: adminKey, store: store,
+                    attempts: attempts, json: json
+                ) { settings, json in
+                    let queries = queries.engine(of: settings)
+                    let engine = MeteringEngine(
+                        on: loop, client: client, settings: settings, clock: clock,
+                        metrics: engineMetrics, epoch: epoch, thaw: { await queries.thaw($0) })
+                    return API(
+                        engine: engine, queries: queries, environment: environment, store: store,
+                        json: json)
                 }
             }
         }
         maintenance = Maintenance(
-            on: loops[0], redis: redis, settings: settings, clock: clock, readiness: readiness,
-            allowsVolatile: configuration.allowsVolatile, metrics: metrics,
+            on: loops[0], redis: redis, directory: directory, queries: queries, clock: clock,
+            readiness: readiness, allowsVolatile: configuration.allowsVolatile, metrics: metrics,
             engineMetrics: engineMetrics, logger: logger)
         snapshots = SnapshotKeeper(
-            on: flushing, redis: redis, settings: settings, clock: clock, readiness: readiness,
+            on: flushing, redis: redis, directory: directory, clock: clock, readiness: readiness,
             data: configuration.dataFolder, intervalSeconds: configuration.flushIntervalSeconds,
             metrics: metrics, logger: logger)
         self.loops = loops + [querying, flushing]
@@ -83,7 +97,7 @@ final class Service: Sendable {
         for loop in loops { loop.start() }
         await maintenance.start()
         await snapshots.start()
-        await queries.start()
+        queries.keep(directory.workspaces)
         for server in servers {
             do {
                 let (descriptor, _) = try HTTPServer.bind(host: configuration.host, port: port)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import EventLoop
+internal import Identity
 internal import Metering
 internal import MeteringAPI
 internal import Observability
@@ -16,7 +17,7 @@ actor SnapshotKeeper {
 
     private nonisolated let loop: EventLoop
     private let redis: RedisConfiguration
-    private let settings: WorkspaceSettings
+    private let directory: Directory
     private let clock: any Clock
     private let readiness: Readiness
     private let data: String
@@ -24,20 +25,20 @@ actor SnapshotKeeper {
     private let metrics: MetricsRegistry
     private let logger: Logger
     private var client: RedisClient?
-    private var flusher: Flusher?
+    private var flushers: [WorkspaceID: (settings: WorkspaceSettings, flusher: Flusher)] = [:]
     private var isStopped = false
     private var isFlushing = false
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     init(
-        on loop: EventLoop, redis: RedisConfiguration, settings: WorkspaceSettings,
+        on loop: EventLoop, redis: RedisConfiguration, directory: Directory,
         clock: any Clock, readiness: Readiness, data: String, intervalSeconds: Int,
         metrics: MetricsRegistry, logger: Logger
     ) {
         self.loop = loop
         self.redis = redis
-        self.settings = settings
+        self.directory = directory
         self.clock = clock
         self.readiness = readiness
         self.data = data
@@ -51,9 +52,6 @@ actor SnapshotKeeper {
             on: loop, configuration: redis, scripts: ScriptLibrary.forSnapshots, metrics: metrics,
             logger: logger)
         self.client = client
-        flusher = Flusher(
-            client: client, settings: settings, clock: clock, data: data,
-            metrics: FlushMetrics(metrics), logger: logger)
         client.connect()
         Task { await run() }
     }
@@ -84,15 +82,35 @@ actor SnapshotKeeper {
         }
     }
 
-    /// Nil when there is no Redis to ask: others tell that.
+    /// Writes what changed in all workspaces. Nil when there is no Redis to ask: others tell that.
     private func flush(deadlineMS: Int = .max) async -> Flusher.Report? {
-        guard let client, client.isReady, let flusher else { return nil }
+        guard let client, client.isReady else { return nil }
         isFlushing = true
         defer { isFlushing = false }
-        let report = await flusher.flush(deadlineMS: deadlineMS)
-        if report.problem != nil || !report.isElsewhere {
-            readiness.setSnapshots(problem: report.problem)
+        let workspaces = directory.workspaces
+        var whole = Flusher.Report()
+        for settings in workspaces {
+            let report = await flusher(settings, client).flush(deadlineMS: deadlineMS)
+            if let problem = report.problem, whole.problem == nil {
+                whole.problem =
+                    workspaces.count == 1 ? problem : "\(settings.id.text): \(problem)"
+            }
+            if report.isElsewhere { whole.isElsewhere = true }
         }
-        return report
+        let ids = Set(workspaces.map(\.id))
+        flushers = flushers.filter { ids.contains($0.key) }
+        if whole.problem != nil || !whole.isElsewhere {
+            readiness.setSnapshots(problem: whole.problem)
+        }
+        return whole
+    }
+
+    private func flusher(_ settings: WorkspaceSettings, _ client: RedisClient) -> Flusher {
+        if let made = flushers[settings.id], made.settings == settings { return made.flusher }
+        let flusher = Flusher(
+            client: client, settings: settings, clock: clock, data: data,
+            metrics: FlushMetrics(metrics), logger: logger)
+        flushers[settings.id] = (settings, flusher)
+        return flusher
     }
 }

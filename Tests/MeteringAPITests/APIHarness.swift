@@ -3,6 +3,8 @@
 import EventLoop
 import Foundation
 import HTTPServer
+import Identity
+import JSON
 import Metering
 import MeteringAPI
 import Observability
@@ -179,10 +181,28 @@ func makeAPI(
         metrics: MeteringMetrics(metrics), thaw: { await queries.thaw($0) })
     readiness.accept(durability: "none")
     let environment = API.Environment(
-        authentication: Authentication(operatorKey: key), metrics: metrics,
-        routes: RouteMetrics(metrics), readiness: readiness)
-    let router = Router(environment: environment) { _, json in
-        API(engine: engine, queries: queries, environment: environment, json: json)
+        metrics: metrics, routes: RouteMetrics(metrics), readiness: readiness)
+    guard let json = try? JSONReader() else { preconditionFailure("no memory") }
+    let store = DirectoryStore(
+        client: client, directory: Directory(defaults: settings), clock: clock, json: json)
+    let router = Router(
+        environment: environment, operatorKey: key, store: store, attempts: AttemptLimiter(),
+        json: json
+    ) { settings, json in
+        guard settings.id != .default else {
+            return API(
+                engine: engine, queries: queries, environment: environment, store: store,
+                json: json)
+        }
+        let queries = QueryEngine(
+            on: loop, redis: configuration, settings: settings, clock: clock, data: data,
+            metrics: metrics, logger: Logger(level: .error))
+        Task { await queries.start(isKeeping: false) }
+        let engine = MeteringEngine(
+            on: loop, client: client, settings: settings, clock: clock,
+            metrics: MeteringMetrics(metrics), thaw: { await queries.thaw($0) })
+        return API(
+            engine: engine, queries: queries, environment: environment, store: store, json: json)
     }
     return (router, client, queries)
 }

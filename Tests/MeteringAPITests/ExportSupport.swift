@@ -3,6 +3,8 @@
 import EventLoop
 import Foundation
 import HTTPServer
+import Identity
+import JSON
 import Metering
 import MeteringAPI
 import Observability
@@ -47,10 +49,17 @@ final class ExportBench: Sendable {
                 metrics: MeteringMetrics(metrics))
             client.connect()
             let environment = API.Environment(
-                authentication: Authentication(operatorKey: key), metrics: metrics,
-                routes: RouteMetrics(metrics), readiness: readiness)
-            return Router(environment: environment) { _, json in
-                API(engine: engine, queries: queries, environment: environment, json: json)
+                metrics: metrics, routes: RouteMetrics(metrics), readiness: readiness)
+            guard let json = try? JSONReader() else { preconditionFailure("no memory") }
+            let store = DirectoryStore(
+                client: client, directory: Directory(defaults: settings), clock: clock, json: json)
+            return Router(
+                environment: environment, operatorKey: key, store: store,
+                attempts: AttemptLimiter(), json: json
+            ) { _, json in
+                API(
+                    engine: engine, queries: queries, environment: environment, store: store,
+                    json: json)
             }
         }
         let (descriptor, port) = try HTTPServer.bind(host: "127.0.0.1", port: 0)

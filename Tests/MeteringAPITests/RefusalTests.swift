@@ -71,7 +71,7 @@ struct RefusalTable: Sendable, CustomTestStringConvertible {
         rows: [
             "/", "/nothing", "/v1", "/v1/", "/v1/nothing", "/v1/events/", "/v1/events/1",
             "/V1/events",
-            "/v1//events", "/v1/%65vents", "/v1/subjects", "/v1/subjects/", "/v1/subjects/a/b",
+            "/v1//events", "/v1/%65vents", "/v1/subjects/", "/v1/subjects/a/b",
             "/v1/subjects/never-seen", "/v1/leaderboards/files", "/v1/leaderboards/NOT-A-METER",
             "/v1/usage", "/healthz/", "/healthz/x", "/v1/subjects/%zz", "/v1/subjects/%",
             "/v1/subjects/%0",
@@ -89,7 +89,7 @@ struct RefusalTable: Sendable, CustomTestStringConvertible {
         rows: [
             (.put, "/v1/events"), (.patch, "/v1/events"), (.delete, "/v1/events"),
             (.options, "/v1/events"),
-            (.post, "/v1/subjects/a"), (.delete, "/v1/subjects/a"),
+            (.post, "/v1/subjects/a"), (.post, "/v1/subjects"),
             (.post, "/v1/leaderboards/tokens"),
             (.put, "/v1/usage/hourly"), (.post, "/healthz"), (.delete, "/readyz"),
             (.post, "/metrics"),

@@ -17,10 +17,12 @@ import Testing
         "Cryptography": ["COpenSSL"],
         "Metering": ["Redis", "EventLoop", "JSON", "CMsgpack", "Cryptography", "Observability"],
         "Identity": ["Metering", "Redis", "EventLoop", "JSON", "Cryptography", "Observability"],
-        "MeteringAPI": ["Identity", "Metering", "HTTPServer", "JSON", "CSV", "Observability"],
+        "MeteringAPI": [
+            "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography", "Observability",
+        ],
         "TallyCommand": ["CCurl", "CSV", "Observability"],
         "tally": [
-            "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "Redis",
+            "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON", "Redis",
             "EventLoop", "Observability",
         ],
     ]

@@ -22,7 +22,7 @@ final class WatchedClient {
         client = RedisClient(
             on: loop, configuration: configuration, scripts: scripts, metrics: metrics,
             logger: silent)
-        client.onReady = { [unowned self] in readyCount += 1 }
+        client.whenReady { [unowned self] in readyCount += 1 }
         client.onLost = { [unowned self] in lostCount += 1 }
         client.connect()
     }

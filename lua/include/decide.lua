@@ -23,8 +23,16 @@ local function release(context, account, decision)
   return taken(account, {OK})
 end
 
+local USE, CHECK, CONSUME, OPEN_HOLD, COMMIT = 1, 3, 4, 5, 6
+
+-- What is asked for somebody who is not counted: it is judged, but nothing is taken or set aside.
+local function without_taking(decision, kind)
+  if kind == CONSUME then return CHECK end
+  if kind == OPEN_HOLD then decision[CREDITS], decision[LIMITS] = 0, {} end
+  return kind
+end
+
 -- By kind, as Sources/Metering/Decide/BatchDecision.swift numbers them; `use` is done in place.
-local USE, COMMIT = 1, 6
 local KINDS = {
   false, use_if_allowed, check, use_if_allowed, open_hold, commit_hold, release, grant, set_allowance,
   set_override, look, give_back,
@@ -32,14 +40,18 @@ local KINDS = {
 
 -- Takes the batch's decisions in their order. Returns their answers one behind the other, each with
 -- its length before it, and notes in `gone` the events that do not count, by place.
-local function decide(context, decisions, gone)
+local function decide(context, decisions, gone, uncounted)
   local answers, n = {}, 0
   for _, decision in ipairs(decisions) do
     local account, place, kind = context.accounts[decision[ACCOUNT]], decision[PLACE], decision[KIND]
     local answer, status
     if not account then account = account_of_hold(context, decision[EXTRA]) end
+    if account and uncounted[account.subject] then kind = without_taking(decision, kind) end
     if not account then
       answer = {MISSING}
+    elseif place > 0 and gone[place] and #gone[place] == 1 then
+      -- Its subject is not counted.
+      status, answer = SKIPPED, kind == COMMIT and settle_uncounted(context, account, decision)
     elseif place > 0 and gone[place] then
       -- Counted before.
       status, answer = SKIPPED, kind == COMMIT and commit_again(context, account, decision, gone[place])

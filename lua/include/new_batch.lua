@@ -24,6 +24,12 @@ local function list_of(set)
   return list
 end
 
+local function flat_of(map)
+  local list, n = {}, 0
+  for key, value in pairs(map) do list[n + 1], list[n + 2], n = key, value, n + 2 end
+  return list
+end
+
 -- Where a meter stands in a record, which gets it if it is new.
 local function place_of(record, meter)
   local q = METERS

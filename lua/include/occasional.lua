@@ -10,6 +10,10 @@ local function code_of_parts()
 --@include add_part
   return add_part
 end
+local function code_of_counting()
+--@include exclude_uncounted
+  return exclude_uncounted
+end
 local function code_of_cold()
 --@include find_cold
   return find_cold

@@ -47,3 +47,11 @@ local function commit_hold(context, account, decision)
   local status = take(context, account, decision, decision[PLACE])
   return taken(account, {status})
 end
+
+-- Settles a hold with an event that does not count: what it has set aside is free again.
+local function settle_uncounted(context, account, decision)
+  local unfit = unfit_hold(context, account, decision)
+  if unfit then return unfit end
+  end_hold(context, account, decision[EXTRA], SETTLED)
+  return taken(account, {SKIPPED})
+end

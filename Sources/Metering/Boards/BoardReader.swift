@@ -29,7 +29,8 @@ struct BoardReader {
 
     /// Reads a part of a window's board.
     func window(_ id: BoardID, _ ask: BoardAsk) async throws(MeteringError) -> BoardPart {
-        guard let part = try await read([keys.board(id), keys.boards], id.name, ask) else {
+        guard let part = try await read([keys.board(id), keys.boards, keys.demo], id.name, ask)
+        else {
             throw .damaged(what: "a leaderboard")
         }
         return part
@@ -39,7 +40,7 @@ struct BoardReader {
     func day(
         _ day: CivilDay, _ meter: Meter, _ ask: BoardAsk
     ) async throws(MeteringError) -> BoardPart? {
-        try await read([keys.board(day, meter), keys.boards, keys.cold], "", ask, day)
+        try await read([keys.board(day, meter), keys.boards, keys.demo, keys.cold], "", ask, day)
     }
 
     private func read(

@@ -18,6 +18,14 @@ public struct Decision: Sendable {
         case setOverride(Int?)
         /// The account as it is now.
         case look
+
+        /// Whether it takes, or sets aside, for somebody who is counted.
+        var takes: Bool {
+            switch self {
+            case .consume, .openHold: true
+            case .check, .releaseHold, .grant, .setAllowance, .setOverride, .look: false
+            }
+        }
     }
 
     public let kind: Kind
@@ -156,6 +164,8 @@ public struct Verdict: Sendable {
     public let holdState: HoldState?
     /// When the hold ended; when it expires if it is open.
     public let holdEnd: Timestamp?
+    /// Why nothing was taken, though it is allowed: the subject is not counted. Nil when it is.
+    public internal(set) var skipped: SkipReason?
     /// When the decision was taken.
     public let time: Timestamp
     /// The same number for the same denial from memory, whose answer may be kept.

@@ -33,12 +33,12 @@ extension EventRejection {
             detail: detail)
     }
 
-    static func required(_ field: String) -> Self {
+    public static func required(_ field: String) -> Self {
         Self(code: "field_required", field: field, detail: "this member is required")
     }
 
     /// - Parameter expected: such as `an object`.
-    static func wrongType(_ field: String, _ expected: String) -> Self {
+    public static func wrongType(_ field: String, _ expected: String) -> Self {
         Self(code: "wrong_type", field: field, detail: expected)
     }
 

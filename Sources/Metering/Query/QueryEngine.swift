@@ -55,7 +55,7 @@ public actor QueryEngine {
         let boards = WindowBoards(client, settings, clock, archive: try? archive, logger)
         self.boards = boards
         // Another connection may lead to other data.
-        client.onReady = { boards.follower.reset() }
+        client.whenReady { boards.follower.reset() }
         client.connect()
         if isKeeping {
             Task { await keepBoards() }

@@ -92,6 +92,11 @@ public final class UsageReader {
         return (part, day)
     }
 
+    /// Who a subject is; nil when nothing is known.
+    public func profile(of subject: SubjectID) async throws(MeteringError) -> Profile? {
+        try await ProfileReader(client: client, keys: keys).profiles(of: [subject])[0]
+    }
+
     private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
         do {
             return try await client.send(command)

@@ -33,6 +33,10 @@ struct BatchOutcomes {
 
     var countedCount: Int { batch.events.count - done.excluded.count }
 
+    var skippedCount: Int {
+        done.excluded.values.count { if case .skipped = $0 { true } else { false } }
+    }
+
     var repeatedCount: Int {
         done.excluded.reduce(0) { count, excluded in
             guard case .repeated = excluded.value, batch.events.indices.contains(excluded.key - 1)
@@ -55,13 +59,15 @@ struct BatchOutcomes {
             let pending = batch.events[index]
             let verdict = decisions?.ofEvent[index].map { verdicts[$0] }
             switch excluded?[index + 1] {
-            case .repeated where verdict?.status.isAboutHold == true:
+            case .repeated where verdict?.status.isAboutHold == true,
+                .skipped where verdict?.status.isAboutHold == true:
                 if let verdict { pending.resolve(.refused(verdict)) }
             case .repeated(let origin, let place):
                 // Others of its id are compared with the same event of the log.
                 for event in [pending] + pending.takeFollowers() {
                     earlier[origin, default: []].append((event, place))
                 }
+            case .skipped(let reason): pending.resolve(.skipped(reason))
             case .refused:
                 guard let verdict, verdict.status != .tooLarge else {
                     pending.resolve(.rejected(.counterOverflow))
@@ -86,7 +92,11 @@ struct BatchOutcomes {
         var next = 0
         for item in batch.items {
             guard case .decision(let pending) = item else { continue }
-            pending.resolve(.decided(verdicts[list.ofItem[next]]))
+            var verdict = verdicts[list.ofItem[next]]
+            if pending.decision.kind.takes, let subject = pending.decision.subject {
+                verdict.skipped = done.uncounted[subject.id]
+            }
+            pending.resolve(.decided(verdict))
             next += 1
         }
     }

@@ -17,6 +17,7 @@ extension EventBatch {
         let idGenerationCount: Int
         /// Whether the keys have what subjects need that leave a day or come late.
         let canMove: Bool
+        let counts: CountPolicy
         /// Days of the batch that may have left Redis; normally none.
         let oldDays: [CivilDay]
     }
@@ -44,6 +45,7 @@ extension EventBatch {
         writeCells(writer)
         writeIDs(digest, writer)
         decisions.write(resets, today: context.today, writer)
+        writer.integer(context.counts == .registered ? 1 : 0)
         if !context.oldDays.isEmpty { writer.integers(context.oldDays.map(\.number)) }
         let ask = writer.take()
         return [ask, LogEntry.encode(self, writer)]
@@ -123,6 +125,33 @@ extension EventBatch {
         }
         writer.array(places.count)
         for place in places { writer.integer(place + 1) }
+    }
+}
+
+extension EventBatch.Context {
+    /// The keys of lua/record_events.lua, in its order.
+    func keys(
+        _ keys: Keyspace, sender: String, days: [CivilDay], generations: [Int], decides: Bool
+    ) -> [[UInt8]] {
+        var names = [
+            keys.subjects, keys.marker(sender: sender), keys.log(arrival: arrival), keys.rules,
+            keys.demo, keys.registered, keys.people,
+        ]
+        for day in days {
+            names += [keys.hours(day), keys.day(day)]
+            for meter in ranked { names.append(keys.board(day, meter)) }
+        }
+        for generation in generations { names.append(keys.ids(generation: generation)) }
+        if decides {
+            names += [
+                keys.accounts, keys.holds, keys.openHolds, keys.endedHolds, keys.grants,
+                keys.reversed,
+            ]
+        }
+        if canMove { names += (days + rolls).map { keys.use($0) } }
+        if !oldDays.isEmpty { names.append(keys.cold) }
+        names.append(keys.changes)
+        return names
     }
 }
 

@@ -225,29 +225,15 @@ final class EventBatcher {
         let canMove = clock.monotonicMS < canMoveUntilMS
         let days = batch.sums.days.map(\.day)
         let leaving = canMove ? rolls.subtracting(days).sorted() : []
-        var names = [
-            keys.subjects, keys.marker(sender: sender), keys.log(arrival: arrival), keys.rules,
-        ]
-        for day in days {
-            names += [keys.hours(day), keys.day(day)]
-            for meter in settings.rankedMeters { names.append(keys.board(day, meter)) }
-        }
-        for generation in generations { names.append(keys.ids(generation: generation)) }
-        if !decisions.isEmpty {
-            names += [
-                keys.accounts, keys.holds, keys.openHolds, keys.endedHolds, keys.grants,
-                keys.reversed,
-            ]
-        }
-        if canMove { names += (days + leaving).map { keys.use($0) } }
         // Whatever the settings are or were, the last two days never leave.
         let old = days.filter { $0.number < today.number - 1 }
-        if !old.isEmpty { names.append(keys.cold) }
-        names.append(keys.changes)
         let context = EventBatch.Context(
             sequence: sequence, arrival: arrival, today: today, ranked: settings.rankedMeters,
             lifetimes: settings.lifetimes, rolls: leaving, idGenerationCount: generations.count,
-            canMove: canMove, oldDays: old)
+            canMove: canMove, counts: settings.counts, oldDays: old)
+        let names = context.keys(
+            keys, sender: sender, days: days, generations: generations,
+            decides: !decisions.isEmpty)
         let arguments = batch.arguments(
             context, decisions, decisions.isEmpty ? [] : resets.packed(on: today), digest, writer)
         client.run(script, keys: names, arguments: arguments) { [self] result in
@@ -346,6 +332,7 @@ final class EventBatcher {
         }
         metrics.counted.add(outcomes.countedCount)
         metrics.duplicates.add(outcomes.repeatedCount)
+        metrics.skipped.add(outcomes.skippedCount)
         outcomes.resolve { repeated, origin in resolve(repeated, from: origin) }
     }
 

@@ -15,12 +15,42 @@ public enum EventOutcome: Sendable {
     case counted(CountedEvent)
     /// Counted before under the same id; what the first answer said.
     case duplicate(CountedEvent)
+    /// Not counted, since its subject is not; its id is not taken.
+    case skipped(SkipReason)
     /// Not counted, because credits or a limit do not suffice, or for its hold.
     case refused(Verdict)
     /// Not counted, and will not be when sent again as it is.
     case rejected(EventRejection)
     /// Redis did not say that it was counted. Sending it again with the same id is safe.
     case unavailable(reason: String)
+}
+
+/// Why a subject is not counted.
+public enum SkipReason: Sendable {
+    case demo
+    /// The workspace counts registered users only, and it is none.
+    case notRegistered
+    /// It is registered, and not active.
+    case inactive
+
+    /// By the letter of lua/include/exclude_uncounted.lua.
+    init?(_ letter: [UInt8]) {
+        switch letter {
+        case Array("d".utf8): self = .demo
+        case Array("n".utf8): self = .notRegistered
+        case Array("i".utf8): self = .inactive
+        default: return nil
+        }
+    }
+
+    /// As it is told.
+    public var name: StaticString {
+        switch self {
+        case .demo: "demo"
+        case .notRegistered: "not_registered"
+        case .inactive: "inactive"
+        }
+    }
 }
 
 extension EventRejection {

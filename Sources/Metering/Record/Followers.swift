@@ -27,11 +27,13 @@ final class Followers {
                 event.resolve(.duplicate(counted))
             case .counted: event.resolve(.rejected(.idReused))
             case .unavailable: event.resolve(outcome)
+            // Of the same subject: who is counted was looked up for it.
+            case .skipped where isSame: event.resolve(outcome)
             // Nothing was changed by the first, so the same is decided about the same.
             case .refused where isSame && event.event.enforce == first.event.enforce,
                 .rejected where isSame && event.event.enforce == first.event.enforce:
                 event.resolve(outcome)
-            case .duplicate, .refused, .rejected: others.append(event)
+            case .duplicate, .refused, .rejected, .skipped: others.append(event)
             }
         }
         events = []

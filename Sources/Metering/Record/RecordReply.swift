@@ -12,6 +12,8 @@ enum RecordReply {
         let excluded: [Int: Exclusion]
         /// Of the decisions, one behind the other, each with its length before it.
         let answers: [MessagePackValue]
+        /// Subjects that are not counted.
+        let uncounted: [ByteString: SkipReason]
     }
 
     /// Why an event of a batch did not count.
@@ -20,6 +22,8 @@ enum RecordReply {
         case repeated(LogPosition, place: Int)
         /// Its decision says why.
         case refused
+        /// Its subject is not counted.
+        case skipped(SkipReason)
     }
 
     /// Done; an excluded event was counted before, at a place of an entry of the log, or refused.
@@ -63,17 +67,30 @@ enum RecordReply {
             self = .overflow(
                 subjects: subjects.compactMap { $0.integer.map { $0 - 1 } }, rollup: rollup == 1)
         case "done":
-            guard parts.count == 5, let position = parts[1].bytes, let excluded = list(3),
+            guard parts.count == 6, let position = parts[1].bytes, let excluded = list(3),
                 let results = parts[2].bytes.flatMap({ [Int](messagePack: $0) }),
-                let packed = Int(String(decoding: position, as: UTF8.self)), let answers = list(4)
+                let packed = Int(String(decoding: position, as: UTF8.self)), let answers = list(4),
+                let uncounted = list(5)
             else { return nil }
             self = .done(
                 Done(
                     position: LogPosition(packed), results: results,
-                    excluded: Self.excluded(excluded), answers: answers))
+                    excluded: Self.excluded(excluded), answers: answers,
+                    uncounted: Self.uncounted(uncounted)))
         default:
             return nil
         }
+    }
+
+    private static func uncounted(_ list: [MessagePackValue]) -> [ByteString: SkipReason] {
+        var reasons: [ByteString: SkipReason] = [:]
+        for index in stride(from: 0, to: list.count - 1, by: 2) {
+            guard let subject = list[index].bytes,
+                let reason = list[index + 1].bytes.flatMap({ SkipReason($0) })
+            else { continue }
+            reasons[ByteString(bytes: subject)] = reason
+        }
+        return reasons
     }
 
     private static func excluded(_ list: [MessagePackValue]) -> [Int: Exclusion] {
@@ -86,6 +103,8 @@ enum RecordReply {
                 let packed = origin.prefix(7).reduce(0) { $0 << 8 | Int($1) }
                 let at = origin.suffix(2).reduce(0) { $0 << 8 | Int($1) }
                 excluded[place] = .repeated(LogPosition(packed), place: at)
+            } else if let reason = SkipReason(origin) {
+                excluded[place] = .skipped(reason)
             } else {
                 excluded[place] = .refused
             }

@@ -25,7 +25,7 @@ public final class Flusher {
         /// Whether another process writes now.
         public var isElsewhere = false
 
-        init() {}
+        public init() {}
     }
 
     /// Clocks of other processes may be behind.

@@ -11,7 +11,7 @@ struct SnapshotFolder {
     private static let lockTries = 200
 
     private let data: String
-    private let path: String
+    let path: String
 
     init(data: String, workspace: WorkspaceID) {
         self.data = data

@@ -123,5 +123,42 @@ struct Keyspace: Sendable {
         ]
     }
 
+    /// Sorted set: ids of the workspace's keys, by when they were made.
+    var apiKeys: [UInt8] { key("keys") }
+
+    /// Hash: subject → profile.
+    var people: [UInt8] { key("people") }
+    /// Hash: e-mail, in lower case → subject.
+    var emails: [UInt8] { key("people:emails") }
+    /// Hash: digits of a phone number → subject.
+    var phones: [UInt8] { key("people:phones") }
+    /// Sorted set: profiles in one of their orders, all of score 0.
+    func people(by order: ProfileOrder) -> [UInt8] { key("people:by:\(order.rawValue)") }
+    /// Set: subjects that are never counted.
+    var demo: [UInt8] { key("people:demo") }
+    /// Set: active users.
+    var registered: [UInt8] { key("people:registered") }
+
     private func key(_ name: String) -> [UInt8] { prefix + Array(name.utf8) }
+}
+
+/// Names the keys that belong to no workspace: `@` is in no workspace's id.
+public enum DirectoryKeyspace {
+    /// Hash: workspace → settings.
+    public static let workspaces = Array("t1:{@}:workspaces".utf8)
+    /// Hash: id of a key → its record.
+    public static let apiKeys = Array("t1:{@}:keys".utf8)
+    /// Hash: id of a key → when it was used last, to the minute.
+    public static let apiKeysUsed = Array("t1:{@}:keys:used".utf8)
+    /// String: grows with each change of the hashes.
+    public static let version = Array("t1:{@}:version".utf8)
+
+    /// Sorted set: ids of a workspace's keys, by when they were made.
+    public static func apiKeys(of workspace: WorkspaceID) -> [UInt8] {
+        Keyspace(workspace: workspace).apiKeys
+    }
+    /// What all keys of a workspace match, and no others.
+    public static func pattern(of workspace: WorkspaceID) -> [UInt8] {
+        Keyspace(workspace: workspace).pattern
+    }
 }

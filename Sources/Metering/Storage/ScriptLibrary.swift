@@ -65,9 +65,13 @@ public enum ScriptLibrary {
     /// Forgets a board.
     static let dropBoard = script("drop_board", PackageResources.drop_board_lua)
 
+    /// Changes a workspace's or a key's entry.
+    public static let changeDirectory = script(
+        "change_directory", PackageResources.change_directory_lua)
+
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [
-        recordEvents, closeDays, putRules, forgetHolds, readBoard,
+        recordEvents, closeDays, putRules, forgetHolds, readBoard, changeDirectory,
     ]
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]
@@ -84,7 +88,7 @@ public enum ScriptLibrary {
         readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard, beginBoard,
         readWindow, scanUse, fillBoard, finishBoard, dropBoard,
         importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
-        readHolders,
+        readHolders, writePeople, listPeople,
     ]
 
     /// Adds keys to a pool.
@@ -104,6 +108,11 @@ public enum ScriptLibrary {
     /// Reads what a pool knows of some subjects.
     static let readHolders = script("read_holders", PackageResources.read_holders_lua)
 
+    /// Creates, changes and removes profiles.
+    static let writePeople = script("write_people", PackageResources.write_people_lua)
+    /// Reads some profiles in one of their orders.
+    static let listPeople = script("list_people", PackageResources.list_people_lua)
+
     /// Reads some of the holds, by time.
     static let listHolds = script("list_holds", PackageResources.list_holds_lua)
     /// Reads entries of the log that have lines of a ledger.
@@ -121,6 +130,7 @@ public enum ScriptLibrary {
         "context": PackageResources.context_lua,
         "decide": PackageResources.decide_lua,
         "ends_of": PackageResources.ends_of_lua,
+        "exclude_uncounted": PackageResources.exclude_uncounted_lua,
         "exclude_events": PackageResources.exclude_events_lua,
         "find_cold": PackageResources.find_cold_lua,
         "find_known": PackageResources.find_known_lua,
@@ -152,6 +162,7 @@ public enum ScriptLibrary {
         "account_fields": PackageResources.account_fields_lua,
         "constants": PackageResources.constants_lua,
         "pool_fields": PackageResources.pool_fields_lua,
+        "profile_fields": PackageResources.profile_fields_lua,
     ]
 
     private static func script(_ name: String, _ source: [UInt8]) -> RedisScript {

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Metering
+internal import Synchronization
+
+/// What this process knows of workspaces and keys. Shared by its loops; `DirectoryStore` keeps it as
+/// Redis has it.
+public final class Directory: Sendable {
+    /// Beyond it, keys are looked up again.
+    private static let keyCountMax = 100_000
+
+    private struct State {
+        var version: [UInt8]?
+        var workspaces: [WorkspaceID: WorkspaceSettings]
+        var doomed: [WorkspaceID] = []
+        var keys: [String: APIKey] = [:]
+    }
+
+    /// The settings of `default`, which new workspaces begin with.
+    public let defaults: WorkspaceSettings
+    private let state: Mutex<State>
+    private let changes = Atomic(0)
+
+    public init(defaults: WorkspaceSettings) {
+        self.defaults = defaults
+        state = Mutex(State(workspaces: [defaults.id: defaults]))
+    }
+
+    /// Another number after each change of a workspace. Cheap: asked for each request.
+    public var generation: Int { changes.load(ordering: .relaxed) }
+
+    /// Nil when there is no such workspace.
+    public func settings(of workspace: WorkspaceID) -> WorkspaceSettings? {
+        state.withLock { $0.workspaces[workspace] }
+    }
+
+    /// All workspaces, in the order of their ids.
+    public var workspaces: [WorkspaceSettings] {
+        state.withLock { Array($0.workspaces.values) }.sorted { $0.id.text < $1.id.text }
+    }
+
+    /// Workspaces that were deleted, and have data still.
+    public var doomed: [WorkspaceID] { state.withLock { $0.doomed } }
+
+    var version: [UInt8]? { state.withLock { $0.version } }
+
+    /// Takes what Redis has, and forgets keys: each is looked up again.
+    func replace(
+        _ workspaces: [WorkspaceSettings], doomed: [WorkspaceID], version: [UInt8]
+    ) {
+        state.withLock { state in
+            state.workspaces = [defaults.id: defaults]
+            for workspace in workspaces { state.workspaces[workspace.id] = workspace }
+            state.doomed = doomed
+            state.version = version
+            state.keys.removeAll(keepingCapacity: true)
+        }
+        changes.add(1, ordering: .relaxed)
+    }
+
+    func key(_ id: String) -> APIKey? { state.withLock { $0.keys[id] } }
+
+    /// Remembers a key that was read while a version was in force.
+    func remember(_ key: APIKey, version: [UInt8]?) {
+        state.withLock { state in
+            guard state.version == version else { return }
+            if state.keys.count >= Self.keyCountMax { state.keys.removeAll() }
+            state.keys[key.id] = key
+        }
+    }
+}

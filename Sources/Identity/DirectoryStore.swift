@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import JSON
+public import Metering
+public import Redis
+
+/// Reads and changes workspaces and keys in Redis. On its loop's thread only.
+public final class DirectoryStore {
+    /// What stands in the place of a workspace whose data are being removed.
+    static let doomed = Array("deleted".utf8)
+    /// How often a key's last use is written, at most.
+    private static let usedEveryMS = 60_000
+
+    let client: RedisClient
+    public let directory: Directory
+    let clock: any Clock
+    let json: JSONReader
+    private var used: [String: Int] = [:]
+
+    public init(client: RedisClient, directory: Directory, clock: any Clock, json: JSONReader) {
+        (self.client, self.directory, self.clock, self.json) = (client, directory, clock, json)
+    }
+
+    /// Takes what another loop or process has changed. One small command where nothing has.
+    public func refresh() async throws(MeteringError) {
+        let version = try await send(RedisCommand("GET"), DirectoryKeyspace.version).bytes ?? []
+        guard version != directory.version else { return }
+        let entries = try await send(RedisCommand("HGETALL"), DirectoryKeyspace.workspaces)
+        guard let fields = entries.array else { throw .damaged(what: "the list of workspaces") }
+        var workspaces: [WorkspaceSettings] = []
+        var doomed: [WorkspaceID] = []
+        for index in stride(from: 0, to: fields.count - 1, by: 2) {
+            guard let id = fields[index].text.flatMap({ WorkspaceID($0) }),
+                let entry = fields[index + 1].bytes
+            else { throw .damaged(what: "the list of workspaces") }
+            if entry == Self.doomed {
+                doomed.append(id)
+            } else if let settings = settings(id, entry) {
+                workspaces.append(settings)
+            } else {
+                throw .damaged(what: "the workspace \(id.text)")
+            }
+        }
+        // A change in between has a higher version, and is taken the next time.
+        directory.replace(workspaces, doomed: doomed, version: version)
+    }
+
+    private func settings(_ id: WorkspaceID, _ entry: [UInt8]) -> WorkspaceSettings? {
+        guard let value = try? json.read(entry) else { return nil }
+        var settings = directory.defaults
+        settings.id = id
+        do throws(EventRejection) {
+            try settings.change(by: value)
+        } catch {
+            return nil
+        }
+        return settings
+    }
+
+    // MARK: Keys
+
+    /// Whose secret it is; nil when it is no key's, or one that is revoked or expired.
+    public func principal(ofSecret secret: [UInt8]) async throws(MeteringError) -> Principal? {
+        guard let id = APIKey.id(in: secret) else { return nil }
+        let version = directory.version
+        guard let key = try await key(id) else { return nil }
+        directory.remember(key, version: version)
+        return principal(of: key, secret)
+    }
+
+    /// As `principal(ofSecret:)`, from what is known: nil when it has to be looked up.
+    public func knownPrincipal(ofSecret secret: [UInt8]) -> Principal?? {
+        guard let id = APIKey.id(in: secret) else { return .some(nil) }
+        guard let key = directory.key(id) else { return nil }
+        return .some(principal(of: key, secret))
+    }
+
+    private func principal(of key: APIKey, _ secret: [UInt8]) -> Principal? {
+        let now = clock.now
+        guard key.isSecret(secret), key.isValid(at: now),
+            directory.settings(of: key.workspace) != nil
+        else { return nil }
+        note(key, now)
+        return key.principal
+    }
+
+    /// Notes that a key was used, now and then; that it was is worth no waiting.
+    private func note(_ key: APIKey, _ now: Timestamp) {
+        if let last = used[key.id], now.milliseconds - last < Self.usedEveryMS { return }
+        if used.count >= 100_000 { used.removeAll() }
+        used[key.id] = now.milliseconds
+        var command = RedisCommand("HSET")
+        command.append(DirectoryKeyspace.apiKeysUsed)
+        command.append(key.id)
+        command.append(now.milliseconds / Self.usedEveryMS * Self.usedEveryMS)
+        client.send(command) { _ in }
+    }
+
+    func key(_ id: String) async throws(MeteringError) -> APIKey? {
+        var command = RedisCommand("HGET")
+        command.append(DirectoryKeyspace.apiKeys)
+        command.append(id)
+        guard let record = try await send(command).bytes else { return nil }
+        guard let key = APIKey(id: id, record: record, json) else {
+            throw .damaged(what: "the key \(id)")
+        }
+        return key
+    }
+
+    /// Makes a key; its secret is not kept.
+    public func makeKey(
+        name: String, role: Role, workspace: WorkspaceID, subject: SubjectID?,
+        expiresAt: Timestamp?
+    ) async throws(MeteringError) -> (key: APIKey, secret: String) {
+        let made = APIKey.make(
+            name: name, role: role, workspace: workspace, subject: subject, now: clock.now,
+            expiresAt: expiresAt)
+        guard
+            try await change(
+                [
+                    DirectoryKeyspace.apiKeys, DirectoryKeyspace.version,
+                    DirectoryKeyspace.apiKeys(of: workspace),
+                ], made.key.id, from: [], to: made.key.record,
+                score: made.key.createdAt.milliseconds)
+        else { throw .undecided(reason: "another key has its id") }
+        try await refresh()
+        return made
+    }
+
+    /// Revokes a key of a workspace; false when it has none of this id.
+    public func revokeKey(
+        _ id: String, of workspace: WorkspaceID
+    ) async throws(MeteringError) -> Bool {
+        guard let key = try await key(id), key.workspace == workspace else { return false }
+        let names = [
+            DirectoryKeyspace.apiKeys, DirectoryKeyspace.version,
+            DirectoryKeyspace.apiKeys(of: workspace),
+        ]
+        let isRevoked = try await change(names, id, from: key.record, to: [])
+        try await refresh()
+        return isRevoked
+    }
+
+    /// Keys of a workspace, the newest first, with the milliseconds of their last use.
+    ///
+    /// - Parameter limit: 1 to 1,000, after `offset` others.
+    public func keys(
+        of workspace: WorkspaceID, offset: Int, limit: Int
+    ) async throws(MeteringError) -> [(key: APIKey, usedMS: Int?)] {
+        var command = RedisCommand("ZREVRANGE")
+        command.append(DirectoryKeyspace.apiKeys(of: workspace))
+        command.append(offset)
+        command.append(offset + limit - 1)
+        let ids = (try await send(command).array ?? []).compactMap(\.bytes)
+        guard !ids.isEmpty else { return [] }
+        var (records, times) = (RedisCommand("HMGET"), RedisCommand("HMGET"))
+        records.append(DirectoryKeyspace.apiKeys)
+        times.append(DirectoryKeyspace.apiKeysUsed)
+        for id in ids {
+            records.append(id)
+            times.append(id)
+        }
+        let found = try await send(records).array ?? []
+        let used = try await send(times).array ?? []
+        var keys: [(key: APIKey, usedMS: Int?)] = []
+        for (index, id) in ids.enumerated() where index < found.count && index < used.count {
+            guard let record = found[index].bytes,
+                let key = APIKey(id: String(decoding: id, as: UTF8.self), record: record, json)
+            else { continue }
+            keys.append((key, used[index].text.flatMap { Int($0) }))
+        }
+        return keys
+    }
+
+    // MARK: Redis
+
+    /// Puts an entry in the place of another; false when that has changed since it was read.
+    func change(
+        _ names: [[UInt8]], _ field: String, from old: [UInt8], to new: [UInt8], score: Int = 0
+    ) async throws(MeteringError) -> Bool {
+        do {
+            let reply = try await client.run(
+                ScriptLibrary.changeDirectory, keys: names,
+                arguments: [Array(field.utf8), old, new, Array("\(score)".utf8)])
+            return reply.integer == 1
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
+    func send(
+        _ command: RedisCommand, _ arguments: [UInt8]...
+    ) async throws(MeteringError) -> RedisValue {
+        var command = command
+        for argument in arguments { command.append(argument) }
+        do {
+            return try await client.send(command)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// Slows the guessing of keys: an address from which many unknown keys came within a minute is
+/// answered without a look at what it sends, but for keys that were right before, so that those who
+/// share its address go on. Shared by the loops.
+public final class AttemptLimiter: Sendable {
+    private static let failureCountMax = 100
+    private static let windowUS = 60_000_000
+    private static let addressCountMax = 10_000
+    private static let secretCountMax = 10_000
+
+    private struct State {
+        var failures: [String: (count: Int, since: Int)] = [:]
+        /// Hashes with this process's own seed; none of them can be turned back.
+        var known: Set<Int> = []
+    }
+
+    private let state = Mutex(State())
+    private let slowedCount = Atomic(0)
+
+    public init() {}
+
+    /// Whether what this address sends is not looked at for now.
+    func isSlowed(_ address: String, _ secret: @autoclosure () -> [UInt8]) -> Bool {
+        // Nobody guesses nearly always.
+        guard slowedCount.load(ordering: .relaxed) > 0 else { return false }
+        let hash = secret().hashValue
+        return state.withLock { state in
+            guard let failures = state.failures[address], failures.count >= Self.failureCountMax
+            else { return false }
+            if monotonicMicroseconds() - failures.since > Self.windowUS {
+                state.failures[address] = nil
+                slowedCount.subtract(1, ordering: .relaxed)
+                return false
+            }
+            return !state.known.contains(hash)
+        }
+    }
+
+    func fail(_ address: String) {
+        let now = monotonicMicroseconds()
+        state.withLock { state in
+            if state.failures.count >= Self.addressCountMax { forget(&state, now) }
+            var failures = state.failures[address] ?? (0, now)
+            if now - failures.since > Self.windowUS {
+                if failures.count >= Self.failureCountMax {
+                    slowedCount.subtract(1, ordering: .relaxed)
+                }
+                failures = (0, now)
+            }
+            failures.count += 1
+            if failures.count == Self.failureCountMax { slowedCount.add(1, ordering: .relaxed) }
+            state.failures[address] = failures
+        }
+    }
+
+    /// Remembers a key that was right.
+    func succeed(_ secret: [UInt8]) {
+        state.withLock { state in
+            if state.known.count >= Self.secretCountMax { state.known.removeAll() }
+            state.known.insert(secret.hashValue)
+        }
+    }
+
+    private func forget(_ state: inout State, _ now: Int) {
+        state.failures = state.failures.filter { now - $0.value.since <= Self.windowUS }
+        // All of them at once: an attack from many addresses; the oldest matter least.
+        if state.failures.count >= Self.addressCountMax { state.failures.removeAll() }
+        slowedCount.store(
+            state.failures.values.count { $0.count >= Self.failureCountMax }, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+internal import JSON
+internal import Metering
+
+/// Who subjects are. What they have used is beside it; see `ReadRoutes`.
+extension API {
+    static let subjectRoutes: [Route] = [
+        Route(.get, "/v1/subjects", access: .reader) { try await $0.listSubjects($1) },
+        Route(.put, "/v1/subjects/{id}", access: .admin) { try await $0.putSubject($1) },
+        Route(.patch, "/v1/subjects/{id}", access: .admin) { try await $0.changeSubject($1) },
+        Route(.delete, "/v1/subjects/{id}", access: .admin) { try await $0.removeSubject($1) },
+        Route(.post, "/v1/subjects/import", access: .admin) { try await $0.importSubjects($1) },
+    ]
+
+    // MARK: One
+
+    func putSubject(_ call: Call) async throws -> HTTPResponse {
+        let subject = try subject(call, at: 0)
+        let change = try profileChange(try body(of: call), of: subject)
+        return try profile(try await queries.putProfile(of: subject, change))
+    }
+
+    /// A JSON merge patch (RFC 7396).
+    func changeSubject(_ call: Call) async throws -> HTTPResponse {
+        let subject = try subject(call, at: 0)
+        _ = try QueryParameters(call.request.query, allowed: [])
+        // As `application/json`, which `body(of:)` reads.
+        let isPatch = call.request.headers.withBytes(of: "content-type") {
+            $0.elementsEqual("application/merge-patch+json".utf8)
+        }
+        let value = try isPatch == true ? json.read(call.request.body) : body(of: call)
+        let change = try profileChange(value, of: subject)
+        return try profile(try await queries.changeProfile(of: subject, change))
+    }
+
+    func removeSubject(_ call: Call) async throws -> HTTPResponse {
+        let subject = try subject(call, at: 0)
+        _ = try QueryParameters(call.request.query, allowed: [])
+        guard try await queries.removeProfile(of: subject) else {
+            throw HTTPProblem.notFound("there is no profile of this subject")
+        }
+        return HTTPResponse(status: .noContent, headers: [], body: .bytes([]))
+    }
+
+    private func profileChange(
+        _ value: JSONValue, of subject: SubjectID
+    ) throws -> ProfileChange {
+        if let id = value["id"], !id.isNull {
+            guard let text = id.string, text.elementsEqual(subject.id.bytes) else {
+                throw HTTPProblem.unprocessable("invalid_id", "id: not the one of the path")
+            }
+        }
+        return try ProfileChange(value)
+    }
+
+    private func profile(_ result: ProfileResult) throws -> HTTPResponse {
+        let profile: Profile
+        var status = HTTPStatus.ok
+        switch result {
+        case .created(let new): (profile, status) = (new, .created)
+        case .updated(let its), .unchanged(let its): profile = its
+        case .rejected(let rejection): throw rejection
+        }
+        var json = JSONWriter()
+        json.profile(profile)
+        var response = HTTPResponse.json(json.bytes)
+        response.status = status
+        return response
+    }
+
+    // MARK: Many
+
+    private static let listParameters = [
+        "kind", "role", "active", "demo", "q", "inactive_since", "email", "phone", "sort", "limit",
+        "cursor",
+    ]
+
+    func listSubjects(_ call: Call) async throws -> HTTPResponse {
+        let query = try QueryParameters(call.request.query, allowed: Self.listParameters)
+        let limit = try query.integer("limit", in: 1...1000, default: 100)
+        guard let order = ProfileOrder(rawValue: query.text("sort") ?? "id") else {
+            throw HTTPProblem.badRequest(
+                "invalid_parameter", "sort is id, email, username or created_at")
+        }
+        var cursor: ProfileCursor?
+        if let text = query.text("cursor") {
+            cursor = ProfileCursor(text, of: order)
+            guard cursor != nil else {
+                throw HTTPProblem.badRequest(
+                    "invalid_cursor", "cursor is the \"next\" of an answer in the same order")
+            }
+        }
+        let filter = try profileFilter(query)
+        let page = try await queries.profiles(filter, by: order, limit: limit, after: cursor)
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("subjects")
+        json.beginArray()
+        for profile in page.profiles { json.profile(profile) }
+        json.endArray()
+        json.key("next")
+        if let next = page.next { json.string(next.text) } else { json.null() }
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    private func profileFilter(_ query: QueryParameters) throws(HTTPProblem) -> ProfileFilter {
+        func flag(_ name: String) throws(HTTPProblem) -> Bool? {
+            query.text(name) == nil ? nil : try query.flag(name)
+        }
+        func text(_ name: String) throws(HTTPProblem) -> String? {
+            guard let text = query.text(name) else { return nil }
+            guard (1...256).contains(text.utf8.count) else {
+                throw .badRequest("invalid_parameter", "\(name) has 1 to 256 bytes")
+            }
+            return text
+        }
+        var filter = ProfileFilter()
+        if let name = query.text("kind") {
+            filter.kind = SubjectClass(name: name)
+            guard filter.kind != nil else {
+                throw .badRequest("invalid_parameter", "kind is user or guest")
+            }
+        }
+        if let time = query.text("inactive_since") {
+            filter.inactiveSince = Timestamp(time)
+            guard filter.inactiveSince != nil else {
+                throw .badRequest(
+                    "invalid_parameter",
+                    "inactive_since is an instant such as 2026-11-21T10:00:00Z")
+            }
+        }
+        filter.isActive = try flag("active")
+        filter.isDemo = try flag("demo")
+        filter.role = try text("role")
+        filter.text = try text("q")
+        filter.email = try text("email")
+        filter.phone = try text("phone")
+        return filter
+    }
+}
+
+extension JSONWriter {
+    /// A profile; texts that are not known are null.
+    mutating func profile(_ profile: Profile) {
+        beginObject()
+        key("id")
+        string(bytes: profile.subject.id.bytes)
+        key("kind")
+        string(profile.kind.name)
+        known("username", profile.username)
+        known("email", profile.email)
+        known("full_name", profile.fullName)
+        known("phone", profile.phone)
+        key("role")
+        string(bytes: profile.role.bytes)
+        key("active")
+        boolean(profile.isActive)
+        key("demo")
+        boolean(profile.isDemo)
+        key("created_at")
+        string(profile.createdAt.text)
+        key("updated_at")
+        string(profile.updatedAt.text)
+        endObject()
+    }
+
+    private mutating func known(_ name: StaticString, _ text: ByteString) {
+        key(name)
+        if text.bytes.isEmpty { null() } else { string(bytes: text.bytes) }
+    }
+}

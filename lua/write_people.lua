@@ -1,0 +1,95 @@
+#!lua
+--[[
+  write_people: create, change and remove profiles, with all that they are found by. Each row is judged as
+  if those before it were written.
+
+  KEYS     people, emails, phones; by id, by e-mail, by username, by creation; demo, registered; changes;
+           in a restore: meta
+  ARGV[1]  flat, per row: subject, the profile that it was made from ('': none), the profile ('': none is
+           left); a subject at most once
+  ARGV[2]  token of the restore; '' for none
+  Returns  per row 'ok', 'changed' (it was made from something else), 'email' or 'phone' (somebody else
+           has it); or {} when another restore has begun since
+  Time     O(rows * log profiles)
+]]
+--@constants profile_fields
+
+local call, unpacked = redis.call, cmsgpack.unpack
+if ARGV[2] ~= '' and call('HGET', KEYS[11], 'restoring') ~= ARGV[2] then return {} end
+
+local rows, subjects = unpacked(ARGV[1]), {}
+for q = 1, #rows, 3 do subjects[#subjects + 1] = rows[q] end
+local known = call('HMGET', KEYS[1], unpack(subjects))
+for i = 2, 3 do call('HLEN', KEYS[i]) end
+for i = 4, 7 do call('ZCARD', KEYS[i]) end
+for i = 8, 9 do call('SCARD', KEYS[i]) end
+call('HLEN', KEYS[10])
+
+-- Who has a name, once the rows before are written.
+local function owner_of(owners, key, name)
+  if owners[name] == nil then owners[name] = call('HGET', key, name) end
+  return owners[name]
+end
+local function is_taken(owners, key, name, subject)
+  if name == '' then return false end
+  local owner = owner_of(owners, key, name)
+  return owner and owner ~= subject
+end
+local function pass_on(owners, key, old, new, subject)
+  if old ~= '' and old ~= new and owner_of(owners, key, old) == subject then owners[old] = false end
+  if new ~= '' then owners[new] = subject end
+end
+
+-- Where a profile stands in the orders, which begin at KEYS[4]: members, all of score 0.
+local function places_of(subject, profile)
+  return {
+    subject, profile[PROFILE_EMAIL_KEY] .. '\0' .. subject, profile[PROFILE_USERNAME_KEY] .. '\0' .. subject,
+    struct.pack('>I7', profile[PROFILE_CREATED] + CREATED_OFFSET_MS) .. subject,
+  }
+end
+
+local emails, phones, told, accepted = {}, {}, {}, {}
+local nobody = {0, 0, 0, 0, 0, '', '', '', '', '', '', '', ''}
+for i, subject in ipairs(subjects) do
+  local from, to = rows[3 * i - 1], rows[3 * i]
+  local old, new = from ~= '' and unpacked(from) or nobody, to ~= '' and unpacked(to) or nobody
+  if (known[i] or '') ~= from then
+    told[i] = 'changed'
+  elseif is_taken(emails, KEYS[2], new[PROFILE_EMAIL_KEY], subject) then
+    told[i] = 'email'
+  elseif is_taken(phones, KEYS[3], new[PROFILE_PHONE_KEY], subject) then
+    told[i] = 'phone'
+  else
+    told[i] = 'ok'
+    accepted[#accepted + 1] = {subject = subject, old = from ~= '' and old, new = to ~= '' and new, packed = to}
+    pass_on(emails, KEYS[2], old[PROFILE_EMAIL_KEY], new[PROFILE_EMAIL_KEY], subject)
+    pass_on(phones, KEYS[3], old[PROFILE_PHONE_KEY], new[PROFILE_PHONE_KEY], subject)
+  end
+end
+if #accepted == 0 then return told end
+
+local function write_owners(key, owners)
+  for name, owner in pairs(owners) do
+    if owner then call('HSET', key, name, owner) else call('HDEL', key, name) end
+  end
+end
+local function keep_in(key, subject, is_member) call(is_member and 'SADD' or 'SREM', key, subject) end
+
+for _, row in ipairs(accepted) do
+  local subject, new = row.subject, row.new
+  if row.old then
+    for place, member in ipairs(places_of(subject, row.old)) do call('ZREM', KEYS[3 + place], member) end
+  end
+  if new then
+    call('HSET', KEYS[1], subject, row.packed)
+    for place, member in ipairs(places_of(subject, new)) do call('ZADD', KEYS[3 + place], 0, member) end
+  else
+    call('HDEL', KEYS[1], subject)
+  end
+  keep_in(KEYS[8], subject, new and new[PROFILE_DEMO] == 1)
+  keep_in(KEYS[9], subject, new and new[PROFILE_ACTIVE] == 1 and new[PROFILE_KIND] == USER)
+end
+write_owners(KEYS[2], emails)
+write_owners(KEYS[3], phones)
+call('HINCRBY', KEYS[10], 'state', 1)
+return told

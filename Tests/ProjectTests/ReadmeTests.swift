@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Runs what the README shows, in its order, and compares what comes out with what it says.
+/// Runs what documents show, each in its order, and compares what comes out with what they say.
 @Suite(.timeLimit(.minutes(2))) struct ReadmeTests {
     struct Example {
         let command: String
@@ -27,12 +27,13 @@ import Testing
         return examples
     }
 
-    @Test func `The README's commands give the answers that it shows`() throws {
+    @Test(arguments: ["README.md", "docs/surfaces.md"])
+    func `A document's commands give the answers that it shows`(name: String) throws {
         let service = try TallyProcess()
         try service.start()
-        let readme = try String(
-            contentsOfFile: "\(TallyProcess.package)/README.md", encoding: .utf8)
-        let examples = Self.examples(of: readme)
+        let text = try String(
+            contentsOfFile: "\(TallyProcess.package)/\(name)", encoding: .utf8)
+        let examples = Self.examples(of: text)
         #expect(examples.count >= 10)
         for example in examples {
             let command = example.command.replacing(
@@ -58,6 +59,7 @@ import Testing
         let folder = URL(filePath: TallyProcess.binary).deletingLastPathComponent().path
         environment["PATH"] = "\(folder):\(environment["PATH"] ?? "")"
         process.environment = environment
+        process.currentDirectoryURL = URL(filePath: service.folder)
         let pipe = Pipe()
         process.standardOutput = pipe
         process.standardError = pipe

@@ -87,7 +87,8 @@ public enum ScriptLibrary {
     public static let forQueries = [
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
         beginRestore, restoreValues, restoreSubjects, restoreSeen, restoreAccounts, finishRestore,
-        cutDay, readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard, beginBoard,
+        cutDay, readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard,
+        beginBoard,
         readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople, listPeople,
         importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
         readHolders,

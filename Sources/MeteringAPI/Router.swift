@@ -40,8 +40,8 @@ public final class Router: HTTPResponder {
         + API.subjectRoutes
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
-        + API.workspaceRoutes + API.keyRoutes + API.healthRoutes + API.keyPoolRoutes
-        + API.tokenRoutes
+        + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
+        + API.healthRoutes
 
     private let environment: API.Environment
     private let store: DirectoryStore

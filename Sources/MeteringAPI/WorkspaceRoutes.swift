@@ -104,7 +104,9 @@ extension API {
         var hasCounted = false
         let isMoved = value["time_zone"] != nil
         if isMoved, store.directory.settings(of: id) != nil {
-            hasCounted = try await sibling(id).queries.hasCounted()
+            let queries = try sibling(id).queries
+            await queries.waitUntilReady()
+            hasCounted = try await queries.hasCounted()
         }
         let changed = try await store.changeWorkspace(id) { settings in
             let zone = settings.calendar.zone
@@ -118,6 +120,7 @@ extension API {
             }
         }
         guard let changed else { throw HTTPProblem.noSuchWorkspace }
+        await (try sibling(id)).queries.waitUntilReady()
         if let reset { try await setMonthReset(reset, of: id) }
         return try await answer(with: changed)
     }

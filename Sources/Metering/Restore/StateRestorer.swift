@@ -28,6 +28,7 @@ final class StateRestorer {
     private var reversed: [(pointer: [UInt8], position: Int)] = []
     private var rules: [(name: String, text: [UInt8])] = []
     private var accountCount = 0
+    private let pool: PoolRestorer
 
     init(
         _ path: String, _ writer: RestoreWriter, clock: any Clock, logSeconds: Int,
@@ -35,6 +36,7 @@ final class StateRestorer {
     ) {
         self.path = path
         self.writer = writer
+        pool = PoolRestorer(writer)
         self.advance = advance
         self.logSeconds = logSeconds
         keys = writer.keys
@@ -61,7 +63,10 @@ final class StateRestorer {
             case .list(let name): list = name
             case .element(let value) where (list == "accounts") == accountsOnly:
                 try take(value, pieces)
-                if isFull { try await flush() }
+                guard try await pool.take(value, of: list) else {
+                    throw pieces.fault("a line of \(list)")
+                }
+                if isFull || pool.isFull { try await flush() }
             case .members(let value) where !accountsOnly:
                 if let version = value["rules_version"]?.integer {
                     rules.append(("version", Array("\(version)".utf8)))
@@ -116,6 +121,7 @@ final class StateRestorer {
         }
         (grants, holds, reversed, rules) = ([], [], [], [])
         try await writeAccounts()
+        try await pool.flush()
     }
 
     private func put(_ grants: [GrantRecord], _ kind: RestoreWriter.Kind) async throws {

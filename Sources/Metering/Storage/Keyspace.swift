@@ -92,6 +92,22 @@ struct Keyspace: Sendable {
     /// Hash: where an event was counted → where it was reversed.
     var reversed: [UInt8] { key("reversed") }
 
+    /// Sorted set: ids of the workspace's keys, by when they were made.
+    var apiKeys: [UInt8] { key("keys") }
+
+    /// Hash: subject → profile.
+    var people: [UInt8] { key("people") }
+    /// Hash: e-mail, in lower case → subject.
+    var emails: [UInt8] { key("people:emails") }
+    /// Hash: digits of a phone number → subject.
+    var phones: [UInt8] { key("people:phones") }
+    /// Sorted set: profiles in one of their orders, all of score 0.
+    func people(by order: ProfileOrder) -> [UInt8] { key("people:by:\(order.rawValue)") }
+    /// Set: subjects that are never counted.
+    var demo: [UInt8] { key("people:demo") }
+    /// Set: active users.
+    var registered: [UInt8] { key("people:registered") }
+
     /// Hash: facts about the key pool: the last id that was given, what sealed the secrets.
     var pool: [UInt8] { key("pool") }
     /// Hash: id → key of the pool.
@@ -122,22 +138,6 @@ struct Keyspace: Sendable {
             poolListed(provider), poolFree(provider), poolHeld, poolReady, poolUsed,
         ]
     }
-
-    /// Sorted set: ids of the workspace's keys, by when they were made.
-    var apiKeys: [UInt8] { key("keys") }
-
-    /// Hash: subject → profile.
-    var people: [UInt8] { key("people") }
-    /// Hash: e-mail, in lower case → subject.
-    var emails: [UInt8] { key("people:emails") }
-    /// Hash: digits of a phone number → subject.
-    var phones: [UInt8] { key("people:phones") }
-    /// Sorted set: profiles in one of their orders, all of score 0.
-    func people(by order: ProfileOrder) -> [UInt8] { key("people:by:\(order.rawValue)") }
-    /// Set: subjects that are never counted.
-    var demo: [UInt8] { key("people:demo") }
-    /// Set: active users.
-    var registered: [UInt8] { key("people:registered") }
 
     private func key(_ name: String) -> [UInt8] { prefix + Array(name.utf8) }
 }

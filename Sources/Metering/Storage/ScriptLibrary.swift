@@ -86,10 +86,15 @@ public enum ScriptLibrary {
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
         beginRestore, restoreValues, restoreSubjects, restoreAccounts, finishRestore, cutDay,
         readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard, beginBoard,
-        readWindow, scanUse, fillBoard, finishBoard, dropBoard,
+        readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople, listPeople,
         importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
-        readHolders, writePeople, listPeople,
+        readHolders, restorePool,
     ]
+
+    /// Creates, changes and removes profiles.
+    static let writePeople = script("write_people", PackageResources.write_people_lua)
+    /// Reads some profiles in one of their orders.
+    static let listPeople = script("list_people", PackageResources.list_people_lua)
 
     /// Adds keys to a pool.
     static let importKeys = script("import_keys", PackageResources.import_keys_lua)
@@ -101,17 +106,14 @@ public enum ScriptLibrary {
     static let deleteKey = script("delete_key", PackageResources.delete_key_lua)
     /// Sets what a provider's keys need.
     static let setThreshold = script("set_threshold", PackageResources.set_threshold_lua)
+    /// Writes keys of a pool, and what was counted of its holders.
+    static let restorePool = script("restore_pool", PackageResources.restore_pool_lua)
     /// Reads some keys of a pool.
     static let listKeys = script("list_keys", PackageResources.list_keys_lua)
     /// Reads some keys that a subject holds.
     static let listHeldKeys = script("list_held_keys", PackageResources.list_held_keys_lua)
     /// Reads what a pool knows of some subjects.
     static let readHolders = script("read_holders", PackageResources.read_holders_lua)
-
-    /// Creates, changes and removes profiles.
-    static let writePeople = script("write_people", PackageResources.write_people_lua)
-    /// Reads some profiles in one of their orders.
-    static let listPeople = script("list_people", PackageResources.list_people_lua)
 
     /// Reads some of the holds, by time.
     static let listHolds = script("list_holds", PackageResources.list_holds_lua)
@@ -161,8 +163,8 @@ public enum ScriptLibrary {
     private static let constants: [String: [UInt8]] = [
         "account_fields": PackageResources.account_fields_lua,
         "constants": PackageResources.constants_lua,
-        "pool_fields": PackageResources.pool_fields_lua,
         "profile_fields": PackageResources.profile_fields_lua,
+        "pool_fields": PackageResources.pool_fields_lua,
     ]
 
     private static func script(_ name: String, _ source: [UInt8]) -> RedisScript {

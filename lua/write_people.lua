@@ -5,9 +5,9 @@
 
   KEYS     people, emails, phones; by id, by e-mail, by username, by creation; demo, registered; changes;
            in a restore: meta
-  ARGV[1]  flat, per row: subject, the profile that it was made from ('': none), the profile ('': none is
+  ARGV[1]  token of the restore; '' for none
+  ARGV[2]  flat, per row: subject, the profile that it was made from ('': none), the profile ('': none is
            left); a subject at most once
-  ARGV[2]  token of the restore; '' for none
   Returns  per row 'ok', 'changed' (it was made from something else), 'email' or 'phone' (somebody else
            has it); or {} when another restore has begun since
   Time     O(rows * log profiles)
@@ -15,9 +15,9 @@
 --@constants profile_fields
 
 local call, unpacked = redis.call, cmsgpack.unpack
-if ARGV[2] ~= '' and call('HGET', KEYS[11], 'restoring') ~= ARGV[2] then return {} end
+if ARGV[1] ~= '' and call('HGET', KEYS[11], 'restoring') ~= ARGV[1] then return {} end
 
-local rows, subjects = unpacked(ARGV[1]), {}
+local rows, subjects = unpacked(ARGV[2]), {}
 for q = 1, #rows, 3 do subjects[#subjects + 1] = rows[q] end
 local known = call('HMGET', KEYS[1], unpack(subjects))
 for i = 2, 3 do call('HLEN', KEYS[i]) end

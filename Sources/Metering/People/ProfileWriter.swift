@@ -177,7 +177,7 @@ final class ProfileWriter {
         do {
             reply = try await client.run(
                 ScriptLibrary.writePeople, keys: Self.names(keys),
-                arguments: [Self.arguments(steps, packer), []])
+                arguments: [[], Self.arguments(steps, packer)])
         } catch {
             throw .unavailable(error)
         }

@@ -65,6 +65,8 @@ public struct Series: Sendable {
     /// All buckets of the range, those without events too.
     public var buckets: [SeriesBucket]
     public var warnings: [String] = []
+    /// Whether all sums are there: what is missing otherwise is named in `warnings`.
+    public var isComplete = true
     /// Offsets of the buckets' starts in the workspace's zone, in seconds.
     public var offsets: [Int]
 

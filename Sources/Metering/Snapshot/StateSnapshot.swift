@@ -7,7 +7,7 @@
 internal import JSON
 internal import Redis
 
-/// Writes rules, accounts, grants, holds and marks of reversals to one file. Each account is as it
+/// Writes rules, accounts, grants, holds, marks of reversals and profiles to one file. Each account is as it
 /// was at an instant of its own.
 final class StateSnapshot {
     /// An account may have a thousand holds.
@@ -15,7 +15,7 @@ final class StateSnapshot {
     /// In their order.
     static let lists = [
         "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts", "holds",
-        "reversed",
+        "reversed", "people",
     ]
     static let fieldsPerCall = 200
 
@@ -59,12 +59,14 @@ final class StateSnapshot {
         let accounts = try await writeAccounts(to: file)
         let holds = try await writeHolds(to: file)
         let reversed = try await writeReversed(to: file)
+        let people = try await writePeople(to: file)
         try await writeRules(to: file)
         json.beginObject()
         json.member("grant_count", grants)
         json.member("account_count", accounts)
         json.member("hold_count", holds)
         json.member("reversed_count", reversed)
+        json.member("people_count", people)
         json.endObject()
         try file.append(Array(json.bytes.dropFirst().dropLast()))
         json.removeAll()
@@ -185,6 +187,18 @@ final class StateSnapshot {
                     json.member("reversal", position)
                     json.endObject()
                 }
+            }
+        }
+    }
+
+    private func writePeople(to file: SnapshotFile) async throws(FlushError) -> Int {
+        try await list("\"people\":[", keys.people, by: Self.fieldsPerCall, to: file) {
+            (subjects, values, line) async throws(FlushError) in
+            for (subject, value) in zip(subjects, values) {
+                guard let value else { continue }
+                let id = SubjectID(stored: ByteString(bytes: subject))
+                guard let profile = Profile(id, packed: value) else { throw .damaged("a profile") }
+                try line { profile.write(&$0) }
             }
         }
     }

@@ -29,6 +29,7 @@ final class StateRestorer {
     private var people: [Profile] = []
     private var rules: [(name: String, text: [UInt8])] = []
     private var accountCount = 0
+    private let pool: PoolRestorer
 
     init(
         _ path: String, _ writer: RestoreWriter, clock: any Clock, logSeconds: Int,
@@ -36,6 +37,7 @@ final class StateRestorer {
     ) {
         self.path = path
         self.writer = writer
+        pool = PoolRestorer(writer)
         self.advance = advance
         self.logSeconds = logSeconds
         keys = writer.keys
@@ -62,7 +64,10 @@ final class StateRestorer {
             case .list(let name): list = name
             case .element(let value) where (list == "accounts") == accountsOnly:
                 try take(value, pieces)
-                if isFull { try await flush() }
+                guard try await pool.take(value, of: list) else {
+                    throw pieces.fault("a line of \(list)")
+                }
+                if isFull || pool.isFull { try await flush() }
             case .members(let value) where !accountsOnly:
                 if let version = value["rules_version"]?.integer {
                     rules.append(("version", Array("\(version)".utf8)))
@@ -121,6 +126,7 @@ final class StateRestorer {
         (grants, holds, reversed, rules) = ([], [], [], [])
         try await writePeople()
         try await writeAccounts()
+        try await pool.flush()
     }
 
     private func writePeople() async throws {

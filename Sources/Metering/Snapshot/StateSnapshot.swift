@@ -12,13 +12,18 @@ internal import Redis
 final class StateSnapshot {
     /// An account may have a thousand holds.
     private static let accountsPerCall = 50
-    private static let fieldsPerCall = 200
+    /// In their order.
+    static let lists = [
+        "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts", "holds",
+        "reversed", "people",
+    ]
+    static let fieldsPerCall = 200
 
     private let context: FlushContext
     private let revision: Int
-    private let keys: Keyspace
-    private let hash: OrderedHash
-    private var json = JSONWriter(capacity: 4096)
+    let keys: Keyspace
+    let hash: OrderedHash
+    var json = JSONWriter(capacity: 4096)
 
     /// - Parameter revision: how many changes there were before it is begun.
     init(revision: Int, _ context: FlushContext) {
@@ -49,6 +54,7 @@ final class StateSnapshot {
     func copy(to file: SnapshotFile) async throws(FlushError) -> SnapshotHead {
         let head = SnapshotHead(revision: revision, isFinal: false, dataset: context.dataset)
         try write(head, to: file)
+        try await writePool(to: file)
         let grants = try await writeGrants(to: file)
         let accounts = try await writeAccounts(to: file)
         let holds = try await writeHolds(to: file)
@@ -87,13 +93,13 @@ final class StateSnapshot {
         try file.append(",\n")
     }
 
-    private func put(to file: SnapshotFile) throws(FlushError) {
+    func put(to file: SnapshotFile) throws(FlushError) {
         try file.append(json.bytes)
         json.removeAll()
     }
 
     /// Writes a list of lines, one per field of a hash for which `write` writes an object.
-    private func list(
+    func list(
         _ name: StaticString, _ key: [UInt8], by count: Int, to file: SnapshotFile,
         _ write: (
             [[UInt8]], [[UInt8]?],

@@ -91,7 +91,7 @@ public enum ScriptLibrary {
         beginBoard,
         readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople, listPeople,
         importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
-        readHolders,
+        readHolders, restorePool,
     ]
 
     /// Creates, changes and removes profiles.
@@ -109,6 +109,8 @@ public enum ScriptLibrary {
     static let deleteKey = script("delete_key", PackageResources.delete_key_lua)
     /// Sets what a provider's keys need.
     static let setThreshold = script("set_threshold", PackageResources.set_threshold_lua)
+    /// Writes keys of a pool, and what was counted of its holders.
+    static let restorePool = script("restore_pool", PackageResources.restore_pool_lua)
     /// Reads some keys of a pool.
     static let listKeys = script("list_keys", PackageResources.list_keys_lua)
     /// Reads some keys that a subject holds.

@@ -41,7 +41,7 @@ public final class Router: HTTPResponder {
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
         + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
-        + API.healthRoutes
+        + API.healthRoutes + API.descriptionRoutes
 
     private let environment: API.Environment
     private let store: DirectoryStore

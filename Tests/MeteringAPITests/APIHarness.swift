@@ -70,7 +70,15 @@ final class Harness {
     }
 
     func send(_ request: HTTPRequest) async -> Answer {
-        Answer(await api.respond(to: request))
+        let response = await api.respond(to: request)
+        let answer = Answer(response)
+        var isRead = true
+        if case .stream = response.body { isRead = false }
+        ExchangeLog.shared.add(
+            request.method.name, request.path + (request.query.map { "?\($0)" } ?? ""),
+            sent: (request.headers.value(of: "content-type"), request.body), answer.status,
+            answer.headers, isRead ? answer.body : nil)
+        return answer
     }
 
     func post(

@@ -174,7 +174,8 @@ def operation_lines(path, method, operation):
     yield operation["summary"] + ". " + operation.get("description", "")
     yield ""
     access = operation["x-access"]
-    yield "For everybody." if not access else "Roles: " + ", ".join(access) + "."
+    own = " It takes a key of an end user: others have nothing of their own." if operation.get("x-own") else ""
+    yield "For everybody." if not access else "Roles: " + ", ".join(access) + "." + own
     yield ""
     parameters = operation.get("parameters", [])
     if parameters:

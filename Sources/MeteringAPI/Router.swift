@@ -40,7 +40,8 @@ public final class Router: HTTPResponder {
         + API.subjectRoutes
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
-        + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.healthRoutes
+        + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.creditMonitoringRoutes
+        + API.healthRoutes
 
     private let environment: API.Environment
     private let store: DirectoryStore

@@ -88,8 +88,11 @@ public enum ScriptLibrary {
         readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard, beginBoard,
         readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople, listPeople,
         importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
-        readHolders,
+        readHolders, scanRecords,
     ]
+
+    /// Adds up what some subjects have used in all.
+    static let scanRecords = script("scan_records", PackageResources.scan_records_lua)
 
     /// Creates, changes and removes profiles.
     static let writePeople = script("write_people", PackageResources.write_people_lua)

@@ -107,7 +107,7 @@ import Testing
         ("time-zone", ["Mars/Base", "../../etc/passwd", "GMT+25", "utc"]),
         ("flush-interval", ["0", "86401"]), ("redis-timeout-ms", ["9", "60001"]),
         ("allow-volatile", ["maybe"]), ("subject-header", ["a b", "Authorization", "ü", "a:"]),
-        ("jwt-leeway", ["-1", "601", "x"]), ("jwt-role-claim", ["", "a\u{7}"]),
+        ("jwt-leeway", ["-1", "601", "x"]), ("jwt-role-claim", ["a\u{7}"]),
         (
             "cors-origins",
             ["chat.example.com", "https://", "https://h/path", "https://H", "*,ftp://h"]

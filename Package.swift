@@ -78,6 +78,7 @@ let package = Package(
                 "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON", "Redis", "EventLoop",
                 "Observability",
             ]),
+        tests("IdentityTests", ["Identity", "Cryptography", "Metering", "JSON"]),
         tests("CreditTests", ["Metering", "JSON", "Redis", "EventLoop", "Observability"]),
         tests("RedisTests", ["Redis", "EventLoop", "Observability"]),
         tests("ObservabilityTests", ["Observability"]),
@@ -92,7 +93,7 @@ let package = Package(
         tests("ProjectTests", ["tally"]),
         tests("HTTPServerTests", ["HTTPServer", "EventLoop", "Observability"]),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["tally", "TestSupport"],
+            name: "EndToEndTests", dependencies: ["tally", "Cryptography", "TestSupport"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "GatewayTests", dependencies: ["tally", "TestSupport"],

@@ -41,4 +41,5 @@ holder[RECEIVED] = holder[RECEIVED] + #ids
 if not fits() then return {TOO_LARGE} end
 redis.call('HSET', pool.keys, unpack(writes))
 write_places()
+note_change()
 return {DONE, listed}

@@ -34,4 +34,5 @@ if not fits() then return {TOO_LARGE} end
 value = cmsgpack.pack(key)
 redis.call('HSET', pool.keys, id, value)
 write_places()
+note_change()
 return {DONE, is_first and 1 or 0, value, sealed or ''}

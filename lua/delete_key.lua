@@ -23,4 +23,5 @@ redis.call('HDEL', pool.keys, id)
 redis.call('HDEL', pool.sealed, id)
 redis.call('HDEL', pool.digests, key[DIGEST])
 write_places()
+note_change()
 return {DONE}

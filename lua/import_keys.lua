@@ -47,5 +47,6 @@ if #keys > 0 then
   redis.call('HSET', pool.sealed, unpack(sealed))
   for digest, id in pairs(names) do redis.call('HSET', pool.digests, digest, id) end
   write_places()
+  note_change()
 end
 return {DONE, results}

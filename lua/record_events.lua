@@ -6,9 +6,9 @@
   not per event. Decisions (charges, checks, holds, grants) are taken one by one in their order (include/decide).
   Events that do not count are taken out of the sums (include/exclude_events). All is checked, and then written.
 
-  KEYS     subjects, marker, log, rules, demo, registered, people; per day: hours, day, boards (one per ranked meter); id
-           generations (the one to write first); if there are decisions: accounts, holds, open
-           holds, ended holds, grants, reversed; if subjects move from day to day: `use`
+  KEYS     subjects, marker, log, rules, demo, registered, people; per day: hours, day, boards (one per
+           ranked meter); id generations (the one to write first); if there are decisions: accounts,
+           holds, open holds, ended holds, grants, reversed; if subjects move from day to day: `use`
            of each day and of each of `rolls`; if there are old days: cold; always last: changes
   ARGV[1]  values one behind the other (`ask`):
              1..11     seq, log day, today, {ttl_s of log, ids}, ranked meters, days, rolls,

@@ -5,9 +5,9 @@
 
   KEYS     people, emails, phones; by id, by e-mail, by username, by creation; demo, registered; changes;
            in a restore: meta
-  ARGV[1]  flat, per row: subject, the profile that it was made from ('': none), the profile ('': none is
+  ARGV[1]  token of the restore; '' for none
+  ARGV[2]  flat, per row: subject, the profile that it was made from ('': none), the profile ('': none is
            left); a subject at most once
-  ARGV[2]  token of the restore; '' for none
   Returns  per row 'ok', 'changed' (it was made from something else), 'email' or 'phone' (somebody else
            has it); or {} when another restore has begun since
   Time     O(rows * log profiles)
@@ -15,9 +15,9 @@
 --@constants profile_fields
 
 local call, unpacked = redis.call, cmsgpack.unpack
-if ARGV[2] ~= '' and call('HGET', KEYS[11], 'restoring') ~= ARGV[2] then return {} end
+if ARGV[1] ~= '' and call('HGET', KEYS[11], 'restoring') ~= ARGV[1] then return {} end
 
-local rows, subjects = unpacked(ARGV[1]), {}
+local rows, subjects = unpacked(ARGV[2]), {}
 for q = 1, #rows, 3 do subjects[#subjects + 1] = rows[q] end
 local known = call('HMGET', KEYS[1], unpack(subjects))
 for i = 2, 3 do call('HLEN', KEYS[i]) end
@@ -31,8 +31,7 @@ local function owner_of(owners, key, name)
   return owners[name]
 end
 local function is_taken(owners, key, name, subject)
-  if name == '' then return false end
-  local owner = owner_of(owners, key, name)
+  local owner = name ~= '' and owner_of(owners, key, name)
   return owner and owner ~= subject
 end
 local function pass_on(owners, key, old, new, subject)
@@ -68,28 +67,32 @@ for i, subject in ipairs(subjects) do
 end
 if #accepted == 0 then return told end
 
-local function write_owners(key, owners)
-  for name, owner in pairs(owners) do
-    if owner then call('HSET', key, name, owner) else call('HDEL', key, name) end
-  end
+-- What goes into each key and what leaves it, each in one call: {command → {key → arguments}}.
+local writes = {ZREM = {}, ZADD = {}, HDEL = {}, HSET = {}, SREM = {}, SADD = {}}
+local function add(command, key, one, other)
+  local list = writes[command][key] or {}
+  writes[command][key], list[#list + 1] = list, one
+  if other then list[#list + 1] = other end
 end
-local function keep_in(key, subject, is_member) call(is_member and 'SADD' or 'SREM', key, subject) end
-
+local function keep_in(key, subject, is_member) add(is_member and 'SADD' or 'SREM', key, subject) end
+for q, owners in ipairs({emails, phones}) do
+  for name, owner in pairs(owners) do add(owner and 'HSET' or 'HDEL', KEYS[1 + q], name, owner) end
+end
 for _, row in ipairs(accepted) do
   local subject, new = row.subject, row.new
-  if row.old then
-    for place, member in ipairs(places_of(subject, row.old)) do call('ZREM', KEYS[3 + place], member) end
+  local old_places = row.old and places_of(subject, row.old) or {}
+  local new_places = new and places_of(subject, new) or {}
+  for place = 1, 4 do
+    local key, from, to = KEYS[3 + place], old_places[place], new_places[place]
+    if from and from ~= to then add('ZREM', key, from) end
+    if to and from ~= to then add('ZADD', key, 0, to) end
   end
-  if new then
-    call('HSET', KEYS[1], subject, row.packed)
-    for place, member in ipairs(places_of(subject, new)) do call('ZADD', KEYS[3 + place], 0, member) end
-  else
-    call('HDEL', KEYS[1], subject)
-  end
+  add(new and 'HSET' or 'HDEL', KEYS[1], subject, new and row.packed)
   keep_in(KEYS[8], subject, new and new[PROFILE_DEMO] == 1)
   keep_in(KEYS[9], subject, new and new[PROFILE_ACTIVE] == 1 and new[PROFILE_KIND] == USER)
 end
-write_owners(KEYS[2], emails)
-write_owners(KEYS[3], phones)
+for command, keys in pairs(writes) do
+  for key, list in pairs(keys) do call(command, key, unpack(list)) end
+end
 call('HINCRBY', KEYS[10], 'state', 1)
 return told

@@ -15,6 +15,7 @@ public final class API {
         public var readiness: Readiness
         /// The header field in which a gateway names the subject of a check.
         public var subjectHeader: String
+        let exports = ExportSlots()
 
         public init(
             metrics: MetricsRegistry, routes: RouteMetrics, readiness: Readiness,

@@ -26,6 +26,9 @@ struct Access: Sendable, Hashable {
     /// Back ends, and end users for themselves.
     static let holder = Access(.operator, .admin, .writer, .oneself)
 
+    /// Administrators, and end users for what is their own.
+    static let owner = Access(.operator, .admin, .oneself)
+
     func includes(_ role: Role) -> Bool { roles & role.bit != 0 }
 
     /// The roles it is for.

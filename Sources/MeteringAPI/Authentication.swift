@@ -3,6 +3,7 @@
 internal import Cryptography
 internal import HTTPServer
 internal import Identity
+internal import JSON
 internal import Metering
 
 /// Tells who makes a request. On one loop.
@@ -21,9 +22,17 @@ final class Authentication {
     private let operatorKey: [UInt8]
     private let store: DirectoryStore
     private let attempts: AttemptLimiter
+    private let tokens: TokenVerifier?
+    private let json: JSONReader
     private var knowsOperator = false
 
-    init(operatorKey: String, store: DirectoryStore, attempts: AttemptLimiter) {
+    init(
+        operatorKey: String, store: DirectoryStore, attempts: AttemptLimiter,
+        tokens: TokenVerifier?
+    ) {
+        guard let json = try? JSONReader() else { preconditionFailure("no memory at the start") }
+        self.json = json
+        self.tokens = tokens
         self.operatorKey = Array(operatorKey.utf8)
         self.store = store
         self.attempts = attempts
@@ -41,6 +50,13 @@ final class Authentication {
                 knowsOperator = true
                 return .principal(
                     Principal(role: .operator, workspace: .default, name: "operator"))
+            }
+            if let tokens, TokenVerifier.isToken(secret) {
+                if let principal = tokens.principal(of: Array(secret), json) {
+                    return .principal(principal)
+                }
+                attempts.fail(request.remoteAddress)
+                return .refused(.unknownKey)
             }
             switch store.knownPrincipal(ofSecret: Array(secret)) {
             case .some(.some(let principal)): return .principal(principal)

@@ -117,7 +117,7 @@ extension QueryEngine {
     ) async throws -> ExportWriter {
         let series = try await series(query, countsSubjects: query.grouping == nil)
         // A file has no place to say so, and must not look whole.
-        guard series.warnings.isEmpty else { throw HTTPProblem.incomplete(series.warnings) }
+        guard series.isComplete else { throw HTTPProblem.incomplete(series.warnings) }
         var writer = writer
         for (bucket, offset) in zip(series.buckets, series.offsets)
         where fills || !bucket.isEmpty {

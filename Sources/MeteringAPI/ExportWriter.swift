@@ -135,6 +135,11 @@ extension API {
     func export(
         _ name: String, _ writer: ExportWriter, part: @escaping ExportPart
     ) async throws -> HTTPResponse {
+        guard let slot = environment.exports.take() else {
+            throw HTTPProblem(
+                .serviceUnavailable, code: "too_many_exports",
+                detail: "\(ExportSlots.countMax) exports are being sent; ask again")
+        }
         // What fails already here has an answer of its own.
         let first = try await part(writer, nil)
         let file = "tally-\(name)-\(engine.reader.today).\(writer.format.rawValue)"
@@ -151,6 +156,8 @@ extension API {
                 }
                 writer.end()
                 try await output.write(writer.take())
+                // As long as somebody may read, also when nobody ever comes to.
+                withExtendedLifetime(slot) {}
             })
     }
 }

@@ -74,7 +74,9 @@ extension API {
     }
 
     private func allowed(_ verdict: Verdict, _ asked: GatewayCheck) -> HTTPResponse {
-        let taken = if case .consume = asked.decision.kind { true } else { false }
+        // Of somebody who is not counted nothing is.
+        var taken = if case .consume = asked.decision.kind { true } else { false }
+        if verdict.skipped != nil { taken = false }
         var headers = texts.headers(verdict, taken: taken)
         let left = verdict.limits.filter { $0.most != nil }.map { $0.remaining(taken: taken) }.min()
         if let left { headers.append(("X-Tally-Remaining", "\(left)")) }

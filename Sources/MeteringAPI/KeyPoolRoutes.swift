@@ -22,12 +22,12 @@ extension API {
         Route(.put, "/api/{provider}/settings", access: .admin) {
             try await $0.setPoolSettings($1)
         },
-        Route(.get, "/api/tool/{provider}", access: .holder) { try await $0.ownKeys($1) },
+        Route(.get, "/api/tool/{provider}", access: .owner) { try await $0.ownKeys($1) },
         Route(.post, "/api/tool/{provider}/status", access: .holder) {
             try await $0.reportKey($1)
         },
         Route(.get, "/api/users", access: .admin) { try await $0.poolUsers($1) },
-        Route(.get, "/api/users/{id}/stats", access: .oneself) { try await $0.poolUser($1) },
+        Route(.get, "/api/users/{id}/stats", access: .owner) { try await $0.poolUser($1) },
     ]
 
     /// Whether clients of surfaces A and B call this path: they look at `success` in errors.
@@ -207,7 +207,7 @@ extension API {
     }
 
     /// Whose key the call came with.
-    private func ownSubject(_ call: Call) throws(HTTPProblem) -> SubjectID {
+    func ownSubject(_ call: Call) throws(HTTPProblem) -> SubjectID {
         guard let subject = call.principal.subject else {
             throw .forbidden("this takes a key of an end user, for what is its own")
         }

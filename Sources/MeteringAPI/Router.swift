@@ -40,13 +40,14 @@ public final class Router: HTTPResponder {
         + API.subjectRoutes
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
-        + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.creditMonitoringRoutes
-        + API.healthRoutes
+        + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
+        + API.creditMonitoringRoutes + API.healthRoutes
 
     private let environment: API.Environment
     private let store: DirectoryStore
     private let json: JSONReader
     private let authentication: Authentication
+    private let crossOrigin: CrossOrigin
     private let make: (WorkspaceSettings, JSONReader) -> API
     private var apis: [WorkspaceID: (api: API, settings: WorkspaceSettings)] = [:]
     /// The directory's, when `apis` was looked through last.
@@ -59,11 +60,13 @@ public final class Router: HTTPResponder {
 
     /// - Parameters:
     ///   - operatorKey: at least 16 characters; the caller has checked that.
+    ///   - tokens: verifies tokens of other applications; nil accepts none.
     ///   - make: makes the API of a workspace on this loop, when it is first asked for, and when
     ///     its settings change.
     public init(
         environment: API.Environment, operatorKey: String, store: DirectoryStore,
-        attempts: AttemptLimiter, json: JSONReader,
+        attempts: AttemptLimiter, tokens: TokenVerifier? = nil,
+        crossOrigin: CrossOrigin = CrossOrigin(origins: []), json: JSONReader,
         _ make: @escaping (WorkspaceSettings, JSONReader) -> API
     ) {
         self.json = json
@@ -71,7 +74,8 @@ public final class Router: HTTPResponder {
         self.store = store
         self.make = make
         authentication = Authentication(
-            operatorKey: operatorKey, store: store, attempts: attempts)
+            operatorKey: operatorKey, store: store, attempts: attempts, tokens: tokens)
+        self.crossOrigin = crossOrigin
         eventsRoute = environment.routes.route("/v1/events")
         checkRoute = environment.routes.route("/v1/check")
         gatewayRoute = environment.routes.route(API.gatewayPath)
@@ -91,7 +95,9 @@ public final class Router: HTTPResponder {
         if API.isGatewayPath(request.path) {
             return answer(request, reply, gatewayRoute) { $0.checkForGateway($1, for: $2) }
         }
-        guard request.method == .post else { return false }
+        guard request.method == .post, crossOrigin.origin(of: request) == nil else {
+            return false
+        }
         if request.path == "/v1/events" {
             return answer(request, reply, eventsRoute) { $0.recordEvents($1, for: $2) }
         }
@@ -127,9 +133,11 @@ public final class Router: HTTPResponder {
     }
 
     public func respond(to request: HTTPRequest) async -> HTTPResponse {
+        if let response = crossOrigin.preflight(request) { return response }
         let start = monotonicMicroseconds()
         environment.routes.inFlight.add(1)
-        let (name, response) = await answer(request)
+        var (name, response) = await answer(request)
+        if let origin = crossOrigin.origin(of: request) { crossOrigin.open(&response, to: origin) }
         environment.routes.inFlight.add(-1)
         environment.routes.route(name).observe(
             response.status, microseconds: monotonicMicroseconds() - start)

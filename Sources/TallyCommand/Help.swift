@@ -39,6 +39,15 @@ enum Help {
                 the ids.
                 """),
         Verb(
+            name: "import-subjects", synopsis: "tally import-subjects FILE [OPTION...]",
+            summary: "Create or change the profiles of an NDJSON or CSV file",
+            options: { lines(ImportSubjectsVerb.options) },
+            details: """
+
+                A CSV file has a header of members of a profile (id, email, full_name, ...); an empty
+                cell clears. What a row does not name stays as it is. An import may be repeated.
+                """),
+        Verb(
             name: "export", synopsis: "tally export WHAT [OPTION...]",
             summary: "Write events, balances, a leaderboard or series to a file",
             options: { lines(ExportVerb.options) },
@@ -71,7 +80,7 @@ enum Help {
 
     static var overview: String {
         var text = "Tally counts usage.\n\n"
-        for verb in verbs { text += "  " + padded("tally \(verb.name)", 16) + verb.summary + "\n" }
+        for verb in verbs { text += "  " + padded("tally \(verb.name)", 24) + verb.summary + "\n" }
         return text + "\n  tally VERB --help shows a verb's options, tally --version the version."
     }
 

@@ -39,6 +39,8 @@ public struct ServiceConfiguration: Sendable, Equatable {
     public var flushIntervalSeconds = 60
     /// The header field in which a gateway names the subject of a check.
     public var subjectHeader = "X-Tally-Subject"
+    /// How people of other applications sign in.
+    public var signIn = SignInConfiguration()
     /// The zone in which days and months begin: an IANA name.
     public var timeZone = "UTC"
     /// How long an answer of Redis may take, in milliseconds.

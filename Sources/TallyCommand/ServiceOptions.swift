@@ -5,107 +5,113 @@ internal import Observability
 
 extension ServiceConfiguration {
     /// The table behind `tally serve`: its flags, variables, file keys and help.
-    static let options: [Option<ServiceConfiguration>] = [
-        Option(
-            "listen", .text, "HOST:PORT", fallback: "127.0.0.1:8080",
-            help: "Address and port to listen on",
-            apply: { settings, text throws(BadValue) in
-                (settings.host, settings.port) = try address(text)
-            }),
-        Option(
-            "data", .text, "DIR", fallback: "./data",
-            help: "Folder of the admin key and of the service's own Redis",
-            apply: { settings, text throws(BadValue) in
-                settings.dataFolder = try Check.path(text)
-            }),
-        Option(
-            "redis", .text, "URL", fallback: "an own one in DIR", secrecy: .address,
-            help: "Redis to use: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH",
-            apply: { settings, text throws(BadValue) in settings.redisURL = try redisURL(text) }),
-        Option(
-            "config", .text, "FILE", sources: [.flag, .environment],
-            help: "JSON5 file with these options as keys, - written as _",
-            apply: { _, text throws(BadValue) in _ = try Check.path(text) }),
-        Option(
-            "threads", .number, "N", fallback: "half the cores",
-            help: "Event loops, one thread each (1...256)",
-            apply: { settings, text throws(BadValue) in
-                settings.threads = try Check.integer(text, 1...256)
-            }),
-        Option(
-            "durability", .text, "everysec|always", fallback: "always",
-            help: "When an event is answered: after at most a second's loss, or when on disk",
-            apply: { settings, text throws(BadValue) in
-                settings.durability = try Check.choice(text, Durability.self)
-            }),
-        Option(
-            "ranked-meters", .list, "NAMES", fallback: "tokens,credits_micro",
-            help: "Meters with leaderboards, at most 16",
-            apply: { settings, text throws(BadValue) in settings.rankedMeters = try meters(text) }),
-        Option(
-            "idempotency-hours", .number, "N", fallback: "48",
-            help: "How long an event's id is remembered (1...840)",
-            apply: { settings, text throws(BadValue) in
-                settings.idempotencyHours = try Check.integer(text, 1...840)
-            }),
-        Option(
-            "late-days", .number, "N", fallback: "7", help: "How old an event may be (0...35)",
-            apply: { settings, text throws(BadValue) in
-                settings.lateDays = try Check.integer(text, 0...35)
-            }),
-        Option(
-            "hot-days", .number, "N", fallback: "35",
-            help: "For how long a day's detail stays in Redis; then it is in its file (2...400)",
-            apply: { settings, text throws(BadValue) in
-                settings.hotDays = try Check.integer(text, 2...400)
-            }),
-        Option(
-            "events-days", .number, "N", fallback: "35",
-            help: "For how long single events can be looked at (1...400)",
-            apply: { settings, text throws(BadValue) in
-                settings.eventsDays = try Check.integer(text, 1...400)
-            }),
-        Option(
-            "flush-interval", .number, "SECONDS", fallback: "60",
-            help: "How often days that changed are written to files (1...86400)",
-            apply: { settings, text throws(BadValue) in
-                settings.flushIntervalSeconds = try Check.integer(text, 1...86_400)
-            }),
-        Option(
-            "time-zone", .text, "NAME", fallback: "UTC",
-            help: "IANA zone in which days and months begin",
-            apply: { settings, text throws(BadValue) in settings.timeZone = try timeZone(text) }),
-        Option(
-            "subject-header", .text, "NAME", fallback: "X-Tally-Subject",
-            help: "Header field in which a gateway names the subject",
-            apply: { settings, text throws(BadValue) in
-                settings.subjectHeader = try fieldName(text)
-            }),
-        Option(
-            "redis-timeout-ms", .number, "N", fallback: "300",
-            help: "How long an answer of Redis may take (10...60000)",
-            apply: { settings, text throws(BadValue) in
-                settings.redisTimeoutMilliseconds = try Check.integer(text, 10...60_000)
-            }),
-        Option(
-            "log-level", .text, "LEVEL", fallback: "info",
-            help: "Least level logged: debug, info, notice, warning, error",
-            apply: { settings, text throws(BadValue) in
-                settings.logLevel = try Check.choice(text, Logger.Level.self)
-            }),
-        Option(
-            "allow-volatile", .flag, fallback: "false",
-            help: "Run on a Redis that forgets everything when it restarts",
-            apply: { settings, text throws(BadValue) in
-                settings.allowsVolatile = try Check.boolean(text)
-            }),
-        Option(
-            "admin-key", .text, sources: [.environment, .file], secrecy: .hidden,
-            help: "Admin key, 16 to 512 characters; made at first start if not set",
-            apply: { settings, text throws(BadValue) in
-                settings.adminKey = try AdminKey.checked(text)
-            }),
-    ]
+    static let options: [Option<ServiceConfiguration>] =
+        [
+            Option(
+                "listen", .text, "HOST:PORT", fallback: "127.0.0.1:8080",
+                help: "Address and port to listen on",
+                apply: { settings, text throws(BadValue) in
+                    (settings.host, settings.port) = try address(text)
+                }),
+            Option(
+                "data", .text, "DIR", fallback: "./data",
+                help: "Folder of the admin key and of the service's own Redis",
+                apply: { settings, text throws(BadValue) in
+                    settings.dataFolder = try Check.path(text)
+                }),
+            Option(
+                "redis", .text, "URL", fallback: "an own one in DIR", secrecy: .address,
+                help:
+                    "Redis to use: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH",
+                apply: { settings, text throws(BadValue) in settings.redisURL = try redisURL(text) }
+            ),
+            Option(
+                "config", .text, "FILE", sources: [.flag, .environment],
+                help: "JSON5 file with these options as keys, - written as _",
+                apply: { _, text throws(BadValue) in _ = try Check.path(text) }),
+            Option(
+                "threads", .number, "N", fallback: "half the cores",
+                help: "Event loops, one thread each (1...256)",
+                apply: { settings, text throws(BadValue) in
+                    settings.threads = try Check.integer(text, 1...256)
+                }),
+            Option(
+                "durability", .text, "everysec|always", fallback: "always",
+                help: "When an event is answered: after at most a second's loss, or when on disk",
+                apply: { settings, text throws(BadValue) in
+                    settings.durability = try Check.choice(text, Durability.self)
+                }),
+            Option(
+                "ranked-meters", .list, "NAMES", fallback: "tokens,credits_micro",
+                help: "Meters with leaderboards, at most 16",
+                apply: { settings, text throws(BadValue) in settings.rankedMeters = try meters(text)
+                }),
+            Option(
+                "idempotency-hours", .number, "N", fallback: "48",
+                help: "How long an event's id is remembered (1...840)",
+                apply: { settings, text throws(BadValue) in
+                    settings.idempotencyHours = try Check.integer(text, 1...840)
+                }),
+            Option(
+                "late-days", .number, "N", fallback: "7", help: "How old an event may be (0...35)",
+                apply: { settings, text throws(BadValue) in
+                    settings.lateDays = try Check.integer(text, 0...35)
+                }),
+            Option(
+                "hot-days", .number, "N", fallback: "35",
+                help:
+                    "For how long a day's detail stays in Redis; then it is in its file (2...400)",
+                apply: { settings, text throws(BadValue) in
+                    settings.hotDays = try Check.integer(text, 2...400)
+                }),
+            Option(
+                "events-days", .number, "N", fallback: "35",
+                help: "For how long single events can be looked at (1...400)",
+                apply: { settings, text throws(BadValue) in
+                    settings.eventsDays = try Check.integer(text, 1...400)
+                }),
+            Option(
+                "flush-interval", .number, "SECONDS", fallback: "60",
+                help: "How often days that changed are written to files (1...86400)",
+                apply: { settings, text throws(BadValue) in
+                    settings.flushIntervalSeconds = try Check.integer(text, 1...86_400)
+                }),
+            Option(
+                "time-zone", .text, "NAME", fallback: "UTC",
+                help: "IANA zone in which days and months begin",
+                apply: { settings, text throws(BadValue) in settings.timeZone = try timeZone(text) }
+            ),
+            Option(
+                "subject-header", .text, "NAME", fallback: "X-Tally-Subject",
+                help: "Header field in which a gateway names the subject",
+                apply: { settings, text throws(BadValue) in
+                    settings.subjectHeader = try fieldName(text)
+                }),
+            Option(
+                "redis-timeout-ms", .number, "N", fallback: "300",
+                help: "How long an answer of Redis may take (10...60000)",
+                apply: { settings, text throws(BadValue) in
+                    settings.redisTimeoutMilliseconds = try Check.integer(text, 10...60_000)
+                }),
+            Option(
+                "log-level", .text, "LEVEL", fallback: "info",
+                help: "Least level logged: debug, info, notice, warning, error",
+                apply: { settings, text throws(BadValue) in
+                    settings.logLevel = try Check.choice(text, Logger.Level.self)
+                }),
+            Option(
+                "allow-volatile", .flag, fallback: "false",
+                help: "Run on a Redis that forgets everything when it restarts",
+                apply: { settings, text throws(BadValue) in
+                    settings.allowsVolatile = try Check.boolean(text)
+                }),
+            Option(
+                "admin-key", .text, sources: [.environment, .file], secrecy: .hidden,
+                help: "Admin key, 16 to 512 characters; made at first start if not set",
+                apply: { settings, text throws(BadValue) in
+                    settings.adminKey = try AdminKey.checked(text)
+                }),
+        ] + signInOptions
 
     /// A header field's name (RFC 9110, 5.1) that no other use is made of.
     private static func fieldName(_ text: String) throws(BadValue) -> String {

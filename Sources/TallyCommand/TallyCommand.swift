@@ -84,6 +84,7 @@ public enum TallyCommand {
         case "record": return try RecordVerb.run(rest, environment, console)
         case "top": return try TopVerb.run(rest, environment, console)
         case "import": return try ImportVerb.run(rest, environment, console)
+        case "import-subjects": return try ImportSubjectsVerb.run(rest, environment, console)
         case "export": return try ExportVerb.run(rest, environment, console)
         case "verify": return try await VerifyVerb.run(rest, environment, console, work)
         case "restore": return try await RestoreVerb.run(rest, environment, console, work)

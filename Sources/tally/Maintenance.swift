@@ -15,6 +15,7 @@ actor Maintenance {
     private let redis: RedisConfiguration
     private let directory: Directory
     private let queries: QueryEngines
+    private let tokens: TokenFile?
     private let clock: any Clock
     private let readiness: Readiness
     private let allowsVolatile: Bool
@@ -37,7 +38,8 @@ actor Maintenance {
 
     init(
         on loop: EventLoop, redis: RedisConfiguration, directory: Directory,
-        queries: QueryEngines, clock: any Clock, readiness: Readiness, allowsVolatile: Bool,
+        queries: QueryEngines, tokens: TokenFile?, clock: any Clock, readiness: Readiness,
+        allowsVolatile: Bool,
         metrics: MetricsRegistry,
         engineMetrics: MeteringMetrics, logger: Logger
     ) {
@@ -46,6 +48,7 @@ actor Maintenance {
         self.redis = redis
         self.directory = directory
         self.queries = queries
+        self.tokens = tokens
         self.clock = clock
         self.readiness = readiness
         self.allowsVolatile = allowsVolatile
@@ -91,6 +94,7 @@ actor Maintenance {
                 if turns % 100 == 0 { await keepHolds(client) }
                 if turns % 1000 == 0 { await closeDays(client) }
             }
+            if turns % 10 == 0 { tokens?.reloadIfChanged() }
             turns += 1
             await loop.sleep(for: checked == current ? .milliseconds(100) : .milliseconds(5))
         }

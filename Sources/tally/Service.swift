@@ -32,7 +32,8 @@ final class Service: Sendable {
         let epoch = DenialEpoch()
         // Loops of their own: files may hold them up.
         let (querying, flushing) = (try EventLoop(), try EventLoop())
-        directory = Directory(defaults: settings)
+        let directory = Directory(defaults: settings)
+        self.directory = directory
         queries = QueryEngines(
             on: querying, redis: redis, clock: clock, data: configuration.dataFolder,
             metrics: metrics, logger: logger)
@@ -40,10 +41,14 @@ final class Service: Sendable {
             metrics: metrics, routes: RouteMetrics(metrics), readiness: readiness,
             subjectHeader: configuration.subjectHeader)
         let attempts = AttemptLimiter()
+        let tokens = try configuration.signIn.keysFile.map { path in
+            try TokenFile(
+                path, configuration.signIn, directory: directory, clock: clock, logger: logger)
+        }
         var limits = HTTPServerConfiguration()
         limits.pathsForGateways = API.pathsForGateways
         limits.maxConnections = max(1, limits.maxConnections / configuration.threads)
-        servers = loops.map { [queries, directory] loop in
+        servers = loops.map { [queries] loop in
             HTTPServer(on: loop, configuration: limits, metrics: metrics, logger: logger) {
                 let client = RedisClient(
                     on: loop, configuration: redis, scripts: ScriptLibrary.all, metrics: metrics,
@@ -61,7 +66,8 @@ final class Service: Sendable {
                     client: client, directory: directory, clock: clock, json: records)
                 return Router(
                     environment: environment, operatorKey: adminKey, store: store,
-                    attempts: attempts, json: json
+                    attempts: attempts, tokens: tokens?.verifier,
+                    crossOrigin: CrossOrigin(origins: configuration.signIn.corsOrigins), json: json
                 ) { settings, json in
                     let queries = queries.engine(of: settings)
                     let engine = MeteringEngine(
@@ -74,7 +80,8 @@ final class Service: Sendable {
             }
         }
         maintenance = Maintenance(
-            on: loops[0], redis: redis, directory: directory, queries: queries, clock: clock,
+            on: loops[0], redis: redis, directory: directory, queries: queries, tokens: tokens,
+            clock: clock,
             readiness: readiness, allowsVolatile: configuration.allowsVolatile, metrics: metrics,
             engineMetrics: engineMetrics, logger: logger)
         snapshots = SnapshotKeeper(

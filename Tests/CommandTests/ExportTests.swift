@@ -46,6 +46,24 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 2)
     }
 
+    @Test func `What is written has no name until it is whole, so that a kill leaves nothing`()
+        throws
+    {
+        let folder = try TemporaryFolder()
+        let path = try folder.file("out.csv", "old")
+        for isWhole in [false, true] {
+            var file: OutputFile? = try OutputFile(path: path)
+            try Array("new".utf8).withUnsafeBytes { try file?.append($0) }
+            // On every file system that Debian puts a temporary folder on.
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["out.csv"])
+            if isWhole { try file?.commit() }
+            file = nil
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["out.csv"])
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            #expect(text == (isWhole ? "new" : "old"))
+        }
+    }
+
     @Test func `To standard output what is not whole fails too`() async throws {
         let service = try StandIn()
         let outcome = await tally(["export", "events", "--subject=broken"], service.environment)

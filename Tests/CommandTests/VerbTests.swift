@@ -60,6 +60,29 @@ import Testing
         #expect(board.entries.reduce(0) { $0 + $1.value } == 250 * 251 / 2)
     }
 
+    @Test func `Profiles are imported from tables and lines`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let table = try folder.file(
+            "p.csv",
+            "id,email,active,full_name\r\na,A@x.org,no,\"L\u{e4}n, \"\"A\"\"\"\r\nb,,,\r\n,x@x.org,1,\r\n"
+        )
+        let words = ["import-subjects", table, "--batch", "2"]
+        let first = await tally(words, service.environment)
+        #expect(first.code == 1)
+        #expect(first.output == "read 3, created 2, updated 0, unchanged 0, failed 1\n")
+        #expect(first.errors == "line 4: id: it is missing\n")
+        let lines = try folder.file(
+            "p.ndjson",
+            #"{"id":"a","email":"A@x.org","active":false,"full_name":"L\u00e4n, \"A\""}"# + "\n")
+        let second = await tally(["import-subjects", lines], service.environment)
+        #expect(second.code == 0, "\(second.errors)")
+        #expect(second.output == "read 1, created 0, updated 0, unchanged 1, failed 0\n")
+        let none = try folder.file("n.csv", "name\nx\n")
+        #expect(await tally(["import-subjects", none], service.environment).code == 66)
+        #expect(await tally(["import-subjects"]).code == 2)
+    }
+
     @Test func `What the service refuses fails with its reason`() async throws {
         let service = try StandIn()
         let folder = try TemporaryFolder()
@@ -125,7 +148,7 @@ import Testing
         #expect(await tally(["import", folder.path + "/none"]).code == 66)
     }
 
-    @Test(arguments: ["serve", "record", "top", "import", "export"])
+    @Test(arguments: ["serve", "record", "top", "import", "import-subjects", "export"])
     func `The help of a verb names all its options`(verb: String) async {
         let help = await tally([verb, "--help"])
         #expect(help.code == 0)

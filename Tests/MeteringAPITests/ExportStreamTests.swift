@@ -76,6 +76,33 @@ import Testing
         }
     }
 
+    @Test func `No more than eight exports are sent at a time`() async throws {
+        try await withExports { bench in
+            try Self.fill(bench)
+            let path = "/v1/export/events?format=ndjson"
+            var readers: [LazyReader] = []
+            for _ in 0..<8 {
+                let reader = try LazyReader(port: bench.port, path)
+                #expect(reader.read(1000).starts(with: "HTTP/1.1 200 ".utf8))
+                readers.append(reader)
+            }
+            for path in ["/v1/export/balances", path, "/v1/export/series?meter=tokens"] {
+                let refused = try bench.client().get(path)
+                #expect(refused.status == 503)
+                #expect(refused.json["code"] as? String == "too_many_exports")
+                #expect(refused.headers["retry-after"] == "1")
+            }
+            // One that goes away makes room, as one that comes to its end does.
+            readers.removeLast()
+            #expect(readers.removeLast().readBody().isWhole)
+            for _ in 0..<2 {
+                while try bench.client().get("/v1/export/balances").status != 200 {
+                    try await Task.sleep(for: .milliseconds(5))
+                }
+            }
+        }
+    }
+
     @Test func `What fails before the first row is a problem`() async throws {
         try await withExports { bench in
             bench.redis.kill()

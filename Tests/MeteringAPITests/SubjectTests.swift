@@ -259,4 +259,72 @@ import Testing
             #expect(await harness.get("/v1/leaderboards/tokens").text.contains("demo") == false)
         }
     }
+
+    @Test func `A workspace that counts registered users has profiles of its own`() async throws {
+        try await withAPI { _, api, _ in
+            let made = await api.send(
+                .post, "/v1/workspaces", #"{"id":"acme","count":"registered"}"#)
+            #expect(made.status == 201, "\(made.text)")
+            func send(_ method: HTTPMethod, _ path: String, _ body: String) async -> Answer {
+                await api.send(
+                    .authorized(
+                        method, path,
+                        headers: [
+                            "Content-Type": "application/json", "X-Tally-Workspace": "acme",
+                        ], body: Array(body.utf8)))
+            }
+            let event = #"{"subject":"ann","meters":{"tokens":5}}"#
+            #expect(
+                await send(.post, "/v1/events", event).json["reason"] as? String
+                    == "not_registered")
+            // One of the same e-mail in another workspace is nobody's business.
+            for workspace in ["default", "acme"] {
+                let put =
+                    workspace == "acme"
+                    ? await send(.put, "/v1/subjects/ann", Self.ann)
+                    : await api.send(.put, "/v1/subjects/ann", Self.ann)
+                #expect(put.status == 201, "\(put.text)")
+            }
+            #expect(await send(.post, "/v1/events", event).totals == ["tokens": 5])
+            _ = await send(.patch, "/v1/subjects/ann", #"{"active":false}"#)
+            #expect(await send(.post, "/v1/events", event).json["reason"] as? String == "inactive")
+            #expect(await api.post(event).totals == ["tokens": 5])
+            #expect(await send(.delete, "/v1/subjects/ann", "").status == 204)
+            #expect(await api.get("/v1/subjects/ann").text.contains("Ann Lee"))
+        }
+    }
+
+    @Test func `Profiles are changed by administrators`() async throws {
+        try await withAPI { _, api, _ in
+            _ = await api.send(.put, "/v1/subjects/ann", Self.ann)
+            for (role, reads, lists) in [
+                ("admin", 200, 200), ("writer", 200, 200), ("reader", 200, 200), ("self", 200, 403),
+            ] {
+                let subject = role == "self" ? #","subject":"ann""# : ""
+                let made = await api.send(
+                    .post, "/v1/keys", #"{"role":"\#(role)","name":"k"\#(subject)}"#)
+                let secret = try #require(made.json["secret"] as? String, "\(made.text)")
+                func status(_ method: HTTPMethod, _ path: String, _ body: String) async -> Int {
+                    await api.send(
+                        .authorized(
+                            method, path,
+                            headers: [
+                                "Content-Type": "application/json",
+                                "Authorization": "Bearer \(secret)",
+                            ], body: Array(body.utf8))
+                    ).status
+                }
+                #expect(await status(.get, "/v1/subjects/ann", "") == reads)
+                #expect(await status(.get, "/v1/subjects", "") == lists)
+                let changes = role == "admin" ? 200 : 403
+                #expect(await status(.patch, "/v1/subjects/ann", "{}") == changes)
+                #expect(await status(.put, "/v1/subjects/ann", Self.ann) == changes)
+                #expect(
+                    await status(.post, "/v1/subjects/import", "") == (role == "admin" ? 415 : 403))
+                if role != "admin" {
+                    #expect(await status(.delete, "/v1/subjects/ann", "") == 403)
+                }
+            }
+        }
+    }
 }

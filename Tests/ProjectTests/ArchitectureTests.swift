@@ -63,4 +63,17 @@ import Testing
         for file in scripts { #expect(try Self.lines(file).count <= 101, "\(file)") }
         #expect(try Self.lines("\(TallyProcess.package)/README.md").count <= 201)
     }
+
+    @Test func `lua/README.md has a row for every script and every include`() throws {
+        let rows = try Self.lines("\(TallyProcess.package)/lua/README.md").filter {
+            $0.hasPrefix("| `")
+        }
+        let named = rows.flatMap { row in
+            row.split(separator: "|")[0].matches(of: /`(\w+)`/).map { String($0.1) }
+        }
+        let files = Self.files("lua", ".lua").map {
+            URL(filePath: $0).deletingPathExtension().lastPathComponent
+        }
+        #expect(named.sorted() == files.sorted())
+    }
 }

@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Runs what the README shows, in its order, and compares what comes out with what it says.
+/// Runs what documents show, each in its order, and compares what comes out with what they say.
 @Suite(.timeLimit(.minutes(2))) struct ReadmeTests {
     struct Example {
         let command: String
@@ -27,23 +27,63 @@ import Testing
         return examples
     }
 
-    @Test func `The README's commands give the answers that it shows`() throws {
-        let service = try TallyProcess()
+    @Test(arguments: ["README.md", "docs/surfaces.md"])
+    func `A document's commands give the answers that it shows`(name: String) throws {
+        let service = try TallyProcess(arguments: ["--flush-interval", "1"])
         try service.start()
-        let readme = try String(
-            contentsOfFile: "\(TallyProcess.package)/README.md", encoding: .utf8)
-        let examples = Self.examples(of: readme)
+        // A reader stands in the checkout, where the service's data are, too.
+        try FileManager.default.createSymbolicLink(
+            atPath: "\(service.folder)/scripts",
+            withDestinationPath: "\(TallyProcess.package)/scripts")
+        let text = try String(
+            contentsOfFile: "\(TallyProcess.package)/\(name)", encoding: .utf8)
+        let examples = Self.examples(of: text)
         #expect(examples.count >= 10)
         for example in examples {
-            let command = example.command.replacing(
+            var command = example.command.replacing(
                 "localhost:8080", with: "127.0.0.1:\(service.port)")
+            if command.hasPrefix(Self.minute) {
+                try Self.waitForFlush(service)
+                command.removeFirst(Self.minute.count)
+            }
             let output = try Self.shell(command, service)
-            let time = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/
-            let said = example.output.trimmingCharacters(in: .newlines)
-            let came = output.replacing(time, with: "TIME").trimmingCharacters(in: .newlines)
-            #expect(came == said, "\(example.command)")
+            let came = Self.masked(output)
+            #expect(came == Self.masked(example.output), "\(example.command)")
         }
         service.terminate()
+    }
+
+    /// Text without what is different each time.
+    private static func masked(_ text: String) -> String {
+        text.replacing("\r\n", with: "\n")
+            .replacing(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/, with: "TIME")
+            .trimmingCharacters(in: .newlines)
+    }
+
+    /// What a reader does until all was flushed.
+    private static let minute = "sleep 60; "
+
+    /// Waits until a flush that began after this call has written all that was due.
+    private static func waitForFlush(_ service: TallyProcess) throws {
+        let name = "tally_flush_last_success_timestamp_seconds "
+        func last() -> Int {
+            let text = try? service.client().get("/metrics").text
+            let line = text?.split(separator: "\n").first { $0.hasPrefix(name) }
+            return line.flatMap { Int($0.dropFirst(name.count)) } ?? 0
+        }
+        // One may have been under way.
+        for _ in 0..<2 {
+            let before = last()
+            var patience = 4
+            while last() == before {
+                patience -= 1
+                do {
+                    try waitUntil("a flush") { last() != before }
+                } catch  where patience > 0 {
+                    continue
+                }
+            }
+        }
     }
 
     /// Runs a command as a reader would type it, with the built `tally` on the path.
@@ -58,6 +98,7 @@ import Testing
         let folder = URL(filePath: TallyProcess.binary).deletingLastPathComponent().path
         environment["PATH"] = "\(folder):\(environment["PATH"] ?? "")"
         process.environment = environment
+        process.currentDirectoryURL = URL(filePath: service.folder)
         let pipe = Pipe()
         process.standardOutput = pipe
         process.standardError = pipe

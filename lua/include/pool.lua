@@ -5,7 +5,7 @@ local pool = {
   providers = KEYS[6], holders = KEYS[7],
   listed = KEYS[8], free = KEYS[9], held = KEYS[10], ready = KEYS[11], used = KEYS[12],
 }
-for i, key in ipairs(KEYS) do redis.call(i < 8 and 'HLEN' or 'ZCARD', key) end
+for i = 1, 12 do redis.call(i < 8 and 'HLEN' or 'ZCARD', KEYS[i]) end
 
 -- What a script is about to write: members to take out and to put in by set, records of holders.
 local drops, adds, holders = {}, {}, {}
@@ -66,5 +66,7 @@ local function write_places()
   for set, members in pairs(drops) do redis.call('ZREM', set, unpack(members)) end
   for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
   for subject, holder in pairs(holders) do redis.call('HSET', pool.holders, subject, cmsgpack.pack(holder)) end
-  redis.call('HINCRBY', pool.changes, 'state', 1)
 end
+
+-- Says that what state.json holds has changed.
+local function note_change() redis.call('HINCRBY', pool.changes, 'state', 1) end

@@ -15,6 +15,15 @@ public struct PoolUser: Sendable {
     public var holder = PoolHolder()
 
     init(_ id: SubjectID) { self.id = id }
+
+    fileprivate mutating func take(_ profile: Profile) {
+        func known(_ text: ByteString) -> ByteString? { text.bytes.isEmpty ? nil : text }
+        username = known(profile.username)
+        email = known(profile.email)
+        role = known(profile.role)
+        isActive = profile.isActive
+        since = profile.createdAt
+    }
 }
 
 /// Reads people with what pools know of them. On its loop's thread only.
@@ -24,16 +33,24 @@ final class PoolUsers {
     private let client: RedisClient
     private let keys: Keyspace
     private let reader: PoolReader
+    private let people: ProfileReader
 
     init(client: RedisClient, settings: WorkspaceSettings) {
         self.client = client
         keys = Keyspace(workspace: settings.id)
         reader = PoolReader(client: client, settings: settings)
+        people = ProfileReader(client: client, keys: keys)
     }
 
-    /// All who ever got a key; numbers first, in their order, then other ids in that of bytes.
+    /// All users with a profile, and all who ever got a key; numbers first, in their order, then
+    /// other ids in that of bytes.
     func all() async throws(MeteringError) -> [PoolUser] {
-        let ids = try await fields(of: keys.poolHolders).map { (number: $0.number, id: $0) }
+        let holders = try await fields(of: keys.poolHolders)
+        let known = try await fields(of: keys.people) { id, packed throws(MeteringError) in
+            let subject = SubjectID(stored: id)
+            return try ProfileReader.profile(subject, packed).kind == .user
+        }
+        let ids = holders.union(known).map { (number: $0.number, id: $0) }
             .sorted { left, right in
                 switch (left.number, right.number) {
                 case (let left?, let right?): left < right
@@ -60,20 +77,28 @@ final class PoolUsers {
         _ ids: [SubjectID]
     ) async throws(MeteringError) -> [(user: PoolUser, isKnown: Bool)] {
         let holders = try await reader.holders(ids)
+        let profiles = try await people.profiles(of: ids)
         let records = try await send(RedisCommand("HMGET", [keys.subjects] + ids.map(\.id.bytes)))
         guard let records = records.elements, records.count == ids.count else {
             throw .damaged(what: "the subjects")
         }
-        return zip(ids, zip(holders, records)).map { id, values in
-            let (holder, record) = values
-            var user = PoolUser(id)
-            if let holder { user.holder = holder }
-            user.since = record.bytes.flatMap { SubjectRecord($0) }?.first
-            return (user, holder != nil || user.since != nil)
+        return ids.indices.map { index in
+            var user = PoolUser(ids[index])
+            if let holder = holders[index] { user.holder = holder }
+            if let profile = profiles[index] {
+                user.take(profile)
+            } else {
+                user.since = records[index].bytes.flatMap { SubjectRecord($0) }?.first
+            }
+            return (user, holders[index] != nil || user.since != nil)
         }
     }
 
-    private func fields(of key: [UInt8]) async throws(MeteringError) -> Set<ByteString> {
+    /// The fields of a hash whose values pass.
+    private func fields(
+        of key: [UInt8],
+        where passes: (ByteString, [UInt8]) throws(MeteringError) -> Bool = { _, _ in true }
+    ) async throws(MeteringError) -> Set<ByteString> {
         var found: Set<ByteString> = []
         var cursor = Array("0".utf8)
         repeat {
@@ -83,7 +108,11 @@ final class PoolUsers {
                 let pairs = parts[1].elements
             else { throw .damaged(what: "the holders of keys") }
             for index in stride(from: 0, to: pairs.count, by: 2) {
-                if let field = pairs[index].bytes { found.insert(ByteString(bytes: field)) }
+                guard index + 1 < pairs.count, let field = pairs[index].bytes,
+                    let value = pairs[index + 1].bytes
+                else { throw .damaged(what: "the holders of keys") }
+                let id = ByteString(bytes: field)
+                if try passes(id, value) { found.insert(id) }
             }
             cursor = next
         } while cursor != Array("0".utf8)

@@ -96,8 +96,8 @@ extension QueryEngine {
         try await poolReader.recent(of: subject, count: count)
     }
 
-    /// All who ever got a key: ids that are numbers first, in their order, then others in that of
-    /// bytes.
+    /// All users with a profile, and all who ever got a key: ids that are numbers first, in their
+    /// order, then others in that of bytes.
     ///
     /// - Complexity: O(users), in memory too; read in slices of 200.
     public func poolUsers() async throws(MeteringError) -> [PoolUser] {

@@ -139,7 +139,7 @@ final class CreditMonitor {
             let its = try await self.series(.creditsMicro, window, subject)
             warnings += its.warnings.filter { !warnings.contains($0) }
             for (index, bucket) in its.buckets.enumerated()
-            where days.indices.contains(index) && !bucket.isEmpty {
+            where days.indices.contains(index) && bucket.hasEntries {
                 days[index].eventCount -= bucket.eventCount
                 days[index].credits -= bucket.value
                 days[index].subjects = days[index].subjects.map {

@@ -25,7 +25,7 @@ public enum ProfileResult: Sendable {
 /// Writes profiles with all that they are found by. On its loop's thread only.
 final class ProfileWriter {
     /// Profiles per script call: less than a millisecond of Redis.
-    static let sliceCount = 50
+    static let sliceCount = 25
     /// How often a profile is read again that others change, too.
     private static let triesMax = 20
 
@@ -177,7 +177,7 @@ final class ProfileWriter {
         do {
             reply = try await client.run(
                 ScriptLibrary.writePeople, keys: Self.names(keys),
-                arguments: [Self.arguments(steps, packer), []])
+                arguments: [[], Self.arguments(steps, packer)])
         } catch {
             throw .unavailable(error)
         }

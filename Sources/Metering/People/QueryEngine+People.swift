@@ -32,7 +32,7 @@ extension QueryEngine {
     /// Changes fields of profiles, or creates them, in their order, each for itself.
     ///
     /// - Returns: what became of each row. When it throws, some of them may be written.
-    /// - Complexity: O(rows log profiles), in calls of 50 rows.
+    /// - Complexity: O(rows log profiles), in calls of 25 rows.
     public func importProfiles(_ rows: [ProfileRow]) async throws(MeteringError) -> [ProfileResult]
     {
         try await profileWriter().write(rows)

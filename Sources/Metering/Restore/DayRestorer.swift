@@ -5,6 +5,9 @@ internal import Redis
 
 /// Writes what a day's file holds.
 final class DayRestorer {
+    /// Longer than a day stays open behind a restore, in seconds.
+    private static let seenTTL = 40 * 86_400
+
     private let day: SnapshotSource.Day
     private let isHot: Bool
     private let floor: CivilDay
@@ -122,6 +125,7 @@ final class DayRestorer {
             writer.run(
                 ScriptLibrary.restoreSubjects, [keys.meta, keys.subjects, keys.use(day.day)],
                 [packer.take()]))
+        try await noteSeen()
         for meter in boards {
             let ranked = rows.compactMap { row in
                 row.used.amounts[meter].flatMap { $0 > 0 ? (row.subject, $0) : nil }
@@ -134,6 +138,17 @@ final class DayRestorer {
             }
         }
         rows = []
+    }
+
+    /// Who was seen in the month, and on a day whose subjects are counted by that until it is closed.
+    private func noteSeen() async throws {
+        let isOpen = day.day >= floor
+        let names = [keys.seen(month: day.day)] + (isOpen ? [keys.seen(day: day.day)] : [])
+        writer.packer.integers(isOpen ? [0, Self.seenTTL] : [0])
+        writer.packer.array(rows.count)
+        for row in rows { writer.packer.string(row.subject) }
+        try await writer.check(
+            writer.run(ScriptLibrary.restoreSeen, [keys.meta] + names, [writer.packer.take()]))
     }
 
     // MARK: Sums

@@ -151,6 +151,8 @@ final class Restorer {
             ("dataset", source.files.first?.title.dataset ?? ""),
             // No number of a lease that has written to the files comes again.
             ("flush_fence", "\(fence)"), ("closed_before", "\(floor.number)"),
+            // What is by the hour or minute alone begins here.
+            ("restored_at", "\(clock.now.milliseconds)"),
         ])
     }
 }

@@ -3,7 +3,7 @@
 internal import JSON
 internal import Redis
 
-/// Writes what the state's file holds: rules, accounts, grants, holds and marks of reversals.
+/// Writes what the state's file holds: rules, accounts, grants, holds, marks of reversals, profiles.
 final class StateRestorer {
     /// An account may have a thousand holds.
     private static let accountsPerCall = 50
@@ -26,8 +26,10 @@ final class StateRestorer {
     private var grants: [GrantRecord] = []
     private var holds: [HoldRecord] = []
     private var reversed: [(pointer: [UInt8], position: Int)] = []
+    private var people: [Profile] = []
     private var rules: [(name: String, text: [UInt8])] = []
     private var accountCount = 0
+    private let pool: PoolRestorer
 
     init(
         _ path: String, _ writer: RestoreWriter, clock: any Clock, logSeconds: Int,
@@ -35,6 +37,7 @@ final class StateRestorer {
     ) {
         self.path = path
         self.writer = writer
+        pool = PoolRestorer(writer)
         self.advance = advance
         self.logSeconds = logSeconds
         keys = writer.keys
@@ -61,7 +64,10 @@ final class StateRestorer {
             case .list(let name): list = name
             case .element(let value) where (list == "accounts") == accountsOnly:
                 try take(value, pieces)
-                if isFull { try await flush() }
+                guard try await pool.take(value, of: list) else {
+                    throw pieces.fault("a line of \(list)")
+                }
+                if isFull || pool.isFull { try await flush() }
             case .members(let value) where !accountsOnly:
                 if let version = value["rules_version"]?.integer {
                     rules.append(("version", Array("\(version)".utf8)))
@@ -94,12 +100,15 @@ final class StateRestorer {
                 let (origin, place) = LogPosition.parse(ByteString(id))
             else { throw pieces.fault("a reversal's line") }
             reversed.append((origin.pointer(place: place).bytes, position))
+        case "people":
+            guard let profile = Profile(value) else { throw pieces.fault("a profile's line") }
+            people.append(profile)
         default: break
         }
     }
 
     private var isFull: Bool {
-        accounts.count == Self.accountsPerCall
+        accounts.count == Self.accountsPerCall || people.count == ProfileWriter.sliceCount
             || max(grants.count, holds.count, reversed.count) == RestoreWriter.valuesPerCall
     }
 
@@ -115,7 +124,26 @@ final class StateRestorer {
             $1.string($0.text)
         }
         (grants, holds, reversed, rules) = ([], [], [], [])
+        try await writePeople()
         try await writeAccounts()
+        try await pool.flush()
+    }
+
+    private func writePeople() async throws {
+        guard !people.isEmpty else { return }
+        let steps = people.map {
+            ProfileWriter.Step(subject: $0.subject, from: [], to: $0.pack(writer.packer))
+        }
+        let told = try await writer.run(
+            ScriptLibrary.writePeople, ProfileWriter.names(keys) + [keys.meta],
+            [ProfileWriter.arguments(steps, writer.packer)])
+        guard let words = told.elements, !words.isEmpty else { throw RestoreError.overtaken }
+        for (word, profile) in zip(words, people) where word.text != "ok" {
+            let name = profile.subject.id.text
+            throw SnapshotFault(
+                file: path, reason: "the profile of \(name) is there twice, or what it is found by")
+        }
+        people = []
     }
 
     private func put(_ grants: [GrantRecord], _ kind: RestoreWriter.Kind) async throws {

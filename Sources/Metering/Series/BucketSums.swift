@@ -15,6 +15,7 @@ struct BucketSums {
     private var groups: [[ByteString: (value: Int, events: Int)]]
     private var counted: Set<Int> = []
     private var warnings: [String] = []
+    private var isComplete = true
     private var overflows = false
 
     init(
@@ -60,8 +61,10 @@ struct BucketSums {
         return first * 1000..<max(first, end) * 1000
     }
 
-    mutating func warn(_ text: String) {
+    /// - Parameter isPart: whether sums lack something, not only counts of subjects.
+    mutating func warn(_ text: String, isPart: Bool = true) {
         if !warnings.contains(text) { warnings.append(text) }
+        if isPart { isComplete = false }
     }
 
     /// Adds to the bucket of a day, hour or minute, if it is one of them.
@@ -77,6 +80,7 @@ struct BucketSums {
             case .month: placeOfDay[day.firstOfMonth]
             }
         guard let place else { return }
+        buckets[place].hasEntries = true
         buckets[place].value = sum(buckets[place].value, value)
         buckets[place].eventCount = sum(buckets[place].eventCount, events)
         guard let grouping = query.grouping else { return }
@@ -133,7 +137,7 @@ struct BucketSums {
             }.sorted { ($1.value, $0.name) < ($0.value, $1.name) }
         }
         return Series(
-            buckets: buckets, warnings: warnings,
+            buckets: buckets, warnings: warnings, isComplete: isComplete,
             offsets: starts.map { calendar.offset(at: $0) })
     }
 }

@@ -53,6 +53,8 @@ public struct SeriesBucket: Sendable {
     public var subjects: SubjectCount?
     /// By action or model, most first; one that no event has used is not there.
     public var groups: [(name: ByteString, value: Int, eventCount: Int)] = []
+    /// Whether there ever was an event, also if none is left.
+    var hasEntries = false
 
     init(start: Timestamp) { self.start = start }
 
@@ -65,6 +67,8 @@ public struct Series: Sendable {
     /// All buckets of the range, those without events too.
     public var buckets: [SeriesBucket]
     public var warnings: [String] = []
+    /// Whether all sums are there: what is missing otherwise is named in `warnings`.
+    public var isComplete = true
     /// Offsets of the buckets' starts in the workspace's zone, in seconds.
     public var offsets: [Int]
 

@@ -218,6 +218,11 @@ final class SeriesReader {
         if let first = sums.starts.first, first / 60 < now - UsageFollower.minuteCountMax {
             sums.warn("minutes are kept for \(UsageFollower.minuteCountMax / 60) hours")
         }
+        if let restored = try await restoredAt(), let first = sums.starts.first,
+            first * 1000 < restored.milliseconds
+        {
+            sums.warn("minutes before \(restored.text) are not known: the data were restored then")
+        }
         var hours = Set(sums.starts.map { $0.flooredQuotient(3600) })
         hours = hours.filter { $0 >= (now - UsageFollower.minuteCountMax) / 60 - 1 }
         let sorted = hours.sorted()
@@ -251,7 +256,7 @@ final class SeriesReader {
         let field = Array("closed_before".utf8)
         let closed = try await send([RedisCommand("HGET", [keys.meta, field])]).first?.decimal
         let open = closed ?? .min
-        let places = sums.uncounted
+        let places = try await countable(query, &sums)
         let ended = places.filter { query.bucket == .day && sums.day(at: $0).number < open }
         for from in stride(from: 0, to: ended.count, by: Self.daysPerTurn) {
             let turn = ended[from..<min(from + Self.daysPerTurn, ended.count)]
@@ -280,6 +285,28 @@ final class SeriesReader {
                     at: place)
             }
         }
+    }
+
+    /// Buckets whose subjects can be told. Of hours and minutes before a restore they are in no file.
+    private func countable(
+        _ query: SeriesQuery, _ sums: inout BucketSums
+    ) async throws(MeteringError) -> [Int] {
+        let places = sums.uncounted
+        guard query.bucket.isWithinDay, let restored = try await restoredAt() else { return places }
+        let known = places.filter { sums.starts[$0] * 1000 >= restored.milliseconds }
+        if known.count < places.count {
+            sums.warn(
+                "subjects of \(query.bucket.rawValue)s before \(restored.text) are not known: the "
+                    + "data were restored then", isPart: false)
+        }
+        return known
+    }
+
+    /// When the data were restored from snapshots; nil if they were not.
+    private func restoredAt() async throws(MeteringError) -> Timestamp? {
+        let field = Array("restored_at".utf8)
+        let reply = try await send([RedisCommand("HGET", [keys.meta, field])]).first
+        return reply?.decimal.map { Timestamp(milliseconds: $0) }
     }
 
     private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {

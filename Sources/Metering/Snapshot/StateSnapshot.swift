@@ -7,18 +7,23 @@
 internal import JSON
 internal import Redis
 
-/// Writes rules, accounts, grants, holds and marks of reversals to one file. Each account is as it
+/// Writes rules, accounts, grants, holds, marks of reversals and profiles to one file. Each account is as it
 /// was at an instant of its own.
 final class StateSnapshot {
     /// An account may have a thousand holds.
     private static let accountsPerCall = 50
-    private static let fieldsPerCall = 200
+    /// In their order.
+    static let lists = [
+        "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts", "holds",
+        "reversed", "people",
+    ]
+    static let fieldsPerCall = 200
 
     private let context: FlushContext
     private let revision: Int
-    private let keys: Keyspace
-    private let hash: OrderedHash
-    private var json = JSONWriter(capacity: 4096)
+    let keys: Keyspace
+    let hash: OrderedHash
+    var json = JSONWriter(capacity: 4096)
 
     /// - Parameter revision: how many changes there were before it is begun.
     init(revision: Int, _ context: FlushContext) {
@@ -49,16 +54,19 @@ final class StateSnapshot {
     func copy(to file: SnapshotFile) async throws(FlushError) -> SnapshotHead {
         let head = SnapshotHead(revision: revision, isFinal: false, dataset: context.dataset)
         try write(head, to: file)
+        try await writePool(to: file)
         let grants = try await writeGrants(to: file)
         let accounts = try await writeAccounts(to: file)
         let holds = try await writeHolds(to: file)
         let reversed = try await writeReversed(to: file)
+        let people = try await writePeople(to: file)
         try await writeRules(to: file)
         json.beginObject()
         json.member("grant_count", grants)
         json.member("account_count", accounts)
         json.member("hold_count", holds)
         json.member("reversed_count", reversed)
+        json.member("people_count", people)
         json.endObject()
         try file.append(Array(json.bytes.dropFirst().dropLast()))
         json.removeAll()
@@ -85,13 +93,13 @@ final class StateSnapshot {
         try file.append(",\n")
     }
 
-    private func put(to file: SnapshotFile) throws(FlushError) {
+    func put(to file: SnapshotFile) throws(FlushError) {
         try file.append(json.bytes)
         json.removeAll()
     }
 
     /// Writes a list of lines, one per field of a hash for which `write` writes an object.
-    private func list(
+    func list(
         _ name: StaticString, _ key: [UInt8], by count: Int, to file: SnapshotFile,
         _ write: (
             [[UInt8]], [[UInt8]?],
@@ -179,6 +187,18 @@ final class StateSnapshot {
                     json.member("reversal", position)
                     json.endObject()
                 }
+            }
+        }
+    }
+
+    private func writePeople(to file: SnapshotFile) async throws(FlushError) -> Int {
+        try await list("\"people\":[", keys.people, by: Self.fieldsPerCall, to: file) {
+            (subjects, values, line) async throws(FlushError) in
+            for (subject, value) in zip(subjects, values) {
+                guard let value else { continue }
+                let id = SubjectID(stored: ByteString(bytes: subject))
+                guard let profile = Profile(id, packed: value) else { throw .damaged("a profile") }
+                try line { profile.write(&$0) }
             }
         }
     }

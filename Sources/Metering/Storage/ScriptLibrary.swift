@@ -41,6 +41,8 @@ public enum ScriptLibrary {
     static let restoreSubjects = script("restore_subjects", PackageResources.restore_subjects_lua)
     /// Writes accounts, and opens their ledgers.
     static let restoreAccounts = script("restore_accounts", PackageResources.restore_accounts_lua)
+    /// Notes which subjects a day and its month have seen.
+    static let restoreSeen = script("restore_seen", PackageResources.restore_seen_lua)
     /// Marks what was restored as whole.
     static let finishRestore = script("finish_restore", PackageResources.finish_restore_lua)
     /// Reads what subjects used on a day, and where its boards have them.
@@ -84,11 +86,12 @@ public enum ScriptLibrary {
     /// What a client needs that answers long questions.
     public static let forQueries = [
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
-        beginRestore, restoreValues, restoreSubjects, restoreAccounts, finishRestore, cutDay,
-        readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard, beginBoard,
+        beginRestore, restoreValues, restoreSubjects, restoreSeen, restoreAccounts, finishRestore,
+        cutDay, readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard,
+        beginBoard,
         readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople, listPeople,
         importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
-        readHolders, scanRecords,
+        readHolders, restorePool, scanRecords,
     ]
 
     /// Adds up what some subjects have used in all.
@@ -109,6 +112,8 @@ public enum ScriptLibrary {
     static let deleteKey = script("delete_key", PackageResources.delete_key_lua)
     /// Sets what a provider's keys need.
     static let setThreshold = script("set_threshold", PackageResources.set_threshold_lua)
+    /// Writes keys of a pool, and what was counted of its holders.
+    static let restorePool = script("restore_pool", PackageResources.restore_pool_lua)
     /// Reads some keys of a pool.
     static let listKeys = script("list_keys", PackageResources.list_keys_lua)
     /// Reads some keys that a subject holds.

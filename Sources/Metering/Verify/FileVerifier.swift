@@ -151,7 +151,11 @@ enum SnapshotElement {
         case "cells":
             guard let hour = text("hour"), let rest = pair("action", "model") else { return nil }
             return [hour] + rest
-        case "subjects", "accounts": return text("subject").map { [$0] }
+        case "pool": return [[]]
+        case "pool_keys": return text("id").map { [$0] }
+        case "pool_providers": return text("provider").map { [$0] }
+        case "subjects", "accounts", "people", "pool_holders":
+            return text("subject").map { [$0] }
         case "grants":
             // As Redis has them: by the length of the subject first.
             return pair("subject", "id").map { [GrantRecord.name(of: $0[0], $0[1])] }

@@ -234,7 +234,7 @@ final class Verifier {
         // Time ends holds, and they are forgotten.
         comparison.isPassing = { list, _ in list == "holds" }
         try await comparison.run(
-            state.path, path, lists: ["grants", "accounts", "holds", "reversed"]
+            state.path, path, lists: StateSnapshot.lists
         ) {
             await context.pause()
         }

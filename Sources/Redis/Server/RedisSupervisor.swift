@@ -87,10 +87,14 @@ final class RedisSupervisor {
         // All of it is in the pipe before there is a reader; it is far smaller than a pipe holds.
         let text = configuration.text(folder: folder.path, socketPath: folder.socketPath)
         _ = write(pipe[1], text, text.utf8.count)
-        // Without the signal at the parent's death a killed service would leave Redis behind.
+        // Without the signal at the parent's death a killed service would leave Redis behind. No
+        // signal comes of a death before it was asked for: the shell looks whether we are there.
+        let command = #"[ "$PPID" = "$0" ] && exec "$1" -"#
         child = try ChildProcess(
-            launcher, ["setpriv", "--pdeathsig", "TERM", "--", program, "-"], input: pipe[0],
-            output: log, inherited: folder.lock)
+            launcher,
+            ["setpriv", "--pdeathsig", "TERM", "--", "/bin/sh", "-c", command]
+                + ["\(getpid())", program],
+            input: pipe[0], output: log, inherited: folder.lock)
         setProcessID(child?.id)
     }
 

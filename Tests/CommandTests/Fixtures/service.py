@@ -9,6 +9,7 @@ import threading
 
 KEY = "tly_test-key-0123456789"
 seen = {}
+people = {}
 totals = {}
 state = {"busy": 0, "requests": []}
 
@@ -51,6 +52,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             board[subject] = board.get(subject, 0) + amount
         return {"id": event["id"], "status": "counted"}
 
+    def introduce(self, profile):
+        if not profile.get("id"):
+            error = {"code": "invalid_id", "detail": "id: it is missing"}
+            return {"id": None, "status": "failed", "error": error}
+        known = people.get(profile["id"])
+        people[profile["id"]] = profile
+        same = known == profile
+        return {"status": "unchanged" if same else "updated" if known else "created"}
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self.is_allowed():
@@ -61,6 +71,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(503, problem, [("Retry-After", "0")])
             return
         events = [json.loads(line) for line in body.splitlines()]
+        if self.path == "/v1/subjects/import":
+            self.answer(200, {"results": [self.introduce(profile) for profile in events]})
+            return
         if events[0].get("subject") == "make-busy":
             state["busy"] = 2
         results = [self.count(event) for event in events]

@@ -150,6 +150,45 @@ private struct PlainRegistry {
         }
     }
 
+    @Test func `Of many who take the same e-mail at once one gets it`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: ManualClock(noon))
+                let queries = bench.queries
+                for round in 0..<10 {
+                    let email = #"{"email":"same\#(round)@example.com"}"#
+                    let words = try await Self.atOnce { index in
+                        let row = ProfileRow(
+                            subject: subjectID("s\(index)"), change: try change(email))
+                        return try await queries.importProfiles([row])[0].word
+                    }
+                    #expect(words.filter { $0 == "email_taken" }.count == 15)
+                    // Many who change the same profile all come through.
+                    let others = try await Self.atOnce { index in
+                        let name = #"{"username":"name\#(round)-\#(index)"}"#
+                        return try await queries.putProfile(of: subjectID("one"), change(name)).word
+                    }
+                    #expect(others.allSatisfy { ["created", "updated"].contains($0) })
+                }
+                var places = RedisCommand("ZCARD")
+                places.append("t1:{default}:people:by:username")
+                let count = try await bench.client.send(places)
+                #expect(count == .integer(try await queries.all().count))
+            }
+        }
+    }
+
+    private static func atOnce(
+        _ body: @escaping @Sendable (Int) async throws -> String
+    ) async throws -> [String] {
+        try await withThrowingTaskGroup(of: String.self) { group in
+            for index in 0..<16 { group.addTask { try await body(index) } }
+            var words: [String] = []
+            for try await word in group { words.append(word) }
+            return words
+        }
+    }
+
     private static func compare(
         _ bench: Bench, _ model: PlainRegistry
     ) async throws {

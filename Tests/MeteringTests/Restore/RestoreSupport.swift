@@ -82,6 +82,7 @@ final class RestoreBench {
         for round in 0..<rounds {
             await count(round, &random)
             try await decide(round, &random)
+            if random.next() % 2 == 0 { try await introduce(&random) }
             if random.next() % 3 == 0, !counted.isEmpty {
                 let place = Int(random.next() % UInt64(counted.count))
                 let outcome = try await bench.engine.reverse(
@@ -93,6 +94,15 @@ final class RestoreBench {
             }
             if random.next() % 6 == 0 { try await bench.closer.closeDays() }
         }
+    }
+
+    /// Gives somebody a profile. Nobody is in demo mode, so that all of the history counts.
+    private func introduce(_ random: inout SeededGenerator) async throws {
+        let number = random.next()
+        try await queries.put(
+            subject(&random),
+            #"{"email":"Ä\#(number)+x@example.com","phone":"+84 \#(number)","#
+                + #""username":"\"q\" \#(number % 9)","active":\#(number % 2 == 0)}"#)
     }
 
     static let odd = ["a", "ü", "\"quoted\\", "\u{1F600}", "line\u{2028}", "{x}:*[a]?", " "]
@@ -193,6 +203,12 @@ final class RestoreBench {
                     + "\(account.monthConsumed) \(account.totalConsumed) \(next) \(grants)")
             let limits = try await bench.engine.decide(Decision(.check, subject: id, limits: nil))
             lines.append("\(limits.limits.map { "\($0.limit.name) \($0.used) \($0.most ?? -1)" })")
+        }
+        for order in ProfileOrder.allCases {
+            for profile in try await queries.all(by: order) { lines.append("\(profile)") }
+        }
+        for id in try await bench.members("t1:{default}:people:registered").sorted() {
+            lines.append("registered \(id)")
         }
         for state in [HoldState.open, .expired, .settled, .released] {
             for hold in try await queries.holds(state, limit: 1_000).holds

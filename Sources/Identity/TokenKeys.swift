@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Cryptography
+public import JSON
+
+/// The keys that sign the tokens of other applications: a JSON Web Key Set (RFC 7517).
+public struct TokenKeys: Sendable {
+    /// The keys by their ids; those without one under an empty id.
+    let keys: [String: [SignatureKey]]
+
+    public static let none = TokenKeys(keys: [:])
+
+    private init(keys: [String: [SignatureKey]]) { self.keys = keys }
+
+    /// Reads `{"keys": [{"kty": "oct"|"RSA"|"EC", "kid", "alg", …}]}`.
+    ///
+    /// - Throws: which key is wrong, and why.
+    public init(_ set: JSONValue) throws(TokenKeyError) {
+        guard let list = set["keys"], list.kind == .array, list.count > 0 else {
+            throw TokenKeyError("the set has no keys")
+        }
+        var keys: [String: [SignatureKey]] = [:]
+        for (index, key) in list.elements.enumerated() {
+            // Keys for other uses stand in public sets, too.
+            if let use = key["use"]?.text, use != "sig" { continue }
+            keys[key["kid"]?.text ?? "", default: []].append(try Self.key(key, index))
+        }
+        self.init(keys: keys)
+    }
+
+    private static func key(
+        _ value: JSONValue, _ index: Int
+    ) throws(TokenKeyError) -> SignatureKey {
+        func number(_ name: StaticString) throws(TokenKeyError) -> [UInt8] {
+            guard let text = value[name]?.string, let bytes = base64URLDecoded(text) else {
+                throw TokenKeyError("key \(index): \(name) is missing, or no base64url")
+            }
+            return bytes
+        }
+        let key: SignatureKey?
+        switch value["kty"]?.text {
+        case "oct":
+            key = SignatureKey(secret: try number("k"))
+            guard key != nil else {
+                throw TokenKeyError("key \(index): a secret has 32 bytes or more")
+            }
+        case "RSA":
+            key = SignatureKey(modulus: try number("n"), exponent: try number("e"))
+            guard key != nil else {
+                throw TokenKeyError("key \(index): an RSA key has 2048 bits or more")
+            }
+        case "EC":
+            guard value["crv"]?.text == "P-256" else {
+                throw TokenKeyError("key \(index): the curve is P-256")
+            }
+            key = SignatureKey(x: try number("x"), y: try number("y"))
+        default: throw TokenKeyError("key \(index): kty is oct, RSA or EC")
+        }
+        guard let key else { throw TokenKeyError("key \(index): no key") }
+        if let algorithm = value["alg"]?.text, algorithm != key.algorithm.rawValue {
+            throw TokenKeyError("key \(index): alg is \(key.algorithm.rawValue) for such a key")
+        }
+        return key
+    }
+
+    /// The keys that a token may mean: those of its `kid`, or all when it names none.
+    func keys(named id: String?) -> [SignatureKey] {
+        if let id { return keys[id] ?? [] }
+        return keys.values.flatMap { $0 }
+    }
+}
+
+/// Why a set of keys cannot be used.
+public struct TokenKeyError: Error, CustomStringConvertible {
+    public let description: String
+
+    init(_ description: String) { self.description = description }
+}

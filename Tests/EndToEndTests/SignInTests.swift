@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Cryptography
+import Foundation
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    private static func token(_ claims: String, _ key: String) -> String {
+        let parts = [#"{"alg":"HS256"}"#, claims].map { base64URLEncoded(Array($0.utf8)) }
+        let message = parts[0] + Array(".".utf8) + parts[1]
+        let signature = base64URLEncoded(hmacSHA256(of: message, key: Array(key.utf8)))
+        return String(decoding: message + Array(".".utf8) + signature, as: UTF8.self)
+    }
+
+    private static func set(_ key: String) -> String {
+        let text = String(decoding: base64URLEncoded(Array(key.utf8)), as: UTF8.self)
+        return #"{"keys":[{"kty":"oct","k":"\#(text)"}]}"#
+    }
+
+    @Test func `Tokens are accepted by the keys of a file, which may change while it runs`()
+        async throws
+    {
+        try await blocking {
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            let (old, new) = (String(repeating: "o", count: 32), String(repeating: "n", count: 32))
+            let file = "\(folder)/keys.json"
+            try Self.set(old).write(toFile: file, atomically: true, encoding: .utf8)
+            let service = try TallyProcess(arguments: [
+                "--jwt-keys", file, "--jwt-audience", "tally", "--threads", "2",
+            ])
+            try service.start()
+            let expires = Int(Date().timeIntervalSince1970) + 300
+            let claims = #"{"sub":"ann","aud":"tally","exp":\#(expires)}"#
+            _ = try service.client().post(
+                "/v1/events", #"{"subject":"ann","meters":{"messages":1}}"#)
+            func status(_ key: String, _ path: String) throws -> Int {
+                try BlockingHTTPClient(port: service.port, key: Self.token(claims, key))
+                    .get(path).status
+            }
+            #expect(try status(old, "/v1/subjects/ann") == 200)
+            #expect(try status(old, "/v1/subjects/bob") == 403)
+            #expect(try status(old, "/v1/prices") == 403)
+            #expect(try status(new, "/v1/subjects/ann") == 401)
+            try Self.set(new).write(toFile: file, atomically: true, encoding: .utf8)
+            // Asked for again and again with a key that is not known, it would refuse the address.
+            try waitUntil("the new key") { service.log.contains("were read again") }
+            #expect(try status(new, "/v1/subjects/ann") == 200)
+            #expect(try status(old, "/v1/subjects/ann") == 401)
+            // A file that is wrong changes nothing.
+            try "{".write(toFile: file, atomically: true, encoding: .utf8)
+            try waitUntil("the complaint") { service.log.contains("stay as they were") }
+            #expect(try status(new, "/v1/subjects/ann") == 200)
+        }
+    }
+
+    @Test func `Pages of the origins that are configured may call, and no others`() async throws {
+        try await blocking {
+            let service = try TallyProcess(arguments: [
+                "--cors-origins", "https://chat.example.com,http://localhost:3000",
+            ])
+            try service.start()
+            let client = service.client()
+            let event = #"{"subject":"ann","meters":{"messages":1}}"#
+            for (origin, isAllowed) in [
+                ("https://chat.example.com", true), ("http://localhost:3000", true),
+                ("https://evil.example.com", false), ("null", false),
+            ] {
+                let answer = try client.post("/v1/events", event, headers: ["Origin": origin])
+                #expect(answer.status == 200)
+                let allowed = answer.headers["access-control-allow-origin"]
+                #expect(allowed == (isAllowed ? origin : nil))
+                #expect(answer.headers["vary"] == "Origin")
+                let asked = try client.request(
+                    "OPTIONS", "/v1/events", nil, "",
+                    ["Origin": origin, "Access-Control-Request-Method": "POST"])
+                #expect(asked.status == 204)
+                #expect(
+                    (asked.headers["access-control-allow-methods"]?.contains("POST") ?? false)
+                        == isAllowed)
+            }
+        }
+    }
+
+    @Test func `A key that is revoked is refused by every process within a second`() async throws {
+        try await blocking {
+            let first = try TallyProcess(arguments: ["--threads", "2"])
+            try first.start()
+            let second = try TallyProcess(arguments: [
+                "--redis", "unix://\(first.data)/redis.sock", "--threads", "2",
+            ])
+            try second.start()
+            let made = try first.client().post("/v1/keys", #"{"role":"reader","name":"x"}"#)
+            let secret = try #require(made.json["secret"] as? String)
+            let id = try #require(made.json["id"] as? String)
+            func status(_ service: TallyProcess) throws -> Int {
+                try BlockingHTTPClient(port: service.port, key: secret).get("/v1/prices").status
+            }
+            for service in [first, second] { #expect(try status(service) == 200) }
+            #expect(try first.client().request("DELETE", "/v1/keys/\(id)", nil, "").status == 204)
+            let revoked = Date()
+            try waitUntil("the refusal") { (try? status(second)) == 401 }
+            #expect(try status(first) == 401)
+            // Not a measurement: a bound that a stopped poll would break.
+            #expect(Date().timeIntervalSince(revoked) < 30)
+        }
+    }
+}

@@ -175,6 +175,42 @@ private func short(_ entry: [String: Any]) -> String {
         }
     }
 
+    @Test func `Acts at the same time are all noted, each once`() async throws {
+        try await withExports { bench in
+            await inParallel(16) { caller in
+                let client = bench.client()
+                for number in 4 * caller..<4 * caller + 4 {
+                    let body = Array(#"{"monthly_allowance":"\#(number)"}"#.utf8)
+                    let answer = try? client.request(
+                        "PUT", "/v1/credits/u\(number)/allowance", body, "application/json")
+                    #expect(answer?.status == 200)
+                }
+            }
+            let told = try bench.client().get("/v1/audit?limit=1000").json["entries"]
+            let all = try #require(told as? [[String: Any]])
+            #expect(all.count == 64)
+            #expect(Set(all.compactMap { $0["id"] as? String }).count == 64)
+            let numbers = all.compactMap { entry -> Int? in
+                let after = entry["after"] as? [String: Any]
+                guard let allowance = after?["monthly_allowance"] as? Int else { return nil }
+                #expect(entry["path"] as? String == "/v1/credits/u\(allowance)/allowance")
+                return allowance
+            }
+            #expect(Set(numbers) == Set(0..<64))
+        }
+    }
+
+    @Test func `Of long JSON is told how long it was`() async throws {
+        try await withAPI { _, api, _ in
+            let models = (0..<400).map { #""model-\#($0)":{"input":1,"output":2}"# }
+            let put = await api.send(
+                .put, "/v1/prices", #"{"models":{\#(models.joined(separator: ","))}}"#)
+            #expect(put.status == 200 && put.body.count > 16_384, "\(put.text.prefix(300))")
+            let after = await api.audit().first?["after"] as? [String: Any]
+            #expect(after?["omitted_bytes"] as? Int == put.body.count)
+        }
+    }
+
     @Test func `Nothing is done that cannot be noted, and what was not told how it went says so`()
         async throws
     {

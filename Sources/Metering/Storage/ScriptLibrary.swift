@@ -154,6 +154,7 @@ public enum ScriptLibrary {
         "read_record": PackageResources.read_record_lua,
         "results_of": PackageResources.results_of_lua,
         "see": PackageResources.see_lua,
+        "later_times": PackageResources.later_times_lua,
         "settle_hold": PackageResources.settle_hold_lua,
         "size_keys": PackageResources.size_keys_lua,
         "use_limit": PackageResources.use_limit_lua,

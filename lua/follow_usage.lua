@@ -4,7 +4,8 @@
   and guests, and note when subjects did something first and last, unless somebody else did: the
   state says up to where that was done.
 
-  KEYS     state, then a key per set of subjects, then a hash per hour of minutes; activity, guests
+  KEYS     state, then a key per set of subjects, then a hash per hour of minutes; activity, guests,
+           changes
   ARGV     the state that is expected; the state afterwards; {sets, minutes, times, guests} (packed):
            sets, per key {ttl_s or 0, {subject, ...}}; minutes, per key {ttl_s, {field, {events, meter,
            amount, ...}, ...}}; times, flat {subject, {first upload, last upload, last download, last
@@ -38,8 +39,10 @@ for i, hour in ipairs(minutes) do
   hashes[i] = writes
 end
 
-local activity = later_times(KEYS[#KEYS - 1], times)
-call('SCARD', KEYS[#KEYS])
+local n = #KEYS
+local activity = later_times(KEYS[n - 2], times)
+call('SCARD', KEYS[n - 1])
+call('HLEN', KEYS[n])
 
 for i, set in ipairs(sets) do see(KEYS[1 + i], kinds[i], set[2], set[1]) end
 for i, hour in ipairs(minutes) do
@@ -47,7 +50,10 @@ for i, hour in ipairs(minutes) do
   call('HSET', key, unpack(hashes[i]))
   call('EXPIRE', key, hour[1])
 end
-if #activity > 0 then call('HSET', KEYS[#KEYS - 1], unpack(activity)) end
-if #guests > 0 then call('SADD', KEYS[#KEYS], unpack(guests)) end
+if #activity > 0 then
+  call('HSET', KEYS[n - 2], unpack(activity))
+  call('HINCRBY', KEYS[n], 'state', 1)
+end
+if #guests > 0 then call('SADD', KEYS[n - 1], unpack(guests)) end
 call('SET', KEYS[1], ARGV[2])
 return 1

@@ -25,7 +25,8 @@ public final class GuestLimiter: Sendable {
     /// - Parameter atUS: the time, in microseconds of a clock that does not jump.
     /// - Returns: nil if it may pass, else the whole seconds after which one may.
     public func wait(of address: String, atUS: Int) -> Int? {
-        buckets.withLock { buckets in
+        let address = Self.network(of: address)
+        return buckets.withLock { buckets in
             if buckets[address] == nil, buckets.count >= Self.addressCountMax {
                 // Who is full by now needs no bucket. With so many others, all begin anew.
                 buckets = buckets.filter { refilled($0.value, atUS) < perMinute }
@@ -37,6 +38,16 @@ public final class GuestLimiter: Sendable {
             buckets[address] = Bucket(tokens: isAdmitted ? tokens - 1 : tokens, atUS: atUS)
             return isAdmitted ? nil : max(1, Int(((1 - tokens) * 60 / perMinute).rounded(.up)))
         }
+    }
+
+    /// Who has one address of IPv6 has the 2^64 beside it, too: they are one.
+    static func network(of address: String) -> String {
+        guard address.contains(":"), !address.contains(".") else { return address }
+        let halves = address.split(separator: "::", omittingEmptySubsequences: false)
+        let parts = halves.map { $0.split(separator: ":").map(String.init) }
+        let missing = halves.count == 2 ? 8 - parts.reduce(0) { $0 + $1.count } : 0
+        let zeros = Array(repeating: "0", count: max(0, missing))
+        return (parts[0] + zeros + (parts.last ?? [])).prefix(4).joined(separator: ":")
     }
 
     private func refilled(_ bucket: Bucket, _ atUS: Int) -> Double {

@@ -151,6 +151,21 @@ import Testing
         #expect(slow.wait(of: "a", atUS: 0) == 30 && slow.wait(of: "a", atUS: -5) == 30)
     }
 
+    @Test func `Addresses that one holder has are one`() {
+        let limiter = GuestLimiter(perMinute: 1)
+        let groups = [
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:5::", "2001:db8:0:0:1:2:3:4"],
+            ["2001:db8:0:1::1", "2001:db8:0:1:ffff::"], ["2001:db8:1::"], ["::1", "::", "::2:3"],
+            ["10.0.0.1"], ["10.0.0.2"], ["::ffff:10.0.0.1"], ["::ffff:10.0.0.2"], ["unix"],
+        ]
+        for group in groups {
+            for (index, address) in group.enumerated() {
+                let wait = limiter.wait(of: address, atUS: 0)
+                #expect((wait == nil) == (index == 0), "\(address)")
+            }
+        }
+    }
+
     @Test func `It remembers no more addresses than it may`() {
         let limiter = GuestLimiter(perMinute: 1)
         for number in 0..<30_000 {

@@ -40,12 +40,17 @@ final class ActivityReader {
         return activity
     }
 
-    /// Everybody's. O(days * their actions and models), of days that have left O(days).
-    func activity() async throws -> WorkspaceActivity {
+    /// How many subjects there are, and how many of them are known to be guests.
+    func people() async throws(MeteringError) -> (all: Int, guests: Int) {
         let counts = try await send([
             RedisCommand("HLEN", [keys.subjects]), RedisCommand("SCARD", [keys.guests]),
         ]).compactMap(\.integer)
-        guard counts.count == 2 else { throw MeteringError.damaged(what: "the subjects") }
+        guard counts.count == 2 else { throw .damaged(what: "the subjects") }
+        return (counts[0], counts[1])
+    }
+
+    /// Everybody's. O(days * their actions and models), of days that have left O(days).
+    func activity(_ people: (all: Int, guests: Int)) async throws -> WorkspaceActivity {
         for _ in 0..<Self.triesMax {
             let cold = try await archive.coldDays()
             var sums: [Meter: Int] = [:]
@@ -64,7 +69,7 @@ final class ActivityReader {
                 throw EventRejection.counterOverflow
             }
             return WorkspaceActivity(
-                userCount: max(0, counts[0] - counts[1]), guestCount: counts[1],
+                userCount: max(0, people.all - people.guests), guestCount: people.guests,
                 sums: SubjectActivity(totals: sums.map { ($0.key, $0.value) }), warnings: warnings)
         }
         throw MeteringError.unavailable(.unexpectedReply("days come and go"))

@@ -5,6 +5,7 @@ internal import Redis
 extension QueryEngine {
     /// How long a question waits for what follows the log.
     private static let followMS = 5_000
+    private static let peopleTriesMax = 3
     /// How many types of processing there may be: each is a counter of whoever uploads such files.
     private static let typeCountMax = 256
     private static let ownTypeCountMax = 32
@@ -21,10 +22,17 @@ extension QueryEngine {
     ///
     /// - Throws: `EventRejection` when a sum passes 2^53 − 1; `MeteringError`.
     public func activity() async throws -> WorkspaceActivity {
-        try await follow()
         let reader = try activityReader()
         defer { coldSums = reader.coldSums }
-        return try await reader.activity()
+        var people = try await reader.people()
+        for _ in 0..<Self.peopleTriesMax {
+            // Guests are known as far as the log was followed: of nobody who came behind it.
+            try await follow()
+            let before = people
+            people = try await reader.people()
+            if people.all == before.all { break }
+        }
+        return try await reader.activity(people)
     }
 
     /// The type of processing as it is counted: itself, or `other` when the workspace has as many

@@ -50,17 +50,19 @@ final class CostReader {
             for (day, reply) in zip(turn, replies) { hours[day] = try sums(of: reply) }
         }
         for day in days where cold.contains(day) {
+            let head: ArchivedDay
             do throws(ArchiveError) {
-                let head = try await archive.head(day)
-                var sums: [Int: CostSums] = [:]
-                for cell in head.cells {
-                    guard let start = cell.hour else { continue }
-                    try? sums[clockHour(start), default: CostSums()].add(CostSums(cell.sums))
-                }
-                hours[day] = sums
+                head = try await archive.head(day)
             } catch {
                 warn("\(error)")
+                continue
             }
+            var sums: [Int: CostSums] = [:]
+            for cell in head.cells {
+                guard let start = cell.hour else { continue }
+                try sums[clockHour(start), default: CostSums()].add(CostSums(cell.sums))
+            }
+            hours[day] = sums
         }
         return hours
     }
@@ -127,14 +129,14 @@ final class CostReader {
         }
         for day in days where cold.contains(day) {
             for index in ids.indices {
+                let use: ArchivedSubject?
                 do throws(ArchiveError) {
-                    if let use = try await archive.use(of: subjects[index], on: day) {
-                        try? sums[index].add(CostSums(use.sums))
-                    }
+                    use = try await archive.use(of: subjects[index], on: day)
                 } catch {
                     warn("\(error)")
                     break
                 }
+                if let use { try sums[index].add(CostSums(use.sums)) }
             }
         }
         return sums

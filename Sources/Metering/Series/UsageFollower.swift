@@ -126,7 +126,7 @@ final class UsageFollower {
             }
         }
         change.write(writer)
-        names += [keys.activity, keys.guests]
+        names += [keys.activity, keys.guests, keys.changes]
         let packed = writer.take()
         writer.integers([ends.floor] + ends.numbers)
         let state = writer.take()

@@ -76,7 +76,9 @@ public enum ScriptLibrary {
         recordEvents, closeDays, putRules, forgetHolds, readBoard, changeDirectory,
     ]
     /// What a client needs that writes snapshots.
-    public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]
+    public static let forSnapshots = [
+        leaseFlush, cutDay, readHours, readSubjects, coolDay, followUsage,
+    ]
 
     /// Counts what the log holds by minutes, and subjects.
     static let followUsage = script("follow_usage", PackageResources.follow_usage_lua)
@@ -88,9 +90,9 @@ public enum ScriptLibrary {
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
         beginRestore, restoreValues, restoreSubjects, restoreSeen, restoreAccounts, finishRestore,
         cutDay, readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard,
-        beginBoard,
-        readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople, listPeople,
-        importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
+        beginBoard, readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople,
+        listPeople, importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys,
+        listHeldKeys,
         readHolders, restorePool,
     ]
 

@@ -55,6 +55,10 @@ import Testing
             "flush-interval": "86400", "redis-timeout-ms": "10", "log-level": "debug",
             "allow-volatile": "true", "subject-header": "X-User-ID",
             "admin-key": Self.secret,
+            "jwt-keys": "/etc/tally/jwks.json", "jwt-issuer": "https://issuer.example",
+            "jwt-audience": "tally", "jwt-leeway": "0", "jwt-subject-claim": "uid",
+            "jwt-workspace-claim": "tenant", "jwt-role-claim": "may",
+            "cors-origins": "https://chat.example.com,http://localhost:3000",
         ]
         let options = ServiceConfiguration.options.filter { $0.name != "config" }
         #expect(Set(options.map(\.name)) == Set(values.keys))
@@ -77,6 +81,11 @@ import Testing
         #expect(configuration.listenAddress == "[::1]:9000")
         #expect(configuration.rankedMeters == ["tokens", "files"])
         #expect(configuration.adminKey == Self.secret)
+        let signIn = SignInConfiguration(
+            keysFile: "/etc/tally/jwks.json", issuer: "https://issuer.example", audience: "tally",
+            leewaySeconds: 0, subjectClaim: "uid", workspaceClaim: "tenant", roleClaim: "may",
+            corsOrigins: ["https://chat.example.com", "http://localhost:3000"])
+        #expect(configuration.signIn == signIn)
         #expect(try load(["--config", file]) == configuration)
         #expect(
             try load(words, ["TALLY_ADMIN_KEY": Self.secret]) == configuration)
@@ -98,6 +107,11 @@ import Testing
         ("time-zone", ["Mars/Base", "../../etc/passwd", "GMT+25", "utc"]),
         ("flush-interval", ["0", "86401"]), ("redis-timeout-ms", ["9", "60001"]),
         ("allow-volatile", ["maybe"]), ("subject-header", ["a b", "Authorization", "ü", "a:"]),
+        ("jwt-leeway", ["-1", "601", "x"]), ("jwt-role-claim", ["a\u{7}"]),
+        (
+            "cors-origins",
+            ["chat.example.com", "https://", "https://h/path", "https://H", "*,ftp://h"]
+        ),
         ("admin-key", ["short", "123456789012345", "with a space in it", "zeichenköpfe-äöü"]),
     ])
     func `A bad value is refused, with option, source and value`(name: String, bad: [String]) {

@@ -55,7 +55,8 @@ import Testing
 
     /// Text without what is different each time.
     private static func masked(_ text: String) -> String {
-        text.replacing(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/, with: "TIME")
+        text.replacing("\r\n", with: "\n")
+            .replacing(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/, with: "TIME")
             .trimmingCharacters(in: .newlines)
     }
 

@@ -88,6 +88,10 @@ private struct Told: Equatable {
         #expect(now.guestCount == files.guestCount + 1 && now.userCount == files.userCount)
         #expect(now.sums.inputBytes == files.sums.inputBytes + 7)
         #expect((now.sums.types.first?.count ?? 0) == (files.sums.types.first?.count ?? 0) + 1)
+        // It leaves again, and its file is another one than was read before.
+        let told = try await Told(queries, query)
+        #expect(try await all.evict().contains(day))
+        #expect(try await Told(queries, query) == told)
     }
 
     private static func randomEvent(_ random: inout SeededGenerator) -> UsageEvent {

@@ -1,21 +1,25 @@
 #!lua
 --[[
-  follow_usage: count what the log holds by minutes, and the subjects of minutes, hours, days and
-  months, unless somebody else did: the state says up to where that was done.
+  follow_usage: count what the log holds by minutes, the subjects of minutes, hours, days and months,
+  and guests, and note when subjects did something first and last, unless somebody else did: the
+  state says up to where that was done.
 
-  KEYS     state, then a key per set of subjects, then a hash per hour of minutes
-  ARGV     the state that is expected; the state afterwards; {sets, minutes} (packed): sets, per key
-           {ttl_s or 0, {subject, ...}}; minutes, per key {ttl_s, {field, {events, meter, amount, ...},
-           ...}}
+  KEYS     state, then a key per set of subjects, then a hash per hour of minutes; activity, guests,
+           changes
+  ARGV     the state that is expected; the state afterwards; {sets, minutes, times, guests} (packed):
+           sets, per key {ttl_s or 0, {subject, ...}}; minutes, per key {ttl_s, {field, {events, meter,
+           amount, ...}, ...}}; times, flat {subject, {first upload, last upload, last download, last
+           call}} in ms, 0 for none; guests, {subject, ...}
   Returns  1, or 0 when the state is another one
   Time     O(subjects + fields)
 ]]
 --@constants constants
 --@include see
+--@include later_times
 
 local call = redis.call
 if (call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-local sets, minutes = unpack(cmsgpack.unpack(ARGV[3]))
+local sets, minutes, times, guests = unpack(cmsgpack.unpack(ARGV[3]))
 local kinds, hashes = kinds_of(2, 1 + #sets), {}
 
 -- Everything is read and added up first: a key of a wrong type fails here.
@@ -35,11 +39,21 @@ for i, hour in ipairs(minutes) do
   hashes[i] = writes
 end
 
+local n = #KEYS
+local activity = later_times(KEYS[n - 2], times)
+call('SCARD', KEYS[n - 1])
+call('HLEN', KEYS[n])
+
 for i, set in ipairs(sets) do see(KEYS[1 + i], kinds[i], set[2], set[1]) end
 for i, hour in ipairs(minutes) do
   local key = KEYS[1 + #sets + i]
   call('HSET', key, unpack(hashes[i]))
   call('EXPIRE', key, hour[1])
 end
+if #activity > 0 then
+  call('HSET', KEYS[n - 2], unpack(activity))
+  call('HINCRBY', KEYS[n], 'state', 1)
+end
+if #guests > 0 then call('SADD', KEYS[n - 1], unpack(guests)) end
 call('SET', KEYS[1], ARGV[2])
 return 1

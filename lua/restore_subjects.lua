@@ -3,7 +3,7 @@
   restore_subjects: add what some subjects used on a day to their records. Days come the last first:
   the first one that a subject is met on is its latest.
 
-  KEYS     meta, subjects, `use` of the day
+  KEYS     meta, subjects, `use` of the day, guests
   ARGV     token of the restore
            {day, 1 if its detail is in Redis, day that records are on at least,
            {subject, events, first_ms, last_ms, {meter, amount, ...}, ...}} (packed)
@@ -17,8 +17,9 @@ local ask = cmsgpack.unpack(ARGV[2])
 local day, is_hot, floor, rows = ask[1], ask[2] == 1, ask[3], ask[4]
 local subjects = {}
 for p = 1, #rows, 5 do subjects[#subjects + 1] = rows[p] end
-local old, records, uses = redis.call('HMGET', KEYS[2], unpack(subjects)), {}, {}
+local old, records, uses, guests = redis.call('HMGET', KEYS[2], unpack(subjects)), {}, {}, {}
 for i = 1, #subjects do
+  if string.sub(subjects[i], 1, 6) == 'guest:' then guests[#guests + 1] = subjects[i] end
   local p, packed, record = 5 * i - 4, old[i], nil
   local events, first, last, amounts = rows[p + 1], rows[p + 2], rows[p + 3], rows[p + 4]
   local is_latest = not packed
@@ -49,4 +50,5 @@ for i = 1, #subjects do
 end
 redis.call('HSET', KEYS[2], unpack(records))
 if #uses > 0 then redis.call('HSET', KEYS[3], unpack(uses)) end
+if #guests > 0 then redis.call('SADD', KEYS[4], unpack(guests)) end
 return 1

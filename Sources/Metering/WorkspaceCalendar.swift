@@ -37,6 +37,16 @@ public struct WorkspaceCalendar: Sendable, Hashable {
         timeZone?.secondsFromGMT(for: Date(timeIntervalSince1970: Double(seconds))) ?? 0
     }
 
+    /// Seconds to add to UTC at a moment.
+    public func offset(at time: Timestamp) -> Int {
+        offset(at: time.milliseconds.flooredQuotient(1000))
+    }
+
+    /// The day of a moment.
+    public func day(of time: Timestamp) -> CivilDay {
+        day(at: time.milliseconds.flooredQuotient(1000))
+    }
+
     /// The first instant of a day (seconds since 1970): usually midnight; later where the zone
     /// skips it.
     public func start(of day: CivilDay) -> Int {

@@ -13,14 +13,17 @@ public final class API {
         public var metrics: MetricsRegistry
         public var routes: RouteMetrics
         public var readiness: Readiness
+        /// How often guests may ask.
+        public var guests: GuestLimiter
         /// The header field in which a gateway names the subject of a check.
         public var subjectHeader: String
         let exports = ExportSlots()
 
         public init(
             metrics: MetricsRegistry, routes: RouteMetrics, readiness: Readiness,
-            subjectHeader: String = "X-Tally-Subject"
+            subjectHeader: String = "X-Tally-Subject", guests: GuestLimiter = GuestLimiter()
         ) {
+            self.guests = guests
             self.subjectHeader = subjectHeader
             self.metrics = metrics
             self.routes = routes

@@ -41,8 +41,8 @@ public final class Router: HTTPResponder {
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
         + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
-        + API.creditMonitoringRoutes + API.auditRoutes + API.healthRoutes
-        + API.descriptionRoutes
+        + API.costRoutes + API.guestRoutes + API.trackRoutes + API.creditMonitoringRoutes
+        + API.auditRoutes + API.descriptionRoutes + API.healthRoutes
 
     private let environment: API.Environment
     private let store: DirectoryStore
@@ -175,7 +175,16 @@ public final class Router: HTTPResponder {
         let guest = route.access.includes(.guest) ? authentication.guest(request) : nil
         let principal: Principal
         if let guest {
+            if let wait = environment.guests.wait(
+                of: request.remoteAddress, atUS: monotonicMicroseconds())
+            {
+                throw HTTPProblem.tooManyGuestRequests(wait)
+            }
             principal = guest
+        } else if API.isOfGuestClients(request.path),
+            request.headers.value(of: "authorization") == nil
+        {
+            throw HTTPProblem.notAuthenticated
         } else {
             principal = try await authentication.principal(of: request)
         }

@@ -113,9 +113,9 @@ final class Harness {
     /// Records that a valid event is counted, whatever came before it.
     func expectGoesOn(_ comment: @autoclosure () -> Comment? = nil) async {
         canaries += 1
-        let answer = await post(#"{"subject":"canary","meters":{"messages":1}}"#)
+        let answer = await post(#"{"subject":"canary","meters":{"canaries":1}}"#)
         #expect(answer.status == 200, comment())
-        #expect(answer.totals == ["messages": canaries], comment())
+        #expect(answer.totals == ["canaries": canaries], comment())
     }
 
     /// Records that a request is refused as it should be: with a problem that says all, nothing

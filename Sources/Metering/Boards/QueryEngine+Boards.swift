@@ -12,7 +12,7 @@ extension QueryEngine {
     /// acknowledged before the call.
     ///
     /// - Parameters:
-    ///   - meter: one that is ranked.
+    ///   - meter: one that is ranked, or `cost_micro`.
     ///   - limit: 1 to 1000.
     ///   - cursor: behind which it goes on; nil for the start.
     /// - Throws: `MeteringError.building` when the board is not ready within five seconds.
@@ -42,7 +42,8 @@ extension QueryEngine {
     ) async throws(MeteringError) -> (BoardPart, ClosedRange<CivilDay>?, [String]) {
         guard let boards else { throw .unavailable(.disconnected(reason: "it was not started")) }
         let days = window.days(on: boards.today)
-        if let days, days.lowerBound == days.upperBound,
+        // Only what is ranked when it is counted has a board of each day.
+        if let days, days.lowerBound == days.upperBound, settings.rankedMeters.contains(meter),
             let part = try await boards.reader.day(days.lowerBound, meter, ask)
         {
             return (part, days, [])

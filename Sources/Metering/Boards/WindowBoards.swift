@@ -58,9 +58,13 @@ final class WindowBoards {
         archive: Archive?, _ logger: Logger
     ) {
         self.client = client
-        self.settings = settings
         self.clock = clock
         self.logger = logger
+        // Windows follow the log, which has all meters: what is charged is ranked for whoever asks,
+        // and costs nothing while nobody does.
+        var settings = settings
+        if !settings.rankedMeters.contains(.costMicro) { settings.rankedMeters.append(.costMicro) }
+        self.settings = settings
         self.archive = archive
         keys = Keyspace(workspace: settings.id)
         follower = LogFollower(client, settings, clock)

@@ -30,10 +30,15 @@ public struct Meter: Hashable, Sendable {
     public static let tokens = Meter(kind: .standard(3))
     public static let cachedTokens = Meter(kind: .standard(4))
     public static let messages = Meter(kind: .standard(5))
-    /// Millionths of a credit.
+    public static let apiCalls = Meter(kind: .standard(6))
     public static let filesUploaded = Meter(kind: .standard(7))
+    public static let filesProcessed = Meter(kind: .standard(8))
+    public static let filesFailed = Meter(kind: .standard(9))
+    public static let filesDownloaded = Meter(kind: .standard(10))
     public static let inputBytes = Meter(kind: .standard(11))
+    public static let outputBytes = Meter(kind: .standard(12))
     public static let processingMS = Meter(kind: .standard(13))
+    /// Millionths of a credit.
     public static let creditsMicro = Meter(kind: .standard(14))
     /// Millionths of a unit of the workspace's currency.
     public static let costMicro = Meter(kind: .standard(15))

@@ -11,6 +11,21 @@ extension QueryEngine {
         try await profileReader().profiles(of: [subject])[0]
     }
 
+    /// Who some subjects are, by their ids; those without a profile are missing. O(subjects).
+    public func profiles(
+        named subjects: Set<ByteString>
+    ) async throws(MeteringError) -> [ByteString: Profile] {
+        var known: [ByteString: Profile] = [:]
+        let ids = subjects.map { SubjectID(stored: $0) }
+        for from in stride(from: 0, to: ids.count, by: 200) {
+            let some = Array(ids[from..<min(from + 200, ids.count)])
+            for profile in try await profileReader().profiles(of: some) {
+                if let profile { known[profile.subject.id] = profile }
+            }
+        }
+        return known
+    }
+
     /// Creates a profile, or replaces all of it but when it was created.
     ///
     /// - Returns: what became of it; never `.unchanged` of something else.

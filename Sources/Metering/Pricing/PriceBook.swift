@@ -8,6 +8,9 @@ public struct PriceBook: Equatable, Sendable {
     /// Nothing has a price.
     public static let empty = PriceBook()
 
+    /// What a workspace has until another one is put: 0.005 of its currency for each message.
+    public static let initial = PriceBook(perMessage: 5_000)
+
     /// Micro-currency for each message, 0 to 2^53 − 1.
     public let perMessage: Int
     /// Credits for each unit of currency, in millionths, 0 to 2^53 − 1. With 0 a cost takes none.

@@ -24,6 +24,10 @@ public actor QueryEngine {
     private var files: Archive?
     /// Days that are being brought back.
     var thaws: [CivilDay: Task<String?, Never>] = [:]
+    /// What days that have left add up to, once it was read.
+    var coldSums: ActivityReader.ColdSums = [:]
+    /// Types of processing that the workspace has.
+    var knownTypes: Set<ByteString> = []
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         loop.asUnownedSerialExecutor()

@@ -123,7 +123,8 @@ final class DayRestorer {
         }
         try await writer.check(
             writer.run(
-                ScriptLibrary.restoreSubjects, [keys.meta, keys.subjects, keys.use(day.day)],
+                ScriptLibrary.restoreSubjects,
+                [keys.meta, keys.subjects, keys.use(day.day), keys.guests],
                 [packer.take()]))
         try await noteSeen()
         for meter in boards {

@@ -27,6 +27,7 @@ final class StateRestorer {
     private var holds: [HoldRecord] = []
     private var reversed: [(pointer: [UInt8], position: Int)] = []
     private var people: [Profile] = []
+    private var times: [ActivityRecord] = []
     private var rules: [(name: String, text: [UInt8])] = []
     private var accountCount = 0
     private let pool: PoolRestorer
@@ -103,13 +104,17 @@ final class StateRestorer {
         case "people":
             guard let profile = Profile(value) else { throw pieces.fault("a profile's line") }
             people.append(profile)
+        case "times":
+            guard let record = ActivityRecord(value) else { throw pieces.fault("a line of times") }
+            times.append(record)
         default: break
         }
     }
 
     private var isFull: Bool {
         accounts.count == Self.accountsPerCall || people.count == ProfileWriter.sliceCount
-            || max(grants.count, holds.count, reversed.count) == RestoreWriter.valuesPerCall
+            || max(grants.count, holds.count, reversed.count, times.count)
+                == RestoreWriter.valuesPerCall
     }
 
     private func flush() async throws {
@@ -123,7 +128,11 @@ final class StateRestorer {
             $1.string($0.name)
             $1.string($0.text)
         }
-        (grants, holds, reversed, rules) = ([], [], [], [])
+        try await writer.put(times, to: keys.activity, .packed) {
+            $1.string($0.subject)
+            $1.integers($0.times)
+        }
+        (grants, holds, reversed, rules, times) = ([], [], [], [], [])
         try await writePeople()
         try await writeAccounts()
         try await pool.flush()

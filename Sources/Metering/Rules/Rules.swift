@@ -13,7 +13,7 @@ public final class Rules: Sendable {
     public let credits: CreditPolicy
 
     init(
-        version: [UInt8] = [], prices: PriceBook = .empty, limits: LimitBook = .initial,
+        version: [UInt8] = [], prices: PriceBook = .initial, limits: LimitBook = .initial,
         credits: CreditPolicy = CreditPolicy()
     ) {
         self.version = version
@@ -46,7 +46,7 @@ public final class Rules: Sendable {
         do {
             self.init(
                 version: fields["version"] ?? [],
-                prices: try part(.prices, .empty) { try PriceBook($0) },
+                prices: try part(.prices, .initial) { try PriceBook($0) },
                 limits: try part(.limits, .initial) { try LimitBook(stored: $0) },
                 credits: try part(.credits, CreditPolicy()) { try CreditPolicy($0) })
         } catch {

@@ -100,7 +100,7 @@ final class UsageFollower {
         _ change: UsageChange, expected: [UInt8], _ ends: LogEnds
     ) async throws(MeteringError) -> Bool {
         var names = [keys.followed]
-        writer.array(2)
+        writer.array(4)
         writer.array(change.seen.count)
         for (bucket, subjects) in change.seen {
             names.append(bucket.key(keys))
@@ -125,6 +125,8 @@ final class UsageFollower {
                 }
             }
         }
+        change.write(writer)
+        names += [keys.activity, keys.guests, keys.changes]
         let packed = writer.take()
         writer.integers([ends.floor] + ends.numbers)
         let state = writer.take()
@@ -189,6 +191,8 @@ private struct UsageChange {
     private(set) var seen: [SeenBucket: Set<ByteString>] = [:]
     /// By hour (number since 1970).
     private(set) var minutes: [Int: [RollupField: Sums]] = [:]
+    private var activity: [ByteString: ActivityTimes] = [:]
+    private var guests: Set<ByteString> = []
 
     init(now: Timestamp, hotDays: Int) {
         let seconds = now.milliseconds.flooredQuotient(1000)
@@ -206,6 +210,10 @@ private struct UsageChange {
             if minute >= oldestMinute { add(logged, minute) }
             // What undoes an event is none of the subject's own.
             if logged.event.isReversal { continue }
+            if SubjectID(stored: subject).kind == .guest { guests.insert(subject) }
+            if logged.event.isTimed {
+                activity[subject, default: ActivityTimes()].add(logged.event, at: logged.time)
+            }
             if minute >= oldestMinute { seen[.minute(minute), default: []].insert(subject) }
             if hour >= oldestHour { seen[.hour(hour), default: []].insert(subject) }
             seen[.day(day), default: []].insert(subject)
@@ -213,11 +221,31 @@ private struct UsageChange {
         }
     }
 
+    /// Writes times and guests, as the script reads them.
+    func write(_ writer: MessagePackWriter) {
+        writer.array(2 * activity.count)
+        for (subject, times) in activity {
+            writer.string(subject.bytes)
+            writer.integers(times.milliseconds)
+        }
+        writer.array(guests.count)
+        for guest in guests { writer.string(guest.bytes) }
+    }
+
     private mutating func add(_ logged: LogEntry.Logged, _ minute: Int) {
         let field = RollupField(
             hour: minute * 60, action: logged.event.action, model: logged.event.model)
         let hour = minute.flooredQuotient(60)
         minutes[hour, default: [:]][field, default: Sums()].add(logged.event)
+    }
+}
+
+extension UsageEvent {
+    /// Whether it has a meter whose first or last time is told.
+    fileprivate var isTimed: Bool {
+        amounts.contains { meter, _ in
+            meter == .filesUploaded || meter == .filesDownloaded || meter == .apiCalls
+        }
     }
 }
 

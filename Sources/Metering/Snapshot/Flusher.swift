@@ -128,6 +128,7 @@ public final class Flusher {
 
     /// Writes the state if it changed.
     private func flushState(_ deadlineMS: Int, _ report: inout Report) async throws(FlushError) {
+        try await followUsage(deadlineMS)
         let reply = try await send(
             RedisCommand("HGET", [keys.changes, Keyspace.stateChanges]))
         let text = reply.bytes.map { String(decoding: $0, as: UTF8.self) } ?? "0"
@@ -152,6 +153,19 @@ public final class Flusher {
             guard error.concernsOneDay else { throw error }
             note(error, nil, &report)
         }
+    }
+
+    /// Brings first and last times of subjects up, so that the file tells what the days' files do.
+    private func followUsage(_ deadlineMS: Int) async throws(FlushError) {
+        let follower = UsageFollower(client: client, settings: settings, clock: clock)
+        do throws(MeteringError) {
+            // What is left of a long log is followed while the service runs.
+            let end = min(deadlineMS, clock.monotonicMS + options.leaseMS / 4)
+            _ = try await follower.catchUp(deadlineMS: end)
+        } catch {
+            logger.warning("the log was not followed", ["reason": "\(error)"])
+        }
+        try await context(deadlineMS).checkpoint()
     }
 
     private func note(_ error: FlushError, _ day: CivilDay?, _ report: inout Report) {

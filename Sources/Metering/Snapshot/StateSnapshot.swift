@@ -7,15 +7,15 @@
 internal import JSON
 internal import Redis
 
-/// Writes rules, accounts, grants, holds, marks of reversals and profiles to one file. Each account is as it
-/// was at an instant of its own.
+/// Writes rules, accounts, grants, holds, marks of reversals, profiles and subjects' times to one
+/// file. Each account is as it was at an instant of its own.
 final class StateSnapshot {
     /// An account may have a thousand holds.
     private static let accountsPerCall = 50
     /// In their order.
     static let lists = [
         "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts", "holds",
-        "reversed", "people",
+        "reversed", "people", "times",
     ]
     static let fieldsPerCall = 200
 
@@ -60,6 +60,7 @@ final class StateSnapshot {
         let holds = try await writeHolds(to: file)
         let reversed = try await writeReversed(to: file)
         let people = try await writePeople(to: file)
+        try await writeTimes(to: file)
         try await writeRules(to: file)
         json.beginObject()
         json.member("grant_count", grants)
@@ -199,6 +200,19 @@ final class StateSnapshot {
                 let id = SubjectID(stored: ByteString(bytes: subject))
                 guard let profile = Profile(id, packed: value) else { throw .damaged("a profile") }
                 try line { profile.write(&$0) }
+            }
+        }
+    }
+
+    private func writeTimes(to file: SnapshotFile) async throws(FlushError) {
+        _ = try await list("\"times\":[", keys.activity, by: Self.fieldsPerCall, to: file) {
+            (subjects, values, line) async throws(FlushError) in
+            for (subject, value) in zip(subjects, values) {
+                guard let value else { continue }
+                guard let record = ActivityRecord(subject, packed: value) else {
+                    throw .damaged("the times of a subject")
+                }
+                try line { record.write(&$0) }
             }
         }
     }

@@ -73,6 +73,12 @@ struct Keyspace: Sendable {
     func seen(day: CivilDay) -> [UInt8] { key("seen:day:\(day)") }
     /// As `seen(minute:)`, of the month of a day.
     func seen(month day: CivilDay) -> [UInt8] { key("seen:month:\("\(day)".prefix(7))") }
+    /// Hash: subject → when it uploaded, downloaded and called first and last.
+    var activity: [UInt8] { key("activity") }
+    /// Set: guests of whom something was counted.
+    var guests: [UInt8] { key("guests") }
+    /// Set: types of processing that are counted by themselves.
+    var types: [UInt8] { key("types") }
     /// String: written now and then, to see whether Redis takes writes. Expires.
     var probe: [UInt8] { key("probe") }
 

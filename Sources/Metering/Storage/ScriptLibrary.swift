@@ -76,7 +76,9 @@ public enum ScriptLibrary {
         recordEvents, closeDays, putRules, forgetHolds, readBoard, changeDirectory,
     ]
     /// What a client needs that writes snapshots.
-    public static let forSnapshots = [leaseFlush, cutDay, readHours, readSubjects, coolDay]
+    public static let forSnapshots = [
+        leaseFlush, cutDay, readHours, readSubjects, coolDay, followUsage,
+    ]
 
     /// Counts what the log holds by minutes, and subjects.
     static let followUsage = script("follow_usage", PackageResources.follow_usage_lua)
@@ -88,10 +90,9 @@ public enum ScriptLibrary {
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
         beginRestore, restoreValues, restoreSubjects, restoreSeen, restoreAccounts, finishRestore,
         cutDay, readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard,
-        beginBoard,
-        readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople, listPeople,
-        importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
-        readHolders, restorePool, scanRecords, beginAct,
+        beginBoard, readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople,
+        listPeople, importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys,
+        listHeldKeys, readHolders, restorePool, scanRecords, beginAct,
     ]
 
     /// Notes an administrative act.
@@ -159,6 +160,7 @@ public enum ScriptLibrary {
         "read_record": PackageResources.read_record_lua,
         "results_of": PackageResources.results_of_lua,
         "see": PackageResources.see_lua,
+        "later_times": PackageResources.later_times_lua,
         "settle_hold": PackageResources.settle_hold_lua,
         "size_keys": PackageResources.size_keys_lua,
         "use_limit": PackageResources.use_limit_lua,

@@ -192,6 +192,8 @@ final class RestoreBench {
                     "\($0.meter.name) \($0.total)"
                 }
                 lines.append("\(name): \(usage.eventCount) \(totals)")
+                let activity = try await queries.activity(of: id)
+                lines.append("\(activity.filesUploaded) \(activity.times)")
             }
             let account = try await bench.engine.account(of: id)
             let next = account.nextReset?.text ?? ""

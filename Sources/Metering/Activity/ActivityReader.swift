@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Redis
+
+/// Reads what subjects did with files and calls. On its loop's thread only.
+final class ActivityReader {
+    private static let daysPerTurn = 31
+    private static let triesMax = 5
+
+    /// Sums of days that have left Redis, by the revision of their files.
+    typealias ColdSums = [CivilDay: (revision: Int, sums: [Meter: Int])]
+
+    private let client: RedisClient
+    private let keys: Keyspace
+    private let archive: Archive
+    private(set) var coldSums: ColdSums
+
+    init(client: RedisClient, keys: Keyspace, archive: Archive, coldSums: ColdSums) {
+        self.client = client
+        self.keys = keys
+        self.archive = archive
+        self.coldSums = coldSums
+    }
+
+    /// One subject's; zeros when it was never seen.
+    func activity(of subject: SubjectID) async throws(MeteringError) -> SubjectActivity {
+        let id = subject.id.bytes
+        let replies = try await send([
+            RedisCommand("HGET", [keys.subjects, id]), RedisCommand("HGET", [keys.activity, id]),
+        ])
+        guard replies.count == 2, let bytes = replies[0].bytes else { return SubjectActivity() }
+        guard let record = SubjectRecord(bytes) else { throw .damaged(what: "a subject's record") }
+        var activity = SubjectActivity(totals: record.meters.map { ($0.meter, $0.total) })
+        if let bytes = replies[1].bytes {
+            guard let times = ActivityTimes(bytes) else {
+                throw .damaged(what: "the times of a subject")
+            }
+            activity.times = times
+        }
+        return activity
+    }
+
+    /// How many subjects there are, and how many of them are known to be guests.
+    func people() async throws(MeteringError) -> (all: Int, guests: Int) {
+        let counts = try await send([
+            RedisCommand("HLEN", [keys.subjects]), RedisCommand("SCARD", [keys.guests]),
+        ]).compactMap(\.integer)
+        guard counts.count == 2 else { throw .damaged(what: "the subjects") }
+        return (counts[0], counts[1])
+    }
+
+    /// Everybody's. O(days * their actions and models), of days that have left O(days).
+    func activity(_ people: (all: Int, guests: Int)) async throws -> WorkspaceActivity {
+        for _ in 0..<Self.triesMax {
+            let cold = try await archive.coldDays()
+            var sums: [Meter: Int] = [:]
+            var warnings: [String] = []
+            let days = try await self.days()
+            try await addHot(days.filter { !cold.contains($0) }, to: &sums)
+            for day in cold.sorted() {
+                do throws(ArchiveError) {
+                    try await add(archived: day, to: &sums)
+                } catch {
+                    warnings.append("\(error)")
+                }
+            }
+            guard try await archive.coldDays() == cold else { continue }
+            guard sums.values.allSatisfy({ $0 <= EventBatch.exactIntegerMax }) else {
+                throw EventRejection.counterOverflow
+            }
+            return WorkspaceActivity(
+                userCount: max(0, people.all - people.guests), guestCount: people.guests,
+                sums: SubjectActivity(totals: sums.map { ($0.key, $0.value) }), warnings: warnings)
+        }
+        throw MeteringError.unavailable(.unexpectedReply("days come and go"))
+    }
+
+    /// The days on which anything was ever counted.
+    private func days() async throws(MeteringError) -> [CivilDay] {
+        let names = try await send([RedisCommand("HKEYS", [keys.changes])]).first?.elements ?? []
+        return names.compactMap(\.decimal).sorted().map { CivilDay(number: $0) }
+    }
+
+    private func addHot(
+        _ days: [CivilDay], to sums: inout [Meter: Int]
+    ) async throws(MeteringError) {
+        for from in stride(from: 0, to: days.count, by: Self.daysPerTurn) {
+            let turn = days[from..<min(from + Self.daysPerTurn, days.count)]
+            for reply in try await send(turn.map { RedisCommand("HGETALL", [keys.day($0)]) }) {
+                let pairs = reply.elements ?? []
+                for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+                    guard
+                        let values = pairs[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array
+                    else { throw .damaged(what: "a rollup") }
+                    for place in stride(from: 1, to: values.count - 1, by: 2) {
+                        guard let meter = Meter(values[place]) else { continue }
+                        Self.add(values[place + 1].integer ?? 0, of: meter, to: &sums)
+                    }
+                }
+            }
+        }
+    }
+
+    private func add(
+        archived day: CivilDay, to sums: inout [Meter: Int]
+    ) async throws(ArchiveError) {
+        let revision = archive.revisions[day] ?? -1
+        if coldSums[day]?.revision != revision {
+            let totals = try await archive.head(day).totals
+            coldSums[day] = (
+                revision,
+                Dictionary(totals.amounts.map { ($0.meter, $0.amount) }) { first, _ in first }
+            )
+        }
+        for (meter, amount) in coldSums[day]?.sums ?? [:] {
+            Self.add(amount, of: meter, to: &sums)
+        }
+    }
+
+    /// Only what is told is added up. Past what is exact a sum stays there, and is refused.
+    private static func add(_ amount: Int, of meter: Meter, to sums: inout [Meter: Int]) {
+        switch meter {
+        case .filesProcessed, .inputBytes, .processingMS: break
+        default: guard meter.processingType != nil else { return }
+        }
+        let (sum, overflows) = sums[meter, default: 0].addingReportingOverflow(amount)
+        sums[meter] = overflows ? .max : sum
+    }
+
+    private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {
+        do {
+            return try await client.send(commands)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Redis
+
+/// Reads what days cost, hour by hour, and what single subjects did. On its loop's thread only.
+final class CostReader {
+    private static let daysPerTurn = 31
+
+    /// By what it can be told whether anything was counted meanwhile, or days have come or gone.
+    struct Mark: Equatable {
+        let cold: Set<CivilDay>
+        /// For each day, how many batches have changed it.
+        let changes: [RedisValue]
+    }
+
+    private let client: RedisClient
+    private let keys: Keyspace
+    private let calendar: WorkspaceCalendar
+    private let archive: Archive
+    private(set) var warnings: [String] = []
+
+    init(client: RedisClient, settings: WorkspaceSettings, archive: Archive) {
+        self.client = client
+        keys = Keyspace(workspace: settings.id)
+        calendar = settings.calendar
+        self.archive = archive
+    }
+
+    func mark(_ days: [CivilDay]) async throws(MeteringError) -> Mark {
+        let cold = try await archive.coldDays().intersection(days)
+        var changes: [RedisValue] = []
+        if !days.isEmpty {
+            let fields = days.map { Array("\($0.number)".utf8) }
+            changes = try await send([RedisCommand("HMGET", [keys.changes] + fields)])
+        }
+        return Mark(cold: cold, changes: changes)
+    }
+
+    // MARK: Days
+
+    /// What each of some days cost, by hour of the clock. O(days * their hours, actions and models).
+    func hours(
+        of days: [CivilDay], cold: Set<CivilDay>
+    ) async throws -> [CivilDay: [Int: CostSums]] {
+        var hours: [CivilDay: [Int: CostSums]] = [:]
+        let hot = days.filter { !cold.contains($0) }
+        for from in stride(from: 0, to: hot.count, by: Self.daysPerTurn) {
+            let turn = hot[from..<min(from + Self.daysPerTurn, hot.count)]
+            let replies = try await send(turn.map { RedisCommand("HGETALL", [keys.hours($0)]) })
+            for (day, reply) in zip(turn, replies) { hours[day] = try sums(of: reply) }
+        }
+        for day in days where cold.contains(day) {
+            let head: ArchivedDay
+            do throws(ArchiveError) {
+                head = try await archive.head(day)
+            } catch {
+                warn("\(error)")
+                continue
+            }
+            var sums: [Int: CostSums] = [:]
+            for cell in head.cells {
+                guard let start = cell.hour else { continue }
+                try sums[clockHour(start), default: CostSums()].add(CostSums(cell.sums))
+            }
+            hours[day] = sums
+        }
+        return hours
+    }
+
+    private func sums(of reply: RedisValue) throws -> [Int: CostSums] {
+        let pairs = reply.elements ?? []
+        var sums: [Int: CostSums] = [:]
+        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+            guard let name = pairs[index].bytes,
+                let start = RollupField(name, isHourly: true)?.hour,
+                let values = pairs[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array
+            else { throw MeteringError.damaged(what: "a rollup") }
+            try sums[clockHour(start), default: CostSums()].add(CostSums(values, from: 1))
+        }
+        return sums
+    }
+
+    /// The hour that the zone's clock shows. Where clocks change by half an hour the start of an
+    /// hour may lie before the change; its end tells it.
+    private func clockHour(_ start: Int) -> Int {
+        let end = start + 3599
+        return ((end + calendar.offset(at: end)).flooredQuotient(3600) % 24 + 24) % 24
+    }
+
+    // MARK: Subjects
+
+    /// What each of some subjects cost over days. O(subjects * days).
+    func sums(
+        of subjects: [SubjectID], on days: [CivilDay], cold: Set<CivilDay>
+    ) async throws -> [CostSums] {
+        guard !subjects.isEmpty else { return [] }
+        let ids = subjects.map(\.id.bytes)
+        // A subject leaves its record for `use`, and never the other way: records are read first.
+        let first = try await send([RedisCommand("HMGET", [keys.subjects] + ids)])
+        let records = try (first.first?.elements ?? []).map { value in
+            try value.bytes.map { bytes in
+                guard let record = SubjectRecord(bytes) else {
+                    throw MeteringError.damaged(what: "a subject's record")
+                }
+                return record
+            }
+        }
+        guard records.count == ids.count else {
+            throw MeteringError.damaged(what: "the subjects")
+        }
+        var sums = Array(repeating: CostSums(), count: ids.count)
+        let hot = days.filter { !cold.contains($0) }
+        for from in stride(from: 0, to: hot.count, by: Self.daysPerTurn) {
+            let turn = hot[from..<min(from + Self.daysPerTurn, hot.count)]
+            let replies = try await send(turn.map { RedisCommand("HMGET", [keys.use($0)] + ids) })
+            for (day, reply) in zip(turn, replies) {
+                let entries = reply.elements ?? []
+                for index in ids.indices where index < entries.count {
+                    if let bytes = entries[index].bytes {
+                        guard let values = MessagePackValue(bytes)?.array else {
+                            throw MeteringError.damaged(what: "what a subject used on a day")
+                        }
+                        try sums[index].add(CostSums(values, from: 3))
+                    } else if let record = records[index], record.day == day {
+                        try sums[index].add(CostSums(record))
+                    }
+                }
+            }
+        }
+        for day in days where cold.contains(day) {
+            for index in ids.indices {
+                let use: ArchivedSubject?
+                do throws(ArchiveError) {
+                    use = try await archive.use(of: subjects[index], on: day)
+                } catch {
+                    warn("\(error)")
+                    break
+                }
+                if let use { try sums[index].add(CostSums(use.sums)) }
+            }
+        }
+        return sums
+    }
+
+    private func warn(_ text: String) {
+        if !warnings.contains(text) { warnings.append(text) }
+    }
+
+    private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {
+        do {
+            return try await client.send(commands)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+}
+
+extension CostSums {
+    fileprivate init(_ sums: ArchivedSums) {
+        self.init(cost: sums.amount(of: .costMicro), messages: sums.amount(of: .messages))
+    }
+
+    fileprivate init(_ record: SubjectRecord) {
+        self.init()
+        for (meter, _, ofDay) in record.meters {
+            if meter == .costMicro { cost = ofDay }
+            if meter == .messages { messages = ofDay }
+        }
+    }
+
+    /// Reads meters and amounts as scripts keep them, behind some other values.
+    fileprivate init(_ values: [MessagePackValue], from start: Int) {
+        self.init()
+        for place in stride(from: start, to: values.count - 1, by: 2) {
+            let meter = Meter(values[place])
+            if meter == .costMicro { cost = values[place + 1].integer ?? 0 }
+            if meter == .messages { messages = values[place + 1].integer ?? 0 }
+        }
+    }
+}

@@ -21,7 +21,7 @@ from every route that takes a key:
 | 403 | `forbidden`: the role is another, or an end user asks for what is not its own |
 | 404 | `workspace_not_found`: the operator named none that there is |
 | 411, 413, 415 | the body has no length, is too long, or is of another type |
-| 429 | `too_many_attempts`: too many unknown keys came from this address |
+| 429 | `too_many_attempts`: too many unknown keys came from this address; `too_many_requests`: too many requests of guests did |
 | 503 | `backend_unavailable`, `data_conflict`; with `Retry-After` |
 
 """
@@ -30,8 +30,8 @@ JSON_CODES = [
     "invalid_json", "invalid_encoding", "duplicate_key", "too_deep", "invalid_number", "string_too_long",
     "too_many_fields", "invalid_string"]
 COMMON = {*QUERY, *JSON_CODES, "unauthorized", "workspace_not_found", "length_required", "body_too_large",
-          "unsupported_media_type", "too_many_attempts", "backend_unavailable", "data_conflict", "invalid_uri",
-          "uri_too_long", "headers_too_large"}
+          "unsupported_media_type", "too_many_attempts", "too_many_requests", "backend_unavailable",
+          "data_conflict", "invalid_uri", "uri_too_long", "headers_too_large"}
 EXACT = 9007199254740991
 
 
@@ -174,7 +174,8 @@ def operation_lines(path, method, operation):
     yield operation["summary"] + ". " + operation.get("description", "")
     yield ""
     access = operation["x-access"]
-    own = " It takes a key of an end user: others have nothing of their own." if operation.get("x-own") else ""
+    who = "an end user or a guest" if "guest" in access else "a key of an end user"
+    own = f" It takes {who}: others have nothing of their own." if operation.get("x-own") else ""
     yield "For everybody." if not access else "Roles: " + ", ".join(access) + "." + own
     yield ""
     parameters = operation.get("parameters", [])

@@ -18,7 +18,7 @@ from every route that takes a key:
 |---|---|
 | 400 | {query} |
 | 401 | `unauthorized`; with `WWW-Authenticate` |
-| 403 | `forbidden`: the role is another, or an end user asks for what is not its own; `guest_merged`: the guest has become a user, who has to sign in |
+| 403 | `forbidden`: the role is another, or an end user asks for what is not its own; `guest_merged`: the guest has become a user, who has to sign in; `cross_site`: a change with the cookie of a session came from elsewhere |
 | 404 | `workspace_not_found`: the operator named none that there is |
 | 411, 413, 415 | the body has no length, is too long, or is of another type |
 | 429 | `too_many_attempts`: too many unknown keys came from this address; `too_many_requests`: too many requests of guests did |
@@ -32,6 +32,7 @@ JSON_CODES = [
 COMMON = {*QUERY, *JSON_CODES, "unauthorized", "workspace_not_found", "length_required", "body_too_large",
           "unsupported_media_type", "too_many_attempts", "too_many_requests", "backend_unavailable",
           "data_conflict", "invalid_uri", "uri_too_long", "headers_too_large"}
+COMMON_FORBIDDEN = {"forbidden", "guest_merged", "cross_site"}
 EXACT = 9007199254740991
 
 
@@ -146,7 +147,7 @@ def answer_lines(operation):
             continue
         if "application/problem+json" in content:
             own = [code for code in codes(content["application/problem+json"]["schema"]) if code not in COMMON]
-            if set(own) - {"forbidden", "guest_merged"} or "guest_merged" in own and status != "403":
+            if status != "403" and own or set(own) - COMMON_FORBIDDEN:
                 problems.append(f"{status} " + ", ".join(f"`{code}`" for code in own))
             continue
         yield f"**{status}** {answer['description']}"

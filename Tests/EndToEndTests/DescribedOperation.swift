@@ -26,6 +26,8 @@ struct DescribedOperation {
     let access: Set<String>
     /// Whether it is about what the caller has as an end user.
     let isOwn: Bool
+    /// Whether its answer never ends, so that only refusals can be waited for.
+    let isEndless: Bool
     private let pathParameters: [Parameter]
     private let queryParameters: [(name: String, example: String?)]
     private let body: (type: String, text: String)?
@@ -61,6 +63,7 @@ struct DescribedOperation {
         self.name = name
         self.access = Set(access)
         isOwn = members["x-own"] as? Bool ?? false
+        isEndless = members["x-endless"] as? Bool ?? false
         let parameters = members["parameters"] as? [[String: Any]] ?? []
         func text(_ value: Any?) -> String? { value.map { "\($0)" } }
         pathParameters = parameters.filter { $0["in"] as? String == "path" }.map {

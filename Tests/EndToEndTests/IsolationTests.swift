@@ -116,8 +116,9 @@ extension EndToEnd {
             for role in ["none", "guest", "self", "reader", "writer", "admin", "operator"] {
                 let (client, headers) = (tenants.client(role), tenants.headers(role))
                 for operation in operations {
-                    let answer = try operation.send(client, .own, headers)
                     let isLetIn = operation.access.isEmpty || operation.access.contains(role)
+                    guard !operation.isEndless || !isLetIn else { continue }
+                    let answer = try operation.send(client, .own, headers)
                     let place = "\(role): \(operation.name)"
                     if !isLetIn {
                         let status = ["none", "guest"].contains(role) ? 401 : 403
@@ -194,7 +195,7 @@ extension EndToEnd {
         _ operations: [DescribedOperation]
     ) -> [(DescribedOperation, role: String)] {
         // The description has examples of everything.
-        operations.filter { $0.name != "getDescription" }.flatMap { operation in
+        operations.filter { $0.name != "getDescription" && !$0.isEndless }.flatMap { operation in
             ["none", "guest", "self", "reader", "writer", "admin"].map { (operation, $0) }
         }
     }

@@ -37,7 +37,7 @@ struct Route: Sendable {
 public final class Router: HTTPResponder {
     static let routes: [Route] =
         API.eventRoutes + API.historyRoutes + API.exportRoutes + API.readRoutes
-        + API.subjectRoutes
+        + API.subjectRoutes + API.mergeRoutes
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
         + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
@@ -152,6 +152,12 @@ public final class Router: HTTPResponder {
                 let call = API.Call(
                     request: request, parameters: parameters, principal: principal)
                 let api = try api(of: principal.workspace)
+                // An id that anybody may know shall not be the user's.
+                if principal.role == .guest, let guest = principal.subject,
+                    try await api.queries.user(ofGuest: guest) != nil
+                {
+                    throw HTTPProblem.guestMerged
+                }
                 return (route.name, try await route.handler(api, call))
             } catch {
                 return (route.name, fallback.problem(error).response(at: request.path))

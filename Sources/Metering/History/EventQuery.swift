@@ -26,9 +26,9 @@ public struct EventQuery: Sendable {
 
     public init() {}
 
-    /// Whether an event of a subject is asked for.
-    func matches(_ logged: LogEntry.Logged, of name: ByteString) -> Bool {
-        if let subject, subject.id != name { return false }
+    /// Whether an event is asked for, if it is one of the subject's.
+    func matches(_ logged: LogEntry.Logged) -> Bool {
+        if logged.isMove { return false }
         if let action, action != logged.event.action { return false }
         if let model, model != logged.event.model { return false }
         if let minCredits, logged.credits < minCredits { return false }
@@ -122,7 +122,7 @@ struct EventCursor: Equatable {
 
 /// An event as the history shows it.
 public struct HistoryEvent: Sendable {
-    public let recorded: RecordedEvent
+    public internal(set) var recorded: RecordedEvent
     /// Whether it undoes another; its amounts are below zero then.
     public let isReversal: Bool
     /// Whether it was undone; looked up for pages, not for exports.

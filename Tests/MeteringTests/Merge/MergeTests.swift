@@ -34,8 +34,8 @@ extension Bench {
     }
 
     func series(of subject: String?, days: Int) async throws -> [[Int]] {
-        let today = engine.reader.today.number
-        var query = SeriesQuery(.tokens, .day, (today - days + 1)..<(today + 1))
+        let end = engine.reader.today.number + 1
+        var query = SeriesQuery(.tokens, .day, (end - days) * 86_400_000..<end * 86_400_000)
         query.subject = subject.map { subjectID($0) }
         return try await queries.series(query, countsSubjects: false).buckets.map {
             [$0.value, $0.eventCount]

@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench demo format lint clean
+.PHONY: help run test build bench demo openapi format lint clean
 
 # Arguments for `make run`, `make test`, `make bench`:  make run ARGS="--listen 127.0.0.1:9000"
 ARGS ?=
@@ -35,6 +35,9 @@ demo: ## import a trace into a fresh service and compare its sums with the file'
 	@scripts/setup demo
 	@$(RELEASE)
 	@scripts/demo
+
+openapi: ## make openapi.json and docs/http-api.md from docs/openapi
+	@scripts/openapi
 
 format: ## rewrite the Swift sources in the project's style
 	@swift format --in-place --recursive --configuration .swift-format $(FORMATTED)

@@ -56,7 +56,7 @@ let package = Package(
             [
                 "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography",
                 "Observability",
-            ]),
+            ], resources: [.embedInCode("openapi.json")]),
         library("TallyCommand", ["CCurl", "CSV", "Observability"]),
         .executableTarget(
             name: "tally",

@@ -9,6 +9,11 @@ internal import Metering
 /// API keys of outside providers, handed out to users: docs/surfaces.md, A.
 extension API {
     static let keyPoolRoutes: [Route] = [
+        // Before those of providers: `keys` and `settings` may be names of some.
+        Route(.get, "/api/tool/{provider}", access: .owner) { try await $0.ownKeys($1) },
+        Route(.post, "/api/tool/{provider}/status", access: .holder) {
+            try await $0.reportKey($1)
+        },
         Route(.post, "/api/{provider}/bulk-assign", access: .admin) { try await $0.assignKeys($1) },
         Route(.post, "/api/{provider}/keys/import", access: .admin) { try await $0.importKeys($1) },
         Route(.get, "/api/{provider}/keys", access: .admin) { try await $0.poolKeys($1) },
@@ -21,10 +26,6 @@ extension API {
         Route(.get, "/api/{provider}/settings", access: .admin) { try await $0.poolSettings($1) },
         Route(.put, "/api/{provider}/settings", access: .admin) {
             try await $0.setPoolSettings($1)
-        },
-        Route(.get, "/api/tool/{provider}", access: .owner) { try await $0.ownKeys($1) },
-        Route(.post, "/api/tool/{provider}/status", access: .holder) {
-            try await $0.reportKey($1)
         },
         Route(.get, "/api/users", access: .admin) { try await $0.poolUsers($1) },
         Route(.get, "/api/users/{id}/stats", access: .owner) { try await $0.poolUser($1) },

@@ -58,7 +58,8 @@ extension API {
             throw EventRejection.required("guest")
         }
         guard let text = member.string else { throw EventRejection.wrongType("guest", "a text") }
-        guard let guest = SubjectID(String(decoding: text, as: UTF8.self)), guest.kind == .guest else {
+        guard let guest = SubjectID(String(decoding: text, as: UTF8.self)), guest.kind == .guest
+        else {
             throw HTTPProblem.unprocessable("invalid_id", "guest: an id that begins with guest:")
         }
         return guest

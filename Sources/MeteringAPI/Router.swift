@@ -41,7 +41,8 @@ public final class Router: HTTPResponder {
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
         + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
-        + API.costRoutes + API.guestRoutes + API.trackRoutes + API.healthRoutes
+        + API.costRoutes + API.guestRoutes + API.trackRoutes + API.creditMonitoringRoutes
+        + API.auditRoutes + API.descriptionRoutes + API.healthRoutes
 
     private let environment: API.Environment
     private let store: DirectoryStore
@@ -158,7 +159,10 @@ public final class Router: HTTPResponder {
                 {
                     throw HTTPProblem.guestMerged
                 }
-                return (route.name, try await route.handler(api, call))
+                let response =
+                    route.isAudited
+                    ? try await api.noted(route, call) : try await route.handler(api, call)
+                return (route.name, response)
             } catch {
                 return (route.name, fallback.problem(error).response(at: request.path))
             }

@@ -86,6 +86,8 @@ actor Maintenance {
             if client.isReady, checked != current {
                 await attempt("workspaces were not read") { try await store.refresh() }
                 queries.keep(directory.workspaces)
+                // Whoever is told that the service is ready may ask anything.
+                await queries.engine(of: directory.defaults).waitUntilReady()
                 if await check(client, probe) { checked = current }
             } else if client.isReady {
                 // A fifth of a second, a second, 10 and 100 seconds.

@@ -167,6 +167,48 @@ extension Harness {
     }
 }
 
+@Suite(.timeLimit(.minutes(2))) struct CostPolicyTests {
+    @Test func `Only registered clients whose chatbot is active cost anything`() async throws {
+        try await withAPI { _, api, _ in
+            let shop = ["X-Tally-Workspace": "shop"]
+            let made = await api.send(
+                .post, "/v1/workspaces", #"{"id":"shop","count":"registered"}"#)
+            #expect(made.status == 201)
+            for (client, profile) in [
+                ("mario", #"{"phone":"+39123"}"#), ("anna", #"{"active":false}"#),
+            ] {
+                let put = await api.send(
+                    .authorized(
+                        .put, "/v1/subjects/\(client)",
+                        headers: shop.merging(["Content-Type": "application/json"]) { $1 },
+                        body: Array(profile.utf8)))
+                #expect(put.status == 201)
+            }
+            for client in ["mario", "anna", "nobody", "mario"] {
+                let answer = await api.post(
+                    #"{"subject":"\#(client)","meters":{"messages":1}}"#, headers: shop)
+                #expect(answer.status == 200)
+            }
+            let stats = await api.get("/api/usage/stats/shop")
+            #expect(stats.json["totalMessages"] as? Int == 2, "\(stats.text)")
+            #expect(stats.list("topClients").compactMap { $0["clientId"] as? String } == ["mario"])
+        }
+    }
+
+    @Test func `What is taken back is in no sum`() async throws {
+        try await withAPI { _, api, _ in
+            await api.messages([("a", "2026-11-21T08:00:00Z"), ("b", "2026-11-21T09:00:00Z")])
+            let undone = await api.send(
+                .post, "/v1/events/m-1-2026-11-21T08:00:00Z/reverse", #"{"reason":"x"}"#)
+            #expect(undone.status == 200, "\(undone.text)")
+            let stats = await api.get("/api/usage/stats/default", query: "startDate=2026-11-21")
+            #expect(
+                stats.text.hasPrefix(#"{"totalCost":0.005,"totalMessages":1,"#), "\(stats.text)")
+            #expect(stats.list("topClients").compactMap { $0["clientId"] as? String } == ["b"])
+        }
+    }
+}
+
 @Suite(.timeLimit(.minutes(2))) struct CostRefusalTests {
     static let cases: [(method: HTTPMethod, path: String, query: String?, Int, String)] = [
         (.get, "stats/default", "startDate=2026-02-30", 400, "invalid_parameter"),

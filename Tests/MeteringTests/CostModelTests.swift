@@ -111,6 +111,32 @@ private struct CostModel {
         }
     }
 
+    /// Clocks that change by an hour, by half of one, and at midnight.
+    @Test(arguments: [
+        ("America/New_York", "2026-11-01T06:00:00Z"), ("America/New_York", "2026-03-08T07:00:00Z"),
+        ("Australia/Lord_Howe", "2026-10-03T15:30:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"),
+        ("America/Sao_Paulo", "2018-11-04T03:00:00Z"), ("Pacific/Apia", "2010-09-26T11:00:00Z"),
+    ])
+    func `Where clocks change, hours and days are those that the clock shows`(
+        zone: String, change: String
+    ) async throws {
+        let calendar = try #require(WorkspaceCalendar(zone: zone))
+        let time = try #require(Timestamp(change)).milliseconds
+        let settings = WorkspaceSettings(calendar: calendar)
+        try await withHistory(at: time + 14_400_000, settings: settings) { _, bench, _ in
+            for step in -20...20 {
+                await bench.record([
+                    event("s", ["messages": 1], at: time + step * 600_000)
+                ])
+            }
+            let today = calendar.day(of: bench.clock.now)
+            let days = CivilDay(number: today.number - 2)...today
+            let model = try CostModel(bench)
+            model.check(try await bench.queries.costs(CostQuery(days)), days)
+        }
+    }
+
     private static func check(
         _ bench: HistoryBench, _ random: inout SeededGenerator
     ) async throws {

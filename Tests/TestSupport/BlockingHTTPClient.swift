@@ -51,7 +51,14 @@ public final class BlockingHTTPClient {
         do {
             if descriptor < 0 { try connect() }
             try send(Array((head + "\r\n").utf8) + (body ?? []))
-            return try readAnswer(hasBody: method != "HEAD")
+            let answer = try readAnswer(hasBody: method != "HEAD")
+            // Who has a key talks to the service; others talk to what stands before it.
+            if key != nil {
+                ExchangeLog.shared.add(
+                    method, path, sent: (body == nil ? nil : type, body ?? []), answer.status,
+                    answer.headers, answer.body)
+            }
+            return answer
         } catch {
             disconnect()
             throw error

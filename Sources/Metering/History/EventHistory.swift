@@ -230,7 +230,7 @@ extension LogEntry {
         events.reversed().filter { logged in
             logged.place < place ?? .max && !excluded.contains(logged.place)
                 && (query.subject == nil || names.contains(subjects[logged.subject]))
-                && query.matches(logged)
+                && query.matches(logged, of: subjects[logged.subject])
         }
     }
 }

@@ -20,6 +20,7 @@ public actor QueryEngine {
     let metrics: MetricsRegistry
     private var connection: RedisClient?
     private(set) var boards: WindowBoards?
+    private(set) var charges: ChargeLog?
     private var files: Archive?
     /// Days that are being brought back.
     var thaws: [CivilDay: Task<String?, Never>] = [:]
@@ -58,8 +59,13 @@ public actor QueryEngine {
         connection = client
         let boards = WindowBoards(client, settings, clock, archive: try? archive, logger)
         self.boards = boards
+        let charges = ChargeLog(client, settings, clock)
+        self.charges = charges
         // Another connection may lead to other data.
-        client.whenReady { boards.follower.reset() }
+        client.whenReady {
+            boards.follower.reset()
+            charges.reset()
+        }
         client.connect()
         if isKeeping {
             Task { await keepBoards() }
@@ -72,6 +78,7 @@ public actor QueryEngine {
         connection?.close()
         connection = nil
         boards = nil
+        charges = nil
         files = nil
     }
 

@@ -103,6 +103,11 @@ struct Keyspace: Sendable {
     /// Hash: user → its guests, with where their history ends.
     var merges: [UInt8] { key("merges") }
 
+    /// Stream: what administrators began to do.
+    var audit: [UInt8] { key("audit") }
+    /// Hash: id of an entry of `audit` → how it went.
+    var auditOutcomes: [UInt8] { key("audit:outcomes") }
+
     /// Sorted set: ids of the workspace's keys, by when they were made.
     var apiKeys: [UInt8] { key("keys") }
 

@@ -6,10 +6,10 @@
 
   KEYS     state, then a key per set of subjects, then a hash per hour of minutes; activity, guests,
            changes
-  ARGV     the state that is expected; the state afterwards; {sets, minutes, times, guests} (packed):
-           sets, per key {ttl_s or 0, {subject, ...}}; minutes, per key {ttl_s, {field, {events, meter,
+  ARGV     the state that is expected; the state afterwards; {sets, minutes, times, guests, merged}
+           (packed): sets, per key {ttl_s or 0, {subject, ...}, {who has left, ...}}; minutes, per key {ttl_s, {field, {events, meter,
            amount, ...}, ...}}; times, flat {subject, {first upload, last upload, last download, last
-           call}} in ms, 0 for none; guests, {subject, ...}
+           call}} in ms, 0 for none; guests, {subject, ...}; merged, flat {guest, user, ...}
   Returns  1, or 0 when the state is another one
   Time     O(subjects + fields)
 ]]
@@ -19,7 +19,7 @@
 
 local call = redis.call
 if (call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-local sets, minutes, times, guests = unpack(cmsgpack.unpack(ARGV[3]))
+local sets, minutes, times, guests, merged = unpack(cmsgpack.unpack(ARGV[3]))
 local kinds, hashes = kinds_of(2, 1 + #sets), {}
 
 -- Everything is read and added up first: a key of a wrong type fails here.
@@ -41,10 +41,15 @@ end
 
 local n = #KEYS
 local activity = later_times(KEYS[n - 2], times)
+local left = move_times(KEYS[n - 2], activity, merged)
 call('SCARD', KEYS[n - 1])
 call('HLEN', KEYS[n])
 
-for i, set in ipairs(sets) do see(KEYS[1 + i], kinds[i], set[2], set[1]) end
+for i, set in ipairs(sets) do
+  see(KEYS[1 + i], kinds[i], set[2], set[1])
+  -- What is estimated forgets nobody.
+  if #set[3] > 0 and call('TYPE', KEYS[1 + i]).ok == 'set' then call('SREM', KEYS[1 + i], unpack(set[3])) end
+end
 for i, hour in ipairs(minutes) do
   local key = KEYS[1 + #sets + i]
   call('HSET', key, unpack(hashes[i]))
@@ -52,6 +57,7 @@ for i, hour in ipairs(minutes) do
 end
 if #activity > 0 then
   call('HSET', KEYS[n - 2], unpack(activity))
+  if #left > 0 then call('HDEL', KEYS[n - 2], unpack(left)) end
   call('HINCRBY', KEYS[n], 'state', 1)
 end
 if #guests > 0 then call('SADD', KEYS[n - 1], unpack(guests)) end

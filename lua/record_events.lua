@@ -2,13 +2,13 @@
 --[[
   record_events: decide about a batch, and count its events, all of it in one step.
 
-  A batch holds its events' sums by subject, day and set of meters, so that counting is work per subject and
-  not per event. Decisions (charges, checks, holds, grants) are taken one by one in their order (include/decide).
-  Events that do not count are taken out of the sums (include/exclude_events). All is checked, and then written.
+  A batch holds its events' sums by subject, day and set of meters: counting is work per subject, not per event.
+  Decisions (charges, checks, holds, grants, merges) are taken one by one in their order (include/decide). Events
+  that do not count are taken out of the sums (include/exclude_events). All is checked, and then written.
 
-  KEYS     subjects, marker, log, rules, demo, registered, people; per day: hours, day, boards (one per
+  KEYS     subjects, marker, log, rules, demo, registered, people, merged; per day: hours, day, boards (one per
            ranked meter); id generations (the one to write first); if there are decisions: accounts,
-           holds, open holds, ended holds, grants, reversed; if subjects move from day to day: `use`
+           holds, open holds, ended holds, grants, reversed, merges; if subjects move from day to day: `use`
            of each day and of each of `rolls`; if there are old days: cold; always last: changes
   ARGV[1]  values one behind the other (`ask`):
              1..11     seq, log day, today, {ttl_s of log, ids}, ranked meters, days, rolls,
@@ -28,11 +28,11 @@
              old       {day, ...}: those of the days that may have left Redis; missing for none
   ARGV[2]  the events themselves, for the log; unpacked only to take one out
   Returns  {"done", log position, results, excluded, answers, uncounted}: results, per subject the
-           position of its entry before, then per row the subject's totals; excluded, per event that does
-           not count its place and where it was first counted (empty: it was refused; a letter: its
-           subject is not counted); answers, of the decisions; uncounted, {subject, why, ...}. Or
-           {"stale"}; {"rules"}: these rules are not in force any more; {"move", days}: send again with
-           what moving needs, and these days; {"cold", days}: bring these days back first;
+           position of its entry before, then per row the subject's totals; excluded, per event that does not
+           count its place and where it was first counted (empty: refused; a letter: its subject is not
+           counted); answers, of the decisions; uncounted, {subject, why, ...}. Or
+           {"stale"}; {"rules"}: these rules are not in force any more; {"merged", flat {guest, user}};
+           {"move", days}: send again with what moving needs, and these days; {"cold", days}: bring these back;
            {"overflow", indexes of subjects, 1 if a rollup overflows}. Only "done" has written.
   Time     O(events), and O(log subjects) per subject and ranked meter
 ]]
@@ -69,8 +69,10 @@ if (call('HGET', keys.rules, 'version') or '') ~= ask[11] then return {'rules'} 
 
 local batch, gone, code, context, answers = new_batch(ask, keys), {}, nil, nil, {}
 find_known(keys, ids, places, gone)
-local uncounted = {}
-if ask[22] == 1 or call('EXISTS', keys.demo) == 1 then
+local uncounted, merges = {}, decisions[1] and decisions[1][KIND] == MERGE
+local merged = not merges and call('EXISTS', keys.merged) == 1 and code_of_merged()(batch, ask, keys) or {}
+if #merged > 0 then return {'merged', pack(merged)} end
+if not merges and (ask[22] == 1 or call('EXISTS', keys.demo) == 1) then
   uncounted = code_of_counting()(batch, ask, keys, gone)
 end
 if #decisions > 0 then

@@ -117,7 +117,7 @@ public final class MeteringEngine {
                 epoch.advance()
                 completion(outcome)
             }
-        case .openHold, .grant, .setAllowance, .look:
+        case .openHold, .grant, .setAllowance, .look, .merge:
             batcher.decide(decision, completion: completion)
         }
     }
@@ -198,6 +198,25 @@ public final class MeteringEngine {
                 epoch.advance()
                 continuation.resume(returning: $0)
             }
+        }
+    }
+
+    /// Makes all that a guest has, and has used, a user's, in one step and once.
+    ///
+    /// - Returns: `allowed`; `repeated` when it was done before, `conflict` when the guest is another
+    ///   user's by now, `changed` when the guest was counted since it was looked at.
+    public func merge(_ merge: GuestMerge, into user: SubjectID) async throws -> Verdict {
+        let merge = merge.moved(to: user)
+        let outcome = await withCheckedContinuation { continuation in
+            batcher.decide(Decision(.merge(merge), subject: user), with: merge.moves) { [epoch] in
+                epoch.advance()
+                continuation.resume(returning: $0)
+            }
+        }
+        switch outcome {
+        case .decided(let verdict): return verdict
+        case .rejected(let rejection): throw rejection
+        case .unavailable(let reason): throw MeteringError.undecided(reason: reason)
         }
     }
 

@@ -37,7 +37,7 @@ struct Route: Sendable {
 public final class Router: HTTPResponder {
     static let routes: [Route] =
         API.eventRoutes + API.historyRoutes + API.exportRoutes + API.readRoutes
-        + API.subjectRoutes
+        + API.subjectRoutes + API.mergeRoutes
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
         + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
@@ -153,6 +153,12 @@ public final class Router: HTTPResponder {
                 let call = API.Call(
                     request: request, parameters: parameters, principal: principal)
                 let api = try api(of: principal.workspace)
+                // An id that anybody may know shall not be the user's.
+                if principal.role == .guest, let guest = principal.subject,
+                    try await api.queries.user(ofGuest: guest) != nil
+                {
+                    throw HTTPProblem.guestMerged
+                }
                 let response =
                     route.isAudited
                     ? try await api.noted(route, call) : try await route.handler(api, call)

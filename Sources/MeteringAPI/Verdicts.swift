@@ -20,7 +20,7 @@ extension Verdict {
         case .conflict: "id_reused"
         case .tooMany: "too_many"
         case .alreadyCounted: "event_already_counted"
-        case .allowed, .repeated, .skipped: "conflict"
+        case .allowed, .repeated, .skipped, .changed: "conflict"
         }
     }
 
@@ -36,7 +36,7 @@ extension Verdict {
         case .conflict: "this id was used before for something else"
         case .alreadyCounted: "this event was counted before; the hold is open: release it"
         case .tooMany: "a subject has at most 1000 open holds and 200 grants with something left"
-        case .allowed, .repeated, .skipped: "nothing was changed"
+        case .allowed, .repeated, .skipped, .changed: "nothing was changed"
         }
     }
 

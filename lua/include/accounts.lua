@@ -66,3 +66,13 @@ local function reset(rules, account, began, next_one, later)
   fields[MONTHLY], fields[MONTH_USED], fields[NEXT_RESET] = new, 0, next_one
   note(account, RESET, new - old, math.max(began, due), 0, '', later)
 end
+
+-- Gives an account its first balance, if it has none.
+local function open_credits(rules, account, now)
+  local fields = account.fields
+  if fields[ANCHOR] > 0 then return end
+  local _, next_one = month_of(rules, rules.is_calendar and 1 or rules.day_of_month)
+  fields[ANCHOR], fields[NEXT_RESET] = rules.day_of_month, next_one
+  fields[ALLOWANCE], fields[MONTHLY] = rules.allowance, rules.allowance
+  if rules.allowance > 0 then note(account, RESET, rules.allowance, now, 0, '') end
+end

@@ -1,13 +1,3 @@
--- Gives an account its first balance, if it has none.
-local function open_credits(rules, account, now)
-  local fields = account.fields
-  if fields[ANCHOR] > 0 then return end
-  local _, next_one = month_of(rules, rules.is_calendar and 1 or rules.day_of_month)
-  fields[ANCHOR], fields[NEXT_RESET] = rules.day_of_month, next_one
-  fields[ALLOWANCE], fields[MONTHLY] = rules.allowance, rules.allowance
-  if rules.allowance > 0 then note(account, RESET, rules.allowance, now, 0, '') end
-end
-
 -- What decisions need: the rules in force and the accounts of their subjects, at present.
 -- rules: {limits, resets, 1 if months are those of the calendar, day of the month, allowance of new
 -- accounts, most that rolls over, least balance}; holders: flat {subject, class, 1 if credits are
@@ -53,11 +43,24 @@ local function is_changed(context)
     redis.call('ZCARD', context.keys.open_holds)
     redis.call('ZCARD', context.keys.ended_holds)
   end
-  return changed
+  if context.merged then context.merges = redis.call('HGET', context.keys.merges, context.merged[2]) or '\144' end
+  return changed or context.merged ~= nil
+end
+
+-- Notes a merge, and where the user's history goes on in the guest's.
+local function write_merge(context, at)
+  local guest, user, last = unpack(context.merged)
+  redis.call('HSET', context.keys.merged, guest, user)
+  if last == 0 then return end
+  local merges = cmsgpack.unpack(context.merges)
+  local n = #merges
+  merges[n + 1], merges[n + 2], merges[n + 3] = guest, last, at
+  redis.call('HSET', context.keys.merges, user, cmsgpack.pack(merges))
 end
 
 local function write_decisions(context, at)
   local call, pack, writes, w = redis.call, cmsgpack.pack, {}, 0
+  if context.merged then write_merge(context, at) end
   for _, account in ipairs(context.accounts) do
     if account.is_changed then
       local fields = account.fields

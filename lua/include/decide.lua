@@ -36,12 +36,14 @@ end
 local KINDS = {
   false, use_if_allowed, check, use_if_allowed, open_hold, commit_hold, release, grant, set_allowance,
   set_override, look, give_back,
+  function(context, account, decision) return code_of_merging()(context, account, decision) end,
 }
 
 -- Takes the batch's decisions in their order. Returns their answers one behind the other, each with
 -- its length before it, and notes in `gone` the events that do not count, by place.
 local function decide(context, decisions, gone, uncounted)
   local answers, n = {}, 0
+  context.gone = gone
   for _, decision in ipairs(decisions) do
     local account, place, kind = context.accounts[decision[ACCOUNT]], decision[PLACE], decision[KIND]
     local answer, status

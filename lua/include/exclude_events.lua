@@ -20,6 +20,8 @@ local function exclude_events(batch, gone)
     touched[event[1]] = true
     -- Rows of events that undo others count down.
     local one = rows[row + ROW_COUNT] < 0 and -1 or 1
+    -- One that moves what was counted stands for many.
+    if event[4] >= MOVES then one = one * math.floor(event[4] / MOVED_EVENTS) end
     rows[row + ROW_COUNT] = rows[row + ROW_COUNT] - one
     cells[cell + CELL_COUNT] = cells[cell + CELL_COUNT] - one
     for j = 1, #event - 6 do

@@ -1,17 +1,17 @@
 -- Gives each of KEYS its name, in the order that record_events documents.
 local function name_keys(ask, decides)
   local ranked, days, rolls = #ask[5], ask[6], ask[7]
-  local k = {subjects = KEYS[1], marker = KEYS[2], log = KEYS[3], rules = KEYS[4], demo = KEYS[5], registered = KEYS[6], people = KEYS[7], days = 0, ids = 0, use = 0}
-  local n, named_days = 7, {}
+  local k = {subjects = KEYS[1], marker = KEYS[2], log = KEYS[3], rules = KEYS[4], demo = KEYS[5], registered = KEYS[6], people = KEYS[7], merged = KEYS[8], days = 0, ids = 0, use = 0}
+  local n, named_days = 8, {}
   for i = 1, #days do
     named_days[i] = {hours = KEYS[n + 1], day = KEYS[n + 2], boards = {unpack(KEYS, n + 3, n + 2 + ranked)}}
     n = n + 2 + ranked
   end
   k.days, k.ids, n = named_days, {unpack(KEYS, n + 1, n + ask[8])}, n + ask[8]
   if decides then
-    k.accounts, k.holds, k.open_holds, k.ended_holds, k.grants, k.reversed =
-      unpack(KEYS, n + 1, n + 6)
-    n = n + 6
+    k.accounts, k.holds, k.open_holds, k.ended_holds, k.grants, k.reversed, k.merges =
+      unpack(KEYS, n + 1, n + 7)
+    n = n + 7
   end
   k.use = {}
   if ask[9] == 0 then return k end

@@ -18,6 +18,10 @@ local function code_of_cold()
 --@include find_cold
   return find_cold
 end
+local function code_of_merged()
+--@include find_merged
+  return find_merged
+end
 local function code_of_decisions()
 --@include accounts
 --@include bring_up
@@ -28,8 +32,12 @@ local function code_of_decisions()
 --@include settle_hold
 --@include administer
 --@include open_account
---@include decide
 --@include context
+  local function code_of_merging()
+--@include merge_guest
+    return merge_guest
+  end
+--@include decide
   return {
     new = new_context, decide = decide, is_changed = is_changed, ledger_of = ledger_of,
     write = write_decisions,

@@ -4,7 +4,7 @@ local function open_account(context, subject, class, old)
   for q = GRANTS, OVERRIDES do
     if fields[q] == 0 then fields[q] = {} end
   end
-  local account = {subject = subject, class = class, lines = {}, fields = fields}
+  local account = {subject = subject, class = class, lines = {}, fields = fields, is_kept = old and true}
   bring_up(context.rules, account, context.now)
   context.accounts[#context.accounts + 1] = account
   return account

@@ -6,7 +6,7 @@ struct BatchDecision {
     enum Kind: Int {
         case use = 1
         case useIfAllowed, check, consume, openHold, commitHold, releaseHold, grant, setAllowance
-        case setOverride, look, giveBack
+        case setOverride, look, giveBack, merge
     }
 
     let kind: Kind

@@ -18,12 +18,14 @@ public struct Decision: Sendable {
         case setOverride(Int?)
         /// The account as it is now.
         case look
+        /// Makes all that a guest has the subject's; see `GuestMerge`.
+        case merge(GuestMerge)
 
         /// Whether it takes, or sets aside, for somebody who is counted.
         var takes: Bool {
             switch self {
             case .consume, .openHold: true
-            case .check, .releaseHold, .grant, .setAllowance, .setOverride, .look: false
+            case .check, .releaseHold, .grant, .setAllowance, .setOverride, .look, .merge: false
             }
         }
     }
@@ -75,6 +77,9 @@ public enum EventPurpose: Sendable {
     /// To undo the event that was counted there; the amounts are below zero. `charged` is when its
     /// credits were taken, which for a late event is later than its own time.
     case reverse(LogPosition, place: Int, charged: Timestamp? = nil)
+    /// To move what a guest was counted for to a user, or, below 0, away from the guest: so many events
+    /// of a day, with their sums.
+    case move(count: Int)
 }
 
 /// What happens when an event takes more than its hold has set aside.
@@ -109,6 +114,8 @@ public enum DecisionStatus: Int, Sendable {
     case tooMany = 11
     /// The event that was to settle a hold was counted before, and not by it.
     case alreadyCounted = 12
+    /// A guest was counted since it was looked at.
+    case changed = 13
 
     /// Whether it says that a hold cannot be settled.
     var isAboutHold: Bool { [.holdMissing, .holdEnded, .alreadyCounted].contains(self) }

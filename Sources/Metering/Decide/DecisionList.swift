@@ -68,6 +68,7 @@ struct DecisionList {
 
     /// What an event takes; nil when that is nothing and nobody asks.
     private mutating func decision(for pending: PendingEvent, place: Int) -> BatchDecision? {
+        if case .move = pending.purpose { return nil }
         let event = pending.event
         let sign = if case .reverse = pending.purpose { -1 } else { 1 }
         let credits = sign * (event.amounts.amount(of: .creditsMicro) ?? 0)
@@ -103,6 +104,7 @@ struct DecisionList {
             extra = [
                 .text(origin.pointer(place: at)), .number(charged?.milliseconds ?? time),
             ]
+        case .move: return nil
         }
         let asksCredits = credits > 0
         return BatchDecision(
@@ -144,6 +146,13 @@ struct DecisionList {
         case .look:
             kind = .look
             asksCredits = true
+        case .merge(let merge):
+            kind = .merge
+            extra = [
+                .number(account(merge.guest, asksCredits: false) + 1),
+                .number(merge.latest.packed), .number(merge.eventCount),
+                .number(merge.moves.count),
+            ]
         }
         return BatchDecision(
             kind: kind, account: asked.subject.map { account($0, asksCredits: asksCredits) },
@@ -221,7 +230,7 @@ extension EventPurpose {
     /// Whether there is something to decide whatever the event's meters are.
     fileprivate var isAlwaysDecided: Bool {
         switch self {
-        case .record, .enforce: false
+        case .record, .enforce, .move: false
         case .settle, .reverse: true
         }
     }

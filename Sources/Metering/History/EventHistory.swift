@@ -45,7 +45,8 @@ final class EventHistory {
             case .credits: try await mostCredits(query, limit, cursor)
             }
         return EventPage(
-            events: try await marked(events), next: next?.text(for: query, in: settings.id))
+            events: try await marked(named(events, query)),
+            next: next?.text(for: query, in: settings.id))
     }
 
     /// As `page`, newest first, but by whole entries: a few more events than `count`, so that none
@@ -53,7 +54,8 @@ final class EventHistory {
     func part(_ query: EventQuery, count: Int, after text: String?) async throws -> EventPage {
         let (events, next) = try await newest(
             query, count, try cursor(text, query), isWhole: true)
-        return EventPage(events: events, next: next?.text(for: query, in: settings.id))
+        return EventPage(
+            events: try await named(events, query), next: next?.text(for: query, in: settings.id))
     }
 
     private func cursor(
@@ -89,7 +91,7 @@ final class EventHistory {
         while let entry = try await walk.next() {
             scanned += entry.events.count
             let told = cursor?.position == entry.position ? cursor?.place : nil
-            for logged in entry.asked(by: query, before: told) {
+            for logged in entry.asked(by: query, walk.names, before: told) {
                 if events.count == limit, !isWhole, let last = events.last {
                     return (events, EventCursor(last.position, place: last.place))
                 }
@@ -119,7 +121,7 @@ final class EventHistory {
             }
             if let last = cursor?.ranking?.ceiling, entry.position.packed > last.packed { continue }
             if entry.position.packed > ceiling.packed { ceiling = entry.position }
-            for logged in entry.asked(by: query, before: nil) {
+            for logged in entry.asked(by: query, walk.names, before: nil) {
                 let event = HistoryEvent(entry, logged)
                 if let cursor, !event.isBehind(cursor) { continue }
                 best.offer(event)
@@ -132,6 +134,34 @@ final class EventHistory {
         let ranking = EventCursor.Ranking(
             credits: last.credits ?? 0, ceiling: cursor?.ranking?.ceiling ?? ceiling)
         return (events, EventCursor(last.position, place: last.place, ranking: ranking))
+    }
+
+    /// The events, with users in the place of guests that were merged into them.
+    private func named(
+        _ events: [HistoryEvent], _ query: EventQuery
+    ) async throws(MeteringError) -> [HistoryEvent] {
+        var events = events
+        if let subject = query.subject {
+            for index in events.indices { events[index].recorded.subject = subject.id }
+            return events
+        }
+        let guests = events.indices.filter {
+            SubjectID(stored: events[$0].recorded.subject).kind == .guest
+        }
+        guard !guests.isEmpty else { return events }
+        let reply: RedisValue
+        do {
+            reply = try await client.send(
+                RedisCommand(
+                    "HMGET", [keys.merged] + guests.map { events[$0].recorded.subject.bytes }))
+        } catch {
+            throw .unavailable(error)
+        }
+        for (index, value) in zip(guests, reply.elements ?? []) {
+            guard let user = value.bytes else { continue }
+            events[index].recorded.subject = ByteString(bytes: user)
+        }
+        return events
     }
 
     /// The events, with whether they were undone: one look for all of them.
@@ -194,9 +224,12 @@ extension HistoryEvent {
 
 extension LogEntry {
     /// Those of its events that count and are asked for, the last first.
-    fileprivate func asked(by query: EventQuery, before place: Int?) -> [Logged] {
+    fileprivate func asked(
+        by query: EventQuery, _ names: Set<ByteString>, before place: Int?
+    ) -> [Logged] {
         events.reversed().filter { logged in
             logged.place < place ?? .max && !excluded.contains(logged.place)
+                && (query.subject == nil || names.contains(subjects[logged.subject]))
                 && query.matches(logged, of: subjects[logged.subject])
         }
     }

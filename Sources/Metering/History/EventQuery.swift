@@ -28,10 +28,9 @@ public struct EventQuery: Sendable {
 
     public init() {}
 
-    /// Whether an event of a subject is asked for.
+    /// Whether an event is asked for, if that of a subject is.
     func matches(_ logged: LogEntry.Logged, of name: ByteString) -> Bool {
-        if let subject, subject.id != name { return false }
-        if !hidden.isEmpty, hidden.contains(name) { return false }
+        if logged.isMove || !hidden.isEmpty && hidden.contains(name) { return false }
         if let action, action != logged.event.action { return false }
         if let model, model != logged.event.model { return false }
         if let minCredits, logged.credits < minCredits { return false }
@@ -125,7 +124,7 @@ struct EventCursor: Equatable {
 
 /// An event as the history shows it.
 public struct HistoryEvent: Sendable {
-    public let recorded: RecordedEvent
+    public internal(set) var recorded: RecordedEvent
     /// Whether it undoes another; its amounts are below zero then.
     public let isReversal: Bool
     /// Whether it was undone; looked up for pages, not for exports.

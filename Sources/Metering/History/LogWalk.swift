@@ -21,8 +21,10 @@ final class LogWalk {
     private var readCount = 2
     /// Read and not told yet, the next one last.
     private var waiting: [LogEntry] = []
-    /// The subject's next entry.
-    private var link: LogPosition?
+    /// The next entries of the subject, and of the guests that were merged into it.
+    private var links: [(position: LogPosition, subject: ByteString)] = []
+    /// Whose events are told: the subject and its guests.
+    private(set) var names: Set<ByteString> = []
     /// From where a walk goes on behind the last entry told; nil at the end.
     private(set) var rest: EventCursor?
 
@@ -50,20 +52,48 @@ final class LogWalk {
     func start(at cursor: EventCursor?) async throws(MeteringError) {
         rest = nil
         if let cursor {
-            guard subject == nil else {
-                link = cursor.position
-                return
-            }
+            if let subject { return try await startLinks(of: subject, at: cursor.position) }
             day = min(cursor.position.day.number, days.upperBound)
             // Of an entry whose first event was told nothing is left.
             end = (cursor.place == 1 ? "(" : "") + "0-\(cursor.position.number)"
         } else if let subject {
-            let reply = try await send(RedisCommand("HGET", [keys.subjects, subject.bytes]))
-            guard let bytes = reply.bytes else { return }
-            guard let record = SubjectRecord(bytes) else {
-                throw .damaged(what: "a subject's record")
+            try await startLinks(of: subject, at: nil)
+        }
+    }
+
+    /// Finds where the entries of a subject, and of its guests, begin that are not told yet.
+    private func startLinks(
+        of subject: ByteString, at cursor: LogPosition?
+    ) async throws(MeteringError) {
+        let names = [subject.bytes]
+        let replies = try await send([
+            RedisCommand("HGET", [keys.subjects] + names),
+            RedisCommand("HGET", [keys.merges] + names),
+            RedisCommand("HGET", [keys.merged] + names),
+        ])
+        // What a guest did that was merged into a user is the user's.
+        guard replies.count == 3, let bytes = replies[0].bytes, replies[2].bytes == nil else {
+            return
+        }
+        guard let record = SubjectRecord(bytes) else { throw .damaged(what: "a subject's record") }
+        let merges = replies[1].bytes.flatMap { MessagePackValue($0) }?.array ?? []
+        var links = [(position: record.latest, subject: subject)]
+        for index in stride(from: 0, to: merges.count - 2, by: 3) {
+            guard let guest = merges[index].bytes, let last = merges[index + 1].integer else {
+                throw .damaged(what: "the merges of a subject")
             }
-            link = record.latest
+            links.append((LogPosition(last), ByteString(bytes: guest)))
+        }
+        self.names = Set(links.map(\.subject))
+        self.links = links
+        guard let cursor else { return }
+        if links.count == 1 {
+            self.links[0].position = cursor
+            return
+        }
+        // Each of them has its own way to there.
+        while let first = nextLink, first.packed > cursor.packed {
+            _ = try await nextLinked()
         }
     }
 
@@ -77,13 +107,13 @@ final class LogWalk {
         if subject == nil {
             rest = EventCursor(entry.position, place: 1)
         } else {
-            rest = link.map { EventCursor($0) }
+            rest = nextLink.map { EventCursor($0) }
         }
         if isBeforeRange(entry) {
             // Nothing older can be in the range; this one is looked at all the same.
             day = days.lowerBound - 1
             waiting = []
-            link = nil
+            links = []
             rest = nil
         }
         return entry
@@ -112,16 +142,26 @@ final class LogWalk {
     }
 
     private func nextLinked() async throws(MeteringError) -> LogEntry? {
-        guard let position = link, position.day.number >= days.lowerBound else { return nil }
-        let reply = try await send(.readLogEntry(keys.log(arrival: position.day), position))
-        link = nil
-        // Older entries have left the log.
-        guard let element = reply.elements?.first else { return nil }
-        let entry = try entry(element, position.day)
-        if let subject, let index = entry.subjects.firstIndex(of: subject) {
-            link = entry.previous[index]
+        while let position = nextLink, position.day.number >= days.lowerBound {
+            let reply = try await send(.readLogEntry(keys.log(arrival: position.day), position))
+            let here = links.filter { $0.position == position }
+            links.removeAll { $0.position == position }
+            // Older entries have left the log.
+            guard let element = reply.elements?.first else { continue }
+            let entry = try entry(element, position.day)
+            for (_, name) in here {
+                guard let index = entry.subjects.firstIndex(of: name),
+                    let previous = entry.previous[index]
+                else { continue }
+                links.append((previous, name))
+            }
+            return entry
         }
-        return entry
+        return nil
+    }
+
+    private var nextLink: LogPosition? {
+        links.map(\.position).max { $0.packed < $1.packed }
     }
 
     private func entry(
@@ -139,6 +179,14 @@ final class LogWalk {
         guard let from else { return false }
         return entry.events.contains { logged in
             logged.event.time == nil && logged.time.milliseconds < from.milliseconds - Self.earlyMS
+        }
+    }
+
+    private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {
+        do {
+            return try await client.send(commands)
+        } catch {
+            throw .unavailable(error)
         }
     }
 

@@ -113,7 +113,8 @@ final class ChargeLog {
             guard let entry = LogEntry(element, arrival: CivilDay(number: day)) else {
                 throw .damaged(what: "an entry of the log")
             }
-            for logged in entry.events where !entry.excluded.contains(logged.place) {
+            for logged in entry.events
+            where !logged.isMove && !entry.excluded.contains(logged.place) {
                 let (day, _) = calendar.place(logged.time)
                 arrival.days[day, default: [:]][logged.event.action, default: Sums()].add(
                     logged.event.amounts, sign: 1)

@@ -53,7 +53,8 @@ public final class AccountReader {
         guard let (position, place) = try await place(of: id) else { return nil }
         let reply = try await send(.readLogEntry(keys.log(arrival: position.day), position))
         guard let entry = reply.elements?.first.flatMap({ LogEntry($0, arrival: position.day) }),
-            entry.events.indices.contains(place - 1), !entry.excluded.contains(place)
+            entry.events.indices.contains(place - 1), !entry.excluded.contains(place),
+            !entry.events[place - 1].isMove
         else { return nil }
         var event = entry.events[place - 1].event
         event.time = entry.events[place - 1].time

@@ -19,7 +19,7 @@ public struct SubjectUsage: Sendable {
 public struct RecordedEvent: Sendable {
     public let id: ByteString
     public let time: Timestamp
-    public let subject: ByteString
+    public internal(set) var subject: ByteString
     public let action: ByteString
     /// Empty when the event named none.
     public let model: ByteString
@@ -76,10 +76,12 @@ struct SubjectRecord {
 }
 
 extension LogEntry {
-    /// The events of one subject in the entry that count, the last first.
-    func recorded(of subject: ByteString) -> [RecordedEvent] {
+    /// The events of some subjects in the entry that count, the last first.
+    func recorded(of names: Set<ByteString>) -> [RecordedEvent] {
         events.reversed().compactMap { logged in
-            guard !excluded.contains(logged.place), subjects[logged.subject] == subject else {
+            guard !excluded.contains(logged.place), !logged.isMove,
+                names.contains(subjects[logged.subject])
+            else {
                 return nil
             }
             return RecordedEvent(self, logged)

@@ -37,17 +37,13 @@ public final class UsageReader {
         else { return nil }
         guard let record = SubjectRecord(bytes) else { throw .damaged(what: "a subject's record") }
         var recent: [RecordedEvent] = []
-        var next: LogPosition? = record.latest
-        while let position = next, recent.count < Self.recentCountMax {
-            let reply = try await send(.readLogEntry(keys.log(arrival: position.day), position))
-            // Older entries have left the log; what they counted stays in the totals.
-            guard
-                let entry = reply.elements?.first.flatMap({ LogEntry($0, arrival: position.day) }),
-                let index = entry.subjects.firstIndex(of: id.id)
-            else { break }
-            recent += entry.recorded(of: id.id)
-            next = entry.previous[index]
+        // What older entries counted, which have left the log, stays in the totals.
+        let walk = LogWalk(client, keys, subject: id.id, from: nil, days: 0...today.number + 2)
+        try await walk.start(at: nil)
+        while recent.count < Self.recentCountMax, let entry = try await walk.next() {
+            recent += entry.recorded(of: walk.names)
         }
+        for index in recent.indices { recent[index].subject = id.id }
         return SubjectUsage(
             subject: id,
             totals: record.meters.map { ($0.meter, $0.total) }.sorted {

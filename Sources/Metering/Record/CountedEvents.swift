@@ -66,6 +66,8 @@ extension PendingEvent {
             let id = event.id ?? origin.eventID(place: place)
             return .duplicate(CountedEvent(id: id, totals: []))
         }
+        var event = event
+        if let formerSubject, payload.subject == formerSubject { event.subject = formerSubject }
         return payload.isSamePayload(as: event) ? .duplicate(counted) : .rejected(.idReused)
     }
 }

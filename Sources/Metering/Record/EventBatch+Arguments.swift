@@ -135,7 +135,7 @@ extension EventBatch.Context {
     ) -> [[UInt8]] {
         var names = [
             keys.subjects, keys.marker(sender: sender), keys.log(arrival: arrival), keys.rules,
-            keys.demo, keys.registered, keys.people,
+            keys.demo, keys.registered, keys.people, keys.merged,
         ]
         for day in days {
             names += [keys.hours(day), keys.day(day)]
@@ -145,7 +145,7 @@ extension EventBatch.Context {
         if decides {
             names += [
                 keys.accounts, keys.holds, keys.openHolds, keys.endedHolds, keys.grants,
-                keys.reversed,
+                keys.reversed, keys.merges,
             ]
         }
         if canMove { names += (days + rolls).map { keys.use($0) } }

@@ -21,6 +21,8 @@ final class EventBatch {
     let sums: EventSums
     /// Made when the batch is sent first, and kept when it is sent again.
     var decisions: DecisionList?
+    /// Whether it moves what a guest was counted for: all of it is done, or nothing.
+    var isMerge: Bool { events.first.map { $0.purpose.isMove } ?? false }
     /// How often it was sent whose outcome is not known.
     var lostCount = 0
 
@@ -49,7 +51,7 @@ final class EventBatch {
 
     /// Whether it went; if not, the event's caller has been told why.
     private static func price(_ pending: PendingEvent, _ rules: Rules) -> Bool {
-        if case .reverse = pending.purpose { return true }
+        if pending.purpose.isPriced { return true }
         do throws(EventRejection) {
             if !rules.prices.isEmpty || !pending.event.derived.isEmpty {
                 pending.event = try pending.event.priced(by: rules.prices)
@@ -70,4 +72,16 @@ final class EventBatch {
         case .decision(let pending): rules.rejection(of: pending.decision) == nil
         }
     }
+}
+
+extension EventPurpose {
+    /// Whether the events have their prices already: they were counted before.
+    fileprivate var isPriced: Bool {
+        switch self {
+        case .reverse, .move: true
+        case .record, .enforce, .settle: false
+        }
+    }
+
+    fileprivate var isMove: Bool { if case .move = self { true } else { false } }
 }

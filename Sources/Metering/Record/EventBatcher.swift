@@ -116,6 +116,19 @@ final class EventBatcher {
         scheduleFlush()
     }
 
+    /// Takes a decision together with events that count only if it is taken, in a batch of their own.
+    func decide(
+        _ decision: Decision, with moves: [GuestMerge.Move],
+        completion: @escaping (DecisionOutcome) -> Void
+    ) {
+        let deadline = clock.monotonicMS + limits.waitMS
+        let pending = PendingDecision(
+            decision: decision, deadlineMS: deadline, resolve: completion)
+        waiting.appendGroup(
+            [.decision(pending)] + moves.map { .event($0.pending(calendar, deadline)) })
+        scheduleFlush()
+    }
+
     private func enqueue(
         _ events: some Collection<UsageEvent>, _ submission: Submission,
         _ purpose: EventPurpose? = nil
@@ -269,6 +282,11 @@ final class EventBatcher {
             finish(batch, done)
         case .otherRules:
             loadRules()
+        case .merged(let users):
+            let rebuilt = EventBatch(batch.items.map { $0.redirected(to: users) }, batch.rules)
+            rebuilt.lostCount = batch.lostCount
+            inFlight = rebuilt
+            send(rebuilt)
         case .mustMove(let days):
             rolls.formUnion(days)
             // The script asks once per idle subject; forgetting keeps the list of keys short.
@@ -277,7 +295,7 @@ final class EventBatcher {
             canMoveUntilMS = clock.monotonicMS + Self.movingMS
             send(batch)
         case .cold(let days):
-            guard batch.lostCount == 0 else {
+            guard batch.lostCount == 0, !batch.isMerge else {
                 // Sent once more later under another number, it could count twice.
                 cold.bringBack(days)
                 return fail(batch, ColdEvents.reason)
@@ -297,9 +315,9 @@ final class EventBatcher {
     /// Events that may overflow a total go on their own, so that one that does spoils no other. Which
     /// rollup overflows is not told: those of one cell are tried together first.
     private func isolate(_ batch: EventBatch, _ subjects: Set<Int>, _ rollup: Bool) {
-        guard batch.items.count > 1 else {
+        guard batch.items.count > 1, !batch.isMerge else {
             metrics.rejected.add()
-            batch.events[0].resolve(.rejected(.counterOverflow))
+            for item in batch.items { item.reject(.counterOverflow) }
             return
         }
         var others: [Pending] = []
@@ -330,7 +348,7 @@ final class EventBatcher {
         guard let outcomes = BatchOutcomes(batch, done) else {
             return fail(batch, "Redis gave an answer of another shape")
         }
-        metrics.counted.add(outcomes.countedCount)
+        if !batch.isMerge { metrics.counted.add(outcomes.countedCount) }
         metrics.duplicates.add(outcomes.repeatedCount)
         metrics.skipped.add(outcomes.skippedCount)
         outcomes.resolve { repeated, origin in resolve(repeated, from: origin) }
@@ -354,11 +372,6 @@ final class EventBatcher {
         }
     }
 
-    private func isExpired(_ batch: EventBatch) -> Bool {
-        let now = clock.monotonicMS
-        return batch.items.allSatisfy { $0.deadlineMS <= now }
-    }
-
     private func fail(_ batch: EventBatch, _ reason: String) {
         if inFlight === batch { inFlight = nil }
         for item in batch.items { item.giveUp(reason) }
@@ -373,7 +386,7 @@ final class EventBatcher {
         isHeldUp = !isHeldUp && now - lastSweepMS > 3 * Self.sweepMS
         lastSweepMS = now
         guard !isHeldUp, now - lastReplyMS > limits.waitMS else { return }
-        if let batch = inFlight, isExpired(batch) {
+        if let batch = inFlight, batch.items.allSatisfy({ $0.deadlineMS <= now }) {
             // A later answer to it is ignored; the next batch's number makes a late sending stale.
             fail(batch, "Redis does not answer")
         }

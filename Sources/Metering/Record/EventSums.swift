@@ -138,7 +138,7 @@ struct EventSums {
                 place += 1
             }
         }
-        rows[index].count += sign
+        rows[index].count += pending.eventCount
         rows[index].first = min(rows[index].first, time)
         rows[index].last = max(rows[index].last, time)
         return index
@@ -163,7 +163,7 @@ struct EventSums {
             cellAmounts[place] += amount
             place += 1
         }
-        cells[index].count += sign
+        cells[index].count += pending.eventCount
         return index
     }
 
@@ -190,7 +190,15 @@ struct EventSums {
 
 extension PendingEvent {
     /// What it adds to a count of events.
-    var sign: Int { if case .reverse = purpose { -1 } else { 1 } }
+    var eventCount: Int {
+        switch purpose {
+        case .record, .enforce, .settle: 1
+        case .reverse: -1
+        case .move(let count): count
+        }
+    }
+
+    fileprivate var sign: Int { eventCount < 0 ? -1 : 1 }
 }
 
 extension [RollupField] {

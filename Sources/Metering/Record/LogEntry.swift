@@ -10,6 +10,11 @@ internal import Redis
 /// One entry of the log, read back.
 struct LogEntry {
     static let version = 1
+    /// Flags of an event that moves what was counted, as in lua/include/constants.lua: that it does,
+    /// that it moves it away, and in units of the third how many events it stands for.
+    fileprivate static let moveFlag = 8
+    fileprivate static let awayFlag = 16
+    fileprivate static let movedEvents = 32
 
     /// An event of the entry.
     struct Logged {
@@ -19,6 +24,10 @@ struct LogEntry {
         let subject: Int
         let event: UsageEvent
         let time: Timestamp
+        /// Whether it moves what was counted before from a guest to a user.
+        let isMove: Bool
+        /// What it adds to counts of events.
+        let count: Int
     }
 
     let position: LogPosition
@@ -54,23 +63,22 @@ struct LogEntry {
         writer.array(batch.events.count)
         for index in batch.events.indices {
             encode(
-                batch.events[index].event, batch.events[index].time, batch.sums.placeOfEvent[index],
-                writer)
+                batch.events[index], batch.sums.placeOfEvent[index], writer)
         }
         return writer.take()
     }
 
-    /// `[row, cell, time, 1 if the client gave the time + 2 * what a price book made of it, id, description, amount per meter of
-    /// the row's set]`.
+    /// `[row, cell, time, flags, id, description, amount per meter of the row's set]`; the flags are 1 if
+    /// the client gave the time, 2 * what a price book made of it, and those of moves.
     private static func encode(
-        _ event: UsageEvent, _ time: Timestamp, _ place: (row: Int, cell: Int),
-        _ writer: MessagePackWriter
+        _ pending: PendingEvent, _ place: (row: Int, cell: Int), _ writer: MessagePackWriter
     ) {
+        let event = pending.event
         writer.array(6 + event.amounts.count)
         writer.integer(place.row + 1)
         writer.integer(place.cell + 1)
-        writer.integer(time.milliseconds)
-        writer.integer((event.time == nil ? 0 : 1) + 2 * Int(event.derived.rawValue))
+        writer.integer(pending.time.milliseconds)
+        writer.integer((event.time == nil ? 0 : 1) + 2 * Int(event.derived.rawValue) + pending.move)
         if let id = event.id { writer.string(id.bytes) } else { writer.null() }
         writer.string(event.description.bytes)
         for (_, amount) in event.amounts { writer.integer(amount) }
@@ -170,7 +178,7 @@ private struct Parts {
         guard let fields = value.array, fields.count >= 6, let row = fields[0].integer,
             rows.indices.contains(row - 1), let cell = fields[1].integer,
             labels.indices.contains(2 * cell - 1), cell > 0, let milliseconds = fields[2].integer,
-            let flags = fields[3].integer, (0...7).contains(flags),
+            let flags = fields[3].integer, flags >= 0,
             let description = fields[5].bytes
         else { return nil }
         let (subject, set) = rows[row - 1]
@@ -182,9 +190,12 @@ private struct Parts {
             subject: SubjectID(stored: subjects[subject]), action: labels[2 * cell - 2],
             model: labels[2 * cell - 1], description: ByteString(bytes: description),
             amounts: Array(zip(sets[set], amounts)),
-            derived: DerivedAmounts(rawValue: UInt8(flags >> 1)))
+            derived: DerivedAmounts(rawValue: UInt8(flags >> 1 & 3)))
+        let isMove = flags & LogEntry.moveFlag != 0
+        let moved = (flags & LogEntry.awayFlag != 0 ? -1 : 1) * (flags / LogEntry.movedEvents)
         return LogEntry.Logged(
-            place: place, row: row - 1, subject: subject, event: event, time: time)
+            place: place, row: row - 1, subject: subject, event: event, time: time, isMove: isMove,
+            count: isMove ? moved : event.isReversal ? -1 : 1)
     }
 }
 
@@ -196,5 +207,14 @@ extension Meter {
         case .string(let name): self.init(name: name)
         default: return nil
         }
+    }
+}
+
+extension PendingEvent {
+    /// What the flags of an event have that moves what was counted.
+    fileprivate var move: Int {
+        guard case .move(let count) = purpose else { return 0 }
+        return LogEntry.moveFlag + (count < 0 ? LogEntry.awayFlag : 0)
+            + LogEntry.movedEvents * abs(count)
     }
 }

@@ -42,6 +42,8 @@ final class Submission {
 final class PendingEvent {
     /// Priced anew each time it is put into a batch.
     var event: UsageEvent
+    /// The guest that it came for, if that is a user by now.
+    var formerSubject: SubjectID?
     let purpose: EventPurpose
     /// When it happened: the event's own time, or that of its arrival.
     let time: Timestamp
@@ -109,6 +111,34 @@ enum Pending {
         switch self {
         case .event(let pending): pending.deadlineMS
         case .decision(let pending): pending.deadlineMS
+        }
+    }
+
+    /// The same, for the users that guests were merged into.
+    func redirected(to users: [ByteString: SubjectID]) -> Pending {
+        switch self {
+        case .event(let pending):
+            if let user = users[pending.event.subject.id] {
+                pending.formerSubject = pending.event.subject
+                pending.event.subject = user
+            }
+            return self
+        case .decision(let pending):
+            guard let user = pending.decision.subject.flatMap({ users[$0.id] }) else { return self }
+            let decision = Decision(
+                pending.decision.kind, subject: user, credits: pending.decision.credits,
+                amounts: pending.decision.amounts, limits: pending.decision.limits)
+            return .decision(
+                PendingDecision(
+                    decision: decision, deadlineMS: pending.deadlineMS, resolve: pending.resolve))
+        }
+    }
+
+    /// Tells the caller that it was not, and will not be, done.
+    func reject(_ rejection: EventRejection) {
+        switch self {
+        case .event(let pending): pending.resolve(.rejected(rejection))
+        case .decision(let pending): pending.resolve(.rejected(rejection))
         }
     }
 

@@ -175,7 +175,7 @@ extension EventPurpose {
     fileprivate var isPlain: Bool {
         switch self {
         case .record, .enforce: true
-        case .settle, .reverse: false
+        case .settle, .reverse, .move: false
         }
     }
 }

@@ -30,6 +30,8 @@ enum RecordReply {
     case done(Done)
     /// The rules that it was built by are not in force any more.
     case otherRules
+    /// These guests are users by now: it has to be sent as theirs.
+    case merged([ByteString: SubjectID])
     /// A later batch of the same sender was counted: this one was given up and never will be.
     case stale
     /// Sent again with what moving subjects needs, and these days, it will go through.
@@ -53,6 +55,9 @@ enum RecordReply {
             self = .stale
         case "rules":
             self = .otherRules
+        case "merged":
+            guard let names = list(1) else { return nil }
+            self = .merged(Self.users(names))
         case "move":
             guard let days = list(1) else { return nil }
             self = .mustMove(days.compactMap { $0.integer.map { CivilDay(number: $0) } })
@@ -80,6 +85,15 @@ enum RecordReply {
         default:
             return nil
         }
+    }
+
+    private static func users(_ list: [MessagePackValue]) -> [ByteString: SubjectID] {
+        var users: [ByteString: SubjectID] = [:]
+        for index in stride(from: 0, to: list.count - 1, by: 2) {
+            guard let guest = list[index].bytes, let user = list[index + 1].bytes else { continue }
+            users[ByteString(bytes: guest)] = SubjectID(stored: ByteString(bytes: user))
+        }
+        return users
     }
 
     private static func uncounted(_ list: [MessagePackValue]) -> [ByteString: SkipReason] {

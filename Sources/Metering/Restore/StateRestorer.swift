@@ -26,6 +26,7 @@ final class StateRestorer {
     private var grants: [GrantRecord] = []
     private var holds: [HoldRecord] = []
     private var reversed: [(pointer: [UInt8], position: Int)] = []
+    private var merged: [(guest: [UInt8], user: [UInt8])] = []
     private var people: [Profile] = []
     private var times: [ActivityRecord] = []
     private var rules: [(name: String, text: [UInt8])] = []
@@ -101,6 +102,11 @@ final class StateRestorer {
                 let (origin, place) = LogPosition.parse(ByteString(id))
             else { throw pieces.fault("a reversal's line") }
             reversed.append((origin.pointer(place: place).bytes, position))
+        case "merged":
+            guard let guest = value["subject"]?.string, let user = value["user"]?.string else {
+                throw pieces.fault("a merge's line")
+            }
+            merged.append((Array(guest), Array(user)))
         case "people":
             guard let profile = Profile(value) else { throw pieces.fault("a profile's line") }
             people.append(profile)
@@ -113,7 +119,7 @@ final class StateRestorer {
 
     private var isFull: Bool {
         accounts.count == Self.accountsPerCall || people.count == ProfileWriter.sliceCount
-            || max(grants.count, holds.count, reversed.count, times.count)
+            || max(grants.count, holds.count, reversed.count, times.count, merged.count)
                 == RestoreWriter.valuesPerCall
     }
 
@@ -124,6 +130,10 @@ final class StateRestorer {
             $1.string($0.pointer)
             $1.string("\($0.position)")
         }
+        try await writer.put(merged, to: keys.merged, .plain) {
+            $1.string($0.guest)
+            $1.string($0.user)
+        }
         try await writer.put(rules, to: keys.rules, .plain) {
             $1.string($0.name)
             $1.string($0.text)
@@ -132,7 +142,7 @@ final class StateRestorer {
             $1.string($0.subject)
             $1.integers($0.times)
         }
-        (grants, holds, reversed, rules, times) = ([], [], [], [], [])
+        (grants, holds, reversed, rules, times, merged) = ([], [], [], [], [], [])
         try await writePeople()
         try await writeAccounts()
         try await pool.flush()

@@ -100,14 +100,14 @@ final class UsageFollower {
         _ change: UsageChange, expected: [UInt8], _ ends: LogEnds
     ) async throws(MeteringError) -> Bool {
         var names = [keys.followed]
-        writer.array(4)
+        writer.array(5)
         writer.array(change.seen.count)
         for (bucket, subjects) in change.seen {
             names.append(bucket.key(keys))
-            writer.array(2)
+            writer.array(3)
             writer.integer(ttl(bucket))
-            writer.array(subjects.count)
-            for subject in subjects { writer.string(subject.bytes) }
+            writer.strings(subjects)
+            writer.strings(change.gone[bucket] ?? [])
         }
         writer.array(change.minutes.count)
         for (hour, cells) in change.minutes {
@@ -189,6 +189,9 @@ private struct UsageChange {
     private(set) var entryCount = 0
     private(set) var eventCount = 0
     private(set) var seen: [SeenBucket: Set<ByteString>] = [:]
+    /// Guests who were merged into a user: all that they did then, the user did.
+    private(set) var gone: [SeenBucket: Set<ByteString>] = [:]
+    private var merged: [(guest: ByteString, user: ByteString)] = []
     /// By hour (number since 1970).
     private(set) var minutes: [Int: [RollupField: Sums]] = [:]
     private var activity: [ByteString: ActivityTimes] = [:]
@@ -207,6 +210,10 @@ private struct UsageChange {
             let (day, hour) = calendar.place(logged.time)
             let minute = logged.time.milliseconds.flooredQuotient(60_000)
             let subject = entry.subjects[logged.subject]
+            if logged.isMove {
+                move(logged, subject, day)
+                continue
+            }
             if minute >= oldestMinute { add(logged, minute) }
             // What undoes an event is none of the subject's own.
             if logged.event.isReversal { continue }
@@ -221,7 +228,19 @@ private struct UsageChange {
         }
     }
 
-    /// Writes times and guests, as the script reads them.
+    /// The guest's events come first.
+    private mutating func move(_ logged: LogEntry.Logged, _ subject: ByteString, _ day: CivilDay) {
+        let buckets = [SeenBucket.day(day), .month(day.firstOfMonth)]
+        if logged.count < 0 {
+            for bucket in buckets { gone[bucket, default: []].insert(subject) }
+            if merged.last?.guest != subject { merged.append((subject, subject)) }
+        } else {
+            for bucket in buckets { seen[bucket, default: []].insert(subject) }
+            if let last = merged.indices.last { merged[last].user = subject }
+        }
+    }
+
+    /// Writes times, guests and merges, as the script reads them.
     func write(_ writer: MessagePackWriter) {
         writer.array(2 * activity.count)
         for (subject, times) in activity {
@@ -230,6 +249,11 @@ private struct UsageChange {
         }
         writer.array(guests.count)
         for guest in guests { writer.string(guest.bytes) }
+        writer.array(2 * merged.count)
+        for (guest, user) in merged {
+            writer.string(guest.bytes)
+            writer.string(user.bytes)
+        }
     }
 
     private mutating func add(_ logged: LogEntry.Logged, _ minute: Int) {
@@ -253,5 +277,12 @@ extension UsageChange.Sums {
     fileprivate mutating func add(_ event: UsageEvent) {
         eventCount += event.isReversal ? -1 : 1
         for (meter, amount) in event.amounts { amounts[meter, default: 0] += amount }
+    }
+}
+
+extension MessagePackWriter {
+    fileprivate func strings(_ names: Set<ByteString>) {
+        array(names.count)
+        for name in names { string(name.bytes) }
     }
 }

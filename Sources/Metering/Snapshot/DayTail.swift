@@ -104,7 +104,7 @@ final class DayTail {
             let (day, hour) = calendar.place(logged.time)
             guard day == self.day else { continue }
             var sums = DaySums()
-            sums.events = logged.event.isReversal ? -1 : 1
+            sums.events = logged.count
             for (meter, amount) in logged.event.amounts { sums.add(amount, at: table.place(meter)) }
             if cells != nil {
                 let field = RollupField(

@@ -15,7 +15,7 @@ final class StateSnapshot {
     /// In their order.
     static let lists = [
         "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts", "holds",
-        "reversed", "people", "times",
+        "reversed", "people", "merged", "times",
     ]
     static let fieldsPerCall = 200
 
@@ -60,6 +60,7 @@ final class StateSnapshot {
         let holds = try await writeHolds(to: file)
         let reversed = try await writeReversed(to: file)
         let people = try await writePeople(to: file)
+        try await writeMerged(to: file)
         try await writeTimes(to: file)
         try await writeRules(to: file)
         json.beginObject()
@@ -200,6 +201,21 @@ final class StateSnapshot {
                 let id = SubjectID(stored: ByteString(bytes: subject))
                 guard let profile = Profile(id, packed: value) else { throw .damaged("a profile") }
                 try line { profile.write(&$0) }
+            }
+        }
+    }
+
+    private func writeMerged(to file: SnapshotFile) async throws(FlushError) {
+        _ = try await list("\"merged\":[", keys.merged, by: Self.fieldsPerCall, to: file) {
+            (guests, users, line) async throws(FlushError) in
+            for (guest, user) in zip(guests, users) {
+                guard let user else { continue }
+                try line { json in
+                    json.beginObject()
+                    json.member("subject", guest)
+                    json.member("user", user)
+                    json.endObject()
+                }
             }
         }
     }

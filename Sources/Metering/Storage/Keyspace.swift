@@ -98,6 +98,11 @@ struct Keyspace: Sendable {
     /// Hash: where an event was counted → where it was reversed.
     var reversed: [UInt8] { key("reversed") }
 
+    /// Hash: guest → the user it was merged into.
+    var merged: [UInt8] { key("merged") }
+    /// Hash: user → its guests, with where their history ends.
+    var merges: [UInt8] { key("merges") }
+
     /// Stream: what administrators began to do.
     var audit: [UInt8] { key("audit") }
     /// Hash: id of an entry of `audit` → how it went.

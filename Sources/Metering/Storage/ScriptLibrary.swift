@@ -145,6 +145,8 @@ public enum ScriptLibrary {
         "exclude_events": PackageResources.exclude_events_lua,
         "find_cold": PackageResources.find_cold_lua,
         "find_known": PackageResources.find_known_lua,
+        "find_merged": PackageResources.find_merged_lua,
+        "merge_guest": PackageResources.merge_guest_lua,
         "holds": PackageResources.holds_lua,
         "judge": PackageResources.judge_lua,
         "leave_day": PackageResources.leave_day_lua,

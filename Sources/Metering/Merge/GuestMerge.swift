@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A guest who signs in becomes a user: all that the guest was counted for moves. It moves as events do, so
+// that records, days, boards and everything that follows the log go along: for each day of the guest
+// events that take its sums away, and events that give them to the user, at the same times and in the same
+// step. They are no events of their own and never told.
+
+/// What a guest has used, as it was looked at, to be moved to a user.
+public struct GuestMerge: Sendable {
+    /// So many days fit into one batch.
+    static let dayCountMax = EventBatch.eventCountMax / 4
+
+    /// What a guest used on a day.
+    struct Day: Sendable {
+        let day: CivilDay
+        let first: Timestamp
+        let last: Timestamp
+        let eventCount: Int
+        let amounts: [(Meter, Int)]
+    }
+
+    /// A part of a day, of the guest or of the user.
+    struct Move: Sendable {
+        let subject: SubjectID
+        let day: CivilDay
+        let time: Timestamp
+        /// Below 0 where it takes away.
+        let eventCount: Int
+        let amounts: [(Meter, Int)]
+    }
+
+    public let guest: SubjectID
+    /// The guest's last entry of the log; 0 for none.
+    let latest: LogPosition
+    public let eventCount: Int
+    var moves: [Move] = []
+
+    /// - Parameter days: at most `dayCountMax`.
+    init(_ guest: SubjectID, _ latest: LogPosition, eventCount: Int, days: [Day]) {
+        self.guest = guest
+        self.latest = latest
+        self.eventCount = eventCount
+        self.days = days
+    }
+
+    private let days: [Day]
+
+    /// The same, with the events that move it.
+    func moved(to user: SubjectID) -> GuestMerge {
+        var merge = self
+        for day in days {
+            // What is taken away comes first: a sum of both never passes what is counted exactly.
+            merge.moves += day.moves(of: guest, sign: -1) + day.moves(of: user, sign: 1)
+        }
+        return merge
+    }
+}
+
+extension GuestMerge.Day {
+    /// Two of them where its first and last event were at different times, so that both are kept.
+    fileprivate func moves(of subject: SubjectID, sign: Int) -> [GuestMerge.Move] {
+        let isOne = first == last || eventCount < 2
+        var moves = [
+            GuestMerge.Move(
+                subject: subject, day: day, time: first,
+                eventCount: sign * (isOne ? eventCount : eventCount - 1),
+                amounts: amounts.map { ($0.0, sign * $0.1) })
+        ]
+        if !isOne {
+            moves.append(
+                GuestMerge.Move(
+                    subject: subject, day: day, time: last, eventCount: sign,
+                    amounts: amounts.map { ($0.0, 0) }))
+        }
+        return moves
+    }
+}
+
+extension GuestMerge.Move {
+    private static let action = ByteString("merge")
+
+    /// The event of a batch.
+    func pending(_ calendar: CachedCalendar, _ deadlineMS: Int) -> PendingEvent {
+        PendingEvent(
+            event: UsageEvent(
+                time: time, subject: subject, action: Self.action, amounts: amounts),
+            purpose: .move(count: eventCount), time: time, day: day,
+            hour: calendar.place(time).hour, deadlineMS: deadlineMS,
+            submission: Submission(single: { _ in }), index: 0)
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Redis
+
+extension QueryEngine {
+    private static let mergeTriesMax = 5
+    private static let mergeDaysPerTurn = 100
+
+    /// The user that a guest was merged into; nil for none.
+    public func user(ofGuest guest: SubjectID) async throws(MeteringError) -> SubjectID? {
+        let reply = try await send(RedisCommand("HGET", [keys.merged, guest.id.bytes]))
+        return reply.bytes.map { SubjectID(stored: ByteString(bytes: $0)) }
+    }
+
+    /// What a guest has used by day, as it is now. Days that have left Redis come back for it.
+    /// O(days of the workspace).
+    ///
+    /// - Throws: `EventRejection` (`too_many_days`) for a guest with more days than go over in one step;
+    ///   `MeteringError`.
+    public func mergePlan(of guest: SubjectID) async throws -> GuestMerge {
+        for _ in 0..<Self.mergeTriesMax {
+            guard let record = try await record(of: guest) else {
+                return GuestMerge(guest, LogPosition(0), eventCount: 0, days: [])
+            }
+            let days = try await used(by: guest, record)
+            if days.reduce(0, { $0 + $1.eventCount }) != record.eventCount {
+                try await thawDays(of: guest)
+                continue
+            }
+            // It may have gone from its record to a day while that was read.
+            guard try await self.record(of: guest)?.latest == record.latest else { continue }
+            let filled = days.filter { $0.eventCount > 0 }
+            guard filled.count <= GuestMerge.dayCountMax else {
+                throw EventRejection(
+                    status: 409, code: "too_many_days", field: "guest",
+                    detail: "a guest of more than \(GuestMerge.dayCountMax) days cannot be merged")
+            }
+            return GuestMerge(
+                guest, record.latest, eventCount: record.eventCount, days: filled)
+        }
+        throw MeteringError.undecided(
+            reason: "the guest is being counted, or a day does not come back")
+    }
+
+    private func record(of guest: SubjectID) async throws(MeteringError) -> SubjectRecord? {
+        let reply = try await send(RedisCommand("HGET", [keys.subjects, guest.id.bytes]))
+        guard let bytes = reply.bytes else { return nil }
+        guard let record = SubjectRecord(bytes) else { throw .damaged(what: "a subject's record") }
+        return record
+    }
+
+    /// The days in Redis on which it was counted.
+    private func used(
+        by guest: SubjectID, _ record: SubjectRecord
+    ) async throws(MeteringError) -> [GuestMerge.Day] {
+        let known = try await send(RedisCommand("HKEYS", [keys.changes])).elements ?? []
+        let days = known.compactMap(\.decimal).map { CivilDay(number: $0) }.sorted()
+        var used: [GuestMerge.Day] = []
+        for from in stride(from: 0, to: days.count, by: Self.mergeDaysPerTurn) {
+            let turn = days[from..<min(from + Self.mergeDaysPerTurn, days.count)]
+            let replies = try await sendAll(
+                turn.map { RedisCommand("HGET", [keys.use($0), guest.id.bytes]) })
+            for (day, reply) in zip(turn, replies) {
+                if day != record.day, let entry = reply.bytes {
+                    used.append(try Self.day(day, entry))
+                }
+            }
+        }
+        if record.dayEventCount > 0, let times = record.dayTimes {
+            used.append(
+                GuestMerge.Day(
+                    day: record.day, first: times.first, last: times.last,
+                    eventCount: record.dayEventCount,
+                    amounts: Self.inOrder(record.meters.map { ($0.meter, $0.ofDay) })))
+        }
+        return used
+    }
+
+    /// Reads an entry of `use`.
+    private static func day(
+        _ day: CivilDay, _ entry: [UInt8]
+    ) throws(MeteringError) -> GuestMerge.Day {
+        guard let values = MessagePackValue(entry)?.array, values.count >= 3,
+            let count = values[0].integer, let first = values[1].integer,
+            let last = values[2].integer
+        else { throw .damaged(what: "what a subject used on a day") }
+        let amounts = stride(from: 3, to: values.count - 1, by: 2).compactMap { place in
+            Meter(values[place]).flatMap { meter in
+                values[place + 1].integer.map { (meter, $0) }
+            }
+        }
+        let noon = Timestamp(milliseconds: day.number * 86_400_000 + 43_200_000)
+        let times = DayTimes(day, first: first, last: last)
+        return GuestMerge.Day(
+            day: day, first: times?.first ?? noon, last: times?.last ?? noon, eventCount: count,
+            amounts: inOrder(amounts))
+    }
+
+    private static func inOrder(_ amounts: [(Meter, Int)]) -> [(Meter, Int)] {
+        amounts.filter { $0.1 > 0 }.sorted { Meter.precedes($0.0, $1.0) }
+    }
+
+    private func sendAll(
+        _ commands: [RedisCommand]
+    ) async throws(MeteringError) -> [RedisValue] {
+        let client = try client
+        do {
+            return try await client.send(commands)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
+    /// Brings the days back into Redis on which it was counted.
+    private func thawDays(of guest: SubjectID) async throws {
+        let archive = try archive
+        for day in try await archive.coldDays() {
+            do throws(ArchiveError) {
+                guard try await archive.use(of: guest, on: day) != nil else { continue }
+            } catch {
+                throw MeteringError.undecided(reason: "\(error)")
+            }
+            if let problem = await thaw(day) { throw MeteringError.undecided(reason: problem) }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Metering
+import TestSupport
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct MergeTests {
+    private static func merge(
+        _ bench: Bench, _ guest: String, into user: String
+    ) async throws -> DecisionStatus {
+        let plan = try await bench.queries.mergePlan(of: subjectID(guest))
+        return try await bench.engine.merge(plan, into: subjectID(user)).status
+    }
+
+    @Test func `Grants, debts, holds and windows go over, and both ledgers add up`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = try await Bench(
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon))
+                try await bench.setLimits(
+                    """
+                    {"limits":[{"name":"files","meter":"files_uploaded","window":"day","user":10,\
+                    "guest":5},{"name":"slots","meter":"processing_slots","window":"concurrent",\
+                    "user":3,"guest":2}]}
+                    """)
+                _ = try await bench.grant("guest:1", 100 * one, id: "welcome", expires: noon + day)
+                _ = try await bench.grant("guest:1", 7 * one, id: "gift", priority: 2)
+                _ = try await bench.grant("ann", 20 * one, id: "welcome")
+                await bench.charge("guest:1", 30 * one)
+                await bench.charge("ann", 5 * one)
+                _ = await bench.record(event("guest:1", ["files_uploaded": 3]))
+                _ = await bench.record(event("ann", ["files_uploaded": 4]))
+                _ = try await bench.open("h", "guest:1", 10 * one)
+                let slot = try await bench.decide(
+                    .openHold(id: ByteString("s"), seconds: 60), "guest:1",
+                    amounts: [(Meter(name: Array("processing_slots".utf8)) ?? .tokens, 1)])
+                #expect(slot.status == .allowed)
+
+                #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
+                let ann = try await bench.account("ann")
+                #expect(ann.balance == (70 + 7 + 20 - 5) * one)
+                #expect(ann.held == 10 * one && ann.totalConsumed == 35 * one)
+                #expect(
+                    ann.grants.map { "\($0.id.text) \($0.left / one)" }.sorted()
+                        == ["gift 7", "guest:1/welcome 70", "welcome 15"])
+                try await bench.checkedLedger("ann")
+                let guest = try await bench.account("guest:1")
+                #expect(guest.balance == 0 && guest.held == 0 && guest.grants.isEmpty)
+                try await bench.checkedLedger("guest:1")
+                let check = try await bench.decide(.check, "ann")
+                #expect(check.limits.first { $0.limit.name == "files" }?.used == 7)
+                #expect(check.limits.first { $0.limit.name == "slots" }?.used == 1)
+
+                // A hold is the user's now, in either name.
+                let settled = await bench.commit(
+                    "h", event("guest:1", ["credits_micro": 4 * one], id: "x"))
+                #expect(settled.counted != nil)
+                #expect(try await bench.release("s", "ann").status == .allowed)
+                let after = try await bench.account("ann")
+                #expect(after.held == 0 && after.balance == 88 * one)
+                try await bench.checkedLedger("ann")
+            }
+        }
+    }
+
+    @Test func `What a guest owes the user owes, and its allowance ends`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = try await Bench(
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon))
+                try await bench.setPolicy(allowance: 10 * one, overdraft: 100 * one)
+                await bench.charge("guest:1", 4 * one)
+                await bench.charge("guest:2", 25 * one)
+                await bench.charge("ann", 1 * one)
+                #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
+                #expect(try await bench.account("ann").balance == 9 * one)
+                #expect(try await Self.merge(bench, "guest:2", into: "ann") == .allowed)
+                let ann = try await bench.account("ann")
+                #expect(ann.balance == -6 * one)
+                #expect(ann.totalConsumed == 30 * one && ann.monthConsumed == 30 * one)
+                for subject in ["ann", "guest:1", "guest:2"] {
+                    try await bench.checkedLedger(subject, page: 2, "\(subject)")
+                }
+            }
+        }
+    }
+}

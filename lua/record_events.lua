@@ -8,8 +8,8 @@
 
   KEYS     subjects, marker, log, rules, demo, registered, people; per day: hours, day, boards (one per
            ranked meter); id generations (the one to write first); if there are decisions: accounts,
-           holds, open holds, ended holds, grants, reversed; if subjects move from day to day: `use`
-           of each day and of each of `rolls`; if there are old days: cold; always last: changes
+           holds, open holds, ended holds, grants, reversed; with alerts: told, last notice, notices, due; if
+           subjects move: `use` of each day and of each of `rolls`; if there are old days: cold; last: changes
   ARGV[1]  values one behind the other (`ask`):
              1..11     seq, log day, today, {ttl_s of log, ids}, ranked meters, days, rolls,
                        number of id generations, 1 if KEYS has what moving needs, now_ms, version
@@ -38,6 +38,7 @@
 ]]
 --@constants constants
 --@constants account_fields
+--@constants alert_fields
 --@constants profile_fields
 --@include name_keys
 --@include find_known
@@ -76,6 +77,7 @@ end
 if #decisions > 0 then
   code = code_of_decisions()
   context = code.new(keys, ask[10], ask[19], ask[20])
+  if ask[19][8] then context.alerts = code.alerts()(context, ask[19][8], decisions) end
   answers = code.decide(context, decisions, gone, uncounted)
 end
 if next(gone) then code_of_exclusion()(batch, gone) end

@@ -5,6 +5,7 @@ public import Identity
 public import JSON
 public import Metering
 public import Observability
+public import Transfer
 
 /// Answers the requests of one workspace from its engine, on one loop. Made and used on the loop.
 public final class API {
@@ -16,11 +17,14 @@ public final class API {
         /// The header field in which a gateway names the subject of a check.
         public var subjectHeader: String
         let exports = ExportSlots()
+        /// Delivers what alerts tell; here it judges where that may go.
+        let courier: Courier
 
         public init(
             metrics: MetricsRegistry, routes: RouteMetrics, readiness: Readiness,
-            subjectHeader: String = "X-Tally-Subject"
+            subjectHeader: String = "X-Tally-Subject", courier: Courier = Courier()
         ) {
+            self.courier = courier
             self.subjectHeader = subjectHeader
             self.metrics = metrics
             self.routes = routes
@@ -96,6 +100,7 @@ extension HTTPProblem {
             case 400: .badRequest
             case 404: .notFound
             case 409: .conflict
+            case 412: .preconditionFailed
             default: .unprocessableContent
             }
         self.init(status, code: rejection.code, detail: rejection.explanation)

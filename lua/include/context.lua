@@ -10,7 +10,7 @@ end
 
 -- What decisions need: the rules in force and the accounts of their subjects, at present.
 -- rules: {limits, resets, 1 if months are those of the calendar, day of the month, allowance of new
--- accounts, most that rolls over, least balance}; holders: flat {subject, class, 1 if credits are
+-- accounts, most that rolls over, least balance, alerts if there are any}; holders: flat {subject, class, 1 if credits are
 -- asked about}.
 local function new_context(keys, now, rules, holders)
   local context = {
@@ -53,6 +53,7 @@ local function is_changed(context)
     redis.call('ZCARD', context.keys.open_holds)
     redis.call('ZCARD', context.keys.ended_holds)
   end
+  if changed and context.alerts then context.alerts.judge() end
   return changed
 end
 
@@ -87,4 +88,5 @@ local function write_decisions(context, at)
       call('ZADD', context.keys.ended_holds, hold[HOLD_ENDED], id)
     end
   end
+  if context.alerts then context.alerts.write() end
 end

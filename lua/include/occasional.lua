@@ -30,8 +30,13 @@ local function code_of_decisions()
 --@include open_account
 --@include decide
 --@include context
+  local function code_of_alerts()
+--@include tell
+--@include judge_alerts
+    return new_alerts
+  end
   return {
     new = new_context, decide = decide, is_changed = is_changed, ledger_of = ledger_of,
-    write = write_decisions,
+    write = write_decisions, alerts = code_of_alerts,
   }
 end

@@ -21,6 +21,8 @@ public actor QueryEngine {
     private var connection: RedisClient?
     private(set) var boards: WindowBoards?
     private var files: Archive?
+    private var alertDispatch: AlertDispatch?
+    private let carry: AlertCarrier?
     /// Days that are being brought back.
     var thaws: [CivilDay: Task<String?, Never>] = [:]
 
@@ -28,11 +30,15 @@ public actor QueryEngine {
         loop.asUnownedSerialExecutor()
     }
 
-    /// - Parameter loop: its own; files may hold it up.
+    /// - Parameters:
+    ///   - loop: its own; files may hold it up.
+    ///   - carry: delivers what alerts tell; nil leaves that to others.
     public init(
         on loop: EventLoop, redis: RedisConfiguration, settings: WorkspaceSettings,
-        clock: any Clock, data: String, metrics: MetricsRegistry, logger: Logger
+        clock: any Clock, data: String, metrics: MetricsRegistry, logger: Logger,
+        carry: AlertCarrier? = nil
     ) {
+        self.carry = carry
         self.loop = loop
         self.redis = redis
         self.settings = settings
@@ -60,6 +66,7 @@ public actor QueryEngine {
         if isKeeping {
             Task { await keepBoards() }
             Task { await followUsage() }
+            if let carry { Task { await keepAlerts(by: carry) } }
         }
     }
 
@@ -69,6 +76,8 @@ public actor QueryEngine {
         connection = nil
         boards = nil
         files = nil
+        alertDispatch?.forgetCounts()
+        alertDispatch = nil
     }
 
     /// Whether Redis can be asked now.
@@ -98,6 +107,17 @@ public actor QueryEngine {
             } catch {
                 throw .damaged(what: "\(error)")
             }
+        }
+    }
+
+    /// Looks after alerts.
+    var dispatch: AlertDispatch {
+        get throws(MeteringError) {
+            if let alertDispatch { return alertDispatch }
+            let made = AlertDispatch(
+                client: try client, settings: settings, clock: clock, data: data, metrics: metrics)
+            alertDispatch = made
+            return made
         }
     }
 

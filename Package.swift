@@ -44,6 +44,7 @@ let package = Package(
         library("JSON", ["CSimdjson"]),
         library("CSV", ["CCsv"]),
         library("Cryptography", ["COpenSSL"]),
+        library("Transfer", ["CCurl"]),
         library(
             "Metering",
             ["Redis", "EventLoop", "JSON", "CMsgpack", "Cryptography", "Observability"],
@@ -54,15 +55,15 @@ let package = Package(
         library(
             "MeteringAPI",
             [
-                "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography",
+                "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography", "Transfer",
                 "Observability",
             ], resources: [.embedInCode("openapi.json")]),
-        library("TallyCommand", ["CCurl", "CSV", "Observability"]),
+        library("TallyCommand", ["Transfer", "CSV", "Observability"]),
         .executableTarget(
             name: "tally",
             dependencies: [
                 "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON",
-                "Redis",
+                "Transfer", "Redis",
                 "EventLoop", "Observability",
             ],
             swiftSettings: strict),
@@ -72,12 +73,14 @@ let package = Package(
             swiftSettings: strict),
         tests("EventLoopTests", ["EventLoop"]),
         tests("MeteringTests", ["Metering", "Redis", "EventLoop", "JSON", "Observability"]),
-        tests(
-            "MeteringAPITests",
-            [
-                "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON", "Redis", "EventLoop",
-                "Observability",
-            ]),
+        .testTarget(
+            name: "MeteringAPITests",
+            dependencies: [
+                "tally", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON", "Redis",
+                "EventLoop", "Transfer", "Cryptography", "Observability", "TestSupport",
+            ],
+            exclude: ["Fixtures"], swiftSettings: strict),
+        tests("TransferTests", ["Transfer"]),
         tests("IdentityTests", ["Identity", "Cryptography", "Metering", "JSON"]),
         tests("CreditTests", ["Metering", "JSON", "Redis", "EventLoop", "Observability"]),
         tests("RedisTests", ["Redis", "EventLoop", "Observability"]),

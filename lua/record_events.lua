@@ -8,19 +8,17 @@
 
   KEYS     subjects, marker, log, rules, demo, registered, people, merged; per day: hours, day, boards (one per
            ranked meter); id generations (the one to write first); if there are decisions: accounts,
-           holds, open holds, ended holds, grants, reversed, merges; if subjects move from day to day: `use`
-           of each day and of each of `rolls`; if there are old days: cold; always last: changes
+           holds, open holds, ended holds, grants, reversed, merges; with alerts: told, last notice, notices, due;
+           if subjects move: `use` of each day and of each of `rolls`; if there are old days: cold; last: changes
   ARGV[1]  values one behind the other (`ask`):
-             1..11     seq, log day, today, {ttl_s of log, ids}, ranked meters, days, rolls,
-                       number of id generations, 1 if KEYS has what moving needs, now_ms, version
-                       of the rules; then, from 12 on:
+             1..11     seq, log day, today, {ttl_s of log, ids}, ranked meters, days, rolls, number of id
+                       generations, 1 if KEYS has what moving needs, now_ms, version of the rules; then:
              subjects  {id, ...}
              sets      {{meter, ...}, ...}: the meters that events have together
              rows      flat, per row: index of its subject, day and set; events, first_ms, last_ms,
                        amount per meter of the set
              fields    per day: {fields of `hours`, fields of `day`}
-             cells     flat, per cell: index of its day and of its fields in `hours` and `day`, of
-                       its set; events, amount per meter of the set
+             cells     flat, per cell: index of its day, fields in `hours` and `day`, set; events, amounts
              ids       {digest, ...} of the events that clients named
              places    {index of the event, ...} of those ids
              rules, holders: see include/context; decisions: see include/account_fields
@@ -38,6 +36,7 @@
 ]]
 --@constants constants
 --@constants account_fields
+--@constants alert_fields
 --@constants profile_fields
 --@include name_keys
 --@include find_known
@@ -78,6 +77,7 @@ end
 if #decisions > 0 then
   code = code_of_decisions()
   context = code.new(keys, ask[10], ask[19], ask[20])
+  if ask[19][8] then context.alerts = code.alerts()(context, ask[19][8], decisions) end
   answers = code.decide(context, decisions, gone, uncounted)
 end
 if next(gone) then code_of_exclusion()(batch, gone) end

@@ -2,6 +2,7 @@
 // sys/types.h comes first: some of these headers define _GNU_SOURCE themselves, and glibc's types
 // must look the same here as in every other module that Swift imports.
 #include <sys/types.h>
+#include <sys/eventfd.h>
 #include <curl/curl.h>
 
 // curl_easy_setopt and curl_easy_getinfo are variadic, which Swift cannot call: here they are with
@@ -36,4 +37,11 @@ static inline CURLcode tally_curl_get_long(CURL *handle, CURLINFO info, long *va
 
 static inline CURLcode tally_curl_get_size(CURL *handle, CURLINFO info, curl_off_t *value) {
     return (curl_easy_getinfo)(handle, info, value);
+}
+
+typedef curl_socket_t (*tally_curl_open)(
+    void *context, curlsocktype purpose, struct curl_sockaddr *address);
+
+static inline CURLcode tally_curl_set_open(CURL *handle, tally_curl_open value) {
+    return (curl_easy_setopt)(handle, CURLOPT_OPENSOCKETFUNCTION, value);
 }

@@ -5,6 +5,7 @@ public import Identity
 public import JSON
 public import Metering
 public import Observability
+public import Transfer
 
 /// Answers the requests of one workspace from its engine, on one loop. Made and used on the loop.
 public final class API {
@@ -18,12 +19,16 @@ public final class API {
         /// The header field in which a gateway names the subject of a check.
         public var subjectHeader: String
         let exports = ExportSlots()
+        /// Delivers what alerts tell; here it judges where that may go.
+        let courier: Courier
 
         public init(
             metrics: MetricsRegistry, routes: RouteMetrics, readiness: Readiness,
-            subjectHeader: String = "X-Tally-Subject", guests: GuestLimiter = GuestLimiter()
+            subjectHeader: String = "X-Tally-Subject", guests: GuestLimiter = GuestLimiter(),
+            courier: Courier = Courier()
         ) {
             self.guests = guests
+            self.courier = courier
             self.subjectHeader = subjectHeader
             self.metrics = metrics
             self.routes = routes
@@ -99,6 +104,7 @@ extension HTTPProblem {
             case 400: .badRequest
             case 404: .notFound
             case 409: .conflict
+            case 412: .preconditionFailed
             default: .unprocessableContent
             }
         self.init(status, code: rejection.code, detail: rejection.explanation)

@@ -2,6 +2,7 @@
 
 internal import FoundationEssentials
 internal import Glibc
+internal import Transfer
 
 /// Why a client verb failed.
 enum ClientError: Error, CustomStringConvertible {
@@ -110,12 +111,14 @@ struct ServiceClient {
 
     init(_ access: Access) throws(ClientError) {
         url = access.url
+        let agent = "tally/\(TallyCommand.version)"
         if let key = access.key ?? access.adminKey {
-            http = HTTPClient(key: key)
+            http = HTTPClient(key: key, agent: agent)
             return
         }
         do throws(AdminKey.Failure) {
-            http = HTTPClient(key: try AdminKey.read(AdminKey.path(in: access.dataFolder)))
+            http = HTTPClient(
+                key: try AdminKey.read(AdminKey.path(in: access.dataFolder)), agent: agent)
         } catch {
             throw .key(error)
         }

@@ -41,6 +41,8 @@ public struct ServiceConfiguration: Sendable, Equatable {
     public var subjectHeader = "X-Tally-Subject"
     /// How people of other applications sign in.
     public var signIn = SignInConfiguration()
+    /// How alerts are told.
+    public var outbound = OutboundConfiguration()
     /// The zone in which days and months begin: an IANA name.
     public var timeZone = "UTC"
     /// How long an answer of Redis may take, in milliseconds.
@@ -99,6 +101,9 @@ public struct ServiceConfiguration: Sendable, Equatable {
         let hadUsage = !arguments.problems.isEmpty
         arguments.apply(options, to: &configuration, environment: environment)
         problems += arguments.problems
+        if (configuration.outbound.smtpURL == nil) != (configuration.outbound.smtpFrom == nil) {
+            problems.append("smtp-url and smtp-from belong together: both of them, or neither")
+        }
         guard problems.isEmpty else { throw UsageError(problems: problems, isUsage: hadUsage) }
         return (configuration, notices(configuration, environment))
     }

@@ -111,7 +111,7 @@ extension ServiceConfiguration {
                 apply: { settings, text throws(BadValue) in
                     settings.adminKey = try AdminKey.checked(text)
                 }),
-        ] + signInOptions
+        ] + signInOptions + outboundOptions
 
     /// A header field's name (RFC 9110, 5.1) that no other use is made of.
     private static func fieldName(_ text: String) throws(BadValue) -> String {

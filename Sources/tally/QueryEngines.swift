@@ -15,13 +15,15 @@ final class QueryEngines: Sendable {
     private let data: String
     private let metrics: MetricsRegistry
     private let logger: Logger
+    private let carry: AlertCarrier
     private let engines = Mutex<[WorkspaceID: (settings: WorkspaceSettings, engine: QueryEngine)]>(
         [:])
 
     init(
         on loop: EventLoop, redis: RedisConfiguration, clock: any Clock, data: String,
-        metrics: MetricsRegistry, logger: Logger
+        metrics: MetricsRegistry, logger: Logger, carry: @escaping AlertCarrier
     ) {
+        self.carry = carry
         (self.loop, self.redis, self.clock, self.data) = (loop, redis, clock, data)
         (self.metrics, self.logger) = (metrics, logger)
     }
@@ -69,6 +71,6 @@ final class QueryEngines: Sendable {
     private func unstarted(_ settings: WorkspaceSettings) -> QueryEngine {
         QueryEngine(
             on: loop, redis: redis, settings: settings, clock: clock, data: data, metrics: metrics,
-            logger: logger)
+            logger: logger, carry: carry)
     }
 }

@@ -9,6 +9,7 @@ internal import MeteringAPI
 internal import Observability
 internal import Redis
 internal import TallyCommand
+internal import Transfer
 
 /// The loops, each with a server, an engine and a Redis connection of its own.
 final class Service: Sendable {
@@ -34,12 +35,13 @@ final class Service: Sendable {
         let (querying, flushing) = (try EventLoop(), try EventLoop())
         let directory = Directory(defaults: settings)
         self.directory = directory
+        let courier = Courier(configuration.outbound)
         queries = QueryEngines(
             on: querying, redis: redis, clock: clock, data: configuration.dataFolder,
-            metrics: metrics, logger: logger)
+            metrics: metrics, logger: logger, carry: courier.carry)
         let environment = API.Environment(
             metrics: metrics, routes: RouteMetrics(metrics), readiness: readiness,
-            subjectHeader: configuration.subjectHeader)
+            subjectHeader: configuration.subjectHeader, courier: courier)
         let attempts = AttemptLimiter()
         let tokens = try configuration.signIn.keysFile.map { path in
             try TokenFile(
@@ -125,5 +127,38 @@ final class Service: Sendable {
         await maintenance.stop()
         await snapshots.stop()
         for loop in loops { loop.stop() }
+    }
+}
+
+extension Courier {
+    /// A courier as the service is configured.
+    fileprivate convenience init(_ configuration: OutboundConfiguration) {
+        var server: MailServer?
+        if let url = configuration.smtpURL, let from = configuration.smtpFrom {
+            server = MailServer(
+                url: url, from: from, user: configuration.smtpUser,
+                password: configuration.smtpPassword)
+        }
+        self.init(
+            allowsPrivate: configuration.allowsPrivateWebhooks, mailServer: server,
+            agent: "tally/\(TallyCommand.version)")
+    }
+
+    /// Takes the messages of alerts.
+    fileprivate var carry: AlertCarrier {
+        { message in
+            let outcome =
+                switch message {
+                case .webhook(let url, let headers, let body):
+                    await self.post(url, headers: headers, body: body)
+                case .email(let to, let subject, let text, let id):
+                    await self.mail(to: to, subject: subject, text: text, id: id)
+                }
+            switch outcome {
+            case .delivered: return .delivered
+            case .failed(let fault): return .failed(fault)
+            case .refused(let fault): return .refused(fault)
+            }
+        }
     }
 }

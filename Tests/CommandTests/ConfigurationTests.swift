@@ -54,6 +54,11 @@ import Testing
             "time-zone": "Europe/Berlin",
             "flush-interval": "86400", "redis-timeout-ms": "10", "log-level": "debug",
             "allow-volatile": "true", "subject-header": "X-User-ID",
+            "jwt-keys": "/etc/tally/keys.json", "jwt-issuer": "chat", "jwt-audience": "tally",
+            "jwt-leeway": "600", "jwt-subject-claim": "user", "jwt-workspace-claim": "tenant",
+            "jwt-role-claim": "rights", "cors-origins": "https://chat.example.com",
+            "allow-private-webhooks": "true", "smtp-url": "smtp://mail.example.com:25",
+            "smtp-from": "tally@example.com", "smtp-user": "tally", "smtp-password": "a b",
             "admin-key": Self.secret,
             "jwt-keys": "/etc/tally/jwks.json", "jwt-issuer": "https://issuer.example",
             "jwt-audience": "tally", "jwt-leeway": "0", "jwt-subject-claim": "uid",
@@ -87,8 +92,9 @@ import Testing
             corsOrigins: ["https://chat.example.com", "http://localhost:3000"])
         #expect(configuration.signIn == signIn)
         #expect(try load(["--config", file]) == configuration)
-        #expect(
-            try load(words, ["TALLY_ADMIN_KEY": Self.secret]) == configuration)
+        let hidden = options.filter { !$0.sources.contains(.flag) }.map(\.variable)
+        #expect(hidden.count == 3)
+        #expect(try load(words, environment.filter { hidden.contains($0.key) }) == configuration)
     }
 
     @Test(arguments: [
@@ -100,6 +106,8 @@ import Testing
         ),
         ("redis", ["unix://relative", "unix:///" + String(repeating: "x", count: 107)]),
         ("threads", ["0", "257", "-1", "1.5", "x", "١", "99999999999999999999"]),
+        ("smtp-url", ["mail", "http://h", "smtp://", "smtp://u:p@h", "smtp://h/x", "smtp://a b"]),
+        ("smtp-from", ["a", "@b", "a@", "a@b@c", "a b@c", "<a@b>", "a@b\r\nBcc: c@d"]),
         ("durability", ["never", "ALWAYS"]), ("log-level", ["loud"]),
         ("ranked-meters", ["a,,b", "a,a", "A", "a b", "1a"]),
         ("idempotency-hours", ["0", "841"]), ("late-days", ["-1", "36"]),

@@ -11,6 +11,7 @@ import Observability
 import Redis
 import TestSupport
 import Testing
+import Transfer
 
 /// 2026-11-21T10:00:00Z
 let noon = 1_795_255_200_000
@@ -57,12 +58,13 @@ final class Harness {
 
     init(
         _ redis: RedisServer, on loop: EventLoop, timeout: Duration = .seconds(20),
-        data: String = "/nonexistent", settings: WorkspaceSettings = WorkspaceSettings()
+        data: String = "/nonexistent", settings: WorkspaceSettings = WorkspaceSettings(),
+        courier: Courier = Courier()
     ) async {
         self.redis = redis
         (api, client, queries) = makeAPI(
             redis.socketPath, on: loop, clock, readiness, timeout: timeout, data: data,
-            settings: settings)
+            settings: settings, courier: courier)
         client.connect()
         await queries.start(isKeeping: false)
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
@@ -173,7 +175,7 @@ func withAPI<Value: Sendable>(
 func makeAPI(
     _ path: String, on loop: EventLoop, _ clock: some Metering.Clock, _ readiness: Readiness,
     timeout: Duration = .seconds(20), data: String = "/nonexistent",
-    settings: WorkspaceSettings = WorkspaceSettings()
+    settings: WorkspaceSettings = WorkspaceSettings(), courier: Courier = Courier()
 ) -> (Router, RedisClient, QueryEngine) {
     let metrics = MetricsRegistry()
     var configuration = RedisConfiguration(address: .unix(path))
@@ -189,7 +191,7 @@ func makeAPI(
         metrics: MeteringMetrics(metrics), thaw: { await queries.thaw($0) })
     readiness.accept(durability: "none")
     let environment = API.Environment(
-        metrics: metrics, routes: RouteMetrics(metrics), readiness: readiness)
+        metrics: metrics, routes: RouteMetrics(metrics), readiness: readiness, courier: courier)
     guard let json = try? JSONReader() else { preconditionFailure("no memory") }
     let store = DirectoryStore(
         client: client, directory: Directory(defaults: settings), clock: clock, json: json)

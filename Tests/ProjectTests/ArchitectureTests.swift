@@ -15,15 +15,17 @@ import Testing
         "JSON": ["CSimdjson"],
         "CSV": ["CCsv"],
         "Cryptography": ["COpenSSL"],
+        "Transfer": ["CCurl"],
         "Metering": ["Redis", "EventLoop", "JSON", "CMsgpack", "Cryptography", "Observability"],
         "Identity": ["Metering", "Redis", "EventLoop", "JSON", "Cryptography", "Observability"],
         "MeteringAPI": [
-            "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography", "Observability",
+            "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography", "Transfer",
+            "Observability",
         ],
-        "TallyCommand": ["CCurl", "CSV", "Observability"],
+        "TallyCommand": ["Transfer", "CSV", "Observability"],
         "tally": [
             "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON", "Redis",
-            "EventLoop", "Observability",
+            "Transfer", "EventLoop", "Observability",
         ],
     ]
 

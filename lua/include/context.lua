@@ -1,6 +1,6 @@
 -- What decisions need: the rules in force and the accounts of their subjects, at present.
 -- rules: {limits, resets, 1 if months are those of the calendar, day of the month, allowance of new
--- accounts, most that rolls over, least balance}; holders: flat {subject, class, 1 if credits are
+-- accounts, most that rolls over, least balance, alerts if there are any}; holders: flat {subject, class, 1 if credits are
 -- asked about}.
 local function new_context(keys, now, rules, holders)
   local context = {
@@ -43,6 +43,7 @@ local function is_changed(context)
     redis.call('ZCARD', context.keys.open_holds)
     redis.call('ZCARD', context.keys.ended_holds)
   end
+  if changed and context.alerts then context.alerts.judge() end
   if context.merged then context.merges = redis.call('HGET', context.keys.merges, context.merged[2]) or '\144' end
   return changed or context.merged ~= nil
 end
@@ -90,4 +91,5 @@ local function write_decisions(context, at)
       call('ZADD', context.keys.ended_holds, hold[HOLD_ENDED], id)
     end
   end
+  if context.alerts then context.alerts.write() end
 end

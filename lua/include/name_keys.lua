@@ -12,6 +12,10 @@ local function name_keys(ask, decides)
     k.accounts, k.holds, k.open_holds, k.ended_holds, k.grants, k.reversed, k.merges =
       unpack(KEYS, n + 1, n + 7)
     n = n + 7
+    if ask[19][8] then
+      k.told, k.last_notice, k.notices, k.due = unpack(KEYS, n + 1, n + 4)
+      n = n + 4
+    end
   end
   k.use = {}
   if ask[9] == 0 then return k end

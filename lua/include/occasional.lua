@@ -33,6 +33,11 @@ local function code_of_decisions()
 --@include administer
 --@include open_account
 --@include context
+  local function code_of_alerts()
+--@include tell
+--@include judge_alerts
+    return new_alerts
+  end
   local function code_of_merging()
 --@include merge_guest
     return merge_guest
@@ -40,6 +45,6 @@ local function code_of_decisions()
 --@include decide
   return {
     new = new_context, decide = decide, is_changed = is_changed, ledger_of = ledger_of,
-    write = write_decisions,
+    write = write_decisions, alerts = code_of_alerts,
   }
 end

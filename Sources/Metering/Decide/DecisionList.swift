@@ -51,6 +51,9 @@ struct DecisionList {
 
     var isEmpty: Bool { decisions.isEmpty }
 
+    /// Whether the script has alerts to judge.
+    var hasAlerts: Bool { !isEmpty && !rules.judgedAlerts.isEmpty }
+
     /// How long a limit's window is that was open when the decisions were asked for, in seconds.
     func seconds(of limit: Limit) -> Int? {
         windows.seconds(of: limit.window, at: now.milliseconds)
@@ -168,8 +171,15 @@ struct DecisionList {
             for _ in 0..<3 { writer.array(0) }
             return
         }
-        rules.credits.write(rules.limits.limits.count, resets, today: today, writer) {
+        let alerts = rules.judgedAlerts
+        rules.credits.write(
+            rules.limits.limits.count, resets, today: today, hasAlerts: !alerts.isEmpty, writer
+        ) {
             for limit in rules.limits.limits { write(limit, writer) }
+        }
+        if !alerts.isEmpty {
+            writer.array(alerts.count)
+            for (alert, limit) in alerts { writer.alert(alert, limit: limit) }
         }
         writer.array(3 * accounts.count)
         for account in accounts {
@@ -210,11 +220,12 @@ extension CreditPolicy {
     /// - Parameters:
     ///   - limitCount: how many limits `writeLimits` writes.
     ///   - today: in the workspace's zone.
+    ///   - hasAlerts: whether the caller writes alerts behind them.
     func write(
-        _ limitCount: Int, _ resets: [UInt8], today: CivilDay, _ writer: MessagePackWriter,
-        limits writeLimits: () -> Void = {}
+        _ limitCount: Int, _ resets: [UInt8], today: CivilDay, hasAlerts: Bool = false,
+        _ writer: MessagePackWriter, limits writeLimits: () -> Void = {}
     ) {
-        writer.array(7)
+        writer.array(hasAlerts ? 8 : 7)
         writer.array(limitCount)
         writeLimits()
         writer.string(resets)

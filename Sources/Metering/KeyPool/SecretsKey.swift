@@ -4,7 +4,7 @@ internal import Cryptography
 internal import Foundation
 internal import Glibc
 
-/// The key that seals the secrets of pools: `secrets.key` in the data folder, beside the
+/// The key that seals the secrets of pools and alerts: `secrets.key` in the data folder, beside the
 /// administrator's, for its owner alone. It is made when the first secret comes.
 struct SecretsKey {
     /// Why there is none.
@@ -28,19 +28,23 @@ struct SecretsKey {
 
     /// The box that a folder's key makes.
     ///
-    /// - Parameter isMade: whether a key is made where there is none.
-    static func box(in folder: String, isMade: Bool) throws(Failure) -> SecretBox {
+    /// - Parameters:
+    ///   - isMade: whether a key is made where there is none.
+    ///   - purpose: what the box seals.
+    static func box(
+        in folder: String, isMade: Bool, for purpose: String = "tally pool"
+    ) throws(Failure) -> SecretBox {
         let path = folder + "/secrets.key"
-        if let key = try read(path) { return try box(key) }
+        if let key = try read(path) { return try box(key, purpose) }
         guard isMade else { throw .missing }
         try write(path, folder)
         // Another process may have been faster.
         guard let key = try read(path) else { throw .missing }
-        return try box(key)
+        return try box(key, purpose)
     }
 
-    private static func box(_ key: [UInt8]) throws(Failure) -> SecretBox {
-        guard let box = SecretBox(key: key, purpose: "tally pool") else { throw .unfit }
+    private static func box(_ key: [UInt8], _ purpose: String) throws(Failure) -> SecretBox {
+        guard let box = SecretBox(key: key, purpose: purpose) else { throw .unfit }
         return box
     }
 

@@ -22,6 +22,8 @@ public actor QueryEngine {
     private(set) var boards: WindowBoards?
     private(set) var charges: ChargeLog?
     private var files: Archive?
+    private var alertDispatch: AlertDispatch?
+    private let carry: AlertCarrier?
     /// Days that are being brought back.
     var thaws: [CivilDay: Task<String?, Never>] = [:]
     /// What days that have left add up to, once it was read.
@@ -33,11 +35,15 @@ public actor QueryEngine {
         loop.asUnownedSerialExecutor()
     }
 
-    /// - Parameter loop: its own; files may hold it up.
+    /// - Parameters:
+    ///   - loop: its own; files may hold it up.
+    ///   - carry: delivers what alerts tell; nil leaves that to others.
     public init(
         on loop: EventLoop, redis: RedisConfiguration, settings: WorkspaceSettings,
-        clock: any Clock, data: String, metrics: MetricsRegistry, logger: Logger
+        clock: any Clock, data: String, metrics: MetricsRegistry, logger: Logger,
+        carry: AlertCarrier? = nil
     ) {
+        self.carry = carry
         self.loop = loop
         self.redis = redis
         self.settings = settings
@@ -70,6 +76,7 @@ public actor QueryEngine {
         if isKeeping {
             Task { await keepBoards() }
             Task { await followUsage() }
+            if let carry { Task { await keepAlerts(by: carry) } }
         }
     }
 
@@ -80,6 +87,8 @@ public actor QueryEngine {
         boards = nil
         charges = nil
         files = nil
+        alertDispatch?.forgetCounts()
+        alertDispatch = nil
     }
 
     /// Whether Redis can be asked now.
@@ -109,6 +118,17 @@ public actor QueryEngine {
             } catch {
                 throw .damaged(what: "\(error)")
             }
+        }
+    }
+
+    /// Looks after alerts.
+    var dispatch: AlertDispatch {
+        get throws(MeteringError) {
+            if let alertDispatch { return alertDispatch }
+            let made = AlertDispatch(
+                client: try client, settings: settings, clock: clock, data: data, metrics: metrics)
+            alertDispatch = made
+            return made
         }
     }
 

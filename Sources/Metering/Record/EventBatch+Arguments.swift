@@ -131,7 +131,8 @@ extension EventBatch {
 extension EventBatch.Context {
     /// The keys of lua/record_events.lua, in its order.
     func keys(
-        _ keys: Keyspace, sender: String, days: [CivilDay], generations: [Int], decides: Bool
+        _ keys: Keyspace, sender: String, days: [CivilDay], generations: [Int], decides: Bool,
+        hasAlerts: Bool
     ) -> [[UInt8]] {
         var names = [
             keys.subjects, keys.marker(sender: sender), keys.log(arrival: arrival), keys.rules,
@@ -148,6 +149,7 @@ extension EventBatch.Context {
                 keys.reversed, keys.merges,
             ]
         }
+        if hasAlerts { names += [keys.alertsTold, keys.lastNotice, keys.notices, keys.dueNotices] }
         if canMove { names += (days + rolls).map { keys.use($0) } }
         if !oldDays.isEmpty { names.append(keys.cold) }
         names.append(keys.changes)

@@ -246,7 +246,7 @@ final class EventBatcher {
             canMove: canMove, counts: settings.counts, oldDays: old)
         let names = context.keys(
             keys, sender: sender, days: days, generations: generations,
-            decides: !decisions.isEmpty)
+            decides: !decisions.isEmpty, hasAlerts: decisions.hasAlerts)
         let arguments = batch.arguments(
             context, decisions, decisions.isEmpty ? [] : resets.packed(on: today), digest, writer)
         client.run(script, keys: names, arguments: arguments) { [self] result in

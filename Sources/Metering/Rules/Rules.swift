@@ -11,20 +11,25 @@ public final class Rules: Sendable {
     public let prices: PriceBook
     public let limits: LimitBook
     public let credits: CreditPolicy
+    public let alerts: AlertBook
+    /// Those that scripts judge as they count, with the limits that they watch.
+    let judgedAlerts: [(alert: Alert, limit: Int)]
 
     init(
         version: [UInt8] = [], prices: PriceBook = .initial, limits: LimitBook = .initial,
-        credits: CreditPolicy = CreditPolicy()
+        credits: CreditPolicy = CreditPolicy(), alerts: AlertBook = .empty
     ) {
         self.version = version
         self.prices = prices
         self.limits = limits
         self.credits = credits
+        self.alerts = alerts
+        judgedAlerts = alerts.judged(by: limits)
     }
 
     /// A part of the rules, by its field in Redis.
     enum Part: String {
-        case prices, limits, credits
+        case prices, limits, credits, alerts
     }
 
     /// Reads the hash as HGETALL gives it; nil when it is damaged.
@@ -48,7 +53,8 @@ public final class Rules: Sendable {
                 version: fields["version"] ?? [],
                 prices: try part(.prices, .initial) { try PriceBook($0) },
                 limits: try part(.limits, .initial) { try LimitBook(stored: $0) },
-                credits: try part(.credits, CreditPolicy()) { try CreditPolicy($0) })
+                credits: try part(.credits, CreditPolicy()) { try CreditPolicy($0) },
+                alerts: try part(.alerts, .empty) { try AlertBook(stored: $0) })
         } catch {
             return nil
         }

@@ -235,7 +235,7 @@ final class StateSnapshot {
 
     /// The parts of the rules, a line each, in their order.
     private func writeRules(to file: SnapshotFile) async throws(FlushError) {
-        let names = ["version", "prices", "limits", "credits"]
+        let names = ["version", "prices", "limits", "credits", "alerts"]
         let values = try await hash.values(keys.rules, of: names.map { Array($0.utf8) })
         for (name, value) in zip(names, values) {
             guard let value, !value.contains(UInt8(ascii: "\n")) else { continue }

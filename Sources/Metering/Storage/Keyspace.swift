@@ -108,6 +108,17 @@ struct Keyspace: Sendable {
     /// Hash: id of an entry of `audit` → how it went.
     var auditOutcomes: [UInt8] { key("audit:outcomes") }
 
+    /// Hash: subject → percents of alerts that were told; the empty one: those of budgets.
+    var alertsTold: [UInt8] { key("alerts:told") }
+    /// String: number of the last notice.
+    var lastNotice: [UInt8] { key("alerts:last") }
+    /// Hash: id → notice that was not delivered yet, or could not be.
+    var notices: [UInt8] { key("alerts:notices") }
+    /// Sorted set: notices to deliver, by when that is due next.
+    var dueNotices: [UInt8] { key("alerts:due") }
+    /// Sorted set: notices that could not be delivered, by when they were given up.
+    var deadNotices: [UInt8] { key("alerts:dead") }
+
     /// Sorted set: ids of the workspace's keys, by when they were made.
     var apiKeys: [UInt8] { key("keys") }
 

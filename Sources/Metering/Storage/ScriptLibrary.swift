@@ -92,13 +92,22 @@ public enum ScriptLibrary {
         cutDay, readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard,
         beginBoard, readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople,
         listPeople, importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys,
-        listHeldKeys, readHolders, restorePool, scanRecords, beginAct,
+        listHeldKeys, readHolders, restorePool, scanRecords, beginAct, putRules, tellBudgets,
+        claimNotices, settleNotice, listNotices,
     ]
 
     /// Notes an administrative act.
     static let beginAct = script("begin_act", PackageResources.begin_act_lua)
     /// Adds up what some subjects have used in all.
     static let scanRecords = script("scan_records", PackageResources.scan_records_lua)
+    /// Tells which budgets have reached which percents.
+    static let tellBudgets = script("tell_budgets", PackageResources.tell_budgets_lua)
+    /// Takes notices that are due, to deliver them.
+    static let claimNotices = script("claim_notices", PackageResources.claim_notices_lua)
+    /// Writes down what became of a delivery.
+    static let settleNotice = script("settle_notice", PackageResources.settle_notice_lua)
+    /// Reads some notices, by time.
+    static let listNotices = script("list_notices", PackageResources.list_notices_lua)
 
     /// Creates, changes and removes profiles.
     static let writePeople = script("write_people", PackageResources.write_people_lua)
@@ -149,6 +158,7 @@ public enum ScriptLibrary {
         "merge_guest": PackageResources.merge_guest_lua,
         "holds": PackageResources.holds_lua,
         "judge": PackageResources.judge_lua,
+        "judge_alerts": PackageResources.judge_alerts_lua,
         "leave_day": PackageResources.leave_day_lua,
         "limits": PackageResources.limits_lua,
         "log_ends": PackageResources.log_ends_lua,
@@ -165,6 +175,7 @@ public enum ScriptLibrary {
         "later_times": PackageResources.later_times_lua,
         "settle_hold": PackageResources.settle_hold_lua,
         "size_keys": PackageResources.size_keys_lua,
+        "tell": PackageResources.tell_lua,
         "use_limit": PackageResources.use_limit_lua,
         "write_batch": PackageResources.write_batch_lua,
         "write_days": PackageResources.write_days_lua,
@@ -174,6 +185,7 @@ public enum ScriptLibrary {
 
     private static let constants: [String: [UInt8]] = [
         "account_fields": PackageResources.account_fields_lua,
+        "alert_fields": PackageResources.alert_fields_lua,
         "constants": PackageResources.constants_lua,
         "profile_fields": PackageResources.profile_fields_lua,
         "pool_fields": PackageResources.pool_fields_lua,

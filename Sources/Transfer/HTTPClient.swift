@@ -3,22 +3,23 @@
 internal import CCurl
 
 /// One reused connection to a service, through libcurl's easy interface.
-final class HTTPClient {
-    struct Response {
-        var status = 0
-        var body: [UInt8] = []
+public final class HTTPClient {
+    /// What a service answered.
+    public struct Response {
+        public var status = 0
+        public var body: [UInt8] = []
         /// Seconds that the service asks to wait, 0 if it does not.
-        var retryAfter = 0
+        public var retryAfter = 0
     }
 
     /// The service did not answer, in curl's words.
-    struct Unreachable: Error {
-        var reason: String
+    public struct Unreachable: Error {
+        public var reason: String
     }
 
     /// An answer that came in part.
-    struct BrokenOff: Error {
-        var reason: String
+    public struct BrokenOff: Error {
+        public var reason: String
     }
 
     /// What curl hands over while it runs; more than the limit ends the transfer.
@@ -60,8 +61,13 @@ final class HTTPClient {
 
     private let handle: UnsafeMutableRawPointer?
     private let authorization: String?
+    private let agent: String
 
-    init(key: String?) {
+    /// - Parameters:
+    ///   - key: the bearer key that it comes with; nil for none.
+    ///   - agent: what it calls itself.
+    public init(key: String?, agent: String) {
+        self.agent = agent
         handle = curl_easy_init()
         authorization = key.map { "Authorization: Bearer \($0)" }
     }
@@ -73,7 +79,7 @@ final class HTTPClient {
     /// Sends a request and waits for its answer, up to a minute.
     ///
     /// - Parameter body: nil makes it a GET, otherwise it is a POST.
-    func send(
+    public func send(
         _ url: String, body: [UInt8]? = nil, contentType: String = "application/json"
     ) throws(Unreachable) -> Response {
         guard let handle else { throw Unreachable(reason: "curl cannot be set up") }
@@ -91,7 +97,7 @@ final class HTTPClient {
     /// stand still for ten minutes.
     ///
     /// - Throws: `Unreachable` before the first byte, `BrokenOff` after it, and what `receive` throws.
-    func download(
+    public func download(
         _ url: String, receive: @escaping (UnsafeRawBufferPointer) throws -> Void
     ) throws -> Response {
         guard let handle else { throw Unreachable(reason: "curl cannot be set up") }
@@ -126,7 +132,7 @@ final class HTTPClient {
         _ = tally_curl_set_long(handle, CURLOPT_NOSIGNAL, 1)
         _ = tally_curl_set_string(handle, CURLOPT_URL, url)
         _ = tally_curl_set_string(handle, CURLOPT_PROTOCOLS_STR, "http,https")
-        _ = tally_curl_set_string(handle, CURLOPT_USERAGENT, "tally/\(TallyCommand.version)")
+        _ = tally_curl_set_string(handle, CURLOPT_USERAGENT, agent)
         _ = tally_curl_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, 1500)
         deadline()
         _ = tally_curl_set_pointer(handle, CURLOPT_HTTPHEADER, headers)

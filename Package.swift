@@ -33,6 +33,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL"),
         .systemLibrary(name: "CCurl"),
         .systemLibrary(name: "CCsv"),
+        .systemLibrary(name: "CZlib"),
         .target(name: "CLlhttp"),
         .target(name: "CSimdjson", linkerSettings: [.linkedLibrary("simdjson")]),
 
@@ -57,11 +58,15 @@ let package = Package(
                 "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography",
                 "Observability",
             ]),
+        library(
+            "Pages", ["HTTPServer", "Cryptography", "CZlib"],
+            resources: [.embedInCode("web")]),
         library("TallyCommand", ["CCurl", "CSV", "Observability"]),
         .executableTarget(
             name: "tally",
             dependencies: [
-                "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON",
+                "TallyCommand", "Pages", "MeteringAPI", "Identity", "Metering", "HTTPServer",
+                "JSON",
                 "Redis",
                 "EventLoop", "Observability",
             ],
@@ -90,6 +95,7 @@ let package = Package(
         tests("CSVTests", ["CSV"]),
         tests("EventTests", ["Metering", "JSON"]),
         tests("PricingTests", ["Metering", "JSON"]),
+        tests("PagesTests", ["Pages", "HTTPServer", "tally"]),
         tests("ProjectTests", ["tally"]),
         tests("HTTPServerTests", ["HTTPServer", "EventLoop", "Observability"]),
         .testTarget(

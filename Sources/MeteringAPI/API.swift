@@ -15,7 +15,8 @@ public final class API {
         public var readiness: Readiness
         /// The header field in which a gateway names the subject of a check.
         public var subjectHeader: String
-        let exports = ExportSlots()
+        let exports = AnswerSlots(8)
+        let streams = AnswerSlots(1000)
 
         public init(
             metrics: MetricsRegistry, routes: RouteMetrics, readiness: Readiness,

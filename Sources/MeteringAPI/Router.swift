@@ -41,6 +41,7 @@ public final class Router: HTTPResponder {
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
         + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
+        + API.sessionRoutes + API.streamRoutes
         + API.healthRoutes
 
     private let environment: API.Environment

@@ -21,6 +21,8 @@ public actor QueryEngine {
     private var connection: RedisClient?
     private(set) var boards: WindowBoards?
     private var files: Archive?
+    /// For those who watch events; made for the first of them.
+    var feed: LiveFeed?
     /// Days that are being brought back.
     var thaws: [CivilDay: Task<String?, Never>] = [:]
 
@@ -55,7 +57,10 @@ public actor QueryEngine {
         let boards = WindowBoards(client, settings, clock, archive: try? archive, logger)
         self.boards = boards
         // Another connection may lead to other data.
-        client.whenReady { boards.follower.reset() }
+        client.whenReady { [weak self] in
+            boards.follower.reset()
+            self?.assumeIsolated { $0.feed?.reset() }
+        }
         client.connect()
         if isKeeping {
             Task { await keepBoards() }
@@ -69,6 +74,7 @@ public actor QueryEngine {
         connection = nil
         boards = nil
         files = nil
+        feed = nil
     }
 
     /// Whether Redis can be asked now.

@@ -41,7 +41,7 @@ public final class Router: HTTPResponder {
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
         + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
-        + API.sessionRoutes + API.streamRoutes
+        + API.sessionRoutes + API.streamRoutes + API.creditMonitoringRoutes + API.auditRoutes
         + API.healthRoutes
 
     private let environment: API.Environment
@@ -153,7 +153,10 @@ public final class Router: HTTPResponder {
                 let call = API.Call(
                     request: request, parameters: parameters, principal: principal)
                 let api = try api(of: principal.workspace)
-                return (route.name, try await route.handler(api, call))
+                let response =
+                    route.isAudited
+                    ? try await api.noted(route, call) : try await route.handler(api, call)
+                return (route.name, response)
             } catch {
                 return (route.name, fallback.problem(error).response(at: request.path))
             }

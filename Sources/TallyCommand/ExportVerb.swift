@@ -5,7 +5,7 @@ internal import Observability
 /// `tally export WHAT`
 struct ExportVerb: HasAccess {
     enum Subject: String, CaseIterable, Sendable {
-        case events, balances, leaderboard, series
+        case events, balances, leaderboard, series, audit
     }
 
     enum Format: String, CaseIterable, Sendable {
@@ -32,7 +32,8 @@ struct ExportVerb: HasAccess {
                 help: "Where to write to",
                 apply: { verb, text throws(BadValue) in verb.output = try Check.path(text) }),
             filter("subject", "ID", "Events of one subject only"),
-            filter("action", "A", "Events of one action only"),
+            filter("action", "A", "Events, or acts, of one action only"),
+            filter("actor", "NAME", "Acts of one administrator only"),
             filter("model", "M", "Events of one model only"),
             filter("min-credits", "N", "Events that took as many credits"),
             filter("from", "T", "First date, such as 2026-01-31, or instant"),

@@ -49,14 +49,15 @@ enum Help {
                 """),
         Verb(
             name: "export", synopsis: "tally export WHAT [OPTION...]",
-            summary: "Write events, balances, a leaderboard or series to a file",
+            summary: "Write events, balances, a leaderboard, series or the audit log to a file",
             options: { lines(ExportVerb.options) },
             details: """
 
-                WHAT is events, balances, leaderboard or series. Events take --subject to --to,
+                WHAT is events, balances, leaderboard, series or audit. Events take --subject to --to,
                 leaderboards --meter, --window and --limit, series --meter, --bucket, --group-by,
-                --subject, --from and --to. With --output the file has its name once
-                it is whole; what is written to standard output is whole if the command ends with 0.
+                --subject, --from and --to, the audit log --actor, --action, --from and --to. With
+                --output the file has its name once it is whole; what is written to standard output
+                is whole if the command ends with 0.
                 """),
         Verb(
             name: "verify", synopsis: "tally verify [OPTION...]",

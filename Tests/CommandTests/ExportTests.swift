@@ -23,6 +23,12 @@ import Testing
             + "&from=2026-11-21T10%3A00%3A00%2B07%3A00\r\n"
         #expect(outcome.output.hasPrefix(path))
         #expect(outcome.output.utf8.count == path.utf8.count + Self.bodyCount)
+        let acts = await tally(
+            ["export", "audit", "--actor", "key:1", "--action", "PUT /v1/prices"],
+            service.environment)
+        #expect(
+            acts.output.hasPrefix(
+                "/v1/export/audit?format=csv&actor=key%3A1&action=PUT%20%2Fv1%2Fprices\r\n"))
     }
 
     @Test func `A file is there when it is whole, and not before`() async throws {

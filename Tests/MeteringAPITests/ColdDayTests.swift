@@ -57,10 +57,10 @@ import Testing
         }
     }
 
-    private static let settings = WorkspaceSettings(lateDays: 1, hotDays: 2)
+    static let settings = WorkspaceSettings(lateDays: 1, hotDays: 2)
 
     /// Lets the day leave.
-    private static func evict(
+    static func evict(
         _ redis: RedisServer, on loop: EventLoop, _ harness: Harness, _ data: String
     ) async throws {
         let registry = MetricsRegistry()

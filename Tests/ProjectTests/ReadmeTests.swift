@@ -27,7 +27,7 @@ import Testing
         return examples
     }
 
-    @Test(arguments: ["README.md", "docs/surfaces.md"])
+    @Test(arguments: ["README.md", "docs/surfaces.md", "docs/access.md"])
     func `A document's commands give the answers that it shows`(name: String) throws {
         let service = try TallyProcess(arguments: ["--flush-interval", "1"])
         try service.start()

@@ -78,7 +78,8 @@ public actor AccountListing {
         return list
     }
 
-    private func accounts(
+    /// Those of some subjects, in their order; who has none is left out.
+    func accounts(
         of subjects: [[UInt8]]
     ) async throws(MeteringError) -> [AccountSummary] {
         let policy = try await queries.rules().credits

@@ -23,12 +23,15 @@ public struct EventQuery: Sendable {
     /// The first instant behind the range.
     public var until: Timestamp?
     public var order = Order.newest
+    /// Whose events are left out. No part of what a cursor is tied to: it may change between pages.
+    var hidden: Set<ByteString> = []
 
     public init() {}
 
     /// Whether an event of a subject is asked for.
     func matches(_ logged: LogEntry.Logged, of name: ByteString) -> Bool {
         if let subject, subject.id != name { return false }
+        if !hidden.isEmpty, hidden.contains(name) { return false }
         if let action, action != logged.event.action { return false }
         if let model, model != logged.event.model { return false }
         if let minCredits, logged.credits < minCredits { return false }

@@ -20,6 +20,7 @@ public actor QueryEngine {
     let metrics: MetricsRegistry
     private var connection: RedisClient?
     private(set) var boards: WindowBoards?
+    private(set) var charges: ChargeLog?
     private var files: Archive?
     /// For those who watch events; made for the first of them.
     var feed: LiveFeed?
@@ -56,9 +57,12 @@ public actor QueryEngine {
         connection = client
         let boards = WindowBoards(client, settings, clock, archive: try? archive, logger)
         self.boards = boards
+        let charges = ChargeLog(client, settings, clock)
+        self.charges = charges
         // Another connection may lead to other data.
         client.whenReady { [weak self] in
             boards.follower.reset()
+            charges.reset()
             self?.assumeIsolated { $0.feed?.reset() }
         }
         client.connect()
@@ -73,6 +77,7 @@ public actor QueryEngine {
         connection?.close()
         connection = nil
         boards = nil
+        charges = nil
         files = nil
         feed = nil
     }

@@ -80,6 +80,7 @@ struct BucketSums {
             case .month: placeOfDay[day.firstOfMonth]
             }
         guard let place else { return }
+        buckets[place].hasEntries = true
         buckets[place].value = sum(buckets[place].value, value)
         buckets[place].eventCount = sum(buckets[place].eventCount, events)
         guard let grouping = query.grouping else { return }

@@ -53,6 +53,8 @@ public struct SeriesBucket: Sendable {
     public var subjects: SubjectCount?
     /// By action or model, most first; one that no event has used is not there.
     public var groups: [(name: ByteString, value: Int, eventCount: Int)] = []
+    /// Whether there ever was an event, also if none is left.
+    var hasEntries = false
 
     init(start: Timestamp) { self.start = start }
 

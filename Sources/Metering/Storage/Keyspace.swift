@@ -92,6 +92,11 @@ struct Keyspace: Sendable {
     /// Hash: where an event was counted → where it was reversed.
     var reversed: [UInt8] { key("reversed") }
 
+    /// Stream: what administrators began to do.
+    var audit: [UInt8] { key("audit") }
+    /// Hash: id of an entry of `audit` → how it went.
+    var auditOutcomes: [UInt8] { key("audit:outcomes") }
+
     /// Sorted set: ids of the workspace's keys, by when they were made.
     var apiKeys: [UInt8] { key("keys") }
 

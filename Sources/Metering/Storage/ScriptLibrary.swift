@@ -91,8 +91,13 @@ public enum ScriptLibrary {
         beginBoard,
         readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople, listPeople,
         importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys, listHeldKeys,
-        readHolders, restorePool,
+        readHolders, restorePool, scanRecords, beginAct,
     ]
+
+    /// Notes an administrative act.
+    static let beginAct = script("begin_act", PackageResources.begin_act_lua)
+    /// Adds up what some subjects have used in all.
+    static let scanRecords = script("scan_records", PackageResources.scan_records_lua)
 
     /// Creates, changes and removes profiles.
     static let writePeople = script("write_people", PackageResources.write_people_lua)

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An act is noted twice: in the stream before it is done, and in the hash of outcomes after it. Both
+// are written once and never changed, so that a process that is killed in between leaves an act
+// without an outcome.
+
+internal import Redis
+
+/// Notes administrative acts, and tells of them. On its loop's thread only.
+final class AuditLog {
+    private static let sliceCount = 100
+    /// Entries that one page looks at: filters may pass few of them.
+    private static let scanCountMax = 20_000
+
+    private let client: RedisClient
+    private let keys: Keyspace
+
+    init(_ client: RedisClient, _ keys: Keyspace) {
+        self.client = client
+        self.keys = keys
+    }
+
+    /// Notes an act that is about to be done.
+    func begin(_ act: AuditAct, at now: Timestamp) async throws(MeteringError) -> AuditPosition {
+        var fields: [[UInt8]] = [Array("\(max(1, now.milliseconds))".utf8)]
+        func add(_ name: String, _ value: [UInt8]) { fields += [Array(name.utf8), value] }
+        add("actor", act.actor.bytes)
+        add("role", Array(act.role.utf8))
+        add("address", Array(act.address.utf8))
+        add("method", Array(act.method.utf8))
+        add("route", Array(act.route.utf8))
+        add("path", Array(act.path.utf8))
+        if let before = act.before { add("before", before) }
+        let reply: RedisValue
+        do {
+            reply = try await client.run(
+                ScriptLibrary.beginAct, keys: [keys.audit], arguments: fields)
+        } catch {
+            throw .unavailable(error)
+        }
+        guard let id = reply.text.flatMap({ AuditPosition($0) }) else { throw Self.damaged }
+        return id
+    }
+
+    /// Notes how an act went; what was noted before stays.
+    func end(_ id: AuditPosition, _ outcome: AuditOutcome) async throws(MeteringError) {
+        let writer = MessagePackWriter()
+        writer.array(3)
+        writer.integer(outcome.ended.milliseconds)
+        writer.integer(outcome.status)
+        writer.string(outcome.after ?? [])
+        _ = try await send(
+            RedisCommand("HSETNX", [keys.auditOutcomes, Array(id.text.utf8), writer.take()]))
+    }
+
+    /// Acts behind a cursor, the newest first. O(entries looked at), 20,000 at most.
+    ///
+    /// - Parameter limit: 1 or more.
+    func page(
+        _ query: AuditQuery, limit: Int, after cursor: AuditPosition?
+    ) async throws(MeteringError) -> AuditPage {
+        var page = AuditPage()
+        // Ids begin at 0: what is asked for before that is nothing.
+        let from = max(0, query.from?.milliseconds ?? 0)
+        if let until = query.until, until.milliseconds <= from { return page }
+        var end = query.until.map { "\($0.milliseconds - 1)" } ?? "+"
+        if let cursor, cursor.milliseconds < query.until?.milliseconds ?? .max {
+            end = "(\(cursor.text)"
+        }
+        var scanned = 0
+        while true {
+            let slice = try await slice(to: end, from: "\(from)")
+            for entry in slice where query.matches(entry.act) {
+                page.entries.append(entry)
+                if page.entries.count == limit { break }
+            }
+            scanned += slice.count
+            let last = page.entries.count == limit ? page.entries.last : slice.last
+            guard let last, page.entries.count == limit || slice.count == Self.sliceCount else {
+                break
+            }
+            end = "(\(last.id.text)"
+            if page.entries.count == limit || scanned >= Self.scanCountMax {
+                page.next = last.id
+                break
+            }
+        }
+        try await addOutcomes(&page.entries)
+        return page
+    }
+
+    private func slice(to end: String, from start: String) async throws(MeteringError)
+        -> [AuditEntry]
+    {
+        let reply = try await send(
+            RedisCommand(
+                "XREVRANGE",
+                [keys.audit] + [end, start, "COUNT", "\(Self.sliceCount)"].map { Array($0.utf8) }))
+        guard let elements = reply.elements else { throw Self.damaged }
+        var entries: [AuditEntry] = []
+        for element in elements {
+            guard let entry = Self.entry(element) else { throw Self.damaged }
+            entries.append(entry)
+        }
+        return entries
+    }
+
+    private static func entry(_ element: RedisValue) -> AuditEntry? {
+        guard let parts = element.elements, parts.count == 2,
+            let id = parts[0].text.flatMap({ AuditPosition($0) }), let fields = parts[1].elements
+        else { return nil }
+        var values: [String: [UInt8]] = [:]
+        for index in stride(from: 0, to: fields.count - 1, by: 2) {
+            guard let name = fields[index].text else { return nil }
+            values[name] = fields[index + 1].bytes
+        }
+        func text(_ name: String) -> String {
+            String(decoding: values[name] ?? [], as: UTF8.self)
+        }
+        guard let actor = values["actor"], values["method"] != nil, values["route"] != nil else {
+            return nil
+        }
+        return AuditEntry(
+            id: id,
+            act: AuditAct(
+                actor: ByteString(bytes: actor), role: text("role"), address: text("address"),
+                method: text("method"), route: text("route"), path: text("path"),
+                before: values["before"]))
+    }
+
+    private func addOutcomes(_ entries: inout [AuditEntry]) async throws(MeteringError) {
+        for start in stride(from: 0, to: entries.count, by: Self.sliceCount) {
+            let places = start..<min(start + Self.sliceCount, entries.count)
+            let reply = try await send(
+                RedisCommand(
+                    "HMGET",
+                    [keys.auditOutcomes] + places.map { Array(entries[$0].id.text.utf8) }))
+            guard let values = reply.elements, values.count == places.count else {
+                throw Self.damaged
+            }
+            for (place, value) in zip(places, values) {
+                guard let bytes = value.bytes else { continue }
+                guard let parts = MessagePackValue(bytes)?.array, parts.count == 3,
+                    let ended = parts[0].integer, let status = parts[1].integer,
+                    let after = parts[2].bytes
+                else { throw Self.damaged }
+                entries[place].outcome = AuditOutcome(
+                    ended: Timestamp(milliseconds: ended), status: status,
+                    after: after.isEmpty ? nil : after)
+            }
+        }
+    }
+
+    private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
+        do {
+            return try await client.send(command)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
+    private static let damaged = MeteringError.damaged(what: "the audit log")
+}

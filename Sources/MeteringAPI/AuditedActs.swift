@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HTTPServer
+internal import Identity
+internal import JSON
+internal import Metering
+
+extension Route {
+    /// Whether what it does is noted in the audit log: it changes something, and is for
+    /// administrators only.
+    var isAudited: Bool {
+        method != .get && method != .head && (access == .admin || access == .operator)
+    }
+
+    /// The route that shows what this one changes: of the same path, or of the path without the verb
+    /// at its end (`…/{subject}/grants`). Lists and imports are about no one thing.
+    var shown: Route? {
+        var pattern = path
+        if method != .post, let route = Self.shows[Self.plain(pattern)] { return route }
+        guard pattern.count > 1, pattern.removeLast().first != "{", pattern.last?.first == "{"
+        else {
+            return nil
+        }
+        return Self.shows[Self.plain(pattern)]
+    }
+
+    /// By path, whatever the names of its parameters.
+    private static let shows: [[Substring]: Route] = Dictionary(
+        Router.routes.filter { $0.method == .get }.map { (plain($0.path), $0) }
+    ) { first, _ in first }
+
+    private static func plain(_ path: [Substring]) -> [Substring] {
+        path.map { $0.first == "{" ? "{}" : $0 }
+    }
+}
+
+extension API {
+    /// Longer JSON is not kept, but how long it was.
+    private static let shownByteCountMax = 16 * 1024
+    /// Members whose values are nobody's business.
+    private static let secretMembers: Set<String> = ["secret", "secrets", "password", "token"]
+
+    /// Does what a route does, and notes it in the audit log: that it was begun, before it is done,
+    /// and how it went.
+    ///
+    /// - Throws: what the route throws; 503 when it could not be noted, and was not done.
+    func noted(_ route: Route, _ call: Call) async throws -> HTTPResponse {
+        // A workspace takes its log with it when it is deleted.
+        let workspace = route.access == .operator ? .default : call.principal.workspace
+        let request = call.request
+        let act = AuditAct(
+            actor: ByteString(call.principal.name), role: call.principal.role.rawValue,
+            address: request.remoteAddress, method: request.method.name, route: route.name,
+            path: request.path, before: await shown(by: route, call))
+        let id = try await sibling(workspace).queries.beginAct(act)
+        do {
+            let response = try await route.handler(self, call)
+            var after: [UInt8]?
+            if response.status.code < 400 {
+                after = route.shown == nil ? kept(response) : await shown(by: route, call)
+            }
+            await note(id, response.status.code, after, in: workspace)
+            return response
+        } catch {
+            await note(id, problem(error).status.code, nil, in: workspace)
+            throw error
+        }
+    }
+
+    /// The act is done by now, and its caller is told so whether this can be noted or not. The engine is
+    /// asked for anew: a change of a workspace may have ended the one before.
+    private func note(
+        _ id: AuditPosition, _ status: Int, _ after: [UInt8]?, in workspace: WorkspaceID
+    ) async {
+        try? await sibling(workspace).queries.endAct(id, status: status, after: after)
+    }
+
+    /// What there is at the path of an act, as JSON; nil for nothing.
+    private func shown(by route: Route, _ call: Call) async -> [UInt8]? {
+        guard let shown = route.shown else { return nil }
+        var path = call.request.path[...]
+        if shown.path.count < route.path.count, let slash = path.lastIndex(of: "/") {
+            path = path[..<slash]
+        }
+        let request = HTTPRequest(
+            method: .get, path: String(path), remoteAddress: call.request.remoteAddress)
+        let asked = Call(
+            request: request, parameters: call.parameters, principal: call.principal)
+        guard let response = try? await shown.handler(self, asked), response.status == .ok else {
+            return nil
+        }
+        return kept(response)
+    }
+
+    /// The JSON of an answer without its secrets; nil for anything else.
+    private func kept(_ response: HTTPResponse) -> [UInt8]? {
+        guard case .bytes(let bytes) = response.body, !bytes.isEmpty else { return nil }
+        var writer = JSONWriter(capacity: bytes.count)
+        guard bytes.count <= Self.shownByteCountMax else {
+            writer.beginObject()
+            writer.key("omitted_bytes")
+            writer.integer(bytes.count)
+            writer.endObject()
+            return writer.bytes
+        }
+        guard let value = try? json.read(bytes) else { return nil }
+        writer.copy(value, hiding: Self.secretMembers)
+        return writer.bytes
+    }
+}
+
+extension JSONWriter {
+    /// Writes a value as it is, but for members with some names.
+    fileprivate mutating func copy(_ value: JSONValue, hiding names: Set<String>) {
+        switch value.kind {
+        case .null: null()
+        case .true: boolean(true)
+        case .false: boolean(false)
+        case .number: raw(value.number.map { Array($0) } ?? [])
+        case .string: string(bytes: value.string.map { Array($0) } ?? [])
+        case .array:
+            beginArray()
+            for element in value.elements { copy(element, hiding: names) }
+            endArray()
+        case .object:
+            beginObject()
+            for (name, member) in value.members {
+                key(bytes: Array(name.bytes))
+                if names.contains(name.text), !member.isNull {
+                    string("hidden" as StaticString)
+                } else {
+                    copy(member, hiding: names)
+                }
+            }
+            endObject()
+        }
+    }
+}

@@ -1,0 +1,17 @@
+#!lua
+--[[
+  begin_act: note an administrative act before it is done. Its place in the log is the time, or, where
+  the clocks of processes differ, that of the act before it.
+
+  KEYS     audit
+  ARGV     now_ms, name and value of each field
+  Returns  the id of the entry
+  Time     O(1)
+]]
+local ms = ARGV[1]
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if last then
+  local before = string.match(last[1], '^%d+')
+  if tonumber(before) > tonumber(ms) then ms = before end
+end
+return redis.call('XADD', KEYS[1], ms .. '-*', unpack(ARGV, 2))

@@ -95,7 +95,10 @@ let package = Package(
         tests("CSVTests", ["CSV"]),
         tests("EventTests", ["Metering", "JSON"]),
         tests("PricingTests", ["Metering", "JSON"]),
-        tests("PagesTests", ["Pages", "HTTPServer", "tally"]),
+        .testTarget(
+            name: "PagesTests", dependencies: ["Pages", "HTTPServer", "tally", "TestSupport"],
+            exclude: ["browser.py", "flows.py", "pages.py", "requirements.txt"],
+            swiftSettings: strict),
         tests("ProjectTests", ["tally"]),
         tests("HTTPServerTests", ["HTTPServer", "EventLoop", "Observability"]),
         .testTarget(

@@ -31,7 +31,7 @@ bench: ## measure side by side with other servers; ARGS: --quick, --rounds N, --
 	@$(RELEASE)
 	@bench/run $(ARGS)
 
-demo: ## import a trace into a fresh service and compare its sums with the file's
+demo: ## fill a fresh service with a trace and three months of history, compare sums, show the pages
 	@scripts/setup demo
 	@$(RELEASE)
 	@scripts/demo

@@ -33,6 +33,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL"),
         .systemLibrary(name: "CCurl"),
         .systemLibrary(name: "CCsv"),
+        .systemLibrary(name: "CZlib"),
         .target(name: "CLlhttp"),
         .target(name: "CSimdjson", linkerSettings: [.linkedLibrary("simdjson")]),
 
@@ -58,12 +59,15 @@ let package = Package(
                 "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography", "Transfer",
                 "Observability",
             ], resources: [.embedInCode("openapi.json")]),
+        library(
+            "Pages", ["HTTPServer", "Cryptography", "CZlib"],
+            resources: [.embedInCode("web")]),
         library("TallyCommand", ["Transfer", "CSV", "Observability"]),
         .executableTarget(
             name: "tally",
             dependencies: [
-                "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON",
-                "Transfer", "Redis",
+                "TallyCommand", "Pages", "MeteringAPI", "Identity", "Metering", "HTTPServer",
+                "JSON", "Transfer", "Redis",
                 "EventLoop", "Observability",
             ],
             swiftSettings: strict),
@@ -93,6 +97,10 @@ let package = Package(
         tests("CSVTests", ["CSV"]),
         tests("EventTests", ["Metering", "JSON"]),
         tests("PricingTests", ["Metering", "JSON"]),
+        .testTarget(
+            name: "PagesTests", dependencies: ["Pages", "HTTPServer", "tally", "TestSupport"],
+            exclude: ["browser.py", "flows.py", "pages.py", "requirements.txt"],
+            swiftSettings: strict),
         tests("ProjectTests", ["tally"]),
         tests("HTTPServerTests", ["HTTPServer", "EventLoop", "Observability"]),
         .testTarget(

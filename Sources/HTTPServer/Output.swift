@@ -110,6 +110,9 @@ public final class HTTPBodyWriter {
         guard await stream.wait() else { throw HTTPPeerGone() }
     }
 
+    /// Whether the server stops: a body that would go on for ever ends then.
+    public var isEnding: Bool { connection.core.isShuttingDown }
+
     func finish() {
         guard connection.stream === stream else { return }
         if stream.isChunked { connection.output.append("0\r\n\r\n") }

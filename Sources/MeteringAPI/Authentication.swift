@@ -42,36 +42,45 @@ final class Authentication {
     func find(_ request: HTTPRequest) -> Finding {
         let finding = request.headers.withBytes(of: "authorization") { value -> Finding in
             guard let secret = Self.secret(value) else { return .refused(.notSignedIn) }
-            if attempts.isSlowed(request.remoteAddress, Array(secret)) {
-                return .refused(.tooManyAttempts)
-            }
-            if areEqualSecrets(secret, operatorKey) {
-                if !knowsOperator { attempts.succeed(operatorKey) }
-                knowsOperator = true
-                return .principal(
-                    Principal(role: .operator, workspace: .default, name: "operator"))
-            }
-            if let tokens, TokenVerifier.isToken(secret) {
-                if let principal = tokens.principal(of: Array(secret), json) {
-                    return .principal(principal)
-                }
-                attempts.fail(request.remoteAddress)
-                return .refused(.unknownKey)
-            }
-            switch store.knownPrincipal(ofSecret: Array(secret)) {
-            case .some(.some(let principal)): return .principal(principal)
-            case .some(.none):
-                attempts.fail(request.remoteAddress)
-                return .refused(.unknownKey)
-            case .none: return .unknown
-            }
+            return find(secret, request)
         }
-        switch finding {
+        switch finding ?? findBySession(request) {
         case .principal(let principal) where principal.role == .operator:
             return inWorkspace(principal, request)
-        case .some(let finding): return finding
-        case .none: return .refused(.notSignedIn)
+        case let finding: return finding
         }
+    }
+
+    private func find(_ secret: UnsafeRawBufferPointer, _ request: HTTPRequest) -> Finding {
+        if attempts.isSlowed(request.remoteAddress, Array(secret)) {
+            return .refused(.tooManyAttempts)
+        }
+        if areEqualSecrets(secret, operatorKey) {
+            if !knowsOperator { attempts.succeed(operatorKey) }
+            knowsOperator = true
+            return .principal(Principal(role: .operator, workspace: .default, name: "operator"))
+        }
+        if let tokens, TokenVerifier.isToken(secret) {
+            if let principal = tokens.principal(of: Array(secret), json) {
+                return .principal(principal)
+            }
+            attempts.fail(request.remoteAddress)
+            return .refused(.unknownKey)
+        }
+        switch store.knownPrincipal(ofSecret: Array(secret)) {
+        case .some(.some(let principal)): return .principal(principal)
+        case .some(.none):
+            attempts.fail(request.remoteAddress)
+            return .refused(.unknownKey)
+        case .none: return .unknown
+        }
+    }
+
+    /// The pages' own requests have the key in a cookie.
+    private func findBySession(_ request: HTTPRequest) -> Finding {
+        guard let secret = Session.secret(of: request) else { return .refused(.notSignedIn) }
+        guard Session.isOwn(request) else { return .refused(.crossSite) }
+        return secret.withUnsafeBytes { find($0, request) }
     }
 
     /// Who sent the request.
@@ -83,10 +92,7 @@ final class Authentication {
         case .refused(let problem): throw problem
         case .unknown: break
         }
-        let secret = request.headers.withBytes(of: "authorization") { value in
-            Self.secret(value).map { Array($0) }
-        }
-        guard let secret = secret.flatMap({ $0 }),
+        guard let secret = Self.secret(of: request),
             let principal = try await store.principal(ofSecret: secret)
         else {
             attempts.fail(request.remoteAddress)
@@ -124,6 +130,15 @@ final class Authentication {
         return Principal(role: .guest, workspace: workspace, subject: subject, name: "guest")
     }
 
+    /// The key that a request brings, in its header or its cookie.
+    static func secret(of request: HTTPRequest) -> [UInt8]? {
+        let own = request.headers.withBytes(of: "authorization") { value -> [UInt8] in
+            Self.secret(value).map { Array($0) } ?? []
+        }
+        if let own { return own.isEmpty ? nil : own }
+        return Session.secret(of: request)
+    }
+
     private static func secret(_ value: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         guard value.count > scheme.utf8CodeUnitCount else { return nil }
         for index in 0..<scheme.utf8CodeUnitCount
@@ -145,6 +160,11 @@ extension HTTPProblem {
     static func forbidden(_ detail: String) -> HTTPProblem {
         HTTPProblem(.forbidden, code: "forbidden", title: "Forbidden", detail: detail)
     }
+
+    static let crossSite = HTTPProblem(
+        .forbidden, code: "cross_site", title: "Forbidden",
+        detail: "with the cookie of a session only the pages of this service may call; "
+            + "others send a key in the header Authorization")
 
     static let noSuchWorkspace = HTTPProblem(
         .notFound, code: "workspace_not_found", title: "Not Found",

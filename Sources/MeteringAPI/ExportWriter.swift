@@ -138,7 +138,7 @@ extension API {
         guard let slot = environment.exports.take() else {
             throw HTTPProblem(
                 .serviceUnavailable, code: "too_many_exports",
-                detail: "\(ExportSlots.countMax) exports are being sent; ask again")
+                detail: "\(environment.exports.countMax) exports are being sent; ask again")
         }
         // What fails already here has an answer of its own.
         let first = try await part(writer, nil)

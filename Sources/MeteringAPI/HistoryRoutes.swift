@@ -48,7 +48,7 @@ extension QueryEngine {
 }
 
 extension JSONWriter {
-    fileprivate mutating func event(_ event: HistoryEvent) {
+    mutating func event(_ event: HistoryEvent) {
         beginObject()
         members(of: event.recorded)
         if let credits = event.credits {

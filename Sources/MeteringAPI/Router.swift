@@ -42,7 +42,8 @@ public final class Router: HTTPResponder {
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
         + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes
         + API.costRoutes + API.guestRoutes + API.trackRoutes + API.creditMonitoringRoutes
-        + API.alertRoutes + API.auditRoutes + API.descriptionRoutes + API.healthRoutes
+        + API.sessionRoutes + API.streamRoutes + API.alertRoutes + API.auditRoutes
+        + API.descriptionRoutes + API.healthRoutes
 
     private let environment: API.Environment
     private let store: DirectoryStore

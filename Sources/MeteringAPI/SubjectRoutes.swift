@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import HTTPServer
+internal import Identity
 internal import JSON
 internal import Metering
 
@@ -74,7 +75,7 @@ extension API {
 
     private static let listParameters = [
         "kind", "role", "active", "demo", "q", "inactive_since", "email", "phone", "sort", "limit",
-        "cursor",
+        "cursor", "include",
     ]
 
     func listSubjects(_ call: Call) async throws -> HTTPResponse {
@@ -93,17 +94,37 @@ extension API {
             }
         }
         let filter = try profileFilter(query)
+        let parts = try figures(query, call)
         let page = try await queries.profiles(filter, by: order, limit: limit, after: cursor)
+        let figures = try await queries.figures(of: page.profiles.map(\.subject), parts)
         var json = JSONWriter()
         json.beginObject()
         json.key("subjects")
         json.beginArray()
-        for profile in page.profiles { json.profile(profile) }
+        for (profile, figures) in zip(page.profiles, figures) {
+            json.profile(profile, figures, parts)
+        }
         json.endArray()
         json.key("next")
         if let next = page.next { json.string(next.text) } else { json.null() }
         json.endObject()
         return .json(json.bytes)
+    }
+
+    /// What `include` names; of keys only administrators are told, as by `/api/users`.
+    private func figures(
+        _ query: QueryParameters, _ call: Call
+    ) throws(HTTPProblem) -> Set<SubjectFigures.Part> {
+        guard let text = query.text("include") else { return [] }
+        let names = text.split(separator: ",", omittingEmptySubsequences: false)
+        let parts = names.compactMap { SubjectFigures.Part(rawValue: String($0)) }
+        guard parts.count == names.count else {
+            throw .badRequest("invalid_parameter", "include is usage, keys, or usage,keys")
+        }
+        guard !parts.contains(.keys) || Access.admin.includes(call.principal.role) else {
+            throw .forbidden(to: .admin)
+        }
+        return Set(parts)
     }
 
     private func profileFilter(_ query: QueryParameters) throws(HTTPProblem) -> ProfileFilter {
@@ -144,7 +165,10 @@ extension API {
 
 extension JSONWriter {
     /// A profile; texts that are not known are null.
-    mutating func profile(_ profile: Profile) {
+    mutating func profile(
+        _ profile: Profile, _ figures: SubjectFigures? = nil,
+        _ parts: Set<SubjectFigures.Part> = []
+    ) {
         beginObject()
         key("id")
         string(bytes: profile.subject.id.bytes)
@@ -164,6 +188,37 @@ extension JSONWriter {
         string(profile.createdAt.text)
         key("updated_at")
         string(profile.updatedAt.text)
+        if let figures, parts.contains(.usage) { usage(figures) }
+        if let figures, parts.contains(.keys) { keys(figures.holder) }
+        endObject()
+    }
+
+    private mutating func usage(_ figures: SubjectFigures) {
+        key("usage")
+        beginObject()
+        key("events")
+        integer(figures.eventCount)
+        key("last_event_at")
+        time(figures.lastEventAt)
+        key("totals")
+        meters(figures.totals)
+        endObject()
+    }
+
+    /// Under the names that `/api/users` has.
+    private mutating func keys(_ holder: PoolHolder) {
+        key("keys")
+        beginObject()
+        key("total_keys_received")
+        integer(holder.received)
+        key("total_keys_used")
+        integer(holder.firstUses)
+        key("current_assigned_keys")
+        integer(holder.assigned)
+        key("active_keys_count")
+        integer(holder.active)
+        key("ready_keys_count")
+        integer(holder.ready)
         endObject()
     }
 

@@ -7,6 +7,7 @@ internal import JSON
 internal import Metering
 internal import MeteringAPI
 internal import Observability
+internal import Pages
 internal import Redis
 internal import TallyCommand
 internal import Transfer
@@ -43,6 +44,7 @@ final class Service: Sendable {
             metrics: metrics, routes: RouteMetrics(metrics), readiness: readiness,
             subjectHeader: configuration.subjectHeader, courier: courier)
         let attempts = AttemptLimiter()
+        let pages = Pages(charts: ChartLibrary.read(logger))
         let tokens = try configuration.signIn.keysFile.map { path in
             try TokenFile(
                 path, configuration.signIn, directory: directory, clock: clock, logger: logger)
@@ -66,7 +68,7 @@ final class Service: Sendable {
                 client.connect()
                 let store = DirectoryStore(
                     client: client, directory: directory, clock: clock, json: records)
-                return Router(
+                let router = Router(
                     environment: environment, operatorKey: adminKey, store: store,
                     attempts: attempts, tokens: tokens?.verifier,
                     crossOrigin: CrossOrigin(origins: configuration.signIn.corsOrigins), json: json
@@ -79,6 +81,7 @@ final class Service: Sendable {
                         engine: engine, queries: queries, environment: environment, store: store,
                         json: json)
                 }
+                return PagesResponder(pages, before: router)
             }
         }
         maintenance = Maintenance(

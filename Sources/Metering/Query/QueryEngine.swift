@@ -24,6 +24,8 @@ public actor QueryEngine {
     private var files: Archive?
     private var alertDispatch: AlertDispatch?
     private let carry: AlertCarrier?
+    /// For those who watch events; made for the first of them.
+    var feed: LiveFeed?
     /// Days that are being brought back.
     var thaws: [CivilDay: Task<String?, Never>] = [:]
     /// What days that have left add up to, once it was read.
@@ -68,9 +70,10 @@ public actor QueryEngine {
         let charges = ChargeLog(client, settings, clock)
         self.charges = charges
         // Another connection may lead to other data.
-        client.whenReady {
+        client.whenReady { [weak self] in
             boards.follower.reset()
             charges.reset()
+            self?.assumeIsolated { $0.feed?.reset() }
         }
         client.connect()
         if isKeeping {
@@ -89,6 +92,7 @@ public actor QueryEngine {
         files = nil
         alertDispatch?.forgetCounts()
         alertDispatch = nil
+        feed = nil
     }
 
     /// Whether Redis can be asked now.

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is counted is in the log, so who watches reads the log. One reading does for all who watch: the
+// last entries are kept, and each watcher has a place of its own among them. Nobody is waited for.
+
+internal import Redis
+
+/// Where a watcher is: behind how many of the entries that were read since the feed began.
+public struct LivePlace: Sendable {
+    fileprivate var generation: Int
+    fileprivate var number: Int
+}
+
+/// Keeps the last entries of the log for those who watch. On its loop's thread only.
+final class LiveFeed {
+    /// Kept for slow ones: some seconds of a busy service.
+    private static let eventCountMax = 50_000
+    private static let entriesPerRead = 20
+    private static let readsPerTurn = 50
+    /// Entries of the log that a watcher who comes back may have missed.
+    private static let missedEntryMax = 2_000
+
+    private let client: RedisClient
+    private let clock: any Clock
+    private let keys: Keyspace
+    private var entries: ArraySlice<LogEntry> = []
+    private var eventCount = 0
+    /// How many entries were read before the first of `entries`.
+    private var start = 0
+    private var ends: [Int: Int] = [:]
+    private var generation = 0
+    private var isReading = false
+
+    init(client: RedisClient, keys: Keyspace, clock: any Clock) {
+        self.client = client
+        self.clock = clock
+        self.keys = keys
+    }
+
+    /// Forgets all: another connection may lead to other data.
+    func reset() {
+        generation += 1
+        (entries, eventCount, start, ends) = ([], 0, 0, [:])
+    }
+
+    /// The end of the log at a moment after the call, and what came behind an entry before that.
+    ///
+    /// - Returns: nil when too much came since to be told.
+    func begin(
+        after position: LogPosition?
+    ) async throws(MeteringError) -> (missed: [LogEntry], LivePlace)? {
+        try await advance()
+        let place = LivePlace(generation: generation, number: start + entries.count)
+        guard let position else { return ([], place) }
+        let known = ends
+        var missed: [LogEntry] = []
+        for day in known.keys.sorted() where day >= position.day.number {
+            var number = day == position.day.number ? position.number - 1 : 0
+            while number < known[day] ?? 0 {
+                let read = try await read(day, after: number)
+                guard let last = read.last else { break }
+                missed += read.filter { $0.position.number <= known[day] ?? 0 }
+                number = last.position.number
+                if missed.count > Self.missedEntryMax { return nil }
+            }
+        }
+        return (missed, place)
+    }
+
+    /// The entries behind a place, which moves.
+    ///
+    /// - Returns: nil when some of them are not kept any more.
+    func next(_ place: inout LivePlace) async throws(MeteringError) -> ArraySlice<LogEntry>? {
+        try await advance()
+        guard place.generation == generation, place.number >= start else { return nil }
+        let found = entries.dropFirst(place.number - start)
+        place.number = start + entries.count
+        return found
+    }
+
+    /// Reads what is new. Whoever comes while that goes on has it with the next call.
+    private func advance() async throws(MeteringError) {
+        guard !isReading else { return }
+        isReading = true
+        defer { isReading = false }
+        let today = clock.now.milliseconds.flooredQuotient(86_400_000)
+        // Clocks of other processes may be ahead or behind by some minutes.
+        for day in today - 1...today + 1 { try await advance(day) }
+        ends = ends.filter { $0.key >= today - 1 }
+        while eventCount > Self.eventCountMax, let first = entries.popFirst() {
+            eventCount -= first.events.count
+            start += 1
+        }
+    }
+
+    private func advance(_ day: Int) async throws(MeteringError) {
+        let was = generation
+        guard let end = ends[day] else {
+            let reply = try await send(
+                RedisCommand(
+                    "XREVRANGE",
+                    [keys.log(arrival: CivilDay(number: day))]
+                        + ["+", "-", "COUNT", "1"].map { Array($0.utf8) }))
+            guard generation == was else { return }
+            ends[day] = try entries(reply, day).last?.position.number ?? 0
+            return
+        }
+        var number = end
+        for _ in 0..<Self.readsPerTurn {
+            let read = try await read(day, after: number)
+            guard generation == was, let last = read.last else { return }
+            entries.append(contentsOf: read)
+            eventCount += read.reduce(0) { $0 + $1.events.count }
+            number = last.position.number
+            ends[day] = number
+            if read.count < Self.entriesPerRead { return }
+        }
+    }
+
+    private func read(_ day: Int, after number: Int) async throws(MeteringError) -> [LogEntry] {
+        let reply = try await send(
+            RedisCommand(
+                "XRANGE",
+                [
+                    keys.log(arrival: CivilDay(number: day)), Array("(0-\(number)".utf8),
+                    Array("+".utf8), Array("COUNT".utf8), Array("\(Self.entriesPerRead)".utf8),
+                ]))
+        return try entries(reply, day)
+    }
+
+    private func entries(
+        _ reply: RedisValue, _ day: Int
+    ) throws(MeteringError) -> [LogEntry] {
+        var entries: [LogEntry] = []
+        for element in reply.elements ?? [] {
+            guard let entry = LogEntry(element, arrival: CivilDay(number: day)) else {
+                throw .damaged(what: "an entry of the log")
+            }
+            entries.append(entry)
+        }
+        return entries
+    }
+
+    private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
+        do {
+            return try await client.send(command)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Cryptography
+internal import HTTPServer
+
+/// The cookie in which a browser keeps the key of who is signed in. Scripts cannot read it, and it is sent
+/// with requests of the service's own pages only.
+enum Session {
+    private static let name = Array("tally_session=".utf8)
+    private static let attributes = "Path=/; HttpOnly; SameSite=Strict"
+    /// Keys and tokens are shorter than what a header may be.
+    private static let byteCountMax = 8192
+
+    /// The key in the request's cookie.
+    static func secret(of request: HTTPRequest) -> [UInt8]? {
+        request.headers.withBytes(of: "cookie") { value -> [UInt8]? in
+            guard value.count <= byteCountMax else { return nil }
+            for part in value.split(separator: UInt8(ascii: ";")) {
+                let cookie = part.drop { $0 == UInt8(ascii: " ") }
+                guard cookie.starts(with: name) else { continue }
+                let secret = base64URLDecoded(Array(cookie.dropFirst(name.count)))
+                return secret.flatMap { $0.isEmpty ? nil : $0 }
+            }
+            return nil
+        } ?? nil
+    }
+
+    /// Whether the service's own pages made the request, as far as it would change anything. Besides the
+    /// cookie's `SameSite`, since other origins of one site are not kept out by that.
+    static func isOwn(_ request: HTTPRequest) -> Bool {
+        if request.method == .get || request.method == .head { return true }
+        if let site = request.headers.value(of: "sec-fetch-site") { return site == "same-origin" }
+        // A browser from before 2020 says at least where it comes from.
+        guard let origin = request.headers.value(of: "origin"),
+            let host = request.headers.value(of: "host")
+        else { return false }
+        return origin == "http://\(host)" || origin == "https://\(host)"
+    }
+
+    /// The header field that keeps a key in the browser until it is closed.
+    static func field(_ secret: [UInt8], for request: HTTPRequest) -> (name: String, value: String)
+    {
+        let value = String(decoding: name + base64URLEncoded(secret), as: UTF8.self)
+        return (name: "Set-Cookie", value: "\(value); \(attributes)\(secure(request))")
+    }
+
+    /// The header field that makes a browser forget it.
+    static func emptyField(for request: HTTPRequest) -> (name: String, value: String) {
+        let empty = String(decoding: name, as: UTF8.self)
+        return (name: "Set-Cookie", value: "\(empty); \(attributes)\(secure(request)); Max-Age=0")
+    }
+
+    /// Behind a proxy that speaks TLS. Who makes that up only keeps its own browser from sending it.
+    private static func secure(_ request: HTTPRequest) -> String {
+        request.headers.value(of: "x-forwarded-proto") == "https" ? "; Secure" : ""
+    }
+}

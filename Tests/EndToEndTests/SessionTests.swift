@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// What a browser sends back of the cookie of an answer.
+    private static func cookie(_ answer: BlockingHTTPClient.Answer) throws -> String {
+        let field = try #require(answer.headers["set-cookie"])
+        return String(try #require(field.split(separator: ";").first))
+    }
+
+    private static func signIn(
+        _ client: BlockingHTTPClient, headers: [String: String] = [:]
+    ) throws -> BlockingHTTPClient.Answer {
+        try client.request("POST", "/v1/session", [], "application/json", headers)
+    }
+
+    @Test func `The cookie of a session is out of reach of scripts and other sites`() async throws {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "2"])
+            try service.start()
+            let answer = try Self.signIn(service.client())
+            #expect(answer.status == 200 && answer.json["role"] as? String == "operator")
+            let field = try #require(answer.headers["set-cookie"])
+            let parts = field.components(separatedBy: "; ").dropFirst().sorted()
+            // Without an age: it goes when the browser is closed.
+            #expect(parts == ["HttpOnly", "Path=/", "SameSite=Strict"])
+            #expect(!field.contains(TallyProcess.key))
+            let behindTLS = try Self.signIn(
+                service.client(), headers: ["X-Forwarded-Proto": "https"])
+            #expect(behindTLS.headers["set-cookie"]?.hasSuffix("; Secure") == true)
+
+            let anybody = BlockingHTTPClient(port: service.port, key: nil)
+            func session(_ cookie: String) throws -> BlockingHTTPClient.Answer {
+                try anybody.request("GET", "/v1/session", nil, "", ["Cookie": cookie])
+            }
+            let cookie = try Self.cookie(answer)
+            let own = try session("theme=dark; \(cookie)")
+            #expect(own.status == 200 && own.headers["cache-control"] == "no-store")
+            #expect(own.json["workspace"] as? String == "default")
+            #expect(own.json["currency"] as? String == "USD")
+            #expect(own.json["time_zone"] as? String == "UTC")
+            for wrong in ["tally_session=AAAA", "tally_session=", "tally_session=~", "other=x"] {
+                #expect(try session(wrong).status == 401, "\(wrong)")
+            }
+            let refused = try Self.signIn(
+                BlockingHTTPClient(port: service.port, key: "certainly-not-a-key"))
+            #expect(refused.status == 401 && refused.headers["set-cookie"] == nil)
+            #expect(try Self.signIn(anybody).status == 401)
+        }
+    }
+
+    @Test func `With a cookie only the service's own pages may change anything`() async throws {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "2"])
+            try service.start()
+            let cookie = try Self.cookie(try Self.signIn(service.client()))
+            let anybody = BlockingHTTPClient(port: service.port, key: nil)
+            let event = Array(#"{"subject":"ann","meters":{"messages":1}}"#.utf8)
+            func record(_ headers: [String: String]) throws -> Int {
+                try anybody.request(
+                    "POST", "/v1/events", event, "application/json",
+                    headers.merging(["Cookie": cookie]) { $1 }
+                ).status
+            }
+            for headers in [
+                [:], ["Sec-Fetch-Site": "cross-site"], ["Sec-Fetch-Site": "same-site"],
+                ["Sec-Fetch-Site": "none"], ["Origin": "https://evil.example.com"],
+                ["Origin": "null"], ["Origin": "http://127.0.0.1.evil.example.com"],
+                ["Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"],
+            ] { #expect(try record(headers) == 403, "\(headers)") }
+            for method in ["PUT", "PATCH", "DELETE"] {
+                let answer = try anybody.request(
+                    method, "/v1/subjects/ann", method == "DELETE" ? nil : Array("{}".utf8),
+                    "application/json",
+                    ["Cookie": cookie, "Sec-Fetch-Site": "cross-site"])
+                #expect(answer.status == 403, "\(method)")
+                #expect(answer.json["code"] as? String == "cross_site")
+            }
+            #expect(try service.client().get("/v1/subjects/ann").status == 404)
+            #expect(try record(["Sec-Fetch-Site": "same-origin"]) == 200)
+            #expect(try record(["Origin": "http://127.0.0.1"]) == 200)
+            // A back end sends no cookie, and is asked nothing of this.
+            let direct = try service.client().post(
+                "/v1/events", String(decoding: event, as: UTF8.self),
+                headers: ["Sec-Fetch-Site": "cross-site"])
+            #expect(direct.status == 200)
+            #expect(try service.client().get("/v1/subjects/ann").json["events"] as? Int == 3)
+        }
+    }
+
+    @Test func `A session ends by signing out, and with its key`() async throws {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "2"])
+            try service.start()
+            let made = try service.client().post(
+                "/v1/keys", #"{"role":"self","subject":"ann","name":"x"}"#)
+            let secret = try #require(made.json["secret"] as? String)
+            let id = try #require(made.json["id"] as? String)
+            let answer = try Self.signIn(BlockingHTTPClient(port: service.port, key: secret))
+            #expect(answer.json["role"] as? String == "self")
+            #expect(answer.json["subject"] as? String == "ann")
+            let cookie = try Self.cookie(answer)
+            let anybody = BlockingHTTPClient(port: service.port, key: nil)
+            func get(_ path: String) throws -> Int {
+                try anybody.request("GET", path, nil, "", ["Cookie": cookie]).status
+            }
+            #expect(try get("/v1/credits/ann") == 200)
+            #expect(try get("/v1/credits/bob") == 403)
+            #expect(try get("/v1/subjects") == 403)
+            let out = try anybody.request(
+                "DELETE", "/v1/session", nil, "", ["Sec-Fetch-Site": "same-origin"])
+            #expect(out.status == 204)
+            let field = try #require(out.headers["set-cookie"])
+            #expect(field.hasPrefix("tally_session=;") && field.contains("Max-Age=0"))
+            #expect(field.contains("HttpOnly") && field.contains("SameSite=Strict"))
+            #expect(try service.client().request("DELETE", "/v1/keys/\(id)", nil, "").status == 204)
+            try waitUntil("the end of the session") { (try? get("/v1/session")) == 401 }
+        }
+    }
+}

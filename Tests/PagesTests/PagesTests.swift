@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTPServer
+import Testing
+
+@testable import Pages
+
+@Suite struct PagesTests {
+    private let pages = Pages(charts: Array("var Chart".utf8))
+
+    private func get(_ path: String, _ headers: HTTPHeaders = [:]) -> HTTPResponse? {
+        pages.response(to: HTTPRequest(method: .get, path: path, headers: headers))
+    }
+
+    private func bytes(_ response: HTTPResponse?) -> [UInt8]? {
+        if case .bytes(let bytes) = response?.body { bytes } else { nil }
+    }
+
+    private func value(_ name: String, of response: HTTPResponse?) -> String? {
+        response?.headers.first { $0.name == name }?.value
+    }
+
+    @Test func `Each page is the document, which loads nothing from elsewhere`() throws {
+        for path in Pages.paths {
+            let response = try #require(get(path))
+            #expect(response.status == .ok)
+            let html = String(decoding: try #require(bytes(response)), as: UTF8.self)
+            #expect(!html.contains("{{") && !html.contains("//"))
+            let policy = try #require(value("Content-Security-Policy", of: response))
+            #expect(policy.contains("default-src 'none'") && !policy.contains("unsafe"))
+            #expect(value("Cache-Control", of: response) == "no-cache")
+        }
+        #expect(get("/v1/events") == nil)
+        #expect(get("/dashboard/nothing") == nil)
+    }
+
+    @Test func `All files that the document names are there, kept for ever and compressed`() throws
+    {
+        let html = String(decoding: try #require(bytes(get("/"))), as: UTF8.self)
+        let paths = html.matches(of: /"(\/assets\/[^"]+)"/).map { String($0.1) }
+        #expect(paths.count >= 3)
+        for path in paths {
+            let response = try #require(get(path, ["Accept-Encoding": "br, gzip;q=0.5"]))
+            #expect(response.status == .ok, "\(path)")
+            #expect(value("Cache-Control", of: response)?.contains("immutable") == true)
+            #expect(value("Vary", of: response) == "Accept-Encoding")
+        }
+        let other = get("/assets/000000000000/app.js")
+        #expect(other?.status == .notFound)
+    }
+
+    @Test func `What is compressed is the same, and only for who takes it`() throws {
+        let asset = Asset("a.js", Array(String(repeating: "tally ", count: 500).utf8))
+        let compressed = try #require(asset.compressed)
+        #expect(compressed.count < asset.bytes.count / 10 && compressed.starts(with: [0x1f, 0x8b]))
+        for (header, isTaken) in [
+            ("gzip", true), ("GZIP;q=1", true), ("*", true), ("gzip;q=0", false),
+            ("gzip; q=0.000", false), ("br", false), ("", false), ("gzip;q=0.1", true),
+        ] {
+            let request = HTTPRequest(
+                method: .get, path: "/", headers: ["Accept-Encoding": header])
+            let response = asset.response(to: request, [])
+            #expect(
+                bytes(response) == (isTaken ? compressed : asset.bytes), "\(header)")
+        }
+    }
+
+    @Test func `A page that has not changed is not sent again`() throws {
+        let etag = try #require(value("ETag", of: get("/")))
+        let again = get("/", ["If-None-Match": etag])
+        #expect(again?.status == .notModified)
+        #expect(get("/", ["If-None-Match": "\"other\""])?.status == .ok)
+    }
+
+    @Test func `Only GET and HEAD are answered`() {
+        let answer = pages.response(to: HTTPRequest(method: .post, path: "/dashboard/users"))
+        #expect(answer?.status == .methodNotAllowed)
+        #expect(value("Allow", of: answer) == "GET, HEAD")
+    }
+}

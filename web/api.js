@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls the service. What it refuses is told as it says it.
+
+import { t } from "./i18n.js";
+
+/** An answer that is an error (RFC 9457). */
+export class Problem extends Error {
+    constructor(status, body) {
+        super(body.detail || body.title || t("error.status", { status }));
+        this.status = status;
+        this.code = body.code ?? "";
+    }
+}
+
+const workspaceKey = "tally.workspace";
+const guestKey = "tally.guest";
+let signedOut = () => {};
+
+/** What is done when the service does not know the caller any more. */
+export function onSignedOut(action) { signedOut = action; }
+
+/** The workspace that the operator looks at; null for the one of the key. */
+export const workspace = {
+    get: () => sessionStorage.getItem(workspaceKey),
+    set: (id) => (id ? sessionStorage.setItem(workspaceKey, id) : sessionStorage.removeItem(workspaceKey)),
+};
+
+/** The id of who looks as a guest; null for who does not. */
+export const guest = {
+    get: () => sessionStorage.getItem(guestKey),
+    set: (id) => (id ? sessionStorage.setItem(guestKey, id) : sessionStorage.removeItem(guestKey)),
+};
+
+/** The header fields that each call has. */
+export function callHeaders() {
+    const headers = {};
+    if (guest.get()) headers["X-Guest-ID"] = guest.get();
+    else if (workspace.get()) headers["X-Tally-Workspace"] = workspace.get();
+    return headers;
+}
+
+/** A path with parameters; those that are empty are left out. */
+export function address(path, query) {
+    const parameters = new URLSearchParams();
+    for (const [name, value] of Object.entries(query ?? {})) {
+        if (value !== null && value !== undefined && value !== "") parameters.set(name, value);
+    }
+    // A plus sign stands for itself there.
+    const text = parameters.toString().replaceAll("+", "%20");
+    return text ? `${path}?${text}` : path;
+}
+
+/** A segment of a path. */
+export const segment = encodeURIComponent;
+
+async function send(method, path, { query, body, headers, signal } = {}) {
+    const all = { ...callHeaders(), ...headers };
+    if (body !== undefined) all["Content-Type"] ??= "application/json";
+    let response;
+    try {
+        response = await fetch(address(path, query), {
+            method, signal, headers: all, credentials: "same-origin", cache: "no-store",
+            body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
+        });
+    } catch (error) {
+        if (error.name === "AbortError") throw error;
+        throw new Problem(0, { detail: t("error.network") });
+    }
+    if (!response.ok) {
+        const problem = new Problem(response.status, await response.json().catch(() => ({})));
+        if (response.status === 401 && !headers?.Authorization) signedOut();
+        throw problem;
+    }
+    return response;
+}
+
+async function answer(method, path, options) {
+    const response = await send(method, path, options);
+    return response.status === 204 ? null : response.json();
+}
+
+export const get = (path, query, signal) => answer("GET", path, { query, signal });
+export const post = (path, body = "") => answer("POST", path, { body });
+export const put = (path, body, headers) => answer("PUT", path, { body, headers });
+export const patch = (path, body) => answer("PATCH", path, { body });
+export const remove = (path) => answer("DELETE", path);
+
+/** A document with its version, so that who writes it back overwrites nobody's change where the service can tell. */
+export async function getVersioned(path) {
+    const response = await send("GET", path);
+    return { value: await response.json(), version: response.headers.get("ETag") };
+}
+
+export const putVersioned = (path, body, version) =>
+    put(path, body, version ? { "If-Match": version } : undefined);
+
+export const signIn = (key) =>
+    answer("POST", "/v1/session", { body: "", headers: { Authorization: `Bearer ${key}` } });
+
+/** Sends JSON lines or a table to be taken in. */
+export const upload = (path, text, type) =>
+    answer("POST", path, { body: text, headers: { "Content-Type": type } });
+
+/** Reads an export whole, and hands it to the browser as a file. */
+export async function download(path, query, name) {
+    const response = await send("GET", path, { query });
+    const url = URL.createObjectURL(await response.blob());
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

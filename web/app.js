@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shell of the pages: who is signed in, which page is open, language and theme.
+
+import * as api from "./api.js";
+import { button, fill, h } from "./dom.js";
+import { useWorkspace } from "./format.js";
+import { language, languages, setLanguage, t, word } from "./i18n.js";
+import { redraw, removePlots } from "./plots.js";
+import { signInForm } from "./page-signin.js";
+
+const readers = ["operator", "admin", "writer", "reader"];
+const admins = ["operator", "admin"];
+
+// In the order of the navigation; the first one that a role may see is its first page.
+const pages = [
+    { path: "/dashboard/users", name: "users", roles: readers, load: () => import("./page-users.js") },
+    { path: "/dashboard/credits", name: "credits", roles: admins, load: () => import("./page-credits.js") },
+    { path: "/dashboard/live", name: "live", roles: readers, load: () => import("./page-live.js") },
+    { path: "/dashboard/keys", name: "keys", roles: admins, load: () => import("./page-keys.js") },
+    { path: "/dashboard/limits", name: "limits", roles: readers, load: () => import("./page-limits.js") },
+    { path: "/dashboard/audit", name: "audit", roles: admins, load: () => import("./page-audit.js") },
+];
+
+const app = document.getElementById("app");
+const messages = h("div", { class: "messages", role: "status", "aria-live": "polite" });
+// Whether it is worth to ask who is signed in: a refusal would be an error in the browser's console.
+const signedInKey = "tally.signed-in";
+const themeKey = "tally.theme";
+let session = null;
+let leave = [];
+let opening = 0;
+
+/** Says something for some seconds, aloud to who listens. */
+function say(text, isError = false) {
+    const message = h("p", { class: isError ? "message error" : "message" }, text);
+    messages.append(message);
+    setTimeout(() => message.remove(), 8000);
+}
+
+function allowed() {
+    return pages.filter((page) => page.roles.includes(session.role));
+}
+
+function leavePage() {
+    for (const action of leave) action();
+    leave = [];
+    removePlots();
+    for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+}
+
+// MARK: Signing in and out
+
+async function begin() {
+    if (!session && (api.guest.get() || localStorage.getItem(signedInKey))) {
+        try {
+            session = await currentSession();
+        } catch (error) {
+            if (error.status !== 401) return fail(error);
+            forget();
+        }
+    }
+    show();
+}
+
+async function currentSession() {
+    if (api.guest.get()) return { role: "guest", name: api.guest.get(), subject: null };
+    try {
+        return await api.get("/v1/session");
+    } catch (error) {
+        // The workspace that was chosen may be gone.
+        if (error.status !== 404 || !api.workspace.get()) throw error;
+        api.workspace.set(null);
+        return api.get("/v1/session");
+    }
+}
+
+function forget() {
+    session = null;
+    localStorage.removeItem(signedInKey);
+    api.guest.set(null);
+    api.workspace.set(null);
+}
+
+api.onSignedOut(() => {
+    if (!session) return;
+    forget();
+    show();
+    say(t("session.ended"), true);
+});
+
+async function signOut() {
+    leavePage();
+    if (session.role !== "guest") await api.remove("/v1/session");
+    forget();
+    history.pushState(null, "", "/");
+    show();
+}
+
+function fail(error) {
+    fill(app, h("main", { id: "main", class: "narrow" }, h("h1", null, "Tally"),
+        h("p", { class: "error", role: "alert" }, error.message), button(t("table.retry"), begin)));
+}
+
+// MARK: The shell
+
+function show() {
+    leavePage();
+    useWorkspace(session);
+    const main = h("main", { id: "main", tabindex: "-1" });
+    const skip = h("a", {
+        class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); },
+    }, t("shell.skip"));
+    if (!session) {
+        document.title = `${t("signin.title")} · Tally`;
+        fill(app, skip, header(null), main, messages);
+        fill(main, signInForm({
+            withGuests: pages.some((one) => one.roles.includes("guest")),
+            start: (found) => {
+                session = found;
+                if (found.role !== "guest") localStorage.setItem(signedInKey, "1");
+                show();
+            },
+        }));
+        return;
+    }
+    const available = allowed();
+    const page = available.find((one) => one.path === location.pathname);
+    if (!page && location.pathname === "/" && available.length) {
+        history.replaceState(null, "", available[0].path);
+        return show();
+    }
+    fill(app, skip, header(page), main, messages);
+    if (page) open(page, main);
+    else fill(main, h("h1", null, t("shell.notFound")), h("p", null, t("shell.notForRole", { role: word("role", session.role) })));
+}
+
+async function open(page, main) {
+    const number = ++opening;
+    document.title = `${t(`page.${page.name}`)} · Tally`;
+    const heading = h("h1", { tabindex: "-1" }, t(`page.${page.name}`));
+    const loading = h("p", { class: "status", role: "status" }, t("table.loading"));
+    fill(main, heading, loading);
+    try {
+        const module = await page.load();
+        if (number !== opening) return;
+        // The heading stays in its place: it may have the focus.
+        loading.remove();
+        const view = { main, session, say, isAdmin: admins.includes(session.role), onLeave: (action) => leave.push(action) };
+        await module.open(view);
+    } catch (error) {
+        if (number !== opening || error.name === "AbortError") return;
+        fill(main, heading, h("p", { class: "error", role: "alert" }, error.message),
+            button(t("table.retry"), () => open(page, main)));
+    }
+}
+
+function header(page) {
+    const nav = session && allowed().length ? h("nav", { "aria-label": t("shell.pages") }, h("ul", null, allowed().map((one) =>
+        h("li", null, h("a", {
+            href: one.path, "aria-current": one === page ? "page" : null, onclick: follow,
+        }, t(`page.${one.name}`)))))) : null;
+    return h("header", null,
+        h("div", { class: "bar" },
+            h("span", { class: "brand" }, "Tally"), workspaceChoice(), h("span", { class: "space" }),
+            choice(t("shell.language"), languages, language(), (tag) => { setLanguage(tag); show(); }),
+            choice(t("shell.theme"), ["auto", "light", "dark"].map((name) => [name, t(`theme.${name}`)]), theme(), setTheme),
+            session ? h("span", { class: "who" }, session.role === "guest" ? t("role.guest") : session.name, " ",
+                h("small", { class: "muted" }, word("role", session.role))) : null,
+            session ? button(t("shell.signOut"), signOut) : null),
+        nav);
+}
+
+function choice(label, options, value, choose) {
+    return h("select", { "aria-label": label, onchange: (event) => choose(event.target.value) },
+        options.map(([option, text]) => h("option", { value: option, selected: option === value }, text)));
+}
+
+/** The operator may look at any workspace; the others see which one is theirs. */
+function workspaceChoice() {
+    if (!session?.workspace) return null;
+    if (session.role !== "operator") return h("span", { class: "muted" }, session.workspace);
+    const select = choice(t("shell.workspace"), [[session.workspace, session.workspace]], session.workspace, async (id) => {
+        api.workspace.set(id);
+        try {
+            session = await currentSession();
+            show();
+        } catch (error) {
+            say(error.message, true);
+        }
+    });
+    api.get("/v1/workspaces").then(({ workspaces }) => {
+        fill(select, workspaces.map(({ id }) => h("option", { value: id, selected: id === session?.workspace }, id)));
+    }).catch(() => {});
+    return select;
+}
+
+function follow(event) {
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    history.pushState(null, "", event.currentTarget.href);
+    show();
+    document.querySelector("h1")?.focus();
+    scrollTo(0, 0);
+}
+
+// MARK: Theme
+
+const theme = () => localStorage.getItem(themeKey) ?? "auto";
+
+function setTheme(name) {
+    localStorage.setItem(themeKey, name);
+    document.documentElement.dataset.theme = name;
+    redraw();
+}
+
+setTheme(theme());
+addEventListener("popstate", show);
+begin();

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Forms in a dialog of their own.
+
+import { fill, h, newID } from "./dom.js";
+import { t } from "./i18n.js";
+
+/** A field with its label: `name`, `label`, and perhaps `type`, `value`, `options`, `help` and attributes. */
+export function field({ name, label, type = "text", value = "", options, help, ...attributes }) {
+    const id = newID("field");
+    const helpID = help ? `${id}-help` : null;
+    const common = { id, name, "aria-describedby": helpID, ...attributes };
+    let input;
+    if (options) {
+        input = h("select", common, options.map(([option, text]) =>
+            h("option", { value: option, selected: option === value }, text)));
+    } else if (type === "textarea") {
+        input = h("textarea", { ...common, value, spellcheck: "false" });
+    } else if (type === "checkbox") {
+        input = h("input", { ...common, type, checked: Boolean(value) });
+        return h("div", { class: "field check" }, input, h("label", { for: id }, label));
+    } else {
+        input = h("input", { ...common, type, value: value ?? "", autocomplete: attributes.autocomplete ?? "off" });
+    }
+    return h("div", { class: "field" }, h("label", { for: id }, label), input,
+        help ? h("small", { id: helpID, class: "muted" }, help) : null);
+}
+
+/** The values of a form's fields, by name. */
+export function values(form) {
+    const found = {};
+    for (const input of form.elements) {
+        if (input.name) found[input.name] = input.type === "checkbox" ? input.checked : input.value.trim();
+    }
+    return found;
+}
+
+/**
+ * Asks in a dialog. `submit(values)` does it; what it throws is shown, and the dialog stays.
+ * @returns whether it was done.
+ */
+export function formDialog({ title, fields = [], text, action = t("dialog.save"), isDanger = false, submit }) {
+    return new Promise((resolve) => {
+        const titleID = newID("title");
+        const error = h("p", { class: "error", role: "alert" });
+        const save = h("button", { type: "submit", class: isDanger ? "danger" : "primary" }, action);
+        let isDone = false;
+        const form = h("form", {
+            novalidate: false,
+            onsubmit: async (event) => {
+                event.preventDefault();
+                save.disabled = true;
+                fill(error);
+                try {
+                    await submit(values(form));
+                    isDone = true;
+                    dialog.close();
+                } catch (problem) {
+                    fill(error, problem.message);
+                } finally {
+                    save.disabled = false;
+                }
+            },
+        }, h("h2", { id: titleID }, title), text ? h("p", null, text) : null, fields.map((one) =>
+            one instanceof Node ? one : field(one)), error,
+        h("div", { class: "actions" },
+            h("button", { type: "button", onclick: () => dialog.close() }, t("dialog.cancel")), save));
+        const dialog = h("dialog", {
+            "aria-labelledby": titleID,
+            onclose: () => {
+                dialog.remove();
+                resolve(isDone);
+            },
+        }, form);
+        document.body.append(dialog);
+        dialog.showModal();
+    });
+}
+
+/** Asks whether something shall be done. */
+export const confirmDialog = (title, text, action, submit) =>
+    formDialog({ title, text, action, isDanger: true, submit });
+
+/** Shows something until it is closed. */
+export function showDialog(title, ...content) {
+    const titleID = newID("title");
+    const dialog = h("dialog", {
+        "aria-labelledby": titleID, class: "wide", onclose: () => dialog.remove(),
+    }, h("h2", { id: titleID }, title), content, h("div", { class: "actions" },
+        h("button", { type: "button", onclick: () => dialog.close() }, t("dialog.close"))));
+    document.body.append(dialog);
+    dialog.showModal();
+    return dialog;
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes elements. Whatever comes from outside becomes text, never markup.
+
+// As properties, since these change while the attribute tells only the first value.
+const properties = new Set(["value", "checked", "disabled", "selected", "open", "hidden", "indeterminate"]);
+
+/** An element with attributes, listeners (`onclick: f`) and children; `null` and `false` are none. */
+export function h(tag, attributes, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes ?? {})) {
+        if (value === null || value === undefined) continue;
+        if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+        else if (properties.has(name)) element[name] = value;
+        else if (value === true) element.setAttribute(name, "");
+        else if (value !== false) element.setAttribute(name, String(value));
+    }
+    element.append(...parts(children));
+    return element;
+}
+
+function parts(children) {
+    return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+}
+
+/** Puts children in the place of all that an element has. */
+export function fill(element, ...children) {
+    element.replaceChildren(...parts(children));
+    return element;
+}
+
+const svgSpace = "http://www.w3.org/2000/svg";
+
+/** A line through values, as a small picture that says nothing to who cannot see it. */
+export function sparkline(values, width = 240, height = 48) {
+    const svg = document.createElementNS(svgSpace, "svg");
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.setAttribute("class", "sparkline");
+    svg.setAttribute("aria-hidden", "true");
+    svg.setAttribute("preserveAspectRatio", "none");
+    const highest = Math.max(1, ...values);
+    const step = width / Math.max(1, values.length - 1);
+    const line = document.createElementNS(svgSpace, "polyline");
+    line.setAttribute("points", values.map((value, index) => {
+        const y = height - 2 - (value / highest) * (height - 4);
+        return `${(index * step).toFixed(1)},${y.toFixed(1)}`;
+    }).join(" "));
+    svg.append(line);
+    return svg;
+}
+
+let count = 0;
+
+/** An id that no other element has. */
+export function newID(prefix = "id") {
+    count += 1;
+    return `${prefix}-${count}`;
+}
+
+/** A button that does nothing more while what it does is under way. It keeps the focus. */
+export function button(label, action, attributes = {}) {
+    let isBusy = false;
+    const element = h("button", { type: "button", ...attributes }, label);
+    element.addEventListener("click", async () => {
+        if (isBusy) return;
+        isBusy = true;
+        try {
+            await action();
+        } finally {
+            isBusy = false;
+        }
+    });
+    return element;
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The language of the pages: the browser's, or the one that was chosen.
+
+import en from "./en.js";
+import vi from "./vi.js";
+
+const texts = { en, vi };
+const storageKey = "tally.language";
+
+/** The languages that there are, each by its own name. */
+export const languages = [["en", "English"], ["vi", "Tiếng Việt"]];
+
+let current = localStorage.getItem(storageKey);
+if (!(current in texts)) {
+    current = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag in texts) ?? "en";
+}
+document.documentElement.lang = current;
+
+export const language = () => current;
+
+/** The locale in which numbers and times are written. */
+export const locale = () => (current === "vi" ? "vi-VN" : "en-GB");
+
+export function setLanguage(tag) {
+    current = tag in texts ? tag : "en";
+    localStorage.setItem(storageKey, current);
+    document.documentElement.lang = current;
+}
+
+/** A text, with `{name}` replaced. */
+export function t(key, values) {
+    const text = texts[current][key] ?? en[key] ?? key;
+    return values ? text.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? "")) : text;
+}
+
+/** A text for a word of the service, such as a status; the word itself where there is none. */
+export function word(prefix, name) {
+    return texts[current][`${prefix}.${name}`] ?? String(name ?? "");
+}

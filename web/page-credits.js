@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// How credits are taken: overview, trend, actions, consumers, unusual events, one user.
+
+import * as api from "./api.js";
+import { button, fill, h } from "./dom.js";
+import { field, values } from "./dialog.js";
+import { credits, day, dateTime, money, number } from "./format.js";
+import { t } from "./i18n.js";
+import { Plot, removePlots } from "./plots.js";
+import { plainTable, Table } from "./table.js";
+import { tile, warnings } from "./tiles.js";
+import { userDetail } from "./credit-user.js";
+
+const base = "/api/v1/admin/credits";
+
+export async function open({ main, say, onLeave }) {
+    const form = h("form", {
+        class: "filters", onsubmit: (event) => event.preventDefault(), onchange: () => show(),
+    }, field({
+        name: "days", label: t("period.title"), value: "30",
+        options: [7, 30, 90, 365].map((count) => [String(count), t("period.days", { count })]),
+    }));
+    const detail = h("div", { "aria-live": "polite" });
+    const summary = h("div");
+    const actions = h("div", { class: "actions" }, button(t("credits.export"), async () => {
+        try {
+            await api.download(`${base}/export.csv`, {}, "balances.csv");
+        } catch (error) {
+            say(error.message, true);
+        }
+    }));
+    const lookUp = (email) => userDetail(detail, email, values(form).days);
+    const search = h("form", {
+        class: "filters", role: "search",
+        onsubmit: (event) => { event.preventDefault(); lookUp(values(search).email); },
+    }, field({ name: "email", label: t("credits.find"), type: "email", required: true }),
+    h("button", { type: "submit", class: "primary" }, t("audit.show")));
+    main.append(form, actions, summary, search, detail, balances(lookUp), unusual(lookUp));
+
+    let asked = 0;
+    async function show() {
+        const turn = ++asked;
+        const { days } = values(form);
+        summary.setAttribute("aria-busy", "true");
+        if (!summary.children.length) fill(summary, h("p", { class: "status", role: "status" }, t("table.loading")));
+        try {
+            const [overview, trend, top, validation, coverage, forecast, health] = await Promise.all([
+                api.get(`${base}/overview`, { days }), api.get(`${base}/daily-trend`, { days }),
+                api.get(`${base}/top-consumers`, { days, limit: 10 }),
+                optional(api.get(`${base}/validation`, { days })), api.get(`${base}/coverage`, { limit: 10 }),
+                api.get("/v1/forecast", { meter: "credits_micro" }), api.get(`${base}/health`),
+            ]);
+            if (turn !== asked) return;
+            removePlots();
+            fill(summary, figures(overview, coverage, forecast, health), charts(trend.daily_trend),
+                h("div", { class: "columns" }, byAction(overview.by_action_type), consumers(top.top_consumers, lookUp)),
+                costs(validation), warnings(overview), missing(coverage));
+        } catch (error) {
+            if (turn !== asked) return;
+            removePlots();
+            fill(summary, h("p", { class: "error", role: "alert" }, error.message), button(t("table.retry"), show));
+        }
+        summary.removeAttribute("aria-busy");
+    }
+    onLeave(() => { asked += 1; });
+    await show();
+}
+
+/** An answer that may be still in the making (503): then what it says instead. */
+const optional = (answer) => answer.catch((error) => {
+    if (error.status === 503) return { problem: error.message };
+    throw error;
+});
+
+function figures(overview, coverage, forecast, health) {
+    const inCredits = (value) => (value === null ? "–" : credits(value / 1_000_000));
+    return h("dl", { class: "tiles" },
+        tile(t("credits.total"), credits(overview.total_credits), t("credits.events", { count: number(overview.total_events) })),
+        tile(t("credits.cost"), money(overview.total_api_cost_dollars)),
+        tile(t("credits.activeUsers"), number(overview.active_users), t("credits.coverage", { with: number(coverage.users_with_balance), of: number(coverage.total_users) })),
+        tile(t("credits.forecast"), inCredits(forecast.forecast), forecast.interval
+            ? t("credits.interval", { low: inCredits(forecast.interval.low), high: inCredits(forecast.interval.high) }) : null),
+        tile(t("credits.lastHour"), number(health.events_last_hour), t("credits.lastEvent", { time: dateTime(health.last_event) })));
+}
+
+function charts(rows) {
+    const labels = rows.map((row) => day(row.date));
+    return h("div", { class: "columns" },
+        new Plot({
+            title: t("credits.trend"), labelTitle: t("workspace.day"), labels, series: [
+                { label: t("users.credits"), values: rows.map((row) => row.total_credits), format: credits },
+                { label: t("credits.eventCount"), values: rows.map((row) => row.events), format: number },
+            ],
+        }).element,
+        new Plot({
+            title: t("credits.usersByDay"), type: "bar", labelTitle: t("workspace.day"), labels, series: [
+                { label: t("usage.users"), values: rows.map((row) => row.unique_users), format: number },
+            ],
+        }).element);
+}
+
+export const byAction = (rows) => h("section", { class: "panel" }, h("h2", null, t("credits.byAction")), plainTable(t("credits.byAction"), [
+    { label: t("event.action"), value: (row) => row.action_type, cell: (row) => row.action_type },
+    { label: t("credits.eventCount"), numeric: true, value: (row) => row.event_count, cell: (row) => number(row.event_count) },
+    { label: t("users.credits"), numeric: true, value: (row) => row.total_credits, cell: (row) => credits(row.total_credits) },
+    { label: t("credits.perEvent"), numeric: true, value: (row) => row.avg_per_event, cell: (row) => credits(row.avg_per_event) },
+], rows));
+
+/** A name that opens the detail; who has no e-mail has none. */
+function person(row, lookUp) {
+    const name = row.full_name ?? row.email ?? "–";
+    return row.email ? button(name, () => lookUp(row.email), { class: "link" }) : name;
+}
+
+const consumers = (rows, lookUp) => h("section", { class: "panel" }, h("h2", null, t("credits.top")), plainTable(t("credits.top"), [
+    { label: t("users.username"), cell: (row) => person(row, lookUp) },
+    { label: t("credits.eventCount"), numeric: true, value: (row) => row.events, cell: (row) => number(row.events) },
+    { label: t("users.credits"), numeric: true, value: (row) => row.total_credits, cell: (row) => credits(row.total_credits) },
+], rows));
+
+function costs({ validation, credit_rate: rate, problem }) {
+    return h("section", { class: "panel" }, h("h2", null, t("credits.validation")), problem ? h("p", { class: "warn" }, problem) : [
+        h("p", { class: "muted" }, t("credits.validationText", { rate: number(rate, 6) })),
+        plainTable(t("credits.validation"), [
+            { label: t("event.action"), cell: (row) => row.action_type },
+            { label: t("credits.eventCount"), numeric: true, cell: (row) => number(row.event_count) },
+            { label: t("credits.charged"), numeric: true, cell: (row) => credits(row.total_credits_charged) },
+            { label: t("credits.expected"), numeric: true, cell: (row) => credits(row.expected_credits_from_api) },
+            {
+                label: t("credits.difference"), numeric: true,
+                cell: (row) => h("span", { class: row.difference ? "bad" : "good" }, credits(row.difference)),
+            },
+        ], validation)]);
+}
+
+function missing(coverage) {
+    return [
+        coverage.demo_events ? h("p", { class: "warn" }, t("credits.demo", { count: number(coverage.demo_events) })) : null,
+        coverage.users_without_balance.length
+            ? h("p", { class: "muted" }, t("credits.without", { users: coverage.users_without_balance.map((user) => user.email ?? user.id ?? user).join(", ") })) : null,
+    ];
+}
+
+function balances(lookUp) {
+    const sort = h("select", { "aria-label": t("credits.sort"), onchange: () => table.reload() },
+        ["consumed", "total", "balance", "email"].map((name) => h("option", { value: name }, t(`credits.by.${name}`))));
+    const table = new Table({
+        caption: t("credits.balances"),
+        columns: [
+            { label: t("users.username"), value: (row) => row.full_name ?? row.email, cell: (row) => person(row, lookUp) },
+            { label: t("users.email"), cell: (row) => row.email ?? "–" },
+            ...["current_balance", "monthly_allowance", "current_month_consumed", "total_consumed"].map((name) => ({
+                label: t(`credits.${name}`), numeric: true, value: (row) => row[name],
+                cell: (row) => h("span", { class: row[name] < 0 ? "bad" : null }, credits(row[name])),
+            })),
+            { label: t("credits.reset"), isTime: true, cell: (row) => dateTime(row.next_reset_at) },
+        ],
+        load: async ({ signal }) => ({ rows: (await api.get(`${base}/users`, { limit: 50, sort_by: sort.value }, signal)).users }),
+    });
+    table.read();
+    return h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.balances")), sort), table.element);
+}
+
+function unusual(lookUp) {
+    const least = h("input", { type: "number", min: "0", step: "any", value: "1", "aria-label": t("credits.least"), onchange: () => table.reload() });
+    const table = new Table({
+        caption: t("credits.unusual"),
+        columns: eventColumns([{ label: t("users.email"), cell: (row) => person(row, lookUp) }]),
+        load: async ({ cursor, signal }) => {
+            const answer = await api.get(`${base}/events`, { min_credits: least.value || "0", sort: "credits", limit: 20, cursor }, signal);
+            return { rows: answer.events, next: answer.next };
+        },
+    });
+    table.read();
+    return h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.unusual")),
+        h("span", null, t("credits.least"), " ", least)), table.element);
+}
+
+/** Columns of an event, behind others. */
+export const eventColumns = (first = []) => [
+    { label: t("event.time"), isTime: true, value: (row) => row.timestamp, cell: (row) => dateTime(row.timestamp) }, ...first,
+    { label: t("event.action"), cell: (row) => row.action_type },
+    { label: t("users.credits"), numeric: true, value: (row) => row.credits, cell: (row) => credits(row.credits) },
+    { label: t("event.input"), numeric: true, cell: (row) => number(row.input_tokens) },
+    { label: t("event.output"), numeric: true, cell: (row) => number(row.output_tokens) },
+    { label: t("event.model"), cell: (row) => row.model ?? "–" },
+    { label: t("event.description"), cell: (row) => row.description ?? "–" },
+];

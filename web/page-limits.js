@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules: limits, prices, the policy of credits.
+
+import * as api from "./api.js";
+import { button, fill, h } from "./dom.js";
+import { confirmDialog, formDialog } from "./dialog.js";
+import { number } from "./format.js";
+import { t, word } from "./i18n.js";
+import { plainTable } from "./table.js";
+
+const windows = ["minute", "hour", "day", "month", "lifetime", "rolling", "rate", "concurrent"];
+const priceNames = ["input", "output", "cached_read", "cached_write"];
+const decimal = { inputmode: "decimal", pattern: "[0-9]+([.][0-9]{1,6})?" };
+
+export async function open({ main, say, isAdmin }) {
+    const limits = new Document("/v1/limits", (value, save) => showLimits(value, isAdmin && save, say));
+    const prices = new Document("/v1/prices", (value, save) => showPrices(value, isAdmin && save));
+    const policy = new Document("/v1/credit-policy", (value, save) => showPolicy(value, isAdmin && save));
+    main.append(limits.element, prices.element, policy.element);
+    await Promise.all([limits.read(), prices.read(), policy.read()]);
+}
+
+/** A set of rules that is written as a whole. */
+class Document {
+    constructor(path, show) {
+        Object.assign(this, { path, show });
+        this.element = h("section", { class: "panel" }, t("table.loading"));
+    }
+
+    async read() {
+        const { value, version } = await api.getVersioned(this.path);
+        this.put(value, version);
+    }
+
+    put(value, version) {
+        Object.assign(this, { text: JSON.stringify(value), version });
+        fill(this.element, this.show(value, (changed) => this.save(changed)));
+    }
+
+    /** Writes it, unless it is not any more what is shown. */
+    async save(changed) {
+        const found = await api.getVersioned(this.path);
+        if (JSON.stringify(found.value) !== this.text) {
+            this.put(found.value, found.version);
+            throw new Error(t("limits.changed"));
+        }
+        await api.putVersioned(this.path, changed, this.version);
+        await this.read();
+    }
+}
+
+// MARK: Limits
+
+function showLimits({ limits }, save, say) {
+    const replace = (index, ...others) => save({ limits: limits.toSpliced(index, 1, ...others) });
+    return [
+        h("h2", null, t("limits.title")), h("p", { class: "muted" }, t("limits.text")),
+        plainTable(t("limits.title"), [
+            { label: t("limits.name"), cell: (limit) => limit.name },
+            { label: t("live.meter"), cell: (limit) => h("code", null, limit.meter) },
+            { label: t("limits.window"), cell: (limit) => windowText(limit) },
+            { label: t("limits.user"), numeric: true, cell: (limit) => amount(limit.user) },
+            { label: t("limits.guest"), numeric: true, cell: (limit) => amount(limit.guest) },
+            ...(save ? [{
+                label: t("users.actions"),
+                cell: (limit) => h("div", { class: "row-actions" },
+                    named(t("users.edit"), limit.name, () =>
+                        limitDialog(limit, (changed) => replace(limits.indexOf(limit), changed))),
+                    named(t("limits.own"), limit.name, () => ownLimit(limit, say)),
+                    named(t("keys.delete"), limit.name, () => confirmDialog(t("keys.delete"),
+                        t("limits.deleteText", { name: limit.name }), t("keys.delete"), () => replace(limits.indexOf(limit))))),
+            }] : []),
+        ], limits, t("limits.none")),
+        save ? button(t("limits.add"), () => limitDialog(null, (added) => save({ limits: [...limits, added] }))) : null,
+    ];
+}
+
+const amount = (value) => (value === null || value === undefined ? t("limits.unlimited") : number(value));
+
+const named = (label, name, action) =>
+    button(label, action, { class: "small", "aria-label": t("users.actionFor", { action: label, name }) });
+
+function windowText({ window, period_s: period, burst }) {
+    const parts = [word("window", window)];
+    if (period) parts.push(t("limits.seconds", { seconds: number(period) }));
+    if (burst) parts.push(t("limits.burstOf", { burst: number(burst) }));
+    return parts.join(", ");
+}
+
+const integer = (text) => (text === "" ? null : Number(text));
+
+const limitDialog = (limit, save) => formDialog({
+    title: limit ? t("users.editTitle", { name: limit.name }) : t("limits.add"),
+    fields: [
+        { name: "name", label: t("limits.name"), value: limit?.name, required: true, pattern: "[a-z][a-z0-9_]{0,63}" },
+        { name: "meter", label: t("live.meter"), value: limit?.meter, required: true, pattern: "[a-z][a-z0-9_]{0,63}" },
+        { name: "window", label: t("limits.window"), value: limit?.window ?? "day", options: windows.map((name) => [name, word("window", name)]) },
+        { name: "period_s", label: t("limits.period"), type: "number", min: "1", value: limit?.period_s ?? "", help: t("limits.periodHelp") },
+        { name: "burst", label: t("limits.burst"), type: "number", min: "1", value: limit?.burst ?? "", help: t("limits.burstHelp") },
+        { name: "user", label: t("limits.user"), type: "number", min: "0", value: limit?.user ?? "", help: t("limits.emptyHelp") },
+        { name: "guest", label: t("limits.guest"), type: "number", min: "0", value: limit?.guest ?? "", help: t("limits.emptyHelp") },
+    ],
+    submit: ({ name, meter, window, period_s: period, burst, user, guest }) => {
+        const changed = { name, meter, window, user: integer(user), guest: integer(guest) };
+        if (period) changed.period_s = Number(period);
+        if (burst) changed.burst = Number(burst);
+        return save(changed);
+    },
+});
+
+/** An amount of one subject in the place of its class's. */
+async function ownLimit(limit, say) {
+    let subject;
+    const isDone = await formDialog({
+        title: t("limits.ownTitle", { name: limit.name }), text: t("limits.ownText"),
+        fields: [
+            { name: "id", label: t("event.subject"), required: true },
+            { name: "limit", label: t("limits.amount"), type: "number", min: "0", help: t("limits.ownHelp") },
+        ],
+        submit: ({ id, limit: value }) => {
+            subject = id;
+            return api.put(`/v1/limits/${api.segment(limit.name)}/subjects/${api.segment(id)}`, { limit: integer(value) });
+        },
+    });
+    if (isDone) say(t("users.saved", { name: subject }));
+}
+
+// MARK: Prices
+
+function showPrices(book, save) {
+    const rows = [
+        ...Object.entries(book.models).map(([name, prices]) => ({ name, prices })),
+        ...(book.default ? [{ name: null, prices: book.default }] : []),
+    ];
+    const write = (name, prices) => {
+        if (name === null) return save({ ...book, default: prices ?? undefined });
+        const models = { ...book.models };
+        delete models[name];
+        if (prices) models[name] = prices;
+        return save({ ...book, models });
+    };
+    return [
+        h("h2", null, t("prices.title")),
+        h("p", null, t("prices.flat", { price: book.per_message, rate: book.credit_rate })),
+        plainTable(t("prices.title"), [
+            { label: t("event.model"), cell: (row) => row.name ?? t("prices.others") },
+            ...priceNames.map((name) => ({ label: t(`prices.${name}`), numeric: true, cell: (row) => row.prices[name] })),
+            ...(save ? [{
+                label: t("users.actions"),
+                cell: (row) => h("div", { class: "row-actions" },
+                    named(t("users.edit"), row.name ?? t("prices.others"), () =>
+                        priceDialog(row, (name, prices) => write(name, prices))),
+                    named(t("keys.delete"), row.name ?? t("prices.others"), () => confirmDialog(t("keys.delete"),
+                        t("prices.deleteText", { name: row.name ?? t("prices.others") }), t("keys.delete"), () => write(row.name, null)))),
+            }] : []),
+        ], rows, t("prices.none")),
+        save ? h("div", { class: "actions" },
+            button(t("prices.add"), () => priceDialog(null, (name, prices) => write(name, prices))),
+            button(t("prices.editFlat"), () => formDialog({
+                title: t("prices.editFlat"),
+                fields: [
+                    { name: "per_message", label: t("prices.perMessage"), value: book.per_message, required: true, ...decimal },
+                    { name: "credit_rate", label: t("prices.rate"), value: book.credit_rate, required: true, ...decimal },
+                ],
+                submit: (changed) => save({ ...book, ...changed }),
+            }))) : null,
+    ];
+}
+
+const priceDialog = (row, save) => formDialog({
+    title: row ? t("users.editTitle", { name: row.name ?? t("prices.others") }) : t("prices.add"), text: t("prices.text"),
+    fields: [
+        ...(row ? [] : [{ name: "name", label: t("event.model"), required: true, help: t("prices.nameHelp") }]),
+        ...priceNames.map((name) => ({ name, label: t(`prices.${name}`), value: row?.prices[name] ?? "0", required: true, ...decimal })),
+    ],
+    submit: ({ name, ...prices }) => save(row ? row.name : name, prices),
+});
+
+// MARK: Credits
+
+function showPolicy(policy, save) {
+    const facts = [
+        [t("policy.reset"), word("policy", policy.month_reset)], [t("policy.allowance"), policy.default_allowance],
+        [t("policy.rollover"), policy.rollover_max], [t("policy.overdraft"), policy.overdraft],
+    ];
+    return [
+        h("h2", null, t("policy.title")),
+        h("dl", { class: "facts" }, facts.map(([label, value]) => h("div", null, h("dt", null, label), h("dd", null, String(value ?? "–"))))),
+        save ? button(t("users.edit"), () => formDialog({
+            title: t("policy.title"),
+            fields: [
+                { name: "month_reset", label: t("policy.reset"), value: policy.month_reset, options: ["anniversary", "calendar"].map((name) => [name, word("policy", name)]) },
+                { name: "default_allowance", label: t("policy.allowance"), value: policy.default_allowance, required: true, ...decimal },
+                { name: "rollover_max", label: t("policy.rollover"), value: policy.rollover_max, required: true, ...decimal },
+                { name: "overdraft", label: t("policy.overdraft"), value: policy.overdraft, required: true, ...decimal },
+            ],
+            submit: save,
+        }), { "aria-label": t("users.actionFor", { action: t("users.edit"), name: t("policy.title") }) }) : null,
+    ];
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Users: who they are, the keys that they have, what they have used.
+
+import * as api from "./api.js";
+import { button, h } from "./dom.js";
+import { field, values } from "./dialog.js";
+import { addDays, dateTime, instantDate, number, today } from "./format.js";
+import { t } from "./i18n.js";
+import { Table } from "./table.js";
+import { adjustCredits, assignKeys, editProfile, nameOf, showKeys } from "./user-dialogs.js";
+
+const pageSize = 50;
+
+export async function open({ main, say, isAdmin }) {
+    const filters = filterForm(() => table.reload());
+    const act = async (action, subject) => {
+        const told = await action(subject);
+        if (told) {
+            say(told);
+            await table.read();
+        }
+    };
+    const table = new Table({
+        caption: t("page.users"), columns: columns(isAdmin, act), order: "username",
+        load: async ({ cursor, order, signal }) => {
+            const answer = await api.get("/v1/subjects", {
+                ...question(values(filters)), kind: "user", sort: order, limit: pageSize, cursor,
+                include: isAdmin ? "usage,keys" : "usage",
+            }, signal);
+            return { rows: answer.subjects, next: answer.next };
+        },
+    });
+    const actions = h("div", { class: "actions" },
+        isAdmin ? button(t("users.add"), () => act(editProfile, null)) : null,
+        h("span", { class: "muted" }, t("users.exportText")),
+        button(t("users.exportCSV"), async () => {
+            try {
+                await exportCSV(question(values(filters)), isAdmin, table.order);
+            } catch (error) {
+                say(error.message, true);
+            }
+        }));
+    main.append(filters, actions, table.element);
+    await table.reload();
+}
+
+function filterForm(apply) {
+    let waiting;
+    const form = h("form", {
+        class: "filters", role: "search",
+        onsubmit: (event) => { event.preventDefault(); apply(); },
+        onchange: () => { clearTimeout(waiting); apply(); },
+        oninput: (event) => {
+            if (event.target.type !== "search" && event.target.name !== "role") return;
+            clearTimeout(waiting);
+            waiting = setTimeout(apply, 300);
+        },
+    }, [
+        { name: "q", label: t("users.search"), type: "search", maxlength: "200" },
+        { name: "role", label: t("users.role"), maxlength: "64", placeholder: t("users.any") },
+        { name: "active", label: t("users.status"), options: [["", t("users.any")], ["true", t("users.active")], ["false", t("users.inactive")]] },
+        {
+            name: "inactive", label: t("users.inactiveSince"),
+            options: [["", t("users.any")], ...[7, 30, 90].map((days) => [String(days), t("users.days", { days })])],
+        },
+    ].map(field));
+    return form;
+}
+
+/** The filters as the service has them. */
+function question({ q, role, active, inactive }) {
+    return {
+        q, role, active,
+        inactive_since: inactive ? `${addDays(today(), -Number(inactive))}T00:00:00Z` : null,
+    };
+}
+
+function columns(isAdmin, act) {
+    const count = (label, name, tone) => ({
+        label, numeric: true, value: (row) => row.keys[name],
+        cell: (row) => h("span", { class: row.keys[name] ? tone : null }, number(row.keys[name])),
+    });
+    const tokens = (row) => row.usage.totals.tokens ?? 0;
+    return [
+        {
+            label: t("users.username"), order: "username",
+            cell: (row) => h("span", { title: row.id }, nameOf(row)),
+        },
+        { label: t("users.email"), order: "email", cell: (row) => row.email ?? "–" },
+        { label: t("users.role"), value: (row) => row.role, cell: (row) => row.role },
+        ...(isAdmin ? [
+            {
+                ...count(t("users.assigned"), "current_assigned_keys"),
+                cell: (row) => button(number(row.keys.current_assigned_keys), () => act(showKeys, row), {
+                    class: "link", "aria-label": t("users.keysOf", { count: row.keys.current_assigned_keys, name: nameOf(row) }),
+                }),
+            },
+            count(t("users.activeKeys"), "active_keys_count", "good"),
+            count(t("users.ready"), "ready_keys_count", "info"),
+            count(t("users.received"), "total_keys_received"),
+            count(t("users.used"), "total_keys_used"),
+        ] : []),
+        { label: t("users.tokens"), numeric: true, value: tokens, cell: (row) => number(tokens(row)) },
+        {
+            label: t("users.lastSeen"), isTime: true, value: (row) => row.usage.last_event_at ?? "",
+            cell: (row) => h("span", { title: dateTime(row.usage.last_event_at) }, instantDate(row.usage.last_event_at)),
+        },
+        {
+            label: t("users.status"), value: (row) => String(row.active),
+            cell: (row) => [
+                h("span", { class: row.active ? "good" : "bad" }, row.active ? t("users.active") : t("users.inactive")),
+                row.demo ? h("span", { class: "tag" }, t("users.demo")) : null,
+            ],
+        },
+        ...(isAdmin ? [{
+            label: t("users.actions"),
+            cell: (row) => h("div", { class: "row-actions" }, [
+                [t("users.edit"), editProfile], [t("users.assign"), assignKeys],
+                [t("users.credits"), adjustCredits],
+            ].map(([label, action]) => button(label, () => act(action, row), {
+                class: "small", "aria-label": t("users.actionFor", { action: label, name: nameOf(row) }),
+            }))),
+        }] : []),
+    ];
+}
+
+/** All users that pass the filters, as a table for spreadsheets, read page by page. */
+async function exportCSV(filter, isAdmin, order) {
+    const head = ["id", "username", "email", "role", "active", "tokens", "last_event_at"];
+    const keys = ["current_assigned_keys", "active_keys_count", "ready_keys_count", "total_keys_received", "total_keys_used"];
+    const lines = [[...head, ...(isAdmin ? keys : [])]];
+    let cursor = null;
+    do {
+        const answer = await api.get("/v1/subjects", {
+            ...filter, kind: "user", sort: order, limit: 1000, cursor, include: isAdmin ? "usage,keys" : "usage",
+        });
+        for (const row of answer.subjects) {
+            lines.push([
+                row.id, row.username, row.email, row.role, row.active, row.usage.totals.tokens ?? 0, row.usage.last_event_at,
+                ...(isAdmin ? keys.map((name) => row.keys[name]) : []),
+            ]);
+        }
+        cursor = answer.next;
+    } while (cursor);
+    save(lines.map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n", `users-${today()}.csv`);
+}
+
+/** A cell that no spreadsheet runs: as the service's own exports do it. */
+function cell(value) {
+    if (typeof value === "number" || typeof value === "boolean") return String(value);
+    const text = String(value ?? "");
+    const isFormula = /^[\s\u00a0]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n]/.test(text);
+    return `"${(isFormula ? `'${text}` : text).replaceAll('"', '""')}"`;
+}
+
+function save(text, name) {
+    const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+    const link = h("a", { href: url, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// A table with its states (loading, empty, failed), orders and pages.
+
+import { fill, h } from "./dom.js";
+import { t } from "./i18n.js";
+
+/**
+ * A column: `label`, `cell(row)` (text or an element), and perhaps
+ *   `numeric` or `isTime`; `value(row)` to sort the shown rows by; `order`, the service's name of an order over all pages.
+ */
+export class Table {
+    /**
+     * @param load async ({ cursor, order, signal }) => ({ rows, next })
+     */
+    constructor({ caption, columns, load, empty = t("table.empty"), order = null }) {
+        Object.assign(this, { caption, columns, load, empty, order });
+        this.sorting = null;
+        this.rows = [];
+        this.cursors = [null];
+        this.next = null;
+        this.status = h("p", { class: "status", role: "status" });
+        this.body = h("tbody");
+        this.headRow = h("tr");
+        this.table = h("table", null, h("caption", { class: "hidden" }, caption), h("thead", null, this.headRow), this.body);
+        this.box = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
+        this.previous = h("button", { type: "button", onclick: () => this.turn(-1) }, t("table.previous"));
+        this.following = h("button", { type: "button", onclick: () => this.turn(1) }, t("table.next"));
+        this.page = h("span", { class: "muted" });
+        this.pager = h("nav", { class: "pager", "aria-label": t("table.pages", { name: caption }) },
+            this.previous, this.page, this.following);
+        this.element = h("div", { class: "table" }, this.box, this.status, this.pager);
+        this.showHead();
+        this.showPager();
+    }
+
+    showHead() {
+        fill(this.headRow, this.columns.map((column) => {
+            const isSorted = this.isSorted(column);
+            const attributes = {
+                scope: "col", class: tone(column),
+                "aria-sort": isSorted ? (this.sorting?.isDescending ? "descending" : "ascending") : null,
+            };
+            if (!column.value && !column.order) return h("th", attributes, column.label);
+            const mark = isSorted ? (this.sorting?.isDescending ? " ▼" : " ▲") : "";
+            return h("th", attributes, h("button", {
+                type: "button", class: "sort", title: column.order ? t("table.sortAll") : t("table.sortPage"),
+                onclick: () => this.sort(column),
+            }, column.label, h("span", { "aria-hidden": "true" }, mark)));
+        }));
+    }
+
+    isSorted(column) {
+        return this.sorting ? this.sorting.column === column : column.order === this.order && Boolean(column.order);
+    }
+
+    sort(column) {
+        const index = this.columns.indexOf(column);
+        if (column.order) {
+            this.sorting = null;
+            this.order = column.order;
+            this.reload();
+        } else {
+            const isAgain = this.sorting?.column === column;
+            this.sorting = { column, isDescending: isAgain ? !this.sorting.isDescending : Boolean(column.numeric) };
+            this.showRows();
+        }
+        this.showHead();
+        this.headRow.children[index].querySelector("button")?.focus();
+    }
+
+    /** Reads the first page anew. */
+    async reload() {
+        this.cursors = [null];
+        await this.read();
+    }
+
+    /** Reads the shown page anew. */
+    async read() {
+        this.request?.abort();
+        const request = new AbortController();
+        this.request = request;
+        this.table.setAttribute("aria-busy", "true");
+        if (!this.rows.length) fill(this.status, t("table.loading"));
+        try {
+            const { rows, next } = await this.load({
+                cursor: this.cursors.at(-1), order: this.order, signal: request.signal,
+            });
+            if (this.request !== request) return;
+            this.rows = rows;
+            this.next = next ?? null;
+            this.showRows();
+            fill(this.status, rows.length ? "" : this.next ? t("table.emptyPage") : this.empty);
+        } catch (error) {
+            if (this.request !== request || error.name === "AbortError") return;
+            this.rows = [];
+            this.next = null;
+            this.showRows();
+            fill(this.status, h("span", { class: "error" }, error.message), " ",
+                h("button", { type: "button", onclick: () => this.read() }, t("table.retry")));
+        }
+        this.table.removeAttribute("aria-busy");
+        this.showPager();
+    }
+
+    showRows() {
+        let rows = this.rows;
+        if (this.sorting) {
+            const { column, isDescending } = this.sorting;
+            const sign = isDescending ? -1 : 1;
+            rows = [...rows].sort((left, right) => sign * compare(column.value(left), column.value(right)));
+        }
+        fill(this.body, rows.map((row) => h("tr", null, this.columns.map((column, index) =>
+            h(index === 0 ? "th" : "td", {
+                scope: index === 0 ? "row" : null, class: tone(column),
+            }, column.cell(row))))));
+    }
+
+    showPager() {
+        this.pager.hidden = this.cursors.length === 1 && !this.next;
+        this.previous.disabled = this.cursors.length === 1;
+        this.following.disabled = !this.next;
+        fill(this.page, t("table.page", { page: this.cursors.length }));
+    }
+
+    async turn(step) {
+        if (step > 0 && this.next) this.cursors.push(this.next);
+        else if (step < 0 && this.cursors.length > 1) this.cursors.pop();
+        await this.read();
+        this.box.scrollTo(0, 0);
+    }
+}
+
+const tone = (column) => (column.numeric ? "number" : column.isTime ? "time" : null);
+
+function compare(left, right) {
+    if (typeof left === "number" || typeof right === "number") return (left ?? -Infinity) - (right ?? -Infinity);
+    return String(left ?? "").localeCompare(String(right ?? ""));
+}
+
+/** A table of rows that are here already. */
+export function plainTable(caption, columns, rows, empty) {
+    const table = new Table({ caption, columns, empty, load: async () => ({ rows }) });
+    table.read();
+    return table.element;
+}

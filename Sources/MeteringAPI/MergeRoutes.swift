@@ -10,7 +10,7 @@ extension API {
         Route(.post, "/v1/subjects/{id}/merge", access: .writer) { try await $0.merge($1) }
     ]
 
-    private static let mergeTriesMax = 10
+    private static let mergeTriesMax = 50
 
     /// `POST /v1/subjects/{id}/merge` `{"guest"}`.
     private func merge(_ call: Call) async throws -> HTTPResponse {

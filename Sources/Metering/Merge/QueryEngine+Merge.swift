@@ -27,8 +27,6 @@ extension QueryEngine {
                 try await thawDays(of: guest)
                 continue
             }
-            // It may have gone from its record to a day while that was read.
-            guard try await self.record(of: guest)?.latest == record.latest else { continue }
             let filled = days.filter { $0.eventCount > 0 }
             guard filled.count <= GuestMerge.dayCountMax else {
                 throw EventRejection(

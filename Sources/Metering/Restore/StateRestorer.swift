@@ -27,6 +27,7 @@ final class StateRestorer {
     private var holds: [HoldRecord] = []
     private var reversed: [(pointer: [UInt8], position: Int)] = []
     private var people: [Profile] = []
+    private var told: [ToldRecord] = []
     private var rules: [(name: String, text: [UInt8])] = []
     private var accountCount = 0
     private let pool: PoolRestorer
@@ -103,13 +104,17 @@ final class StateRestorer {
         case "people":
             guard let profile = Profile(value) else { throw pieces.fault("a profile's line") }
             people.append(profile)
+        case "alerts_told":
+            guard let line = ToldRecord(value) else { throw pieces.fault("a line of alerts_told") }
+            told.append(line)
         default: break
         }
     }
 
     private var isFull: Bool {
         accounts.count == Self.accountsPerCall || people.count == ProfileWriter.sliceCount
-            || max(grants.count, holds.count, reversed.count) == RestoreWriter.valuesPerCall
+            || max(grants.count, holds.count, reversed.count, told.count)
+                == RestoreWriter.valuesPerCall
     }
 
     private func flush() async throws {
@@ -123,7 +128,11 @@ final class StateRestorer {
             $1.string($0.name)
             $1.string($0.text)
         }
-        (grants, holds, reversed, rules) = ([], [], [], [])
+        try await writer.put(told, to: keys.alertsTold, .packed) {
+            $1.string($0.subject)
+            $1.integers($0.told)
+        }
+        (grants, holds, reversed, rules, told) = ([], [], [], [], [])
         try await writePeople()
         try await writeAccounts()
         try await pool.flush()

@@ -13,7 +13,7 @@ internal import Redis
 struct AlertSchedule: Sendable {
     var firstMS = 5_000
     var longestMS = 6 * 3_600_000
-    /// About 17 hours.
+    /// 9 to 17 hours.
     var attemptsMax = 15
     /// How long a claim holds: longer than any attempt takes.
     var claimMS = 20_000

@@ -137,7 +137,7 @@ final class SnapshotPieces {
         guard line.last == UInt8(ascii: ",") else { throw fault("a line ends unexpectedly") }
         line = line.dropLast()
         self.line = Array(line)
-        for name in ["prices", "limits", "credits"] where !isFirst {
+        for name in ["prices", "limits", "credits", "alerts"] where !isFirst {
             let key = Array("\"\(name)\":".utf8)
             if line.starts(with: key) { return .text(name: name, Array(line.dropFirst(key.count))) }
         }

@@ -29,6 +29,7 @@ final class StateRestorer {
     private var merged: [(guest: [UInt8], user: [UInt8])] = []
     private var people: [Profile] = []
     private var times: [ActivityRecord] = []
+    private var told: [ToldRecord] = []
     private var rules: [(name: String, text: [UInt8])] = []
     private var accountCount = 0
     private let pool: PoolRestorer
@@ -113,13 +114,17 @@ final class StateRestorer {
         case "times":
             guard let record = ActivityRecord(value) else { throw pieces.fault("a line of times") }
             times.append(record)
+        case "alerts_told":
+            guard let line = ToldRecord(value) else { throw pieces.fault("a line of alerts_told") }
+            told.append(line)
         default: break
         }
     }
 
     private var isFull: Bool {
         accounts.count == Self.accountsPerCall || people.count == ProfileWriter.sliceCount
-            || max(grants.count, holds.count, reversed.count, times.count, merged.count)
+            || max(
+                grants.count, holds.count, reversed.count, times.count, merged.count, told.count)
                 == RestoreWriter.valuesPerCall
     }
 
@@ -142,7 +147,11 @@ final class StateRestorer {
             $1.string($0.subject)
             $1.integers($0.times)
         }
-        (grants, holds, reversed, rules, times, merged) = ([], [], [], [], [], [])
+        try await writer.put(told, to: keys.alertsTold, .packed) {
+            $1.string($0.subject)
+            $1.integers($0.told)
+        }
+        (grants, holds, reversed, rules, times, merged, told) = ([], [], [], [], [], [], [])
         try await writePeople()
         try await writeAccounts()
         try await pool.flush()

@@ -14,8 +14,8 @@ final class StateSnapshot {
     private static let accountsPerCall = 50
     /// In their order.
     static let lists = [
-        "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts", "holds",
-        "reversed", "people", "merged", "times",
+        "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts",
+        "alerts_told", "holds", "reversed", "people", "merged", "times",
     ]
     static let fieldsPerCall = 200
 
@@ -57,6 +57,7 @@ final class StateSnapshot {
         try await writePool(to: file)
         let grants = try await writeGrants(to: file)
         let accounts = try await writeAccounts(to: file)
+        try await writeTold(to: file)
         let holds = try await writeHolds(to: file)
         let reversed = try await writeReversed(to: file)
         let people = try await writePeople(to: file)

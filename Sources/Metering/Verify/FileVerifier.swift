@@ -154,7 +154,7 @@ enum SnapshotElement {
         case "pool": return [[]]
         case "pool_keys": return text("id").map { [$0] }
         case "pool_providers": return text("provider").map { [$0] }
-        case "subjects", "accounts", "people", "merged", "times", "pool_holders":
+        case "subjects", "accounts", "people", "merged", "times", "pool_holders", "alerts_told":
             return text("subject").map { [$0] }
         case "grants":
             // As Redis has them: by the length of the subject first.

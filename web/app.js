@@ -14,10 +14,12 @@ const admins = ["operator", "admin"];
 // In the order of the navigation; the first one that a role may see is its first page.
 const pages = [
     { path: "/dashboard/users", name: "users", roles: readers, load: () => import("./page-users.js") },
+    { path: "/dashboard/workspace", name: "workspace", roles: readers, load: () => import("./page-workspace.js") },
     { path: "/dashboard/credits", name: "credits", roles: admins, load: () => import("./page-credits.js") },
     { path: "/dashboard/live", name: "live", roles: readers, load: () => import("./page-live.js") },
     { path: "/dashboard/keys", name: "keys", roles: admins, load: () => import("./page-keys.js") },
     { path: "/dashboard/limits", name: "limits", roles: readers, load: () => import("./page-limits.js") },
+    { path: "/usage", name: "usage", roles: [...admins, "self", "guest"], load: () => import("./page-usage.js") },
     { path: "/dashboard/audit", name: "audit", roles: admins, load: () => import("./page-audit.js") },
 ];
 

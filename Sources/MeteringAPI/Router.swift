@@ -188,7 +188,7 @@ public final class Router: HTTPResponder {
                 throw HTTPProblem.tooManyGuestRequests(wait)
             }
             principal = guest
-        } else if API.isOfGuestClients(request.path),
+        } else if API.isOfGuestClients(request.path), Authentication.secret(of: request) == nil,
             request.headers.value(of: "authorization") == nil
         {
             throw HTTPProblem.notAuthenticated

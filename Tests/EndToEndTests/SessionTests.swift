@@ -107,7 +107,7 @@ extension EndToEnd {
             func get(_ path: String) throws -> Int {
                 try anybody.request("GET", path, nil, "", ["Cookie": cookie]).status
             }
-            #expect(try get("/v1/credits/ann") == 200)
+            #expect(try get("/v1/credits/ann") == 200 && get("/usage/me") == 200)
             #expect(try get("/v1/credits/bob") == 403)
             #expect(try get("/v1/subjects") == 403)
             let out = try anybody.request(

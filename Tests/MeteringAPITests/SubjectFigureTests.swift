@@ -42,6 +42,7 @@ import Testing
             #expect(
                 usage[1]["totals"] as? [String: Int] == [
                     "input_tokens": 1900, "output_tokens": 16, "tokens": 1916, "messages": 2,
+                    "cost_micro": 10_000,
                 ])
             #expect(usage[2]["events"] as? Int == 0 && usage[2]["last_event_at"] is NSNull)
             let one = await harness.get("/v1/subjects", query: "include=usage&limit=1")

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 READY = """() => document.querySelector('h1') && !document.querySelector('[aria-busy]')
@@ -42,7 +43,7 @@ class Watched:
         self.service, self.expected, self.faults, self.bytes = service, expected, [], 0
         self.context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options})
         self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(30_000)
         self.page.on("console", lambda one: self.note(f"console: {one.text} ({one.location.get('url')})"))
         self.page.on("pageerror", lambda one: self.note(f"script: {one}"))
         self.page.on("request", self.check_origin)
@@ -126,9 +127,17 @@ def watched(browser, service, key=None, **options):
 
 
 def eventually(page, condition, what):
-    """Waits until something is so; no longer than ten seconds."""
-    for _ in range(100):
+    """Waits until something is so; no longer than half a minute."""
+    for _ in range(300):
         if condition():
             return
         page.wait_for_timeout(100)
-    raise AssertionError(f"not within ten seconds: {what}")
+    raise AssertionError(f"not within half a minute: {what}")
+
+
+def accessible(page, what):
+    violations = Axe().run(page).response["violations"]
+    serious = [
+        f"{one['id']} at {one['nodes'][0]['target']}" for one in violations if one["impact"] in ("serious", "critical")
+    ]
+    assert not serious, f"{what}: {'; '.join(serious)}"

@@ -306,9 +306,62 @@ def readers_and_users_see_their_pages_only(browser, service, screenshots):
         one.open("/dashboard/limits")
         assert one.page.locator("main button:has-text('Edit')").count() == 0
     with watched(browser, service, service.make_key("self", subject="user-1")) as one:
-        assert set(one.texts("header nav a")) <= {"Usage"}
+        assert one.texts("header nav a") == ["Usage"]
+        one.page.wait_for_selector("progress")
+        own = json.loads(one.download("button:has-text('Export my data')"))
+        assert own["events"] and {event["subject"] for event in own["events"]} == {"user-1"}
+        assert own["credits"]["subject"] == "user-1" and own["ledger"] and own["usage"]["user_type"] == "authenticated"
         one.open("/dashboard/users")
         assert one.page.locator("table").count() == 0
+
+
+@check
+def a_guest_sees_its_own_usage(browser, service, screenshots):
+    upload = {"file_size": 5 * 1048576, "processing_type": "transcription"}
+    service.call("POST", "/usage/track/upload", {**upload, "guest_id": "3f2c"})
+    with watched(browser, service) as one:
+        one.open("/usage")
+        one.page.click("summary:has-text('as a guest')")
+        one.page.fill("input[name=id]", "3f2c")
+        one.page.click("button:has-text('Show my usage')")
+        one.page.wait_for_selector("progress[aria-label^='Files per day: ']")
+        one.page.wait_for_selector("tbody th:text-is('transcription')")
+        one.page.screenshot(path=f"{screenshots}/usage-guest.png", full_page=True)
+        accessible(one.page, "a guest's usage")
+        one.page.click("header button:has-text('Sign out')")
+        one.page.wait_for_selector("input[name=key]")
+
+
+@check
+def the_period_of_costs_is_chosen_and_exported(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        one.open("/dashboard/workspace")
+        with one.page.expect_response(lambda answer: "/stats/" in answer.url):
+            one.page.select_option("select[name=days]", "7")
+        one.ready()
+        eventually(one.page, lambda: len(one.page.query_selector_all("canvas")) == 2, "the charts")
+        one.page.click("details:has-text('As a table') >> nth=0 >> summary")
+        one.page.wait_for_selector("details tbody tr")
+        assert one.page.locator("details[open] tbody tr").count() == 7
+        rows = list(csv.reader(io.StringIO(one.download("button:has-text('Export CSV')"))))
+        assert rows[0] == ["id", "date", "clientId", "clientName", "clientPhone", "price"] and len(rows) > 20, rows[:2]
+        stats = service.get("/api/usage/stats/default")
+        shown = one.texts("section:has(h2:text-is('Top clients')) tbody th")
+        assert len(shown) == 10 and stats["topClients"][0]["clientName"] in shown
+
+
+@check
+def a_consumer_s_credits_are_opened(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        one.open("/dashboard/credits")
+        one.page.click("section:has(h2:text-is('Top consumers')) button.link >> nth=0")
+        one.page.wait_for_selector("h2:text-is('Ledger')")
+        one.ready()
+        one.page.wait_for_selector("section:has(> h2:text-is('Ledger')) tbody td:text-is('charge')")
+        one.page.wait_for_selector("section:has(h2:text-is('Unusual events')) tbody tr:nth-child(5)")
+        one.page.wait_for_selector("section:has(> h2:text-is('Cost validation')) tbody th:text-is('report')")
+        balances = list(csv.reader(io.StringIO(one.download("button:has-text('Export balances')"))))
+        assert balances[0][0] == "email" and len(balances) > 100
 
 
 @check

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a workspace was charged: totals, days, hours, clients, months.
+
+import * as api from "./api.js";
+import { button, fill, h } from "./dom.js";
+import { field, values } from "./dialog.js";
+import { addDays, change, day, money, month, number, today } from "./format.js";
+import { t } from "./i18n.js";
+import { Plot, removePlots } from "./plots.js";
+import { plainTable } from "./table.js";
+import { tile, warnings } from "./tiles.js";
+
+export async function open({ main, session, say }) {
+    const path = (name) => `/api/usage/${name}/${api.segment(session.workspace)}`;
+    const form = periodForm(() => show());
+    const content = h("div");
+    const exportAs = (format) => button(t("export.as", { format: format.toUpperCase() }), async () => {
+        const { from, to } = period(form);
+        try {
+            await api.download(path("export"), { format, startDate: from, endDate: to }, `usage-${from}-${to}.${format}`);
+        } catch (error) {
+            say(error.message, true);
+        }
+    });
+    main.append(form, h("div", { class: "actions" }, exportAs("csv"), exportAs("json")), content);
+
+    let asked = 0;
+    async function show() {
+        if (!form.reportValidity()) return;
+        const turn = ++asked;
+        const { from, to, days } = period(form);
+        content.setAttribute("aria-busy", "true");
+        if (!content.children.length) fill(content, h("p", { class: "status", role: "status" }, t("table.loading")));
+        try {
+            const [now, before, dashboard] = await Promise.all([
+                api.get(path("stats"), { startDate: from, endDate: to }),
+                api.get(path("stats"), { startDate: addDays(from, -days), endDate: addDays(from, -1) }),
+                api.get(path("dashboard"), { period: 30 }),
+            ]);
+            if (turn !== asked) return;
+            removePlots();
+            fill(content, overview(now, before), charts(now), tables(now, dashboard.months), warnings(now));
+        } catch (error) {
+            if (turn !== asked) return;
+            removePlots();
+            fill(content, h("p", { class: "error", role: "alert" }, error.message), button(t("table.retry"), show));
+        }
+        content.removeAttribute("aria-busy");
+    }
+    await show();
+}
+
+/** Fields for a period: so many days up to today, or from a day to another. */
+export function periodForm(apply) {
+    const form = h("form", {
+        class: "filters", onsubmit: (event) => { event.preventDefault(); apply(); },
+        onchange: (event) => {
+            const { days } = values(form);
+            if (event.target.name === "days" && days) {
+                form.elements.to.value = today();
+                form.elements.from.value = addDays(today(), 1 - Number(days));
+            } else {
+                form.elements.days.value = "";
+            }
+            apply();
+        },
+    }, [
+        {
+            name: "days", label: t("period.title"), value: "30",
+            options: [...[7, 30, 90].map((count) => [String(count), t("period.days", { count })]), ["", t("period.own")]],
+        },
+        { name: "from", label: t("period.from"), type: "date", value: addDays(today(), -29), required: true },
+        { name: "to", label: t("period.to"), type: "date", value: today(), required: true },
+    ].map(field));
+    return form;
+}
+
+function period(form) {
+    const { from, to } = values(form);
+    return { from, to, days: Math.max(1, Math.round((Date.parse(to) - Date.parse(from)) / 86_400_000) + 1) };
+}
+
+const growth = (now, before) => (before ? ((now - before) / before) * 100 : null);
+
+function overview(now, before) {
+    const against = (value) => t("workspace.against", { change: change(value) });
+    const { monthlyComparison: months } = now;
+    return h("dl", { class: "tiles" },
+        tile(t("workspace.cost"), money(now.totalCost), against(growth(now.totalCost, before.totalCost))),
+        tile(t("workspace.messages"), number(now.totalMessages), against(growth(now.totalMessages, before.totalMessages))),
+        tile(t("workspace.perDay"), money(now.averageDailyCost), t("workspace.messagesPerDay", { count: number(now.averageDailyMessages, 1) })),
+        tile(t("workspace.month"), money(months.currentMonth), t("workspace.againstMonth", { change: change(months.growth) })),
+        tile(t("workspace.busiestDay"), now.busiestDay ? day(now.busiestDay.date) : "–",
+            now.busiestDay ? t("workspace.count", { count: number(now.busiestDay.messages) }) : null),
+        tile(t("workspace.peakHour"), now.peakHour ? hour(now.peakHour.hour) : "–",
+            now.peakHour ? t("workspace.count", { count: number(now.peakHour.messages) }) : null));
+}
+
+const hour = (value) => `${String(value).padStart(2, "0")}:00`;
+
+function charts({ dailyUsage: days, peakHours: hours }) {
+    const messages = (rows) => ({ label: t("workspace.messages"), values: rows.map((row) => row.messages), format: number });
+    return h("div", { class: "columns" },
+        new Plot({
+            title: t("workspace.daily"), labelTitle: t("workspace.day"), labels: days.map((row) => day(row.date)),
+            series: [{ label: t("workspace.cost"), values: days.map((row) => row.cost), format: money }, messages(days)],
+        }).element,
+        new Plot({
+            title: t("workspace.hours"), type: "bar", labelTitle: t("workspace.hour"), labels: hours.map((row) => hour(row.hour)),
+            series: [messages(hours)],
+        }).element);
+}
+
+function tables({ topClients: clients }, months) {
+    return h("div", { class: "columns" },
+        h("section", { class: "panel" }, h("h2", null, t("workspace.clients")), plainTable(t("workspace.clients"), [
+            { label: t("workspace.client"), value: (row) => row.clientName ?? row.clientId, cell: (row) => row.clientName ?? row.clientId },
+            { label: t("users.phone"), cell: (row) => row.clientPhone ?? "–" },
+            { label: t("workspace.cost"), numeric: true, value: (row) => row.cost, cell: (row) => money(row.cost) },
+            { label: t("workspace.messages"), numeric: true, value: (row) => row.messages, cell: (row) => number(row.messages) },
+        ], clients)),
+        h("section", { class: "panel" }, h("h2", null, t("workspace.months")), plainTable(t("workspace.months"), [
+            { label: t("workspace.monthName"), cell: (row) => month(row.month) },
+            { label: t("workspace.cost"), numeric: true, cell: (row) => money(row.cost) },
+            { label: t("workspace.messages"), numeric: true, cell: (row) => number(row.messages) },
+        ], months)));
+}

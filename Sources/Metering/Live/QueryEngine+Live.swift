@@ -38,8 +38,10 @@ public struct LiveQuery: Sendable {
     func chosen(_ entry: LogEntry, after last: LiveID?) -> [(id: LiveID, event: HistoryEvent)] {
         entry.events.compactMap { logged in
             if let last, last.position == entry.position, logged.place <= last.place { return nil }
+            let name = entry.subjects[logged.subject]
             guard !entry.excluded.contains(logged.place),
-                filter.matches(logged, of: entry.subjects[logged.subject]),
+                filter.subject == nil || filter.subject?.id == name,
+                filter.matches(logged, of: name),
                 meter == nil || logged.event.amounts.contains(where: { $0.0 == meter })
             else { return nil }
             return (LiveID(entry.position, place: logged.place), HistoryEvent(entry, logged))

@@ -22,10 +22,11 @@ import Testing
             "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography", "Transfer",
             "Observability",
         ],
+        "Pages": ["HTTPServer", "Cryptography", "CZlib"],
         "TallyCommand": ["Transfer", "CSV", "Observability"],
         "tally": [
-            "TallyCommand", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON", "Redis",
-            "Transfer", "EventLoop", "Observability",
+            "TallyCommand", "Pages", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON",
+            "Redis", "Transfer", "EventLoop", "Observability",
         ],
     ]
 

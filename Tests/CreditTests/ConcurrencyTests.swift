@@ -39,7 +39,7 @@ private final class Writer {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct ConcurrencyTests {
+@Suite(.timeLimit(.minutes(15))) struct ConcurrencyTests {
     private static func run(_ count: Int, on benches: [Bench], seed: UInt64) async -> [Writer] {
         var writers: [Writer] = []
         await withCheckedContinuation { continuation in

@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct GrantTests {
+@Suite(.timeLimit(.minutes(15))) struct GrantTests {
     @Test func `A grant is given once by its id, and another under its id is a conflict`()
         async throws
     {

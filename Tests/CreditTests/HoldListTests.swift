@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct HoldListTests {
+@Suite(.timeLimit(.minutes(15))) struct HoldListTests {
     /// A hold as a list has it.
     private struct Listed: Equatable {
         let id: String

@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct HoldTests {
+@Suite(.timeLimit(.minutes(15))) struct HoldTests {
     /// How a hold is ended.
     enum End: CaseIterable {
         case lower, higher, capped, rejected, release

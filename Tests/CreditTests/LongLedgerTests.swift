@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct LongLedgerTests {
+@Suite(.timeLimit(.minutes(15))) struct LongLedgerTests {
     @Test(arguments: [UInt64(1), 2])
     func `Every line is there once, over many days, batches and pages`(seed: UInt64) async throws {
         try await withBench { _, bench, _ in

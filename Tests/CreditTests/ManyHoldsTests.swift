@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ManyHoldsTests {
+@Suite(.timeLimit(.minutes(15))) struct ManyHoldsTests {
     private static func hold(_ number: Int, credits: Int?, _ amounts: [(Meter, Int)]) -> Decision {
         Decision(
             .openHold(id: ByteString("h\(number)"), seconds: 60), subject: subjectID("a"),

@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct MergeTests {
+@Suite(.timeLimit(.minutes(15))) struct MergeTests {
     private static func merge(
         _ bench: Bench, _ guest: String, into user: String
     ) async throws -> DecisionStatus {

@@ -232,7 +232,7 @@ struct Scene: Sendable, CustomTestStringConvertible {
     ]
 }
 
-@Suite(.timeLimit(.minutes(5))) struct ModelTests {
+@Suite(.timeLimit(.minutes(15))) struct ModelTests {
     @Test(arguments: Scene.all)
     func `Random operations under a moved clock agree with the model`(scene: Scene) async throws {
         // When there was daylight saving in all of the zones: 2015-10-10T12:00:00Z.

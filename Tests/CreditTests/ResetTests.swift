@@ -78,7 +78,7 @@ enum Visitor: CaseIterable {
         ledger
 }
 
-@Suite(.timeLimit(.minutes(3))) struct ResetTests {
+@Suite(.timeLimit(.minutes(15))) struct ResetTests {
     private static func time(_ text: String) throws -> Int {
         try #require(Timestamp(text)).milliseconds
     }

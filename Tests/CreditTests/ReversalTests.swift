@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct ReversalTests {
+@Suite(.timeLimit(.minutes(15))) struct ReversalTests {
     private static let today = CivilDay(number: noon / day)
 
     private static func total(_ bench: Bench, _ subject: String) async throws -> Int? {

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 /// One after the other: each of them keeps the machine busy.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct EndToEnd {}
+@Suite(.serialized, .timeLimit(.minutes(15))) struct EndToEnd {}
 
 struct Failure: Error, CustomStringConvertible {
     let description: String

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// One after the other: each gateway is a whole site.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct GatewayTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct GatewayTests {
     @Suite struct Nginx {
         @Test func `Two files a day pass, the third never reaches the application`() async throws {
             try await checkLimit(.nginx)
@@ -70,7 +70,7 @@ import Testing
 }
 
 /// What gateways are answered, asked of Tally itself.
-@Suite(.timeLimit(.minutes(1))) struct GatewayMethodTests {
+@Suite(.timeLimit(.minutes(15))) struct GatewayMethodTests {
     private static func ask(
         _ client: BlockingHTTPClient, _ method: String, _ path: String
     ) throws -> BlockingHTTPClient.Answer {

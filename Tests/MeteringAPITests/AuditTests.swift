@@ -37,7 +37,7 @@ private func short(_ entry: [String: Any]) -> String {
     "\(entry["actor"] ?? "") \(entry["action"] ?? "") \(entry["status"] ?? "")"
 }
 
-@Suite(.timeLimit(.minutes(2))) struct AuditTests {
+@Suite(.timeLimit(.minutes(15))) struct AuditTests {
     @Test func `An act is told with who, what, when, from where, before and after`() async throws {
         try await withAPI { _, api, _ in
             let secret = try await api.makeSecret(#"{"role":"admin","name":"x"}"#)
@@ -235,7 +235,7 @@ private func short(_ entry: [String: Any]) -> String {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct AuditListTests {
+@Suite(.timeLimit(.minutes(15))) struct AuditListTests {
     @Test(arguments: [3, 4] as [UInt64])
     func `Pages and filters give what a plain list does, also while acts come`(
         seed: UInt64

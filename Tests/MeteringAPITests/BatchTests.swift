@@ -4,7 +4,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct BatchTests {
+@Suite(.timeLimit(.minutes(15))) struct BatchTests {
     /// Items, what becomes of each, and its code where it fails.
     private static let items: [(text: String, status: String, code: String?)] = [
         (#"{"id":"1","subject":"a","meters":{"x":1}}"#, "counted", nil),

@@ -9,7 +9,7 @@ import Redis
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ColdDayTests {
+@Suite(.timeLimit(.minutes(15))) struct ColdDayTests {
     private static let path = "/v1/usage/hourly"
     private static let date = "2026-11-21"
 

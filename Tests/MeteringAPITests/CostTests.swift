@@ -48,7 +48,7 @@ extension Harness {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct CostGuideTests {
+@Suite(.timeLimit(.minutes(15))) struct CostGuideTests {
     @Test func `The guide's month has its numbers`() async throws {
         try await withAPI { _, api, _ in
             api.clock.set(endOfJanuary)
@@ -167,7 +167,7 @@ extension Harness {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct CostPolicyTests {
+@Suite(.timeLimit(.minutes(15))) struct CostPolicyTests {
     @Test func `Only registered clients whose chatbot is active cost anything`() async throws {
         try await withAPI { _, api, _ in
             let shop = ["X-Tally-Workspace": "shop"]
@@ -209,7 +209,7 @@ extension Harness {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct CostRefusalTests {
+@Suite(.timeLimit(.minutes(15))) struct CostRefusalTests {
     static let cases: [(method: HTTPMethod, path: String, query: String?, Int, String)] = [
         (.get, "stats/default", "startDate=2026-02-30", 400, "invalid_parameter"),
         (.get, "stats/default", "startDate=yesterday", 400, "invalid_parameter"),
@@ -308,7 +308,7 @@ extension Harness {
     }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct CostExportTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct CostExportTests {
     @Test func `An export has a row for each event, with formulas defused`() async throws {
         try await withExports { bench in
             let client = bench.client()

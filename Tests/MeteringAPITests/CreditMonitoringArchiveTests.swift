@@ -6,7 +6,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct CreditMonitoringArchiveTests {
+@Suite(.timeLimit(.minutes(15))) struct CreditMonitoringArchiveTests {
     /// What is told of some days, whatever day it is.
     private static func answers(_ api: Harness, _ days: Int) async -> [String] {
         let overview = await api.credits("overview", "days=\(days)")

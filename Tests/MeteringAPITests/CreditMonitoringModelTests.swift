@@ -47,7 +47,7 @@ private func micros(_ value: Any?) -> Int? {
     (value as? Double).map { Int(($0 * 1_000_000).rounded()) }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct CreditMonitoringModelTests {
+@Suite(.timeLimit(.minutes(15))) struct CreditMonitoringModelTests {
     private static let actions = ["chat", "file", "image"]
 
     private static func fill(
@@ -258,7 +258,7 @@ private func micros(_ value: Any?) -> Int? {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct CreditMonitoringRefusalTests {
+@Suite(.timeLimit(.minutes(15))) struct CreditMonitoringRefusalTests {
     @Test(arguments: [
         ("overview", "days=0", 422), ("overview", "days=366", 422), ("overview", "days=", 422),
         ("overview", "days=1.5", 422), ("overview", "days=-1", 422),

@@ -53,7 +53,7 @@ func creditEvent(
 }
 
 /// The guide of the older application, step by step, with its numbers.
-@Suite(.timeLimit(.minutes(3))) struct CreditMonitoringGuideTests {
+@Suite(.timeLimit(.minutes(15))) struct CreditMonitoringGuideTests {
     @Test func `The overview has the guide's numbers`() async throws {
         try await withAPI { _, api, _ in
             await api.price(#"{"credit_rate":"10"}"#)

@@ -44,7 +44,7 @@ private struct BodyRoute: Sendable {
     ]
 }
 
-@Suite(.timeLimit(.minutes(5))) struct CreditRefusalTests {
+@Suite(.timeLimit(.minutes(15))) struct CreditRefusalTests {
     /// A subject with credits, an event and a hold, so that there is something to spoil.
     private static func prepare(_ harness: Harness) async {
         for (route, body, status) in [

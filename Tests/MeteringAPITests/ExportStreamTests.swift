@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// One after the other: clients block threads of the pool that tests share.
-@Suite(.serialized, .timeLimit(.minutes(4))) struct ExportStreamTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct ExportStreamTests {
     static let eventCount = 30_000
 
     /// Counts events with long texts: about 10 MB as CSV.

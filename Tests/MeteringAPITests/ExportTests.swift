@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// One after the other: the client blocks a thread of the pool that tests share.
-@Suite(.serialized, .timeLimit(.minutes(4))) struct ExportTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct ExportTests {
     static let subjects = [
         "plain", "a,b", "say \"hi\"", "=1+1", "+49 170", "-x", "@me", "  =1", "é", "e\u{301}",
         "\u{1F600}", "line\u{2028}", "'quoted", "\u{ff1d}1", "back\\slash", "a;b", "\"",

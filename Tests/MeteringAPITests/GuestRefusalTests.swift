@@ -6,7 +6,7 @@ import MeteringAPI
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct GuestRefusalTests {
+@Suite(.timeLimit(.minutes(15))) struct GuestRefusalTests {
     static let upload = "/usage/track/upload"
     static let processing = "/usage/track/processing"
 

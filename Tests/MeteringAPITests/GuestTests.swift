@@ -38,7 +38,7 @@ private let zeros =
     "last_download_at":null,"last_api_call_at":null,"api_calls_count":0,"user_type":"guest"}
     """
 
-@Suite(.timeLimit(.minutes(2))) struct GuestGuideTests {
+@Suite(.timeLimit(.minutes(15))) struct GuestGuideTests {
     /// The guide's testing steps, for a user.
     @Test func `Each step of the guide is counted`() async throws {
         try await withAPI { _, api, _ in

@@ -4,7 +4,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct HistoryRouteTests {
+@Suite(.timeLimit(.minutes(15))) struct HistoryRouteTests {
     static let refusals: [(query: String, status: Int, code: String)] = [
         ("limit=0", 400, "invalid_parameter"), ("limit=1001", 400, "invalid_parameter"),
         ("limit=1e2", 400, "invalid_parameter"), ("limit=", 400, "invalid_parameter"),

@@ -4,7 +4,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct HoldPathTests {
+@Suite(.timeLimit(.minutes(15))) struct HoldPathTests {
     private static func post(_ path: String, _ body: String) -> HTTPRequest {
         .authorized(
             .post, path, headers: ["Content-Type": "application/json"], body: Array(body.utf8))

@@ -4,7 +4,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct HostileBytesTests {
+@Suite(.timeLimit(.minutes(15))) struct HostileBytesTests {
     private static let full =
         Array(
             #"{"id":"i-1","time":"2026-11-21T09:59:59.5+01:00","subject":"a\u00e9\"é","action":"chat","#

@@ -5,7 +5,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct IdempotencyTests {
+@Suite(.timeLimit(.minutes(15))) struct IdempotencyTests {
     private static let plain = #"{"subject":"a","meters":{"x":1}}"#
 
     @Test func `A key in the header names the event, quoted or bare`() async throws {

@@ -4,7 +4,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct IdentifierTests {
+@Suite(.timeLimit(.minutes(15))) struct IdentifierTests {
     /// All of them different as bytes, though some look or compare alike.
     static let ids = [
         "a", "A", " ", "a ", " a", "a b", "{", "}", "{}", "a}{b", "{a}", "{default}", "\"", "'",

@@ -26,7 +26,7 @@ struct Caller {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct KeyHolderTests {
+@Suite(.timeLimit(.minutes(15))) struct KeyHolderTests {
     static func report(_ id: Int) -> String { #"{"key_id":\#(id),"status":"active"}"# }
 
     @Test func `A holder reads its own keys whole, and reports only these`() async throws {
@@ -176,7 +176,7 @@ struct Caller {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct TokenUpdateTests {
+@Suite(.timeLimit(.minutes(15))) struct TokenUpdateTests {
     static let path = "/api/user/update-tokens"
 
     @Test func `A user's tokens add up, and a repetition counts once`() async throws {

@@ -4,7 +4,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct KeyPoolRefusalTests {
+@Suite(.timeLimit(.minutes(15))) struct KeyPoolRefusalTests {
     struct Case: Sendable {
         let method: HTTPMethod
         let path: String

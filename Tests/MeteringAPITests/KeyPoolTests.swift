@@ -66,7 +66,7 @@ extension Answer {
     func list(_ name: String) -> [[String: Any]] { json[name] as? [[String: Any]] ?? [] }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct KeyPoolGuideTests {
+@Suite(.timeLimit(.minutes(15))) struct KeyPoolGuideTests {
     @Test func `The guide's steps have its results`() async throws {
         try await withPoolAPI { _, api, _ in
             await api.stock((0..<20).map { 1000 + $0 } + [800, 0])

@@ -6,7 +6,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct LeaderboardTests {
+@Suite(.timeLimit(.minutes(15))) struct LeaderboardTests {
     private static let path = "/v1/leaderboards/tokens"
 
     private static func entries(_ answer: Answer, _ name: String = "entries") -> [String] {

@@ -5,7 +5,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct MergeRouteTests {
+@Suite(.timeLimit(.minutes(15))) struct MergeRouteTests {
     @Test func `A guest who signs in is merged, once, and cannot go on as a guest`() async throws {
         try await withAPI { _, harness, _ in
             _ = await harness.post(#"{"subject":"guest:7","meters":{"tokens":5}}"#)

@@ -6,7 +6,7 @@ import MeteringAPI
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct OutageTests {
+@Suite(.timeLimit(.minutes(15))) struct OutageTests {
     private static let event = #"{"id":"1","subject":"a","meters":{"x":1}}"#
 
     @Test func `While Redis is gone all is answered 503, and after it the same id counts once`()

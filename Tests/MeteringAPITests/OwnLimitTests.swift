@@ -4,7 +4,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct OwnLimitTests {
+@Suite(.timeLimit(.minutes(15))) struct OwnLimitTests {
     private static let limits = """
         {"limits":[
         {"name":"files","meter":"files_uploaded","window":"day","user":5},

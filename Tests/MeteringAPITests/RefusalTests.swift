@@ -51,7 +51,7 @@ struct RefusalTable: Sendable, CustomTestStringConvertible {
     var testDescription: String { name }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct RefusalTests {
+@Suite(.timeLimit(.minutes(15))) struct RefusalTests {
     @Test(arguments: [
         paths, methods, contentTypes, queries, dates, syntax, encodings, sizes, fields, types,
         numbers, times,

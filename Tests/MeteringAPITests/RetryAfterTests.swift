@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// When to come again, told with what was refused for want of credits.
-@Suite(.timeLimit(.minutes(2))) struct RetryAfterTests {
+@Suite(.timeLimit(.minutes(15))) struct RetryAfterTests {
     /// Until the 1st of December.
     private static let reset = 10 * 86_400 - 10 * 3600
 

@@ -4,7 +4,7 @@ import Foundation
 import HTTPServer
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct SeriesTests {
+@Suite(.timeLimit(.minutes(15))) struct SeriesTests {
     private static func post(_ harness: Harness, _ body: String) async {
         let answer = await harness.post(body, query: "backfill=true")
         #expect(answer.status == 200, "\(answer.text)")

@@ -10,7 +10,7 @@ import Testing
 
 /// What the tests of this target leave out, the way over a socket, for a few of their cases.
 /// One after the other: the client blocks a thread of the pool that tests share.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct SocketTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct SocketTests {
     private static func withServer(_ body: (UInt16) async throws -> Void) async throws {
         try await withRedis { redis in
             let loop = try EventLoop()

@@ -5,7 +5,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct SubjectFigureTests {
+@Suite(.timeLimit(.minutes(15))) struct SubjectFigureTests {
     private func subjects(_ answer: Answer) -> [[String: Any]] {
         answer.json["subjects"] as? [[String: Any]] ?? []
     }

@@ -6,7 +6,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct SubjectTests {
+@Suite(.timeLimit(.minutes(15))) struct SubjectTests {
     private static let ann = """
         {"id":"ann","kind":"user","username":"Ann","email":"Ann+x@Example.com",\
         "full_name":"Ann Lee","phone":"+84 90-1","role":"admin","active":true,"demo":false}

@@ -3,7 +3,7 @@
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct TimeTests {
+@Suite(.timeLimit(.minutes(15))) struct TimeTests {
     private static func body(_ time: String, subject: String = "a") -> String {
         #"{"subject":"\#(subject)","meters":{"x":1},"time":"\#(time)"}"#
     }
@@ -76,7 +76,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct SumTests {
+@Suite(.timeLimit(.minutes(15))) struct SumTests {
     @Test func `An hour whose sum passes the largest integer is refused, not counted wrong`()
         async throws
     {

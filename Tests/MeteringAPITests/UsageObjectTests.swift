@@ -4,7 +4,7 @@ import HTTPServer
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct UsageObjectTests {
+@Suite(.timeLimit(.minutes(15))) struct UsageObjectTests {
     struct Row: Sendable, CustomTestStringConvertible {
         let name: String
         let usage: String

@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct AlertRestoreTests {
+@Suite(.timeLimit(.minutes(15))) struct AlertRestoreTests {
     private static let alerts = """
         {"alerts":[{"name":"files","on":{"limit":"files_per_day"},"percent":[50,90],"to":{"webhook":"https://a.example/"}},
         {"name":"money","on":{"budget":"10"},"percent":[50,90],"to":{"webhook":"https://a.example/"}}]}

@@ -9,7 +9,7 @@ import Testing
 
 @testable import Metering
 
-@Suite(.timeLimit(.minutes(3))) struct ArchiveTests {
+@Suite(.timeLimit(.minutes(15))) struct ArchiveTests {
     private static let today = "2026-11-21"
 
     @Test(arguments: [1, 2, 3] as [UInt64])

@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct AtomicityTests {
+@Suite(.timeLimit(.minutes(15))) struct AtomicityTests {
     /// The keys that a batch touches on a Saturday, for a subject that was seen the day before.
     static let keys = [
         "subjects", "log:2026-11-21", "ids:20776", "ids:20777", "ids:20778", "use:2026-11-20",

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Metering
 
-@Suite(.timeLimit(.minutes(3))) struct BoardFaultTests {
+@Suite(.timeLimit(.minutes(15))) struct BoardFaultTests {
     private static let subjects = (0..<500).map { index in
         let digits = String(index)
         return "s" + String(repeating: "0", count: 3 - digits.count) + digits

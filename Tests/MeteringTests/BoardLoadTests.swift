@@ -5,7 +5,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct BoardLoadTests {
+@Suite(.timeLimit(.minutes(15))) struct BoardLoadTests {
     /// Shared by tasks of one loop.
     private final class Writing {
         var model = BoardModel(calendar: .utc)

@@ -5,7 +5,7 @@ import Redis
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct BoardModelTests {
+@Suite(.timeLimit(.minutes(15))) struct BoardModelTests {
     /// Zones and moments around which days have 23, 25 and 24.5 hours, begin at 01:00 or are missing.
     static let cases: [(zone: String, start: String, seed: UInt64)] = [
         ("UTC", "2026-11-21T10:00:00Z", 1), ("Europe/Berlin", "2026-10-24T20:30:00Z", 2),

@@ -9,7 +9,7 @@ import Testing
 
 @testable import Metering
 
-@Suite(.timeLimit(.minutes(5))) struct ColdDayTests {
+@Suite(.timeLimit(.minutes(15))) struct ColdDayTests {
     private static let date = "2026-11-21"
     private static let day = CivilDay(number: 20_778)
     private static let length = 86_400_000

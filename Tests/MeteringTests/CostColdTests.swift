@@ -24,7 +24,7 @@ private struct Told: Equatable {
     }
 }
 
-@Suite(.timeLimit(.minutes(3))) struct CostColdTests {
+@Suite(.timeLimit(.minutes(15))) struct CostColdTests {
     @Test(arguments: [("America/Sao_Paulo", UInt64(1)), ("Asia/Ho_Chi_Minh", 2)])
     func `Days that have left are told as before, and those whose files are gone are named`(
         zone: String, seed: UInt64

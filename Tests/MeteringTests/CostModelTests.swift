@@ -77,7 +77,7 @@ private struct CostModel {
     }
 }
 
-@Suite(.timeLimit(.minutes(4))) struct CostModelTests {
+@Suite(.timeLimit(.minutes(15))) struct CostModelTests {
     static let cases: [(zone: String, start: String, seed: UInt64)] = [
         ("Asia/Ho_Chi_Minh", "2026-11-21T10:00:00Z", 1),
         ("America/New_York", "2026-10-31T20:30:00Z", 2),

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Denials from memory: that Redis is not asked shows when there is none to ask.
-@Suite(.timeLimit(.minutes(1))) struct DenialTests {
+@Suite(.timeLimit(.minutes(15))) struct DenialTests {
     private static let limit = "files_per_day"
 
     private static func upload(_ count: Int, by subject: String = "a") -> Decision {

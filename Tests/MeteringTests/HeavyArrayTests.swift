@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Arrays that are made to be slow: they get their answers, and nobody waits for them.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct HeavyArrayTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct HeavyArrayTests {
     private static let count = 2_000
     private static let most = 9_007_199_254_740_991
 

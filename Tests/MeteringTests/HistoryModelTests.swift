@@ -174,7 +174,7 @@ func withHistory(
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct HistoryModelTests {
+@Suite(.timeLimit(.minutes(15))) struct HistoryModelTests {
     @Test(arguments: 1...4 as ClosedRange<UInt64>)
     func `The history equals the model, by every filter, in pages of every size`(
         seed: UInt64

@@ -5,7 +5,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct HistoryTests {
+@Suite(.timeLimit(.minutes(15))) struct HistoryTests {
     @Test func `A page that has read much ends early, and goes on where it ended`() async throws {
         try await withHistory { _, bench, _ in
             await bench.record([event("a", action: "rare")])

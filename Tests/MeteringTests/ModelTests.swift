@@ -36,7 +36,7 @@ private struct Model {
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct ModelTests {
+@Suite(.timeLimit(.minutes(15))) struct ModelTests {
     @Test(arguments: [UInt64(1), 2, 3, 4, 5, 6])
     func `Random events over many days agree with the model`(seed: UInt64) async throws {
         try await withRedis { redis in

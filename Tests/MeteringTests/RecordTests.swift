@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct RecordTests {
+@Suite(.timeLimit(.minutes(15))) struct RecordTests {
     @Test func `Each event of a batch gets the total right after it`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

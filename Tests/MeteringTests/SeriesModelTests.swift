@@ -115,7 +115,7 @@ extension SubjectCount {
     fileprivate init(count: Int) { self.init(count: count, isEstimated: false) }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct SeriesModelTests {
+@Suite(.timeLimit(.minutes(15))) struct SeriesModelTests {
     /// Days of 23, 25 and 24.5 hours, one that begins at 01:00, and one that does not exist.
     static let cases: [(zone: String, start: String, seed: UInt64)] = [
         ("UTC", "2026-11-21T10:00:00Z", 1), ("Europe/Berlin", "2026-10-24T20:30:00Z", 2),

@@ -6,7 +6,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct SnapshotFileTests {
+@Suite(.timeLimit(.minutes(15))) struct SnapshotFileTests {
     private static let today = "2026-11-21"
     private static let ended = noon + 14 * 3_600_000 + 7 * 86_400_000 + 600_000
 

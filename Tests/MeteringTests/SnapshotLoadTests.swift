@@ -5,7 +5,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct SnapshotLoadTests {
+@Suite(.timeLimit(.minutes(15))) struct SnapshotLoadTests {
     /// Shared by tasks of one loop.
     private final class Writing {
         var model = SnapshotModel(calendar: .utc)

@@ -110,7 +110,7 @@ struct SnapshotModel {
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct SnapshotModelTests {
+@Suite(.timeLimit(.minutes(15))) struct SnapshotModelTests {
     /// Zones and moments of days with 23, 25 and 24.5 hours, and one that begins at 01:00.
     static let cases: [(zone: String, start: String, seed: UInt64)] = [
         ("UTC", "2026-11-21T10:00:00Z", 1), ("Europe/Berlin", "2026-10-25T00:30:00Z", 2),

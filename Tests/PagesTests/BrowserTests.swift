@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// The pages in Debian's Chromium, driven by `pages.py`, before a service that `scripts/fill` has filled.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct BrowserTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct BrowserTests {
     private static let tests = "\(TallyProcess.package)/Tests/PagesTests"
     private static let python = "\(TallyProcess.package)/.build/pages/bin/python"
 

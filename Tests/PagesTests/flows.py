@@ -6,7 +6,7 @@ import io
 import json
 import re
 
-from browser import eventually, watched
+from browser import accessible, eventually, watched
 
 checks = []
 HOSTILE = "<img src=x onerror=alert(document.domain)>"

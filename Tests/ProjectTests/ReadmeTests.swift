@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Runs what documents show, each in its order, and compares what comes out with what they say.
-@Suite(.timeLimit(.minutes(2))) struct ReadmeTests {
+@Suite(.timeLimit(.minutes(15))) struct ReadmeTests {
     struct Example {
         let command: String
         var output: String

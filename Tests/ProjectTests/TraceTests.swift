@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct TraceTests {
+@Suite(.timeLimit(.minutes(15))) struct TraceTests {
     /// Real traffic beside the checkout; without it the test makes its own of the same shape.
     static let trace = "\(TallyProcess.package)/../shared/data/azure_llm_conv_2023.csv"
 

@@ -11,7 +11,7 @@ import Testing
 private let add = RedisScript(
     name: "add", source: "return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
-@Suite(.timeLimit(.minutes(1))) struct ClientTests {
+@Suite(.timeLimit(.minutes(15))) struct ClientTests {
     @Test func `Replies come in the order of the commands`() async throws {
         try await withRedis { server in
             try await onLoop { host in

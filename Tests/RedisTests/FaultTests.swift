@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// What can go wrong between a client and Redis, and that no reply ends up with the wrong command.
-@Suite(.timeLimit(.minutes(1))) struct FaultTests {
+@Suite(.timeLimit(.minutes(15))) struct FaultTests {
     @Test func `After a timeout a late reply is nobody's`() async throws {
         try await withRedis { server in
             try await onLoop { host in

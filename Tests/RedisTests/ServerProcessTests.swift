@@ -42,7 +42,7 @@ extension RedisServerProcess {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ServerProcessTests {
+@Suite(.timeLimit(.minutes(15))) struct ServerProcessTests {
     @Test func `A private Redis starts in a new folder and leaves nothing running`() async throws {
         try await withFolder { parent in
             let server = try await start("\(parent)/new/data")
@@ -182,7 +182,7 @@ extension RedisServerProcess {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct DurabilityTests {
+@Suite(.timeLimit(.minutes(15))) struct DurabilityTests {
     @Test(arguments: [
         (["--appendonly", "no"], RedisDurability.none),
         (["--appendonly", "yes", "--appendfsync", "always"], .fsynced),

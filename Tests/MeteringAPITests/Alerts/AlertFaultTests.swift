@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// The built service, killed while it counts and delivers.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct AlertFaultTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct AlertFaultTests {
     private static let subjects = 4
     private static let writers = 8
     private static let eventsPerWriter = 25

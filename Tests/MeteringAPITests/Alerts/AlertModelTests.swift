@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// Random use, by two processes on one Redis, against a plain model.
-@Suite(.timeLimit(.minutes(3))) struct AlertModelTests {
+@Suite(.timeLimit(.minutes(15))) struct AlertModelTests {
     /// What was used, and what has to be told of it.
     private struct Model {
         static let percents = [10, 50, 80, 100, 150]

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// What the calls take and tell.
-@Suite(.timeLimit(.minutes(2))) struct AlertRouteTests {
+@Suite(.timeLimit(.minutes(15))) struct AlertRouteTests {
     static let to = #""to":{"webhook":"https://1.1.1.1/a"}"#
     static let refusals: [(body: String, status: Int, code: String)] = [
         ("[]", 422, "wrong_type"), ("{}", 422, "field_required"),

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// What alerts tell, how often, and to whom, with a real receiver.
-@Suite(.timeLimit(.minutes(2))) struct AlertTests {
+@Suite(.timeLimit(.minutes(15))) struct AlertTests {
     @Test func `A limit's percents are told once each, signed, as a CloudEvent`() async throws {
         try await withAlerts { host, bench, receiver in
             let put = await bench.put(alert("files", files, "100,80", receiver.url))

@@ -10,7 +10,7 @@ import Testing
 import Transfer
 
 /// How notices reach those whom they are for, or do not.
-@Suite(.timeLimit(.minutes(2))) struct DeliveryTests {
+@Suite(.timeLimit(.minutes(15))) struct DeliveryTests {
     @Test func `What failed is sent again later, under one id, until it arrives`() async throws {
         try await withAlerts(statuses: [500, 503]) { host, bench, receiver in
             await bench.put(alert("files", files, "50", receiver.url))

@@ -62,7 +62,7 @@ struct PoolModel {
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct KeyPoolModelTests {
+@Suite(.timeLimit(.minutes(15))) struct KeyPoolModelTests {
     static let subjects = ["1", "10", "a", "ab", "an", "user@example.org"]
     static let providers = ["elevenlabs", "eleven", "e"]
     static let states = ["active", "active", "active", "dead", "out_of_credit"]

@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct KeyPoolRestoreTests {
+@Suite(.timeLimit(.minutes(15))) struct KeyPoolRestoreTests {
     @Test func `Pools come back from a snapshot, with their secrets and what was ever counted`()
         async throws
     {

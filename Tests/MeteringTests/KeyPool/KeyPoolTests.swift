@@ -6,7 +6,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct KeyPoolTests {
+@Suite(.timeLimit(.minutes(15))) struct KeyPoolTests {
     @Test func `Keys go out highest balance first, unknown ones last, then the oldest`()
         async throws
     {

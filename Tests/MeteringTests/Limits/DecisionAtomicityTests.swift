@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// A script that fails at a key of the decisions has changed nothing, whatever else its batch held.
-@Suite(.timeLimit(.minutes(2))) struct DecisionAtomicityTests {
+@Suite(.timeLimit(.minutes(15))) struct DecisionAtomicityTests {
     private static let limits = [PlainLimit("t", "tokens", .day, 100)]
 
     /// Puts a list, which has none of the commands that Tally uses, in the place of a key.

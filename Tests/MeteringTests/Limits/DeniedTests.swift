@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// What is denied, and what only looks, changes nothing at all.
-@Suite(.timeLimit(.minutes(2))) struct DeniedTests {
+@Suite(.timeLimit(.minutes(15))) struct DeniedTests {
     private static let limits = eachKind + [PlainLimit("concurrent", "i", .concurrent, 5)]
     private static var all: [String: Int] {
         Dictionary(uniqueKeysWithValues: eachKind.map { ($0.meter, 1) })

@@ -7,7 +7,7 @@ import Testing
 
 /// Many ask at once, through two engines as two processes would have: what is granted is what there
 /// was.
-@Suite(.timeLimit(.minutes(2))) struct GrantedExactlyTests {
+@Suite(.timeLimit(.minutes(15))) struct GrantedExactlyTests {
     private static func withTwo(
         _ limits: [PlainLimit],
         _ body: @Sendable (isolated LoopHost, Bench, Bench) async throws -> Void

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Faults that other limiters were found to have.
-@Suite(.timeLimit(.minutes(2))) struct KnownFaultTests {
+@Suite(.timeLimit(.minutes(15))) struct KnownFaultTests {
     private static let most = 9_007_199_254_740_991
     private static let size = "HSTRLEN t1:{default}:accounts s"
 

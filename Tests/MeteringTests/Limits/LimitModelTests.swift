@@ -5,7 +5,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct LimitModelTests {
+@Suite(.timeLimit(.minutes(15))) struct LimitModelTests {
     /// An instant, and the zone in which something happens within the hours after it.
     struct Scene: Sendable, CustomTestStringConvertible {
         let zone: String

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// When there is room again, and what a clock that goes back does to it.
-@Suite(.timeLimit(.minutes(1))) struct RoomTests {
+@Suite(.timeLimit(.minutes(15))) struct RoomTests {
     @Test func `Who comes back when told to is allowed, and not a moment before`() async throws {
         try await withLimits(eachKind) { host, bench, redis in
             // Another engine, which remembers no denials of the first.

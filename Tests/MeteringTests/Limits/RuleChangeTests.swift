@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// What one engine puts in force holds in the very next decision of another, which nobody told.
-@Suite(.timeLimit(.minutes(1))) struct RuleChangeTests {
+@Suite(.timeLimit(.minutes(15))) struct RuleChangeTests {
     private static func withTwo(
         _ limits: [PlainLimit],
         _ body: @Sendable (isolated LoopHost, Bench, Bench) async throws -> Void

@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct WindowLengthTests {
+@Suite(.timeLimit(.minutes(15))) struct WindowLengthTests {
     private static let windows: [PlainLimit.Window] = [
         .minute, .hour, .day, .month, .lifetime, .concurrent, .rolling(90),
     ]

@@ -43,7 +43,7 @@ extension Bench {
     }
 }
 
-@Suite(.timeLimit(.minutes(3))) struct MergeTests {
+@Suite(.timeLimit(.minutes(15))) struct MergeTests {
     private static let day = 86_400_000
 
     @Test func `All that a guest was counted for is the user's`() async throws {

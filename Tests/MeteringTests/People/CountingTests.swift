@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct CountingTests {
+@Suite(.timeLimit(.minutes(15))) struct CountingTests {
     private static func bench(
         _ redis: RedisServer, _ host: isolated LoopHost, _ counts: CountPolicy
     ) async -> Bench {

@@ -4,7 +4,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct DemoBoardTests {
+@Suite(.timeLimit(.minutes(15))) struct DemoBoardTests {
     private static let windows: [LeaderboardWindow] = [.days(1), .days(3), .lifetime]
 
     @Test(arguments: [1, 2])

@@ -5,7 +5,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct ProfileLoadTests {
+@Suite(.timeLimit(.minutes(15))) struct ProfileLoadTests {
     private static let count = 100_000
 
     private static func id(_ index: Int) -> String { "subject-\(index)" }

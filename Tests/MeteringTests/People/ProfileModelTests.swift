@@ -64,7 +64,7 @@ private struct PlainRegistry {
     }
 }
 
-@Suite(.timeLimit(.minutes(3))) struct ProfileModelTests {
+@Suite(.timeLimit(.minutes(15))) struct ProfileModelTests {
     private static let emails = [
         "Ann@example.com", "ann@EXAMPLE.com", "b+tag@example.com", "ÄRA@example.com",
         "ära@example.com", "c@example.com",

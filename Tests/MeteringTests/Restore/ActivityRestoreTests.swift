@@ -5,7 +5,7 @@ import Metering
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct ActivityRestoreTests {
+@Suite(.timeLimit(.minutes(15))) struct ActivityRestoreTests {
     @Test func `Guests and first and last times come back from files, and are verified`()
         async throws
     {

@@ -6,7 +6,7 @@ import Redis
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct RestoreTests {
+@Suite(.timeLimit(.minutes(15))) struct RestoreTests {
     @Test(arguments: [UInt64(1), 2, 3])
     func `What is restored reads and exports as before, and verifies`(seed: UInt64) async throws {
         try await withRedis { redis in

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Who was seen, before and after a restore.
-@Suite(.timeLimit(.minutes(5))) struct SeenTests {
+@Suite(.timeLimit(.minutes(15))) struct SeenTests {
     private static func counts(
         _ history: RestoreBench, _ bucket: SeriesQuery.Bucket, days: Int = 12
     ) async throws -> (counts: [SubjectCount?], warnings: [String]) {

@@ -6,7 +6,7 @@ import Redis
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct VerifyTests {
+@Suite(.timeLimit(.minutes(15))) struct VerifyTests {
     /// A change to Redis, and what the difference that tells it says.
     struct Change: CustomTestStringConvertible, Sendable {
         let name: String

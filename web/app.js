@@ -20,6 +20,7 @@ const pages = [
     { path: "/dashboard/keys", name: "keys", roles: admins, load: () => import("./page-keys.js") },
     { path: "/dashboard/limits", name: "limits", roles: readers, load: () => import("./page-limits.js") },
     { path: "/usage", name: "usage", roles: [...admins, "self", "guest"], load: () => import("./page-usage.js") },
+    { path: "/dashboard/alerts", name: "alerts", roles: admins, load: () => import("./page-alerts.js") },
     { path: "/dashboard/audit", name: "audit", roles: admins, load: () => import("./page-audit.js") },
 ];
 

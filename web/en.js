@@ -145,4 +145,17 @@ export default {
     "audit.actor": "Who", "audit.address": "Address", "audit.action": "What", "audit.path": "Path",
     "audit.result": "Result", "audit.change": "Change", "audit.show": "Show", "audit.open": "open",
     "audit.before": "Before", "audit.after": "After",
+
+    "alerts.text": "Who is told, once, when so many percent are used.", "alerts.on": "What", "alerts.percent": "Percent",
+    "alerts.to": "Told to", "alerts.all": "each", "alerts.none": "Nobody is told of anything.",
+    "alerts.add": "Add an alert", "alerts.deleteText": "“{name}” tells nothing any more.",
+    "alerts.balance": "credits of the month", "alerts.budget": "budget of the workspace",
+    "alerts.budgetOf": "budget {budget} a month", "alerts.limitOf": "limit {name}", "alerts.amount": "Budget a month",
+    "alerts.amountHelp": "For a budget, in the workspace's currency.",
+    "alerts.subjectHelp": "Empty: each subject for itself.",
+    "alerts.toHelp": "An e-mail address, or the address of a webhook (https).", "alerts.secret": "Secret of {name}",
+    "alerts.secretText": "The webhook checks signatures with it. It is shown this once.",
+    "alerts.pending": "On their way", "alerts.dead": "Given up", "alerts.noDeliveries": "There are none.",
+    "alerts.reached": "Reached", "alerts.attempts": "Attempts", "alerts.pendingAt": "Next attempt",
+    "alerts.deadAt": "Given up at", "alerts.sentAgain": "Sent again: {name}",
 };

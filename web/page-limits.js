@@ -2,10 +2,11 @@
 // The rules: limits, prices, the policy of credits.
 
 import * as api from "./api.js";
-import { button, fill, h } from "./dom.js";
+import { button, h } from "./dom.js";
 import { confirmDialog, formDialog } from "./dialog.js";
 import { number } from "./format.js";
 import { t, word } from "./i18n.js";
+import { Rules } from "./rules.js";
 import { plainTable } from "./table.js";
 
 const windows = ["minute", "hour", "day", "month", "lifetime", "rolling", "rate", "concurrent"];
@@ -13,40 +14,11 @@ const priceNames = ["input", "output", "cached_read", "cached_write"];
 const decimal = { inputmode: "decimal", pattern: "[0-9]+([.][0-9]{1,6})?" };
 
 export async function open({ main, say, isAdmin }) {
-    const limits = new Document("/v1/limits", (value, save) => showLimits(value, isAdmin && save, say));
-    const prices = new Document("/v1/prices", (value, save) => showPrices(value, isAdmin && save));
-    const policy = new Document("/v1/credit-policy", (value, save) => showPolicy(value, isAdmin && save));
+    const limits = new Rules("/v1/limits", (value, save) => showLimits(value, isAdmin && save, say));
+    const prices = new Rules("/v1/prices", (value, save) => showPrices(value, isAdmin && save));
+    const policy = new Rules("/v1/credit-policy", (value, save) => showPolicy(value, isAdmin && save));
     main.append(limits.element, prices.element, policy.element);
     await Promise.all([limits.read(), prices.read(), policy.read()]);
-}
-
-/** A set of rules that is written as a whole. */
-class Document {
-    constructor(path, show) {
-        Object.assign(this, { path, show });
-        this.element = h("section", { class: "panel" }, t("table.loading"));
-    }
-
-    async read() {
-        const { value, version } = await api.getVersioned(this.path);
-        this.put(value, version);
-    }
-
-    put(value, version) {
-        Object.assign(this, { text: JSON.stringify(value), version });
-        fill(this.element, this.show(value, (changed) => this.save(changed)));
-    }
-
-    /** Writes it, unless it is not any more what is shown. */
-    async save(changed) {
-        const found = await api.getVersioned(this.path);
-        if (JSON.stringify(found.value) !== this.text) {
-            this.put(found.value, found.version);
-            throw new Error(t("limits.changed"));
-        }
-        await api.putVersioned(this.path, changed, this.version);
-        await this.read();
-    }
 }
 
 // MARK: Limits

@@ -147,4 +147,17 @@ export default {
     "audit.actor": "Ai", "audit.address": "Địa chỉ", "audit.action": "Việc gì", "audit.path": "Đường dẫn",
     "audit.result": "Kết quả", "audit.change": "Thay đổi", "audit.show": "Xem", "audit.open": "chưa xong",
     "audit.before": "Trước", "audit.after": "Sau",
+
+    "alerts.text": "Ai được báo, một lần, khi đã dùng đến từng ấy phần trăm.", "alerts.on": "Về", "alerts.percent": "Phần trăm",
+    "alerts.to": "Báo cho", "alerts.all": "từng đối tượng", "alerts.none": "Chưa báo gì cho ai.",
+    "alerts.add": "Thêm cảnh báo", "alerts.deleteText": "“{name}” sẽ không báo nữa.",
+    "alerts.balance": "tín dụng của tháng", "alerts.budget": "ngân sách không gian làm việc",
+    "alerts.budgetOf": "ngân sách {budget} mỗi tháng", "alerts.limitOf": "giới hạn {name}",
+    "alerts.amount": "Ngân sách mỗi tháng", "alerts.amountHelp": "Cho ngân sách, bằng tiền tệ của không gian làm việc.",
+    "alerts.subjectHelp": "Để trống: từng đối tượng riêng.",
+    "alerts.toHelp": "Một địa chỉ email, hoặc địa chỉ webhook (https).", "alerts.secret": "Bí mật của {name}",
+    "alerts.secretText": "Webhook kiểm tra chữ ký bằng bí mật này. Chỉ hiện một lần.",
+    "alerts.pending": "Đang gửi", "alerts.dead": "Đã bỏ", "alerts.noDeliveries": "Không có.",
+    "alerts.reached": "Đạt lúc", "alerts.attempts": "Số lần thử", "alerts.pendingAt": "Lần thử tới",
+    "alerts.deadAt": "Bỏ lúc", "alerts.sentAgain": "Đã gửi lại: {name}",
 };

@@ -270,33 +270,6 @@ def everything_is_reached_by_keyboard(browser, service, screenshots):
 
 
 @check
-def the_pool_limits_and_prices_are_edited(browser, service, screenshots):
-    with watched(browser, service, service.key) as one:
-        one.open("/dashboard/keys")
-        one.page.click("button:has-text('Import keys')")
-        one.dialog(table="name,secret,credit_balance\nFresh,sk-fresh-key-1,5000\n")
-        one.page.click(".pager button:has-text('Next')")
-        one.ready()
-        one.open("/dashboard/limits")
-        one.page.click("button[aria-label='Edit: files_per_day']")
-        one.dialog(user="120")
-        limits = {limit["name"]: limit for limit in service.get("/v1/limits")["limits"]}
-        assert limits["files_per_day"]["user"] == 120 and len(limits) == 3, limits
-        one.page.click("button:has-text('Add a model')")
-        one.dialog(name="new-model*", input="1.5", output="4")
-        assert service.get("/v1/prices")["models"]["new-model*"]["output"] == "4"
-        # Somebody else was faster: nothing is overwritten.
-        prices = service.get("/v1/prices")
-        prices["models"]["theirs"] = {"input": "1"}
-        service.call("PUT", "/v1/prices", prices)
-        one.page.click("button:has-text('Per message and rate')")
-        one.page.fill("dialog[open] [name=per_message]", "0.007")
-        one.page.click("dialog[open] button[type=submit]")
-        one.page.wait_for_selector("dialog[open] [role=alert]:has-text('Somebody else')")
-        assert service.get("/v1/prices")["per_message"] == "0.005"
-
-
-@check
 def readers_and_users_see_their_pages_only(browser, service, screenshots):
     with watched(browser, service, service.make_key("reader")) as one:
         links = one.texts("header nav a")

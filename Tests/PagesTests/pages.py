@@ -11,6 +11,7 @@ import traceback
 
 from playwright.sync_api import sync_playwright
 
+import edits
 import flows
 from browser import Service, accessible, watched
 
@@ -22,6 +23,7 @@ PAGES = {
     "/dashboard/live": ".board li",
     "/dashboard/keys": "tbody tr",
     "/dashboard/limits": "tbody tr",
+    "/dashboard/alerts": "h2",
     "/usage": ".tile",
     "/dashboard/audit": "tbody tr",
 }
@@ -113,7 +115,7 @@ def main():
     failures = 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        for function in checks + flows.checks:
+        for function in checks + flows.checks + edits.checks:
             name = function.__name__.replace("_", " ")
             start = time.monotonic()
             try:
@@ -124,7 +126,7 @@ def main():
                 where = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__) if "PagesTests" in frame.filename]
                 print(f"not ok {name}: {' '.join(str(error).split())[:600]} ({' '.join(where)})", flush=True)
         browser.close()
-    print(f"done: {failures} of {len(checks + flows.checks)} failed", flush=True)
+    print(f"done: {failures} of {len(checks + flows.checks + edits.checks)} failed", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What administrators change: keys, rules, alerts."""
+
+from browser import watched
+
+checks = []
+
+
+def check(function):
+    checks.append(function)
+    return function
+
+
+@check
+def the_pool_limits_and_prices_are_edited(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        one.open("/dashboard/keys")
+        one.page.click("button:has-text('Import keys')")
+        one.dialog(table="name,secret,credit_balance\nFresh,sk-fresh-key-1,5000\n")
+        one.page.click(".pager button:has-text('Next')")
+        one.ready()
+        one.open("/dashboard/limits")
+        one.page.click("button[aria-label='Edit: files_per_day']")
+        one.dialog(user="120")
+        limits = {limit["name"]: limit for limit in service.get("/v1/limits")["limits"]}
+        assert limits["files_per_day"]["user"] == 120 and len(limits) == 3, limits
+        one.page.click("button:has-text('Add a model')")
+        one.dialog(name="new-model*", input="1.5", output="4")
+        assert service.get("/v1/prices")["models"]["new-model*"]["output"] == "4"
+        # Somebody else was faster: nothing is overwritten.
+        prices = service.get("/v1/prices")
+        prices["models"]["theirs"] = {"input": "1"}
+        service.call("PUT", "/v1/prices", prices)
+        one.page.click("button:has-text('Per message and rate')")
+        one.page.fill("dialog[open] [name=per_message]", "0.007")
+        one.page.click("dialog[open] button[type=submit]")
+        one.page.wait_for_selector("dialog[open] [role=alert]:has-text('Somebody else')")
+        assert service.get("/v1/prices")["per_message"] == "0.005"
+
+
+@check
+def alerts_are_edited(browser, service, screenshots):
+    with watched(browser, service, service.key, expected=["422"]) as one:
+        one.open("/dashboard/alerts")
+        one.page.click("button:has-text('Add an alert')")
+        one.page.fill("dialog[open] [name=name]", "files")
+        one.page.select_option("dialog[open] [name=on]", "limit:files_per_day")
+        one.page.fill("dialog[open] [name=percent]", "80, 100")
+        # What the service cannot do is said as it says it.
+        one.page.fill("dialog[open] [name=to]", "ops@example.com")
+        one.page.click("dialog[open] button[type=submit]")
+        one.page.wait_for_selector("dialog[open] [role=alert]:has-text('no server for e-mail')")
+        one.page.fill("dialog[open] [name=to]", "http://127.0.0.1:9/hook")
+        one.page.click("dialog[open] button[type=submit]")
+        one.page.wait_for_selector("dialog[open] pre:has-text('whsec_')")
+        one.page.click("dialog[open] button:has-text('Close')")
+        (alert,) = service.get("/v1/alerts")["alerts"]
+        assert alert["percent"] == [80, 100] and alert["on"] == {"limit": "files_per_day"}, alert
+        one.page.click("button[aria-label='Delete: files']")
+        one.page.click("dialog[open] button.danger")
+        one.page.wait_for_selector("dialog[open]", state="detached")
+        assert service.get("/v1/alerts")["alerts"] == []

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules that are read, shown and written as a whole.
+
+import * as api from "./api.js";
+import { fill, h } from "./dom.js";
+import { t } from "./i18n.js";
+
+/** A set of rules that is written as a whole. */
+export class Rules {
+    constructor(path, show) {
+        Object.assign(this, { path, show });
+        this.element = h("section", { class: "panel" }, t("table.loading"));
+    }
+
+    /** Reads them, and shows them. */
+    async read() {
+        const { value, version } = await api.getVersioned(this.path);
+        this.put(value, version);
+    }
+
+    put(value, version) {
+        Object.assign(this, { text: JSON.stringify(value), version });
+        fill(this.element, this.show(value, (changed) => this.save(changed)));
+    }
+
+    /** Writes it, unless it is not any more what is shown. */
+    async save(changed) {
+        const found = await api.getVersioned(this.path);
+        if (JSON.stringify(found.value) !== this.text) {
+            this.put(found.value, found.version);
+            throw new Error(t("limits.changed"));
+        }
+        const answer = await api.putVersioned(this.path, changed, this.version);
+        await this.read();
+        return answer;
+    }
+}

@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench demo openapi format lint clean
+.PHONY: help run test build bench soak demo openapi format lint clean
 
 # Arguments for `make run`, `make test`, `make bench`:  make run ARGS="--listen 127.0.0.1:9000"
 ARGS ?=
@@ -26,10 +26,15 @@ build: ## build the release binary, .build/release/tally
 	@scripts/setup run
 	@$(RELEASE)
 
-bench: ## measure side by side with other servers; ARGS: --quick, --rounds N, --only CASE, ...
+bench: ## measure side by side with other servers; ARGS: --quick, --rounds N, --only CASE, ..., or: history
 	@scripts/setup bench
 	@$(RELEASE)
 	@bench/run $(ARGS)
+
+soak: ## kill the service and its Redis a thousand times under load; ARGS: --kills N, --seed N
+	@scripts/setup run
+	@$(RELEASE)
+	@scripts/soak $(ARGS)
 
 demo: ## fill a fresh service with a trace and three months of history, compare sums, show the pages
 	@scripts/setup demo

@@ -30,9 +30,11 @@ public final class DayCloser {
 
     /// Closes all days before today, unless that was done already.
     ///
+    /// - Parameter checkpoint: called after each slice; what it throws ends the work.
     /// - Returns: how many subjects were moved.
+    /// - Throws: `RedisError`, or what `checkpoint` throws.
     @discardableResult
-    public func closeDays() async throws(RedisError) -> Int {
+    public func closeDays(checkpoint: () async throws -> Void = {}) async throws -> Int {
         let seconds = clock.now.milliseconds.flooredQuotient(1000) - Self.graceSeconds
         let today = settings.calendar.day(at: seconds)
         let field = Array("closed_before".utf8)
@@ -48,6 +50,7 @@ public final class DayCloser {
             days.formUnion(missing)
             cursor = next
             moved += count
+            try await checkpoint()
             if missing.isEmpty, cursor == Array("0".utf8) { break }
         } while true
         _ = try await client.send(

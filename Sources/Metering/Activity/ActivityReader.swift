@@ -4,7 +4,6 @@ internal import Redis
 
 /// Reads what subjects did with files and calls. On its loop's thread only.
 final class ActivityReader {
-    private static let daysPerTurn = 31
     private static let triesMax = 5
 
     /// Sums of days that have left Redis, by the revision of their files.
@@ -13,12 +12,17 @@ final class ActivityReader {
     private let client: RedisClient
     private let keys: Keyspace
     private let archive: Archive
+    private let rollups: DayRollups
     private(set) var coldSums: ColdSums
 
-    init(client: RedisClient, keys: Keyspace, archive: Archive, coldSums: ColdSums) {
+    init(
+        client: RedisClient, keys: Keyspace, archive: Archive, rollups: DayRollups,
+        coldSums: ColdSums
+    ) {
         self.client = client
         self.keys = keys
         self.archive = archive
+        self.rollups = rollups
         self.coldSums = coldSums
     }
 
@@ -56,7 +60,11 @@ final class ActivityReader {
             var sums: [Meter: Int] = [:]
             var warnings: [String] = []
             let days = try await self.days()
-            try await addHot(days.filter { !cold.contains($0) }, to: &sums)
+            let reading = try await rollups.read(
+                days.filter { !cold.contains($0) }, isHourly: false)
+            for rollup in reading.days.values.flatMap(\.rollups) {
+                for (meter, amount) in rollup.amounts { Self.add(amount, of: meter, to: &sums) }
+            }
             for day in cold.sorted() {
                 do throws(ArchiveError) {
                     try await add(archived: day, to: &sums)
@@ -65,6 +73,7 @@ final class ActivityReader {
                 }
             }
             guard try await archive.coldDays() == cold else { continue }
+            rollups.keep(reading)
             guard sums.values.allSatisfy({ $0 <= EventBatch.exactIntegerMax }) else {
                 throw EventRejection.counterOverflow
             }
@@ -79,26 +88,6 @@ final class ActivityReader {
     private func days() async throws(MeteringError) -> [CivilDay] {
         let names = try await send([RedisCommand("HKEYS", [keys.changes])]).first?.elements ?? []
         return names.compactMap(\.decimal).sorted().map { CivilDay(number: $0) }
-    }
-
-    private func addHot(
-        _ days: [CivilDay], to sums: inout [Meter: Int]
-    ) async throws(MeteringError) {
-        for from in stride(from: 0, to: days.count, by: Self.daysPerTurn) {
-            let turn = days[from..<min(from + Self.daysPerTurn, days.count)]
-            for reply in try await send(turn.map { RedisCommand("HGETALL", [keys.day($0)]) }) {
-                let pairs = reply.elements ?? []
-                for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-                    guard
-                        let values = pairs[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array
-                    else { throw .damaged(what: "a rollup") }
-                    for place in stride(from: 1, to: values.count - 1, by: 2) {
-                        guard let meter = Meter(values[place]) else { continue }
-                        Self.add(values[place + 1].integer ?? 0, of: meter, to: &sums)
-                    }
-                }
-            }
-        }
     }
 
     private func add(

@@ -55,7 +55,9 @@ extension QueryEngine {
     }
 
     private func activityReader() throws(MeteringError) -> ActivityReader {
-        ActivityReader(client: try client, keys: keys, archive: try archive, coldSums: coldSums)
+        ActivityReader(
+            client: try client, keys: keys, archive: try archive, rollups: try rollups,
+            coldSums: coldSums)
     }
 
     /// Goes along the log to its end: first and last times come from it.

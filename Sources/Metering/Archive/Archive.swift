@@ -52,8 +52,14 @@ final class Archive {
     /// The days that have left Redis. To be asked before and after reading a day's keys: a day may
     /// leave, or come back, in between.
     func coldDays() async throws(MeteringError) -> Set<CivilDay> {
-        let name = try await send(RedisCommand("HGET", [keys.meta, Array("dataset".utf8)]))
-        let reply = try await send(RedisCommand("HGETALL", [keys.cold])).elements ?? []
+        let replies = try await send([
+            RedisCommand("HGET", [keys.meta, Array("dataset".utf8)]),
+            RedisCommand("HGETALL", [keys.cold]),
+        ])
+        guard replies.count == 2, let reply = replies[1].elements else {
+            throw .damaged(what: "the list of days that have left")
+        }
+        let name = replies[0]
         var revisions: [CivilDay: Int] = [:]
         for index in stride(from: 0, to: reply.count - 1, by: 2) {
             guard let day = reply[index].decimal, let revision = reply[index + 1].decimal else {
@@ -68,9 +74,13 @@ final class Archive {
 
     /// Whether a day has left Redis; the revision of its file, or nil.
     func revision(ofCold day: CivilDay) async throws(MeteringError) -> Int? {
-        let name = try await send(RedisCommand("HGET", [keys.meta, Array("dataset".utf8)]))
-        let field = Array("\(day.number)".utf8)
-        let reply = try await send(RedisCommand("HGET", [keys.cold, field]))
+        let replies = try await send([
+            RedisCommand("HGET", [keys.meta, Array("dataset".utf8)]),
+            RedisCommand("HGET", [keys.cold, Array("\(day.number)".utf8)]),
+        ])
+        guard let name = replies.first, let reply = replies.last, replies.count == 2 else {
+            throw .damaged(what: "the list of days that have left")
+        }
         if reply.bytes != nil, reply.decimal == nil {
             throw .damaged(what: "the list of days that have left")
         }
@@ -124,9 +134,9 @@ final class Archive {
     /// As messages name it.
     func name(_ day: CivilDay) -> String { folder.name(day) }
 
-    private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
+    private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {
         do {
-            return try await client.send(command)
+            return try await client.send(commands)
         } catch {
             throw .unavailable(error)
         }

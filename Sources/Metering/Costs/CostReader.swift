@@ -17,13 +17,17 @@ final class CostReader {
     private let keys: Keyspace
     private let calendar: WorkspaceCalendar
     private let archive: Archive
+    private let rollups: DayRollups
     private(set) var warnings: [String] = []
 
-    init(client: RedisClient, settings: WorkspaceSettings, archive: Archive) {
+    init(
+        client: RedisClient, settings: WorkspaceSettings, archive: Archive, rollups: DayRollups
+    ) {
         self.client = client
         keys = Keyspace(workspace: settings.id)
         calendar = settings.calendar
         self.archive = archive
+        self.rollups = rollups
     }
 
     func mark(_ days: [CivilDay]) async throws(MeteringError) -> Mark {
@@ -38,16 +42,26 @@ final class CostReader {
 
     // MARK: Days
 
+    /// The days that have not left Redis, by hour.
+    func read(_ days: [CivilDay]) async throws(MeteringError) -> DayRollups.Reading {
+        try await rollups.read(days, isHourly: true)
+    }
+
+    /// Keeps them for the next question; see `DayRollups.keep`.
+    func keep(_ reading: DayRollups.Reading) { rollups.keep(reading) }
+
     /// What each of some days cost, by hour of the clock. O(days * their hours, actions and models).
     func hours(
-        of days: [CivilDay], cold: Set<CivilDay>
+        of days: [CivilDay], _ reading: DayRollups.Reading, cold: Set<CivilDay>
     ) async throws -> [CivilDay: [Int: CostSums]] {
         var hours: [CivilDay: [Int: CostSums]] = [:]
-        let hot = days.filter { !cold.contains($0) }
-        for from in stride(from: 0, to: hot.count, by: Self.daysPerTurn) {
-            let turn = hot[from..<min(from + Self.daysPerTurn, hot.count)]
-            let replies = try await send(turn.map { RedisCommand("HGETALL", [keys.hours($0)]) })
-            for (day, reply) in zip(turn, replies) { hours[day] = try sums(of: reply) }
+        for (day, read) in reading.days {
+            var sums: [Int: CostSums] = [:]
+            for rollup in read.rollups {
+                guard let start = rollup.field.hour else { continue }
+                try sums[clockHour(start), default: CostSums()].add(CostSums(rollup))
+            }
+            hours[day] = sums
         }
         for day in days where cold.contains(day) {
             let head: ArchivedDay
@@ -65,19 +79,6 @@ final class CostReader {
             hours[day] = sums
         }
         return hours
-    }
-
-    private func sums(of reply: RedisValue) throws -> [Int: CostSums] {
-        let pairs = reply.elements ?? []
-        var sums: [Int: CostSums] = [:]
-        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-            guard let name = pairs[index].bytes,
-                let start = RollupField(name, isHourly: true)?.hour,
-                let values = pairs[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array
-            else { throw MeteringError.damaged(what: "a rollup") }
-            try sums[clockHour(start), default: CostSums()].add(CostSums(values, from: 1))
-        }
-        return sums
     }
 
     /// The hour that the zone's clock shows. Where clocks change by half an hour the start of an
@@ -166,6 +167,10 @@ extension CostSums {
             if meter == .costMicro { cost = ofDay }
             if meter == .messages { messages = ofDay }
         }
+    }
+
+    fileprivate init(_ rollup: DayRollups.Rollup) {
+        self.init(cost: rollup.amount(of: .costMicro), messages: rollup.amount(of: .messages))
     }
 
     /// Reads meters and amounts as scripts keep them, behind some other values.

@@ -32,12 +32,15 @@ extension QueryEngine {
             .filter { $0 <= end }
         var latest: CostReport?
         for round in 1...Self.triesMax {
-            let reader = CostReader(client: try client, settings: settings, archive: archive)
+            let reader = CostReader(
+                client: try client, settings: settings, archive: archive, rollups: try rollups)
             let before = try await reader.mark(days)
             let clients = try await clients(query, days, before.cold, reader)
-            let hours = try await reader.hours(of: days, cold: before.cold)
+            let reading = try await reader.read(days.filter { !before.cold.contains($0) })
+            let hours = try await reader.hours(of: days, reading, cold: before.cold)
             let after = try await reader.mark(days)
             guard before.cold == after.cold else { continue }
+            reader.keep(reading)
             latest = try report(query, from: first, to: today, hours, clients, reader)
             if before == after || round >= Self.momentTriesMax { break }
         }

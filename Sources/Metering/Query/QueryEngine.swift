@@ -22,6 +22,7 @@ public actor QueryEngine {
     private(set) var boards: WindowBoards?
     private(set) var charges: ChargeLog?
     private var files: Archive?
+    private var sums: DayRollups?
     private var alertDispatch: AlertDispatch?
     private let carry: AlertCarrier?
     /// For those who watch events; made for the first of them.
@@ -69,10 +70,13 @@ public actor QueryEngine {
         self.boards = boards
         let charges = ChargeLog(client, settings, clock)
         self.charges = charges
+        let sums = DayRollups(client: client, keys: keys)
+        self.sums = sums
         // Another connection may lead to other data.
         client.whenReady { [weak self] in
             boards.follower.reset()
             charges.reset()
+            sums.forget()
             self?.assumeIsolated { $0.feed?.reset() }
         }
         client.connect()
@@ -90,6 +94,7 @@ public actor QueryEngine {
         boards = nil
         charges = nil
         files = nil
+        sums = nil
         alertDispatch?.forgetCounts()
         alertDispatch = nil
         feed = nil
@@ -122,6 +127,16 @@ public actor QueryEngine {
             } catch {
                 throw .damaged(what: "\(error)")
             }
+        }
+    }
+
+    /// Reads what days add up to in Redis.
+    var rollups: DayRollups {
+        get throws(MeteringError) {
+            guard let sums else {
+                throw .unavailable(.disconnected(reason: "it was not started"))
+            }
+            return sums
         }
     }
 

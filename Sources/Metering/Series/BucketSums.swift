@@ -97,8 +97,10 @@ struct BucketSums {
 
     // MARK: Subjects
 
-    /// Buckets whose subjects are not counted yet.
-    var uncounted: [Int] { starts.indices.filter { !counted.contains($0) } }
+    /// Buckets whose subjects are not counted yet, and that have some.
+    var uncounted: [Int] {
+        starts.indices.filter { !counted.contains($0) && buckets[$0].hasEntries }
+    }
 
     func day(at place: Int) -> CivilDay { dayOfPlace[place] }
 
@@ -116,8 +118,8 @@ struct BucketSums {
         counted.insert(place)
     }
 
-    /// What the file of a day says.
-    mutating func countArchived(_ count: Int, _ day: CivilDay) {
+    /// The subjects of a whole day.
+    mutating func countDay(_ count: Int, _ day: CivilDay) {
         guard query.bucket == .day, let place = placeOfDay[day] else { return }
         self.count(SubjectCount(count: count, isEstimated: false), at: place)
     }

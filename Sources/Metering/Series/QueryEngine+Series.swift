@@ -19,17 +19,18 @@ extension QueryEngine {
             client: client, settings: settings, clock: clock, archive: try archive,
             history: EventHistory(
                 client: client, settings: settings, clock: clock, bounds: HistoryBounds()),
-            follower: UsageFollower(client: client, settings: settings, clock: clock))
+            follower: UsageFollower(client: client, settings: settings, clock: clock),
+            rollups: try rollups)
         return try await reader.series(query, countsSubjects: countsSubjects)
     }
 
-    /// Goes along the log every 10 seconds, so that no question finds it far behind.
+    /// Goes along the log every second, so that no question finds it far behind.
     func followUsage() async {
         var follower: UsageFollower?
         var waits = 0
         while let client = try? client {
             waits += 1
-            if client.isReady, waits % 100 == 0 {
+            if client.isReady, waits % 10 == 0 {
                 let usage =
                     follower ?? UsageFollower(client: client, settings: settings, clock: clock)
                 follower = usage

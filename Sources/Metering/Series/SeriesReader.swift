@@ -18,10 +18,11 @@ final class SeriesReader {
     private let archive: Archive
     private let history: EventHistory
     private let follower: UsageFollower
+    private let rollups: DayRollups
 
     init(
         client: RedisClient, settings: WorkspaceSettings, clock: any Clock, archive: Archive,
-        history: EventHistory, follower: UsageFollower
+        history: EventHistory, follower: UsageFollower, rollups: DayRollups
     ) {
         self.client = client
         self.settings = settings
@@ -29,6 +30,7 @@ final class SeriesReader {
         self.archive = archive
         self.history = history
         self.follower = follower
+        self.rollups = rollups
         keys = Keyspace(workspace: settings.id)
     }
 
@@ -70,10 +72,13 @@ final class SeriesReader {
             let cold = try await archive.coldDays()
             let days = sums.days
             let hot = days.filter { !cold.contains($0) }
+            var reading: DayRollups.Reading?
             if let subject = query.subject {
                 try await addUse(of: subject, on: hot, query, &sums)
             } else {
-                try await addRollups(of: hot, query, &sums)
+                let read = try await rollups.read(hot, isHourly: query.bucket == .hour)
+                for (day, rollups) in read.days { add(rollups, day, query, &sums) }
+                reading = read
             }
             for day in days where cold.contains(day) {
                 do throws(ArchiveError) {
@@ -82,45 +87,24 @@ final class SeriesReader {
                     sums.warn("\(error)")
                 }
             }
-            if try await archive.coldDays().intersection(days) == cold.intersection(days) { return }
+            if try await archive.coldDays().intersection(days) == cold.intersection(days) {
+                if let reading { rollups.keep(reading) }
+                return
+            }
             sums = before
         }
         throw MeteringError.unavailable(.unexpectedReply("days come and go"))
     }
 
-    private func addRollups(
-        of days: [CivilDay], _ query: SeriesQuery, _ sums: inout BucketSums
-    ) async throws(MeteringError) {
-        let isHourly = query.bucket == .hour
-        for from in stride(from: 0, to: days.count, by: Self.daysPerTurn) {
-            let turn = days[from..<min(from + Self.daysPerTurn, days.count)]
-            let replies = try await send(
-                turn.map {
-                    RedisCommand("HGETALL", [isHourly ? keys.hours($0) : keys.day($0)])
-                })
-            for (day, reply) in zip(turn, replies) {
-                try add(reply, isHourly: isHourly, day, query, &sums)
-            }
-        }
-    }
-
     private func add(
-        _ reply: RedisValue, isHourly: Bool, _ day: CivilDay, _ query: SeriesQuery,
-        _ sums: inout BucketSums
-    ) throws(MeteringError) {
-        let pairs = reply.elements ?? []
-        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-            guard let name = pairs[index].bytes, let field = RollupField(name, isHourly: isHourly),
-                let values = pairs[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array,
-                let events = values.first?.integer
-            else { throw .damaged(what: "a rollup") }
-            var value = 0
-            for place in stride(from: 1, to: values.count - 1, by: 2)
-            where Meter(values[place]) == query.meter {
-                value = values[place + 1].integer ?? 0
-            }
-            sums.add(value, events, day: day, hour: field.hour, field.action, field.model)
+        _ rollups: DayRollups.Day, _ day: CivilDay, _ query: SeriesQuery, _ sums: inout BucketSums
+    ) {
+        for rollup in rollups.rollups {
+            sums.add(
+                rollup.amount(of: query.meter), rollup.eventCount, day: day,
+                hour: rollup.field.hour, rollup.field.action, rollup.field.model)
         }
+        if let count = rollups.subjectCount { sums.countDay(count, day) }
     }
 
     private func addArchived(
@@ -137,7 +121,7 @@ final class SeriesReader {
                 cell.sums.amount(of: query.meter), cell.sums.events, day: day, hour: cell.hour,
                 cell.action, cell.model)
         }
-        sums.countArchived(head.subjectCount, day)
+        sums.countDay(head.subjectCount, day)
     }
 
     // MARK: Subjects
@@ -248,27 +232,15 @@ final class SeriesReader {
         }
     }
 
-    /// Of days that are closed the subjects are those that have an entry; others follow the log.
+    /// Those of days that all subjects have left are counted already; others follow the log.
     private func countSubjects(
         _ query: SeriesQuery, _ sums: inout BucketSums
     ) async throws(MeteringError) {
-        if query.bucket != .minute { try await follow(&sums) }
-        let field = Array("closed_before".utf8)
-        let closed = try await send([RedisCommand("HGET", [keys.meta, field])]).first?.decimal
-        let open = closed ?? .min
         let places = try await countable(query, &sums)
-        let ended = places.filter { query.bucket == .day && sums.day(at: $0).number < open }
-        for from in stride(from: 0, to: ended.count, by: Self.daysPerTurn) {
-            let turn = ended[from..<min(from + Self.daysPerTurn, ended.count)]
-            let counts = try await send(
-                turn.map { RedisCommand("HLEN", [keys.use(sums.day(at: $0))]) })
-            for (place, count) in zip(turn, counts) {
-                sums.count(SubjectCount(count: count.integer ?? 0, isEstimated: false), at: place)
-            }
-        }
-        let others = places.filter { query.bucket != .day || sums.day(at: $0).number >= open }
-        for from in stride(from: 0, to: others.count, by: Self.keysPerCount) {
-            let turn = others[from..<min(from + Self.keysPerCount, others.count)]
+        guard !places.isEmpty else { return }
+        if query.bucket != .minute { try await follow(&sums) }
+        for from in stride(from: 0, to: places.count, by: Self.keysPerCount) {
+            let turn = places[from..<min(from + Self.keysPerCount, places.count)]
             let names = turn.map { sums.seen(at: $0).key(keys) }
             let reply: RedisValue
             do {

@@ -10,9 +10,10 @@ internal import Redis
 final class UsageFollower {
     /// How far back minutes can be asked for.
     static let minuteCountMax = 120
-    /// Events of one change: about a millisecond of Redis.
-    private static let eventsPerChange = 400
+    /// Events of one change: one or two milliseconds of Redis.
+    private static let eventsPerChange = 200
     private static let entriesPerRead = 20
+    private static let daysPerRead = 3
     private static let triesMax = 50
     /// For how long subjects of open days, and minutes, are kept, in seconds.
     private static let dayTTL = 5 * 86_400
@@ -42,8 +43,9 @@ final class UsageFollower {
         while clock.monotonicMS <= deadlineMS {
             let packed = try await send(RedisCommand("GET", [keys.followed])).bytes ?? []
             var ends = try ends(packed)
-            guard let change = try await change(behind: &ends) else { return true }
+            guard let (change, isLast) = try await change(behind: &ends) else { return true }
             let applied = try await apply(change, expected: packed, ends)
+            if applied, isLast { return true }
             tries = applied ? 0 : tries + 1
             if tries > Self.triesMax { return false }
         }
@@ -63,35 +65,60 @@ final class UsageFollower {
         return LogEnds(floor: floor, numbers: Array(values.dropFirst()))
     }
 
-    /// What the next entries add; nil when there are none.
-    private func change(behind ends: inout LogEnds) async throws(MeteringError) -> UsageChange? {
-        var change = UsageChange(now: clock.now, hotDays: settings.hotDays)
+    /// What the next entries add, and whether none came behind them; nil when there are none.
+    private func change(
+        behind ends: inout LogEnds
+    ) async throws(MeteringError) -> (UsageChange, isLast: Bool)? {
         // Clocks of other processes may be ahead or behind by some minutes.
-        for day in ends.floor...max(ends.floor, today + 1) {
-            let command = RedisCommand(
-                "XRANGE",
-                [
-                    keys.log(arrival: CivilDay(number: day)), Array("(0-\(ends[day])".utf8),
-                    Array("+".utf8), Array("COUNT".utf8), Array("\(Self.entriesPerRead)".utf8),
-                ])
-            for element in try await send(command).elements ?? [] {
-                guard let entry = LogEntry(element, arrival: CivilDay(number: day)) else {
-                    throw .damaged(what: "an entry of the log")
-                }
-                // No entry is longer than a batch, which is what one change may add.
-                if change.eventCount > 0,
-                    change.eventCount + entry.events.count > Self.eventsPerChange
-                {
-                    return change
-                }
-                change.add(entry, calendar)
-                ends[day] = entry.position.number
-                // Days before it had nothing left, and nothing arrives on them any more.
-                ends.raiseFloor(to: min(today - 1, day))
+        let days = Array(ends.floor...max(ends.floor, today + 1))
+        for from in stride(from: 0, to: days.count, by: Self.daysPerRead) {
+            let turn = days[from..<min(from + Self.daysPerRead, days.count)]
+            let replies = try await send(turn.map { read($0, behind: ends[$0]) })
+            guard let index = replies.firstIndex(where: { $0.elements?.isEmpty == false }) else {
+                continue
             }
-            if change.entryCount > 0 { return change }
+            let entries = replies[index].elements ?? []
+            var change = UsageChange(now: clock.now, hotDays: settings.hotDays)
+            let count = try add(entries, of: days[from + index], to: &change, &ends)
+            let isLast =
+                count == entries.count && count < Self.entriesPerRead && turn.endIndex == days.count
+                && replies[(index + 1)...].allSatisfy { $0.elements?.isEmpty ?? true }
+            return (change, isLast)
         }
         return nil
+    }
+
+    /// Adds as many entries as one change may hold.
+    ///
+    /// - Returns: how many.
+    private func add(
+        _ entries: [RedisValue], of day: Int, to change: inout UsageChange, _ ends: inout LogEnds
+    ) throws(MeteringError) -> Int {
+        for (index, element) in entries.enumerated() {
+            guard let entry = LogEntry(element, arrival: CivilDay(number: day)) else {
+                throw .damaged(what: "an entry of the log")
+            }
+            // No entry is longer than a batch, which one change may always add.
+            if change.eventCount > 0,
+                change.eventCount + entry.events.count > Self.eventsPerChange
+            {
+                return index
+            }
+            change.add(entry, calendar)
+            ends[day] = entry.position.number
+            // Days before it had nothing left, and nothing arrives on them any more.
+            ends.raiseFloor(to: min(today - 1, day))
+        }
+        return entries.count
+    }
+
+    private func read(_ day: Int, behind number: Int) -> RedisCommand {
+        RedisCommand(
+            "XRANGE",
+            [
+                keys.log(arrival: CivilDay(number: day)), Array("(0-\(number)".utf8),
+                Array("+".utf8), Array("COUNT".utf8), Array("\(Self.entriesPerRead)".utf8),
+            ])
     }
 
     // MARK: Writing
@@ -151,6 +178,14 @@ final class UsageFollower {
     private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
         do {
             return try await client.send(command)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
+    private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {
+        do {
+            return try await client.send(commands)
         } catch {
             throw .unavailable(error)
         }

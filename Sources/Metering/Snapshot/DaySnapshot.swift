@@ -45,10 +45,17 @@ final class DaySnapshot {
     /// Of a copy: where its sums do not agree.
     var inequality: String?
     var isCopy = false
+    /// Whether no subject's record is on the day any more, nor comes to be: `use` has it all.
+    private var isClosed = false
 
-    init(of day: CivilDay, isFinal: Bool, _ context: FlushContext) {
+    /// Whether all records are looked at though the day is closed: a clock that is far behind may have
+    /// put one there.
+    private let isThorough: Bool
+
+    init(of day: CivilDay, isFinal: Bool, isThorough: Bool = true, _ context: FlushContext) {
         self.day = day
         self.isFinal = isFinal
+        self.isThorough = isThorough
         self.context = context
         keys = Keyspace(workspace: context.settings.id)
         // Clocks of other processes may be ahead or behind by some minutes.
@@ -99,13 +106,16 @@ final class DaySnapshot {
     private func cut() async throws(FlushError) -> (DayTail, began: Timestamp) {
         packer.integers([day.number, isFinal ? 1 : 0, context.clock.now.milliseconds])
         let reply = try await run(
-            ScriptLibrary.cutDay, [keys.changes, keys.snapshots, keys.hours(day), keys.cold] + logs)
+            ScriptLibrary.cutDay,
+            [keys.changes, keys.snapshots, keys.hours(day), keys.cold, keys.meta] + logs)
         if reply.isEmpty { throw .incomplete }
-        guard reply.count == 3, let changes = reply[0].integer,
+        guard reply.count == 4, let changes = reply[0].integer,
             let ends = reply[1].bytes.flatMap({ MessagePackValue($0) })?.integers,
             ends.count == arrivals.count,
-            let began = reply[2].bytes.flatMap({ Int(String(decoding: $0, as: UTF8.self)) })
+            let began = reply[2].bytes.flatMap({ Int(String(decoding: $0, as: UTF8.self)) }),
+            let closed = reply[3].integer
         else { throw .redis(.unexpectedReply("cut_day")) }
+        isClosed = closed == 1 && !isThorough
         let tail = DayTail(
             of: day, changes: changes, ends: ends, arrivals: arrivals, context.client,
             context.settings)
@@ -132,10 +142,12 @@ final class DaySnapshot {
     private func subjects(from lower: [UInt8]) async throws(FlushError) -> SubjectList {
         var list = SubjectList(from: lower, byteCountMax: context.idByteCountMax)
         let number = day.number
-        try await scan(keys.subjects) { id, record in
-            guard let day = PackedCursor.day(ofRecord: record) else { return false }
-            if day == number { list.add(id) }
-            return true
+        if !isClosed {
+            try await scan(keys.subjects) { id, record in
+                guard let day = PackedCursor.day(ofRecord: record) else { return false }
+                if day == number { list.add(id) }
+                return true
+            }
         }
         try await scan(keys.use(day)) { id, _ in
             list.add(id)

@@ -78,7 +78,10 @@ public final class Flusher {
             let cold = try await coldDays(archive)
             let days = try await changedDays()
             try checkCold(archive, &report)
-            for (day, isFinal) in try await dueDays(days.filter { !cold.contains($0.0) }, &report) {
+            let due = try await dueDays(days.filter { !cold.contains($0.0) }, &report)
+            // At the end of a process the days of now come first.
+            if due.count > 2, deadlineMS == .max { try await closeDays(deadlineMS) }
+            for (day, isFinal) in due {
                 try await flush(day, isFinal, deadlineMS, &report)
             }
             var left = cold.count
@@ -106,7 +109,7 @@ public final class Flusher {
         let context = context(deadlineMS)
         do {
             do {
-                try await DaySnapshot(of: day, isFinal: isFinal, context).write()
+                try await DaySnapshot(of: day, isFinal: isFinal, isThorough: false, context).write()
             } catch .unequal {
                 // An event that is undone, and its subject gone on to the next day, between the cut
                 // and the scan leaves nothing to find: rare enough to cut anew.
@@ -117,6 +120,22 @@ public final class Flusher {
         } catch {
             guard error.concernsOneDay else { throw error }
             note(error, day, &report)
+        }
+    }
+
+    /// Lets subjects leave days that are over, once for all days that are due: each of these would
+    /// look at all subjects otherwise.
+    private func closeDays(_ deadlineMS: Int) async throws(FlushError) {
+        let context = context(deadlineMS)
+        let closer = DayCloser(client: client, settings: settings, clock: clock)
+        do {
+            try await closer.closeDays { try await context.checkpoint() }
+        } catch let error as FlushError {
+            throw error
+        } catch let error as RedisError {
+            throw .redis(error)
+        } catch {
+            throw .damaged("\(error)")
         }
     }
 

@@ -82,7 +82,7 @@ extension API {
                 detail: "there is a workspace of this id, or one is being deleted")
         }
         if let reset { try await setMonthReset(reset, of: id) }
-        await (try sibling(id)).queries.waitUntilReady()
+        await back((try sibling(id)).queries.waitUntilReady())
         var response = try await answer(with: settings)
         response.status = .created
         response.headers.append((name: "Location", value: "/v1/workspaces/\(id.text)"))
@@ -105,8 +105,8 @@ extension API {
         let isMoved = value["time_zone"] != nil
         if isMoved, store.directory.settings(of: id) != nil {
             let queries = try sibling(id).queries
-            await queries.waitUntilReady()
-            hasCounted = try await queries.hasCounted()
+            await back(queries.waitUntilReady())
+            hasCounted = try await back(queries.hasCounted())
         }
         let changed = try await store.changeWorkspace(id) { settings in
             let zone = settings.calendar.zone
@@ -120,7 +120,7 @@ extension API {
             }
         }
         guard let changed else { throw HTTPProblem.noSuchWorkspace }
-        await (try sibling(id)).queries.waitUntilReady()
+        await back((try sibling(id)).queries.waitUntilReady())
         if let reset { try await setMonthReset(reset, of: id) }
         return try await answer(with: changed)
     }

@@ -22,11 +22,6 @@ extension API {
         },
     ]
 
-    /// What the configuration of the process says of `default`.
-    private static let configured: Set<String> = [
-        "time_zone", "ranked_meters", "idempotency_hours", "late_days", "hot_days", "events_days",
-    ]
-
     func ownWorkspace(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         guard let settings = store.directory.settings(of: call.principal.workspace) else {
@@ -95,7 +90,7 @@ extension API {
         guard let id = WorkspaceID(call.parameters[0]) else { throw HTTPProblem.noSuchWorkspace }
         let reset = try Self.monthReset(value)
         if id == .default {
-            for (key, _) in value.members where Self.configured.contains(key.text) {
+            for (key, _) in value.members where WorkspaceSettings.configured.contains(key.text) {
                 throw HTTPProblem(
                     .conflict, code: "set_by_configuration",
                     detail: "\(key.text) of default is an option of tally serve")

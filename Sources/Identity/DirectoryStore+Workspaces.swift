@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import JSON
 public import Metering
 internal import Redis
 
 extension DirectoryStore {
+    /// What `change` needs of a workspace that has, or will have, no data.
     private static let names = [DirectoryKeyspace.workspaces, DirectoryKeyspace.version]
+
+    private static func names(of workspace: WorkspaceID) -> [[UInt8]] {
+        names + [DirectoryKeyspace.changes(of: workspace)]
+    }
 
     /// Adds a workspace; false when there is one of its id.
     public func addWorkspace(_ settings: WorkspaceSettings) async throws(MeteringError) -> Bool {
-        let entry = Self.entry(settings)
+        let entry = settings.entry
         let isNew =
             settings.id != .default
-            ? try await change(Self.names, settings.id.text, from: [], to: entry) : false
+            ? try await change(
+                Self.names(of: settings.id), settings.id.text, from: [], to: entry) : false
         try await refresh()
         return isNew
     }
@@ -31,7 +36,9 @@ extension DirectoryStore {
             try await refresh()
             guard var settings = directory.settings(of: id) else { return nil }
             try make(&settings)
-            if try await change(Self.names, id.text, from: old ?? [], to: Self.entry(settings)) {
+            if try await change(
+                Self.names(of: id), id.text, from: old ?? [], to: settings.entry)
+            {
                 try await refresh()
                 return settings
             }
@@ -45,9 +52,11 @@ extension DirectoryStore {
         var command = RedisCommand("HGET")
         command.append(DirectoryKeyspace.workspaces)
         command.append(id.text)
-        guard id != .default, let old = try await send(command).bytes, old != Self.doomed
+        guard id != .default, let old = try await send(command).bytes,
+            old != DirectoryKeyspace.doomed
         else { return false }
-        let isRemoved = try await change(Self.names, id.text, from: old, to: Self.doomed)
+        let isRemoved = try await change(
+            Self.names, id.text, from: old, to: DirectoryKeyspace.doomed)
         while isRemoved {
             let keys = try await keys(of: id, offset: 0, limit: 500)
             if keys.isEmpty { break }
@@ -75,15 +84,7 @@ extension DirectoryStore {
             for name in names.compactMap(\.bytes) { unlink.append(name) }
             if !names.isEmpty { _ = try await send(unlink) }
         } while cursor != Array("0".utf8)
-        _ = try await change(Self.names, id.text, from: Self.doomed, to: [])
+        _ = try await change(Self.names, id.text, from: DirectoryKeyspace.doomed, to: [])
         try await refresh()
-    }
-
-    private static func entry(_ settings: WorkspaceSettings) -> [UInt8] {
-        var json = JSONWriter()
-        json.beginObject()
-        settings.write(&json)
-        json.endObject()
-        return json.bytes
     }
 }

@@ -6,8 +6,6 @@ public import Redis
 
 /// Reads and changes workspaces and keys in Redis. On its loop's thread only.
 public final class DirectoryStore {
-    /// What stands in the place of a workspace whose data are being removed.
-    static let doomed = Array("deleted".utf8)
     /// How often a key's last use is written, at most.
     private static let usedEveryMS = 60_000
 
@@ -33,9 +31,11 @@ public final class DirectoryStore {
             guard let id = fields[index].text.flatMap({ WorkspaceID($0) }),
                 let entry = fields[index + 1].bytes
             else { throw .damaged(what: "the list of workspaces") }
-            if entry == Self.doomed {
+            if entry == DirectoryKeyspace.doomed {
                 doomed.append(id)
-            } else if let settings = settings(id, entry) {
+            } else if let settings = WorkspaceSettings(
+                id, entry: entry, defaults: directory.defaults)
+            {
                 workspaces.append(settings)
             } else {
                 throw .damaged(what: "the workspace \(id.text)")
@@ -43,18 +43,6 @@ public final class DirectoryStore {
         }
         // A change in between has a higher version, and is taken the next time.
         directory.replace(workspaces, doomed: doomed, version: version)
-    }
-
-    private func settings(_ id: WorkspaceID, _ entry: [UInt8]) -> WorkspaceSettings? {
-        guard let value = try? json.read(entry) else { return nil }
-        var settings = directory.defaults
-        settings.id = id
-        do throws(EventRejection) {
-            try settings.change(by: value)
-        } catch {
-            return nil
-        }
-        return settings
     }
 
     // MARK: Keys
@@ -117,14 +105,19 @@ public final class DirectoryStore {
             expiresAt: expiresAt)
         guard
             try await change(
-                [
-                    DirectoryKeyspace.apiKeys, DirectoryKeyspace.version,
-                    DirectoryKeyspace.apiKeys(of: workspace),
-                ], made.key.id, from: [], to: made.key.record,
+                Self.names(ofKeysOf: workspace), made.key.id, from: [], to: made.key.record,
                 score: made.key.createdAt.milliseconds)
         else { throw .undecided(reason: "another key has its id") }
         try await refresh()
         return made
+    }
+
+    /// What `change` needs to change a key of a workspace.
+    private static func names(ofKeysOf workspace: WorkspaceID) -> [[UInt8]] {
+        [
+            DirectoryKeyspace.apiKeys, DirectoryKeyspace.version,
+            DirectoryKeyspace.changes(of: workspace), DirectoryKeyspace.apiKeys(of: workspace),
+        ]
     }
 
     /// Revokes a key of a workspace; false when it has none of this id.
@@ -132,11 +125,8 @@ public final class DirectoryStore {
         _ id: String, of workspace: WorkspaceID
     ) async throws(MeteringError) -> Bool {
         guard let key = try await key(id), key.workspace == workspace else { return false }
-        let names = [
-            DirectoryKeyspace.apiKeys, DirectoryKeyspace.version,
-            DirectoryKeyspace.apiKeys(of: workspace),
-        ]
-        let isRevoked = try await change(names, id, from: key.record, to: [])
+        let isRevoked = try await change(
+            Self.names(ofKeysOf: workspace), id, from: key.record, to: [])
         try await refresh()
         return isRevoked
     }

@@ -13,6 +13,7 @@ public final class MeteringEngine {
     public let reader: UsageReader
     /// Reads ledgers, holds and single events.
     public let accounts: AccountReader
+    private let loop: EventLoop
     private let client: RedisClient
     private let batcher: EventBatcher
     private let clock: any Clock
@@ -32,6 +33,7 @@ public final class MeteringEngine {
         clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch(),
         thaw: DayThawing? = nil, waitMS: Int = 1_000
     ) {
+        self.loop = loop
         self.metrics = metrics
         self.epoch = epoch
         denials = DenialMemory(epoch)
@@ -49,6 +51,9 @@ public final class MeteringEngine {
         // An engine whose workspace has changed makes room for another.
         client.whenReady { [weak batcher] in batcher?.resume() }
     }
+
+    /// Whether the caller is on its loop's thread, as it has to be.
+    public var isOnItsLoop: Bool { loop.isCurrent }
 
     /// Whether Redis can be asked now.
     public var isReady: Bool { client.isReady }

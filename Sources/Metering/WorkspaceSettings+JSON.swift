@@ -5,6 +5,10 @@ public import JSON
 extension WorkspaceSettings {
     /// How many meters of a workspace may have leaderboards.
     private static let rankedCountMax = 16
+    /// Members that are options of the service for the workspace `default`.
+    public static let configured: Set<String> = [
+        "time_zone", "ranked_meters", "idempotency_hours", "late_days", "hot_days", "events_days",
+    ]
 
     /// Changes what the members of a JSON object name; the rest stays.
     ///
@@ -78,6 +82,31 @@ extension WorkspaceSettings {
         json.integer(hotDays)
         json.key("events_days")
         json.integer(eventsDays)
+    }
+
+    /// As the directory keeps them.
+    public var entry: [UInt8] {
+        var json = JSONWriter()
+        json.beginObject()
+        write(&json)
+        json.endObject()
+        return json.bytes
+    }
+
+    /// The settings that an entry of the directory holds; nil when it is damaged. What an entry does
+    /// not name is as in `defaults`.
+    public init?(
+        _ id: WorkspaceID, entry: [UInt8], defaults: WorkspaceSettings = WorkspaceSettings()
+    ) {
+        guard let reader = try? JSONReader(), let value = try? reader.read(entry) else {
+            return nil
+        }
+        var settings = defaults
+        settings.id = id
+        // Of `default` the configuration of the process says these, each time that it starts.
+        let others = id == .default ? Self.configured : []
+        guard (try? settings.change(by: value, except: others)) != nil else { return nil }
+        self = settings
     }
 
     private static func text(

@@ -47,7 +47,13 @@ public final class API {
     var sibling: (WorkspaceID) throws(HTTPProblem) -> API = { _ throws(HTTPProblem) in
         throw .noSuchWorkspace
     }
-    let json: JSONReader
+    /// Shared by all that run on the loop: what it read stands until one of them, or the same one after
+    /// an `await`, reads again.
+    var json: JSONReader {
+        assert(engine.isOnItsLoop, "JSON is read off the thread of the loop")
+        return reader
+    }
+    private let reader: JSONReader
     let texts = VerdictTexts()
     let labels = LabelMemory()
 
@@ -60,7 +66,7 @@ public final class API {
         self.engine = engine
         self.queries = queries
         self.environment = environment
-        self.json = json
+        reader = json
     }
 
     /// A request on its way to a handler, with the parameters of its path, decoded.

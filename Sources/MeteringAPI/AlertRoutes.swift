@@ -18,7 +18,7 @@ extension API {
 
     private func alerts(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        return Self.answer(with: try await queries.alerts())
+        return Self.answer(with: try await back(queries.alerts()))
     }
 
     /// `PUT /v1/alerts` `{"alerts": [...]}`, with `If-Match` only if the list is still that one.
@@ -26,7 +26,7 @@ extension API {
         let draft = try AlertBook.Draft(try body(of: call))
         let tag = call.request.headers.value(of: "if-match").flatMap { $0 == "*" ? nil : $0 }
         try await checkTargets(draft)
-        let (book, secrets) = try await queries.setAlerts(draft, ifTag: tag)
+        let (book, secrets) = try await back(queries.setAlerts(draft, ifTag: tag))
         return Self.answer(with: book, secrets: secrets)
     }
 
@@ -89,7 +89,7 @@ extension API {
             }
             cursor = place
         }
-        let page = try await queries.notices(state, limit: limit, after: cursor)
+        let page = try await back(queries.notices(state, limit: limit, after: cursor))
         var json = JSONWriter(capacity: 64 + 256 * page.notices.count)
         json.beginObject()
         json.key("deliveries")
@@ -109,7 +109,7 @@ extension API {
             throw HTTPProblem.badRequest("unexpected_body", "this call takes no body")
         }
         let id = call.parameters[0]
-        guard AlertNotice.isID(id), try await queries.retryNotice(id) else {
+        guard AlertNotice.isID(id), try await back(queries.retryNotice(id)) else {
             throw HTTPProblem(
                 .notFound, code: "delivery_not_found", detail: "there is no such delivery")
         }

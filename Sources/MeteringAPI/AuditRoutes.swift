@@ -26,8 +26,10 @@ extension API {
                     "invalid_cursor", "cursor is the \"next\" of an answer")
             }
         }
-        let page = try await queries.auditPage(
-            try AuditQuery(query, calendar: engine.reader.calendar), limit: limit, after: cursor)
+        let page = try await back(
+            queries.auditPage(
+                try AuditQuery(query, calendar: engine.reader.calendar), limit: limit, after: cursor
+            ))
         var json = JSONWriter(capacity: 64 + 512 * page.entries.count)
         json.beginObject()
         json.key("entries")
@@ -50,8 +52,9 @@ extension API {
             ])
         let asked = try AuditQuery(query, calendar: engine.reader.calendar)
         return try await export("audit", writer) { [queries] writer, cursor in
-            let page = try await queries.auditPage(
-                asked, limit: 500, after: cursor.flatMap { AuditPosition($0) })
+            let page = try await back(
+                queries.auditPage(
+                    asked, limit: 500, after: cursor.flatMap { AuditPosition($0) }))
             var writer = writer
             for entry in page.entries { writer.row(entry.cells) }
             return (writer, page.next?.text)

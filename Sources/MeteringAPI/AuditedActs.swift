@@ -52,7 +52,7 @@ extension API {
             actor: ByteString(call.principal.name), role: call.principal.role.rawValue,
             address: request.remoteAddress, method: request.method.name, route: route.name,
             path: request.path, before: await shown(by: route, call))
-        let id = try await sibling(workspace).queries.beginAct(act)
+        let id = try await back(sibling(workspace).queries.beginAct(act))
         do {
             let response = try await route.handler(self, call)
             var after: [UInt8]?
@@ -72,7 +72,7 @@ extension API {
     private func note(
         _ id: AuditPosition, _ status: Int, _ after: [UInt8]?, in workspace: WorkspaceID
     ) async {
-        try? await sibling(workspace).queries.endAct(id, status: status, after: after)
+        try? await back(sibling(workspace).queries.endAct(id, status: status, after: after))
     }
 
     /// What there is at the path of an act, as JSON; nil for nothing.

@@ -113,8 +113,9 @@ extension API {
             cursor = position
         }
         let account = try await engine.account(of: subject)
-        let ledger = try await queries.ledger(
-            of: subject, account, limit: limit, before: cursor)
+        let ledger = try await back(
+            queries.ledger(
+                of: subject, account, limit: limit, before: cursor))
         var json = JSONWriter()
         json.beginObject()
         json.key("subject")

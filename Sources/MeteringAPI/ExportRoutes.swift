@@ -21,7 +21,7 @@ extension API {
         let writer = ExportWriter(try ExportFormat(query), columns: Self.eventColumns)
         let asked = try EventQuery(query, calendar: engine.reader.calendar)
         return try await export("events", writer) { [queries] in
-            try await queries.write(asked, to: $0, after: $1)
+            try await back(queries.write(asked, to: $0, after: $1))
         }
     }
 
@@ -47,7 +47,7 @@ extension API {
         }
         let (window, _) = try leaderboardWindow(query)
         return try await export("leaderboard", writer) { [queries] in
-            try await queries.write(meter, window, limit, to: $0, after: $1)
+            try await back(queries.write(meter, window, limit, to: $0, after: $1))
         }
     }
 
@@ -60,7 +60,7 @@ extension API {
         let asked = try seriesQuery(query)
         let fills = try query.choice("fill", SeriesFill.self) != nil
         return try await export("series", writer) { [queries] writer, _ in
-            (try await queries.write(asked, fills: fills, to: writer), nil)
+            (try await back(queries.write(asked, fills: fills, to: writer)), nil)
         }
     }
 

@@ -16,7 +16,7 @@ extension API {
     func forecast(_ call: Call) async throws -> HTTPResponse {
         let parameters = try QueryParameters(call.request.query, allowed: ["meter", "subject"])
         let (meter, subject) = (try meter(parameters), try subject(parameters))
-        let forecast = try await queries.monthForecast(of: meter, subject: subject)
+        let forecast = try await back(queries.monthForecast(of: meter, subject: subject))
         var json = JSONWriter()
         json.beginObject()
         json.key("meter")
@@ -58,8 +58,9 @@ extension API {
         let subject = try subject(call, at: 0)
         let account = try await engine.account(of: subject)
         let policy = try await engine.rules().credits
-        let forecast = try await queries.balanceForecast(
-            of: account, subject: subject, policy: policy)
+        let forecast = try await back(
+            queries.balanceForecast(
+                of: account, subject: subject, policy: policy))
         var json = JSONWriter()
         json.beginObject()
         json.key("subject")

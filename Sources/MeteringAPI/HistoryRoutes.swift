@@ -20,8 +20,9 @@ extension API {
         let limit = try query.integer("limit", in: 1...1000, default: 50)
         var asked = try EventQuery(query, calendar: engine.reader.calendar)
         if let subject { asked.subject = subject }
-        let bytes = try await queries.page(
-            asked, limit: limit, after: query.text("cursor"))
+        let bytes = try await back(
+            queries.page(
+                asked, limit: limit, after: query.text("cursor")))
         return .json(bytes)
     }
 }

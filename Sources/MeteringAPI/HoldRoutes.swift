@@ -84,8 +84,9 @@ extension API {
             }
             cursor = place
         }
-        let page = try await queries.holds(
-            state, of: subject, limit: limit, after: cursor)
+        let page = try await back(
+            queries.holds(
+                state, of: subject, limit: limit, after: cursor))
         var json = JSONWriter()
         json.beginObject()
         json.key("holds")

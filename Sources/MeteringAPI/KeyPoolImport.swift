@@ -16,7 +16,7 @@ extension API {
         _ = try QueryParameters(call.request.query, allowed: [])
         let rows = try isCSV(call.request) ? csvRows(call.request.body) : jsonRows(call)
         let drafts = rows.compactMap { try? $0.get() }
-        var outcomes = try await queries.importPoolKeys(drafts, to: provider)[...]
+        var outcomes = try await back(queries.importPoolKeys(drafts, to: provider))[...]
         var json = JSONWriter(capacity: 64 + 64 * rows.count)
         var imported = 0
         json.beginArray()

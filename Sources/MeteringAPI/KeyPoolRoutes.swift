@@ -40,7 +40,7 @@ extension API {
     private func assignKeys(_ call: Call) async throws -> HTTPResponse {
         let provider = try provider(call)
         let assignment = try PoolAssignment(try body(of: call))
-        let keys = try await queries.assignPoolKeys(assignment, of: provider)
+        let keys = try await back(queries.assignPoolKeys(assignment, of: provider))
         guard !keys.isEmpty else {
             throw HTTPProblem(
                 .conflict, code: "no_keys_available",
@@ -67,7 +67,7 @@ extension API {
         let report = try PoolReport(try body(of: call))
         let holder = call.principal.role == .oneself ? try ownSubject(call) : nil
         guard
-            let isFirst = try await queries.reportPoolKey(report, of: provider, by: holder)
+            let isFirst = try await back(queries.reportPoolKey(report, of: provider, by: holder))
         else { throw HTTPProblem.noSuchKey }
         var json = JSONWriter()
         json.beginObject()
@@ -83,8 +83,9 @@ extension API {
 
     private func ownKeys(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        let keys = try await queries.heldPoolKeys(
-            by: try ownSubject(call), of: try provider(call))
+        let keys = try await back(
+            queries.heldPoolKeys(
+                by: try ownSubject(call), of: try provider(call)))
         var json = JSONWriter(capacity: 64 + 256 * keys.count)
         json.beginObject()
         json.key("success")
@@ -113,8 +114,9 @@ extension API {
             guard let subject = SubjectID(text) else { throw HTTPProblem.invalidSubject }
             filter.holder = subject
         }
-        let page = try await queries.poolKeys(
-            of: try provider(call), filter, limit: limit, after: after)
+        let page = try await back(
+            queries.poolKeys(
+                of: try provider(call), filter, limit: limit, after: after))
         var json = JSONWriter(capacity: 64 + 256 * page.keys.count)
         json.beginObject()
         json.key("keys")
@@ -128,14 +130,14 @@ extension API {
     private func poolKey(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         let id = try keyID(call)
-        return try Self.answer(try await queries.poolKey(id, of: try provider(call)))
+        return try Self.answer(try await back(queries.poolKey(id, of: try provider(call))))
     }
 
     /// `{"name"?, "status"?, "credit_balance"?}`
     private func editKey(_ call: Call) async throws -> HTTPResponse {
         let (provider, id) = (try provider(call), try keyID(call))
         let change = try PoolKeyChange(try body(of: call))
-        return try Self.answer(try await queries.editPoolKey(id, of: provider, change))
+        return try Self.answer(try await back(queries.editPoolKey(id, of: provider, change)))
     }
 
     private func unassignKey(_ call: Call) async throws -> HTTPResponse {
@@ -143,14 +145,14 @@ extension API {
         try refuseBody(call)
         let id = try keyID(call)
         return try Self.answer(
-            try await queries.editPoolKey(id, of: try provider(call), .unassigned))
+            try await back(queries.editPoolKey(id, of: try provider(call), .unassigned)))
     }
 
     private func deleteKey(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         try refuseBody(call)
         let id = try keyID(call)
-        guard try await queries.deletePoolKey(id, of: try provider(call)) else {
+        guard try await back(queries.deletePoolKey(id, of: try provider(call))) else {
             throw HTTPProblem.noSuchKey
         }
         return HTTPResponse(status: .noContent)
@@ -159,14 +161,14 @@ extension API {
     private func poolSettings(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         let provider = try provider(call)
-        return Self.answer(provider, threshold: try await queries.poolThreshold(of: provider))
+        return Self.answer(provider, threshold: try await back(queries.poolThreshold(of: provider)))
     }
 
     /// `{"threshold": 800}`
     private func setPoolSettings(_ call: Call) async throws -> HTTPResponse {
         let provider = try provider(call)
         let threshold = try Metering.poolThreshold(try body(of: call))
-        try await queries.setPoolThreshold(threshold, of: provider)
+        try await back(queries.setPoolThreshold(threshold, of: provider))
         return Self.answer(provider, threshold: threshold)
     }
 

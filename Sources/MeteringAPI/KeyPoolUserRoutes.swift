@@ -10,17 +10,17 @@ extension API {
 
     func poolUsers(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        return .json(try await queries.poolUserList())
+        return .json(try await back(queries.poolUserList()))
     }
 
     func poolUser(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         let subject = try subject(call, at: 0)
-        guard let user = try await queries.poolUser(subject) else {
+        guard let user = try await back(queries.poolUser(subject)) else {
             throw HTTPProblem(
                 .notFound, code: "user_not_found", detail: "nothing is known of this user")
         }
-        let recent = try await queries.recentPoolKeys(of: subject, count: Self.recentCount)
+        let recent = try await back(queries.recentPoolKeys(of: subject, count: Self.recentCount))
         var json = JSONWriter(capacity: 2048)
         json.beginObject()
         json.key("user")

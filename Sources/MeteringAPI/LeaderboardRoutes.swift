@@ -62,8 +62,9 @@ extension API {
             window == .days(1)
             ? try await engine.reader.leaderboardPlaceToday(
                 of: id, meter, neighbours: neighbours)
-            : try await queries.leaderboardPlace(
-                of: id, meter, window, neighbours: neighbours)
+            : try await back(
+                queries.leaderboardPlace(
+                    of: id, meter, window, neighbours: neighbours))
         guard let place else {
             throw HTTPProblem.notFound(
                 "this subject is not on the leaderboard: it used nothing in this window")
@@ -96,8 +97,9 @@ extension API {
     ) async throws(MeteringError) -> LeaderboardPage {
         window == .days(1)
             ? try await engine.reader.leaderboardToday(meter, limit: limit, after: cursor)
-            : try await queries.leaderboard(
-                meter, window, limit: limit, after: cursor)
+            : try await back(
+                queries.leaderboard(
+                    meter, window, limit: limit, after: cursor))
     }
 
     private func rankedMeter(_ call: Call) throws(HTTPProblem) -> Meter {

@@ -21,17 +21,17 @@ extension API {
             throw HTTPProblem.unprocessable("invalid_id", "a guest cannot be merged into a guest")
         }
         for _ in 0..<Self.mergeTriesMax {
-            let plan = try await queries.mergePlan(of: guest)
+            let plan = try await back(queries.mergePlan(of: guest))
             let verdict = try await engine.merge(plan, into: user)
             switch verdict.status {
             case .changed: continue
             case .allowed:
                 // What was known of who it was: it is somebody else's profile now.
-                _ = try await queries.removeProfile(of: guest)
+                _ = try await back(queries.removeProfile(of: guest))
                 return merged(guest, user, plan.eventCount, isRepeated: false)
             case .repeated:
                 // It may have been cut off just here.
-                _ = try await queries.removeProfile(of: guest)
+                _ = try await back(queries.removeProfile(of: guest))
                 return merged(guest, user, 0, isRepeated: true)
             case .conflict:
                 throw HTTPProblem(

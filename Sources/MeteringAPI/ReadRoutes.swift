@@ -59,7 +59,7 @@ extension API {
         } else {
             day = reader.today
         }
-        let reading = try await queries.hourlyUsage(day)
+        let reading = try await back(queries.hourlyUsage(day))
         var json = JSONWriter()
         json.beginObject()
         json.key("date")

@@ -156,7 +156,7 @@ public final class Router: HTTPResponder {
                 let api = try api(of: principal.workspace)
                 // An id that anybody may know shall not be the user's.
                 if principal.role == .guest, let guest = principal.subject,
-                    try await api.queries.user(ofGuest: guest) != nil
+                    try await back(api.queries.user(ofGuest: guest)) != nil
                 {
                     throw HTTPProblem.guestMerged
                 }

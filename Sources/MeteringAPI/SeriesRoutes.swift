@@ -19,7 +19,7 @@ extension API {
         let query = try seriesQuery(parameters)
         let fills = try parameters.choice("fill", SeriesFill.self) != nil
         let compares = try parameters.choice("compare", SeriesComparison.self) != nil
-        let bytes = try await queries.series(query, fills: fills, compares: compares)
+        let bytes = try await back(queries.series(query, fills: fills, compares: compares))
         return .json(bytes)
     }
 

@@ -30,7 +30,7 @@ extension API {
                 .serviceUnavailable, code: "too_many_streams",
                 detail: "\(environment.streams.countMax) streams are open; ask again")
         }
-        guard let begun = try await queries.beginLive(query, after: last) else {
+        guard let begun = try await back(queries.beginLive(query, after: last)) else {
             throw HTTPProblem(
                 .gone, code: "too_far_behind", title: "Gone",
                 detail: "too much was counted since then; ask without Last-Event-ID")
@@ -105,7 +105,7 @@ private struct EventStream: Sendable {
                 quiet = 0
             }
             try await output.write(bytes)
-            guard let next = try await queries.live(query, from: place) else { return }
+            guard let next = try await back(queries.live(query, from: place)) else { return }
             (events, place) = next
         }
     }

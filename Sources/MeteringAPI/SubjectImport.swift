@@ -24,7 +24,7 @@ extension API {
         let rows = try isCSV(call.request) ? table(call.request) : objects(call.request)
         guard !rows.isEmpty else { throw HTTPProblem.importSize }
         let fit = rows.compactMap { try? $0.content.get() }
-        var results = try await queries.importProfiles(fit)[...]
+        var results = try await back(queries.importProfiles(fit))[...]
         var counts = (created: 0, updated: 0, unchanged: 0, failed: 0)
         var json = JSONWriter()
         json.beginArray()

@@ -20,7 +20,7 @@ extension API {
     func putSubject(_ call: Call) async throws -> HTTPResponse {
         let subject = try subject(call, at: 0)
         let change = try profileChange(try body(of: call), of: subject)
-        return try profile(try await queries.putProfile(of: subject, change))
+        return try profile(try await back(queries.putProfile(of: subject, change)))
     }
 
     /// A JSON merge patch (RFC 7396).
@@ -33,13 +33,13 @@ extension API {
         }
         let value = try isPatch == true ? json.read(call.request.body) : body(of: call)
         let change = try profileChange(value, of: subject)
-        return try profile(try await queries.changeProfile(of: subject, change))
+        return try profile(try await back(queries.changeProfile(of: subject, change)))
     }
 
     func removeSubject(_ call: Call) async throws -> HTTPResponse {
         let subject = try subject(call, at: 0)
         _ = try QueryParameters(call.request.query, allowed: [])
-        guard try await queries.removeProfile(of: subject) else {
+        guard try await back(queries.removeProfile(of: subject)) else {
             throw HTTPProblem.notFound("there is no profile of this subject")
         }
         return HTTPResponse(status: .noContent, headers: [], body: .bytes([]))
@@ -95,8 +95,8 @@ extension API {
         }
         let filter = try profileFilter(query)
         let parts = try figures(query, call)
-        let page = try await queries.profiles(filter, by: order, limit: limit, after: cursor)
-        let figures = try await queries.figures(of: page.profiles.map(\.subject), parts)
+        let page = try await back(queries.profiles(filter, by: order, limit: limit, after: cursor))
+        let figures = try await back(queries.figures(of: page.profiles.map(\.subject), parts))
         var json = JSONWriter()
         json.beginObject()
         json.key("subjects")

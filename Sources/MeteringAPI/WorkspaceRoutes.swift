@@ -22,11 +22,6 @@ extension API {
         },
     ]
 
-    /// What the configuration of the process says of `default`.
-    private static let configured: Set<String> = [
-        "time_zone", "ranked_meters", "idempotency_hours", "late_days", "hot_days", "events_days",
-    ]
-
     func ownWorkspace(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         guard let settings = store.directory.settings(of: call.principal.workspace) else {
@@ -82,7 +77,7 @@ extension API {
                 detail: "there is a workspace of this id, or one is being deleted")
         }
         if let reset { try await setMonthReset(reset, of: id) }
-        await (try sibling(id)).queries.waitUntilReady()
+        await back((try sibling(id)).queries.waitUntilReady())
         var response = try await answer(with: settings)
         response.status = .created
         response.headers.append((name: "Location", value: "/v1/workspaces/\(id.text)"))
@@ -95,7 +90,7 @@ extension API {
         guard let id = WorkspaceID(call.parameters[0]) else { throw HTTPProblem.noSuchWorkspace }
         let reset = try Self.monthReset(value)
         if id == .default {
-            for (key, _) in value.members where Self.configured.contains(key.text) {
+            for (key, _) in value.members where WorkspaceSettings.configured.contains(key.text) {
                 throw HTTPProblem(
                     .conflict, code: "set_by_configuration",
                     detail: "\(key.text) of default is an option of tally serve")
@@ -105,8 +100,8 @@ extension API {
         let isMoved = value["time_zone"] != nil
         if isMoved, store.directory.settings(of: id) != nil {
             let queries = try sibling(id).queries
-            await queries.waitUntilReady()
-            hasCounted = try await queries.hasCounted()
+            await back(queries.waitUntilReady())
+            hasCounted = try await back(queries.hasCounted())
         }
         let changed = try await store.changeWorkspace(id) { settings in
             let zone = settings.calendar.zone
@@ -120,7 +115,7 @@ extension API {
             }
         }
         guard let changed else { throw HTTPProblem.noSuchWorkspace }
-        await (try sibling(id)).queries.waitUntilReady()
+        await back((try sibling(id)).queries.waitUntilReady())
         if let reset { try await setMonthReset(reset, of: id) }
         return try await answer(with: changed)
     }

@@ -10,10 +10,13 @@ public struct DataPlace: Sendable, Equatable {
     public var redisURL: String?
     /// The folder of the snapshots, where that is not `rollups` of the folder.
     public var snapshots: String?
-    /// For how many days a day's detail is to be in Redis.
+    /// For how many days a day's detail of `default` is to be in Redis; the settings of other
+    /// workspaces tell theirs.
     public var hotDays = 35
-    /// For how many days the log has single events.
+    /// For how many days the log of `default` has single events.
     public var eventsDays = 35
+    /// The workspace to work on; nil means all that there are.
+    public var workspace: String?
 
     public init() {}
 
@@ -32,7 +35,7 @@ public enum DataTask: Sendable {
 /// Where such work writes to. May be used from any thread.
 public final class DataConsole: Sendable {
     private struct State {
-        var lineCount = 0
+        var parts: [(workspace: String, lineCount: Int)] = []
         var shown = ContinuousClock.now
         var isShowing = false
         var failure: (any Error)?
@@ -42,14 +45,19 @@ public final class DataConsole: Sendable {
 
     init(_ console: Console) { self.console = console }
 
-    /// How many lines were printed.
-    public var lineCount: Int { state.withLock { $0.lineCount } }
+    /// How many lines were printed of each workspace that was begun.
+    var parts: [(workspace: String, lineCount: Int)] { state.withLock { $0.parts } }
+
+    /// What is printed from now on is of this workspace.
+    public func begin(_ workspace: String) {
+        state.withLock { $0.parts.append((workspace, 0)) }
+    }
 
     /// Prints a line. What may hold any text of users is to be escaped before.
     public func print(_ line: String) {
         clear()
         state.withLock { state in
-            state.lineCount += 1
+            if !state.parts.isEmpty { state.parts[state.parts.count - 1].lineCount += 1 }
             guard state.failure == nil else { return }
             do {
                 try console.print(line)

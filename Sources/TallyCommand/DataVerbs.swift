@@ -22,8 +22,14 @@ struct VerifyVerb {
             help: "Folder of the snapshots",
             apply: { verb, text throws(BadValue) in verb.place.snapshots = try Check.path(text) }),
         Option(
+            "workspace", .text, "ID", fallback: "all of them", sources: .flag,
+            help: "Workspace to look at",
+            apply: { verb, text throws(BadValue) in
+                verb.place.workspace = try Check.workspace(text)
+            }),
+        Option(
             "events-days", .number, "N", fallback: "35",
-            help: "As of the service: older ledger lines may be gone (1...400)",
+            help: "As of the service, for default: older ledger lines may be gone (1...400)",
             apply: { verb, text throws(BadValue) in
                 verb.place.eventsDays = try Check.integer(text, 1...400)
             }),
@@ -65,10 +71,25 @@ struct VerifyVerb {
         }
         output.clear()
         try output.check()
-        let count = output.lineCount
-        console.complain(
-            count == 0 ? "no differences\n" : "\(count) difference\(count == 1 ? "" : "s")\n")
-        return count == 0 ? ExitCode.success : ExitCode.failure
+        console.complain(summary(output.parts) + "\n")
+        return output.parts.allSatisfy { $0.lineCount == 0 } ? ExitCode.success : ExitCode.failure
+    }
+
+    /// The last line: how many differences there are, and in which workspaces.
+    static func summary(_ parts: [(workspace: String, lineCount: Int)]) -> String {
+        func list(_ words: [String]) -> String {
+            let most = 20
+            let rest = words.count > most ? ", and \(words.count - most) more" : ""
+            return words.prefix(most).joined(separator: ", ") + rest
+        }
+        let count = parts.reduce(0) { $0 + $1.lineCount }
+        guard count == 0 else {
+            let found = parts.filter { $0.lineCount > 0 }
+            return "\(count) difference\(count == 1 ? "" : "s"): "
+                + list(found.map { "\($0.lineCount) in \($0.workspace)" })
+        }
+        let many = parts.count > 1 ? "\(parts.count) workspaces: " : ""
+        return "no differences in " + many + list(parts.map(\.workspace))
     }
 }
 
@@ -90,9 +111,16 @@ struct RestoreVerb {
             }),
         Option(
             "hot-days", .number, "N", fallback: "35",
-            help: "For how many days a day's detail goes to Redis, as of the service (2...400)",
+            help: "For how many days a day's detail of default goes to Redis, as of the service "
+                + "(2...400)",
             apply: { verb, text throws(BadValue) in
                 verb.place.hotDays = try Check.integer(text, 2...400)
+            }),
+        Option(
+            "workspace", .text, "ID", fallback: "all of them", sources: .flag,
+            help: "Workspace to restore",
+            apply: { verb, text throws(BadValue) in
+                verb.place.workspace = try Check.workspace(text)
             }),
         Option(
             "force", .flag, sources: .flag,

@@ -65,8 +65,9 @@ enum Help {
             options: { lines(VerifyVerb.options) },
             details: """
 
-                Each difference is a line; the exit code is 1 when there is one. A service may run
-                on the data meanwhile; on a folder without one its Redis is started for a while.
+                Each difference is a line that begins with its workspace; the exit code is 1 when
+                there is one. A service may run on the data meanwhile; on a folder without one its
+                Redis is started for a while.
                 """),
         Verb(
             name: "restore", synopsis: "tally restore SNAPSHOTS [OPTION...]",
@@ -74,8 +75,9 @@ enum Help {
             options: { lines(RestoreVerb.options) },
             details: """
 
-                SNAPSHOTS is a folder rollups, or that of one workspace in it. All files are checked
-                before anything is changed. A restore that broke off can be repeated.
+                SNAPSHOTS is a folder rollups, or that of one workspace in it. All files of all
+                workspaces are checked before anything is changed. A restore that broke off can be
+                repeated.
                 """),
     ]
 

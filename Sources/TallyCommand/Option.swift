@@ -132,6 +132,14 @@ enum Check {
         throw BadValue("one of " + type.allCases.map(\.rawValue).joined(separator: ", "))
     }
 
+    /// The id of a workspace, as the service takes it.
+    static func workspace(_ text: String) throws(BadValue) -> String {
+        guard text.wholeMatch(of: /[a-z0-9][a-z0-9_-]{0,62}/) != nil else {
+            throw BadValue("1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit")
+        }
+        return text
+    }
+
     /// A path or another text that must not be empty or hold control characters.
     static func path(_ text: String) throws(BadValue) -> String {
         guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else {

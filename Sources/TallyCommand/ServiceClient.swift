@@ -11,13 +11,14 @@ enum ClientError: Error, CustomStringConvertible {
     case unexpected(status: Int)
     case brokenOff(reason: String)
     case key(AdminKey.Failure)
+    case workspace(String, asked: String)
     case input(String)
 
     var exitCode: Int32 {
         switch self {
         case .unreachable, .brokenOff: ExitCode.unavailable
         case .input: ExitCode.noInput
-        case .refused, .unexpected, .key: ExitCode.failure
+        case .refused, .unexpected, .key, .workspace: ExitCode.failure
         }
     }
 
@@ -27,13 +28,15 @@ enum ClientError: Error, CustomStringConvertible {
             "no service answers at \(url) (\(reason)). Start it with: tally serve; or name "
                 + "another with --url or TALLY_URL"
         case .refused(401, let title, _):
-            "\(title): set TALLY_KEY, or name the service's data folder with --data"
+            "\(title): give a --key, set TALLY_KEY, or name the service's data folder with --data"
         case .refused(let status, let title, let detail):
             "the service refused (\(status)): \(title)" + (detail.isEmpty ? "" : ": \(detail)")
         case .unexpected(let status):
             "the answer (\(status)) is none of Tally's: does --url name the service?"
         case .brokenOff(let reason): "what came is not whole: the service broke off (\(reason))"
         case .key(let failure): failure.description
+        case .workspace(let its, let asked):
+            "the key is of the workspace \(its), not \(asked): another takes another key"
         case .input(let reason): reason
         }
     }
@@ -45,6 +48,8 @@ struct Access: Sendable {
     var dataFolder = "./data"
     var key: String?
     var adminKey: String?
+    /// The workspace to act in; nil means that of the key.
+    var workspace: String?
 }
 
 protocol HasAccess: Sendable {
@@ -66,14 +71,21 @@ extension HasAccess {
                     settings.access.dataFolder = try Check.path(text)
                 }),
             Option(
-                "key", .text, sources: .environment, secrecy: .hidden,
-                help: "Key to use; otherwise TALLY_ADMIN_KEY, otherwise DIR/admin.key",
+                "workspace", .text, "ID", fallback: "the key's", sources: [.flag, .environment],
+                help: "Workspace to act in; the operator's key is for all of them",
+                apply: { settings, text throws(BadValue) in
+                    settings.access.workspace = try Check.workspace(text)
+                }),
+            Option(
+                "key", .text, "KEY", sources: [.flag, .environment], secrecy: .hidden,
+                help: "Key to use, seen in the list of processes; else TALLY_KEY, "
+                    + "TALLY_ADMIN_KEY, DIR/admin.key",
                 apply: { settings, text throws(BadValue) in
                     settings.access.key = try AdminKey.checked(text)
                 }),
             Option(
                 "admin-key", .text, sources: .environment, secrecy: .hidden,
-                help: "Admin key, if there is no TALLY_KEY",
+                help: "Admin key, if there is no --key and no TALLY_KEY",
                 apply: { settings, text throws(BadValue) in
                     settings.access.adminKey = try AdminKey.checked(text)
                 }),
@@ -109,19 +121,30 @@ struct ServiceClient {
     private let url: String
     private let http: HTTPClient
 
+    /// - Throws: also when the key is not for the workspace that is named.
     init(_ access: Access) throws(ClientError) {
         url = access.url
-        let agent = "tally/\(TallyCommand.version)"
-        if let key = access.key ?? access.adminKey {
-            http = HTTPClient(key: key, agent: agent)
-            return
-        }
+        var key = access.key ?? access.adminKey
         do throws(AdminKey.Failure) {
-            http = HTTPClient(
-                key: try AdminKey.read(AdminKey.path(in: access.dataFolder)), agent: agent)
+            if key == nil { key = try AdminKey.read(AdminKey.path(in: access.dataFolder)) }
         } catch {
             throw .key(error)
         }
+        http = HTTPClient(
+            key: key, agent: "tally/\(TallyCommand.version)",
+            headers: access.workspace.map { ["X-Tally-Workspace: \($0)"] } ?? [])
+        if let workspace = access.workspace { try check(workspace) }
+    }
+
+    private struct Workspace: Decodable {
+        var id: String
+    }
+
+    /// Only the operator's key is for more than one workspace: with any other the service takes the
+    /// key's, and what was meant for one workspace would be counted in another.
+    private func check(_ workspace: String) throws(ClientError) {
+        let its = try send("/v1/workspace", as: Workspace.self).id
+        guard its == workspace else { throw .workspace(its, asked: workspace) }
     }
 
     /// Sends a request that may safely be repeated, and decodes its answer.

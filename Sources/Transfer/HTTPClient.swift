@@ -62,12 +62,15 @@ public final class HTTPClient {
     private let handle: UnsafeMutableRawPointer?
     private let authorization: String?
     private let agent: String
+    private let headers: [String]
 
     /// - Parameters:
     ///   - key: the bearer key that it comes with; nil for none.
     ///   - agent: what it calls itself.
-    public init(key: String?, agent: String) {
+    ///   - headers: lines that go with every request, as `Name: value`.
+    public init(key: String?, agent: String, headers: [String] = []) {
         self.agent = agent
+        self.headers = headers
         handle = curl_easy_init()
         authorization = key.map { "Authorization: Bearer \($0)" }
     }
@@ -120,13 +123,13 @@ public final class HTTPClient {
         _ lines: [String], deadline: () -> Void
     ) -> CURLcode {
         curl_easy_reset(handle)
-        var headers: UnsafeMutablePointer<curl_slist>?
-        defer { curl_slist_free_all(headers) }
+        var list: UnsafeMutablePointer<curl_slist>?
+        defer { curl_slist_free_all(list) }
         // Without an "Expect:" line curl would wait for leave to send a large body.
-        for line in ["Accept: application/json, */*", "Expect:"] + lines
+        for line in ["Accept: application/json, */*", "Expect:"] + lines + headers
             + (authorization.map { [$0] } ?? [])
         {
-            headers = curl_slist_append(headers, line)
+            list = curl_slist_append(list, line)
         }
         // Signals would be shared with the rest of the process.
         _ = tally_curl_set_long(handle, CURLOPT_NOSIGNAL, 1)
@@ -135,7 +138,7 @@ public final class HTTPClient {
         _ = tally_curl_set_string(handle, CURLOPT_USERAGENT, agent)
         _ = tally_curl_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, 1500)
         deadline()
-        _ = tally_curl_set_pointer(handle, CURLOPT_HTTPHEADER, headers)
+        _ = tally_curl_set_pointer(handle, CURLOPT_HTTPHEADER, list)
         _ = tally_curl_set_pointer(
             handle, CURLOPT_WRITEDATA, Unmanaged.passUnretained(sink).toOpaque())
         _ = tally_curl_set_callback(handle, CURLOPT_WRITEFUNCTION) { bytes, size, count, context in

@@ -13,53 +13,105 @@ internal import TallyCommand
     switch task {
     case .verify(let place):
         try await withRedis(place, mayRun: true) { redis in
-            try await verify(place, redis, console)
-        }
-    case .restore(let snapshots, let place, let isForced):
-        let workspaces = QueryEngine.snapshots(in: snapshots)
-        guard !workspaces.isEmpty else {
-            throw StartFailure(description: "\(snapshots): there are no snapshots")
-        }
-        try await withRedis(place, mayRun: false) { redis in
-            for workspace in workspaces {
-                try await restore(workspace, place, isForced, redis, console)
+            for workspace in try await workspaces(place, redis) {
+                try await verify(workspace, place, redis, console)
             }
         }
+    case .restore(let folder, let place, let isForced):
+        let found = try WorkspaceSnapshots.all(in: folder).filter { isNamed($0.workspace, place) }
+        guard !found.isEmpty else {
+            let whose = place.workspace.map { " of \($0)" } ?? ""
+            throw StartFailure(description: "\(folder): there are no snapshots\(whose)")
+        }
+        try await withRedis(place, mayRun: false) { redis in
+            try await restore(found, place, isForced, redis, console)
+        }
     }
+}
+
+private func isNamed(_ workspace: WorkspaceID, _ place: DataPlace) -> Bool {
+    place.workspace.map { $0 == workspace.text } ?? true
+}
+
+/// The workspaces to verify: those that there are files of, and those that Redis knows.
+private func workspaces(
+    _ place: DataPlace, _ redis: RedisConfiguration
+) async throws -> [WorkspaceSnapshots] {
+    let folder = place.rollups ?? ""
+    let found = try WorkspaceSnapshots.all(in: folder)
+    // One workspace's folder says which one is meant.
+    let isOne = found.first?.path == folder
+    var all = Dictionary(uniqueKeysWithValues: found.map { ($0.workspace, $0) })
+    let listed = try await withQueries(WorkspaceSettings(), place, redis) {
+        try await $0.listedWorkspaces()
+    }
+    for var settings in listed + [WorkspaceSettings()]
+    where !isOne || settings.id == found.first?.workspace {
+        // Of `default` the files tell the zone, which is an option of the service.
+        if settings.id == .default { settings.calendar = all[.default]?.settings.calendar ?? .utc }
+        let path = all[settings.id]?.path ?? "\(folder)/\(settings.id.text)"
+        all[settings.id] = WorkspaceSnapshots(path: path, settings: settings, hasSettings: true)
+    }
+    let chosen = all.values.filter { isNamed($0.workspace, place) }
+    if chosen.isEmpty, let name = place.workspace {
+        throw StartFailure(description: "there is no workspace \(name)")
+    }
+    return chosen.sorted { $0.workspace.text < $1.workspace.text }
 }
 
 private func verify(
-    _ place: DataPlace, _ redis: RedisConfiguration, _ console: DataConsole
+    _ workspace: WorkspaceSnapshots, _ place: DataPlace, _ redis: RedisConfiguration,
+    _ console: DataConsole
 ) async throws {
-    let folder = place.rollups ?? ""
-    var workspaces = QueryEngine.snapshots(in: folder)
-    if workspaces.isEmpty {
-        workspaces = [(.default, "\(folder)/\(WorkspaceID.default.text)", "UTC")]
-    }
-    for workspace in workspaces {
-        try await withQueries(workspace, place, redis) { queries in
-            try await queries.verify(snapshots: workspace.path) { what in
-                console.show("looking at \(Escaping.text(what))")
-            } report: { difference in
-                console.print(Escaping.text(difference.description))
-            }
+    let name = workspace.workspace.text
+    console.begin(name)
+    try await withQueries(workspace, place, redis) { queries in
+        try await queries.verify(snapshots: workspace.path) { what in
+            console.show("\(name): looking at \(Escaping.text(what))")
+        } report: { difference in
+            console.print("\(name): \(Escaping.text(difference.description))")
         }
     }
 }
 
+/// All is checked before anything is written, and nothing counts before all is written: a service
+/// looks at `default` first, which is written first and ended last.
 private func restore(
-    _ workspace: (workspace: WorkspaceID, path: String, zone: String), _ place: DataPlace,
-    _ isForced: Bool, _ redis: RedisConfiguration, _ console: DataConsole
+    _ found: [WorkspaceSnapshots], _ place: DataPlace, _ isForced: Bool,
+    _ redis: RedisConfiguration, _ console: DataConsole
 ) async throws {
-    let name = workspace.workspace.text
-    let report = try await withQueries(workspace, place, redis) { queries in
-        try await queries.restore(from: workspace.path, into: place.folder, isForced: isForced) {
-            console.show("restoring \(name)", done: $0, of: $1)
+    let token = RestoreToken()
+    let order =
+        found.filter { $0.workspace == .default } + found.filter { $0.workspace != .default }
+    for workspace in order {
+        let name = workspace.workspace.text
+        try await withQueries(workspace, place, redis) { queries in
+            try await queries.checkSnapshots(
+                at: workspace.path, into: place.folder, isForced: isForced
+            ) { console.show("checking \(name)", done: $0, of: $1) }
         }
     }
-    console.print(
-        "restored \(name): \(report.days) days (\(report.coldDays) of them stay in their files), "
-            + "\(report.subjectDays) lines of subjects, \(report.accounts) accounts")
+    var reports: [RestoreReport] = []
+    for workspace in order {
+        let name = workspace.workspace.text
+        reports.append(
+            try await withQueries(workspace, place, redis) { queries in
+                try await queries.writeSnapshots(
+                    at: workspace.path, into: place.folder, isForced: isForced, token: token
+                ) { console.show("restoring \(name)", done: $0, of: $1) }
+            })
+    }
+    for workspace in order.reversed() {
+        try await withQueries(workspace, place, redis) { queries in
+            try await queries.endRestore(at: workspace.path, token: token)
+        }
+    }
+    for report in reports.sorted(by: { $0.workspace.text < $1.workspace.text }) {
+        console.print(
+            "restored \(report.workspace.text): \(report.days) days (\(report.coldDays) of them stay "
+                + "in their files), \(report.subjectDays) lines of subjects, "
+                + "\(report.accounts) accounts, \(report.apiKeys) keys")
+    }
 }
 
 /// Runs a body with a Redis: the one that is named, that of a service which runs on the folder (if it
@@ -97,17 +149,24 @@ private func patient(_ redis: RedisConfiguration) -> RedisConfiguration {
     return redis
 }
 
+/// Runs a body with an engine of a workspace, with the settings that its service has.
+private func withQueries<Value: Sendable>(
+    _ workspace: WorkspaceSnapshots, _ place: DataPlace, _ redis: RedisConfiguration,
+    _ body: (QueryEngine) async throws -> Value
+) async throws -> Value {
+    var settings = workspace.settings
+    if settings.id == .default || !workspace.hasSettings {
+        settings.hotDays = place.hotDays
+        settings.eventsDays = place.eventsDays
+    }
+    return try await withQueries(settings, place, redis, body)
+}
+
 /// Runs a body with an engine of its own loop.
 private func withQueries<Value: Sendable>(
-    _ workspace: (workspace: WorkspaceID, path: String, zone: String), _ place: DataPlace,
-    _ redis: RedisConfiguration, _ body: (QueryEngine) async throws -> Value
+    _ settings: WorkspaceSettings, _ place: DataPlace, _ redis: RedisConfiguration,
+    _ body: (QueryEngine) async throws -> Value
 ) async throws -> Value {
-    guard let calendar = WorkspaceCalendar(zone: workspace.zone) else {
-        throw StartFailure(description: "\(workspace.path): unknown zone \(workspace.zone)")
-    }
-    let settings = WorkspaceSettings(
-        id: workspace.workspace, calendar: calendar, hotDays: place.hotDays,
-        eventsDays: place.eventsDays)
     let loop = try EventLoop()
     loop.start()
     defer { loop.stop() }

@@ -57,7 +57,7 @@ final class QueryEngines: Sendable {
 
     /// Removes the files of a workspace that was deleted.
     func removeSnapshots(of id: WorkspaceID) async throws {
-        try await unstarted(WorkspaceSettings(id: id)).removeSnapshots()
+        try await back(unstarted(WorkspaceSettings(id: id)).removeSnapshots())
     }
 
     func stop() async {

@@ -193,6 +193,8 @@ import Testing
         (["serve"], ["TALLY_ADMIN_KEY": "ö" + secret]),
         (["top", "tokens", "--url", "http://u:\(secret)@127.0.0.1:1"], [:]),
         (["top", "tokens", "--url", "http://127.0.0.1:1"], ["TALLY_KEY": secret]),
+        (["top", "tokens", "--url", "http://127.0.0.1:1", "--key", secret], [:]),
+        (["top", "tokens", "--key", "ö" + secret], [:]),
         (["serve", "--help"], ["TALLY_ADMIN_KEY": secret]),
     ])
     func `No output holds a secret`(words: [String], environment: [String: String]) async {

@@ -54,6 +54,8 @@ final class TemporaryFolder: Sendable {
 /// The stand-in of the service, in a process of its own.
 final class StandIn {
     static let key = "tly_test-key-0123456789"
+    /// Of the workspace `acme`, where `key` is the operator's.
+    static let ownKey = "tly_key-of-acme-012345"
     let environment: [String: String]
     private let process = Process()
     private let input = Pipe()

@@ -106,6 +106,41 @@ import Testing
         #expect(outcome.code == 0, "\(outcome.errors)")
     }
 
+    @Test(arguments: [
+        ["record", "a", "n=1"], ["top", "tokens"], ["export", "events"], ["import", "FILE"],
+        ["import-subjects", "PEOPLE"],
+    ])
+    func `Each verb takes a key and a workspace`(verb: [String]) async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let file = try folder.file("e.ndjson", #"{"subject":"a","meters":{"n":1}}"#)
+        let people = try folder.file("p.ndjson", #"{"id":"a"}"#)
+        let words = verb.map { $0 == "FILE" ? file : $0 == "PEOPLE" ? people : $0 }
+        let url = try #require(service.environment["TALLY_URL"])
+        func run(_ more: [String], _ environment: [String: String] = [:]) async -> Outcome {
+            await tally(words + ["--url", url, "--data", folder.path] + more, environment)
+        }
+        // The flag outranks the variable.
+        let flagged = await run(["--key", StandIn.key], ["TALLY_KEY": "tly_another-key-01234"])
+        #expect(flagged.code == 0, "\(flagged.errors)")
+        #expect(await run(["--key", "tly_another-key-01234"]).code == 1)
+        let inBeta = await run(["--key", StandIn.key, "--workspace", "beta"])
+        #expect(inBeta.code == 0, "\(inBeta.errors)")
+        if verb[0] == "export" { #expect(inBeta.output.contains("format=csvbeta\r\n")) }
+        #expect(await run([], ["TALLY_KEY": StandIn.key, "TALLY_WORKSPACE": "beta"]).code == 0)
+        #expect(await run(["--key", StandIn.ownKey, "--workspace", "acme"]).code == 0)
+        // A key of one workspace is for no other, and nothing is sent there.
+        let wrong = await run(["--key", StandIn.ownKey, "--workspace", "beta"])
+        #expect(wrong.code == 1 && wrong.errors.contains("of the workspace acme, not beta"))
+        #expect(wrong.output.isEmpty)
+        let none = await run(["--key", StandIn.key, "--workspace", "nowhere"])
+        #expect(none.code == 1 && none.errors.contains("no such workspace"), "\(none.errors)")
+        #expect(await run(["--key", StandIn.key, "--workspace", "No/where"]).code == 2)
+        #expect(!(await run(["--key", "sec ret"])).errors.contains("sec ret"))
+        let help = await tally([verb[0], "--help"])
+        #expect(help.output.contains("--key KEY") && help.output.contains("--workspace ID"))
+    }
+
     @Test func `A service that cannot be reached is told within two seconds`() async {
         let start = ContinuousClock.now
         let outcome = await tally(["top", "tokens", "--url", "http://127.0.0.1:1"])
@@ -148,7 +183,9 @@ import Testing
         #expect(await tally(["import", folder.path + "/none"]).code == 66)
     }
 
-    @Test(arguments: ["serve", "record", "top", "import", "import-subjects", "export"])
+    @Test(arguments: [
+        "serve", "record", "top", "import", "import-subjects", "export", "verify", "restore",
+    ])
     func `The help of a verb names all its options`(verb: String) async {
         let help = await tally([verb, "--help"])
         #expect(help.code == 0)

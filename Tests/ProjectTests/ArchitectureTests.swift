@@ -67,6 +67,20 @@ import Testing
         #expect(try Self.lines("\(TallyProcess.package)/README.md").count <= 201)
     }
 
+    /// `Sources/Metering/Query/Back.swift` says why.
+    @Test func `Routes await engines of other loops by way of back only`() throws {
+        var count = 0
+        for file in Self.files("Sources/MeteringAPI", ".swift") {
+            let text = try String(contentsOfFile: file, encoding: .utf8)
+            for match in text.matches(of: /await\s+([^\n;{}]*?\s*)queries\s*\.\s*\w+\(/) {
+                count += 1
+                let before = match.1.filter { !$0.isWhitespace }
+                #expect(before.hasPrefix("back("), "\(file): \(match.0)")
+            }
+        }
+        #expect(count > 60)
+    }
+
     @Test func `lua/README.md has a row for every script and every include`() throws {
         let rows = try Self.lines("\(TallyProcess.package)/lua/README.md").filter {
             $0.hasPrefix("| `")

@@ -105,6 +105,7 @@ final class EventBatcher {
 
     /// Takes a decision; the outcome comes on the loop. Never blocks, never throws.
     func decide(_ decision: Decision, completion: @escaping (DecisionOutcome) -> Void) {
+        assert(loop.isCurrent, "a decision is taken off the thread of its loop")
         guard waiting.count + cold.count < limits.waitingMax else {
             return completion(.unavailable(reason: "too many requests are waiting"))
         }
@@ -133,6 +134,7 @@ final class EventBatcher {
         _ events: some Collection<UsageEvent>, _ submission: Submission,
         _ purpose: EventPurpose? = nil
     ) {
+        assert(loop.isCurrent, "an event is counted off the thread of its loop")
         guard waiting.count + cold.count + events.count <= limits.waitingMax else {
             for index in 0..<events.count {
                 submission.resolve(index, .unavailable(reason: "too many events are waiting"))

@@ -12,6 +12,7 @@ public struct RestoreReport: Sendable {
     /// Lines of subjects, over all days.
     public let subjectDays: Int
     public let accounts: Int
+    public let apiKeys: Int
 }
 
 extension QueryEngine {
@@ -23,45 +24,71 @@ extension QueryEngine {
         return client
     }
 
-    /// The workspaces of which a folder holds snapshots: a `rollups` folder, or one workspace's;
-    /// with the zone that their last one names.
-    public nonisolated static func snapshots(
-        in folder: String
-    ) -> [(workspace: WorkspaceID, path: String, zone: String)] {
-        SnapshotSource.workspaces(below: folder).map { id, path in
-            let source = try? SnapshotSource(path, keepsFaults: true)
-            let title = source?.days.last?.title ?? source?.state?.title
-            return (id, path, title?.zone ?? "UTC")
-        }
-    }
-
     /// Gives others on this loop their turn.
     private func pause() async { await loop.sleep(for: .zero) }
 
-    /// Rebuilds this workspace in an empty Redis from the snapshots of its folder. Every file is
-    /// checked before anything is changed. O(lines of all files); an interrupted restore may be
-    /// begun again, and only then is this data accepted by services.
-    ///
-    /// - Parameters:
-    ///   - path: the workspace's folder.
-    ///   - data: the folder in whose `rollups` the files are to be; nil leaves them where they are.
-    ///   - isForced: deletes what Redis holds of the workspace.
-    ///   - progress: called about once per MiB with what is done and what there is to do, in bytes.
-    /// - Throws: `RestoreError`, `RedisError`, or the fault of a damaged file; all tell in words.
-    public func restore(
-        from path: String, into data: String?, isForced: Bool,
-        progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
-    ) async throws -> RestoreReport {
-        let restorer = Restorer(
+    private func restorer(
+        _ path: String, _ token: RestoreToken,
+        _ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+    ) async throws -> Restorer {
+        Restorer(
             try SnapshotSource(path), client: try await connected(), workspace: settings.id,
-            hotDays: settings.hotDays, clock: clock
+            hotDays: settings.hotDays, clock: clock, token: token
         ) { [self] done, total in
             progress(done, total)
             await pause()
         }
-        let report = try await restorer.run(into: data, isForced: isForced)
+    }
+
+    /// Checks all files of this workspace's folder, and whether they may be restored. Changes nothing.
+    /// O(lines of all files).
+    ///
+    /// - Parameters:
+    ///   - path: the workspace's folder.
+    ///   - data: the folder in whose `rollups` the files are to be; nil leaves them where they are.
+    ///   - isForced: whether what Redis holds of the workspace may be deleted.
+    ///   - progress: called about once per MiB with what is done and what there is to do, in bytes: half
+    ///     of it is for the check.
+    /// - Throws: `RestoreError`, `RedisError`, or the fault of a damaged file; all tell in words.
+    public func checkSnapshots(
+        at path: String, into data: String?, isForced: Bool,
+        progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+    ) async throws {
+        try await restorer(path, RestoreToken(), progress).check(into: data, isForced: isForced)
+    }
+
+    /// Rebuilds this workspace in Redis from the snapshots of its folder, which were checked before.
+    /// What Redis holds of the workspace is deleted. O(lines of all files); may be begun again at any
+    /// time. No service takes the data before `endRestore`.
+    ///
+    /// - Parameters: as of `checkSnapshots`.
+    public func writeSnapshots(
+        at path: String, into data: String?, isForced: Bool, token: RestoreToken,
+        progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+    ) async throws -> RestoreReport {
+        let report = try await restorer(path, token, progress).write(into: data, isForced: isForced)
         return RestoreReport(
             workspace: settings.id, days: report.days, coldDays: report.coldDays,
-            subjectDays: report.subjectDays, accounts: report.accounts)
+            subjectDays: report.subjectDays, accounts: report.accounts, apiKeys: report.apiKeys)
+    }
+
+    /// Lets services have what was written by the restore of this token.
+    public func endRestore(at path: String, token: RestoreToken) async throws {
+        try await restorer(path, token) { _, _ in }.end()
+    }
+
+    /// Checks, writes and ends: for one workspace.
+    ///
+    /// - Parameters: as of `checkSnapshots`.
+    public func restore(
+        from path: String, into data: String?, isForced: Bool,
+        progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+    ) async throws -> RestoreReport {
+        let token = RestoreToken()
+        try await checkSnapshots(at: path, into: data, isForced: isForced, progress: progress)
+        let report = try await writeSnapshots(
+            at: path, into: data, isForced: isForced, token: token, progress: progress)
+        try await endRestore(at: path, token: token)
+        return report
     }
 }

@@ -6,15 +6,16 @@ public import Redis
 final class RestoreWriter {
     /// Per call to Redis: some hundreds of microseconds.
     static let valuesPerCall = 200
-    private static let markField = Array("restoring".utf8)
+    static let markField = Array("restoring".utf8)
 
     let keys: Keyspace
     private let client: RedisClient
-    private let token = Array(String(UInt64.random(in: .min ... .max), radix: 16).utf8)
+    private let token: [UInt8]
     let packer = MessagePackWriter()
 
-    init(_ client: RedisClient, _ keys: Keyspace) {
+    init(_ client: RedisClient, _ keys: Keyspace, _ token: RestoreToken) {
         self.client = client
+        self.token = token.bytes
         self.keys = keys
     }
 
@@ -37,6 +38,7 @@ final class RestoreWriter {
     /// Takes the right to write, and takes away what is there.
     func begin() async throws {
         _ = try await run(ScriptLibrary.beginRestore, [keys.meta], [])
+        try await removeAPIKeys()
         var cursor = Array("0".utf8)
         repeat {
             let (next, names, _) = try await someKeys(from: cursor)
@@ -44,6 +46,19 @@ final class RestoreWriter {
             if !others.isEmpty { _ = try await send(RedisCommand("UNLINK", others)) }
             cursor = next
         } while cursor != Array("0".utf8)
+    }
+
+    /// The records of the workspace's API keys belong to no workspace; the list of them does.
+    private func removeAPIKeys() async throws {
+        let range = ["0", "\(Self.valuesPerCall - 1)"].map { Array($0.utf8) }
+        while true {
+            let reply = try await send(RedisCommand("ZRANGE", [keys.apiKeys] + range))
+            let ids = (reply.elements ?? []).compactMap(\.bytes)
+            if ids.isEmpty { return }
+            _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.apiKeys] + ids))
+            _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.apiKeysUsed] + ids))
+            _ = try await send(RedisCommand("ZREM", [keys.apiKeys] + ids))
+        }
     }
 
     /// Writes values of a key, of which `packer` holds an array: field or member, value or score.
@@ -115,6 +130,14 @@ final class RestoreWriter {
         } while cursor != Array("0".utf8)
         return (cursor, [], false)
     }
+}
+
+/// What tells one restore from another.
+public struct RestoreToken: Sendable {
+    let bytes: [UInt8]
+
+    /// Another one each time.
+    public init() { bytes = Array(String(UInt64.random(in: .min ... .max), radix: 16).utf8) }
 }
 
 /// The mark of data that are restored, and not whole yet.

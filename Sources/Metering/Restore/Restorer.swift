@@ -16,6 +16,7 @@ final class Restorer {
         var coldDays = 0
         var subjectDays = 0
         var accounts = 0
+        var apiKeys = 0
     }
 
     private let source: SnapshotSource
@@ -32,7 +33,8 @@ final class Restorer {
     ///   that have to be.
     init(
         _ source: SnapshotSource, client: RedisClient, workspace: WorkspaceID, hotDays: Int,
-        clock: any Clock, progress: @escaping (_ done: Int, _ total: Int) async -> Void
+        clock: any Clock, token: RestoreToken,
+        progress: @escaping (_ done: Int, _ total: Int) async -> Void
     ) {
         self.source = source
         self.workspace = workspace
@@ -40,28 +42,35 @@ final class Restorer {
         self.clock = clock
         self.progress = progress
         keys = Keyspace(workspace: workspace)
-        writer = RestoreWriter(client, keys)
+        writer = RestoreWriter(client, keys, token)
     }
 
-    /// Checks every file, then Redis, then writes.
+    /// Checks every file, Redis, and the places of the files. Changes nothing.
     ///
     /// - Parameters:
     ///   - data: where the files are to be in the end, in `rollups`; nil leaves them where they are.
-    ///   - isForced: takes away what Redis holds of the workspace.
-    func run(into data: String?, isForced: Bool) async throws -> Report {
+    ///   - isForced: whether what is there may be taken away.
+    func check(into data: String?, isForced: Bool) async throws {
         try checkTitles()
         for file in source.files {
             try await SnapshotLines.check(file.path) { try await advance($0) }
         }
-        let isFree = isForced ? true : try await writer.isEmpty()
-        guard isFree else {
+        if isForced { return }
+        guard try await writer.isEmpty() else {
             throw RestoreError.notEmpty(workspace: workspace.text)
         }
+        if let data { try copy(to: data, isForced: false).check() }
+    }
+
+    /// Writes what was checked. The data have the mark of a restore until it is ended.
+    ///
+    /// - Parameters: as of `check`.
+    func write(into data: String?, isForced: Bool) async throws -> Report {
+        doneCount = source.byteCount
         var fence = SnapshotSource.fence(source.path)
         if let data {
-            let folder = "\(data)/rollups/\(workspace.text)"
-            fence = max(fence, SnapshotSource.fence(folder))
-            try SnapshotCopy(from: source, to: folder, isForced: isForced).run()
+            fence = max(fence, SnapshotSource.fence("\(data)/rollups/\(workspace.text)"))
+            try copy(to: data, isForced: isForced).run()
         }
         try await writer.begin()
         let zone = source.files.first?.title.zone ?? "UTC"
@@ -70,17 +79,31 @@ final class Restorer {
         let floor = CivilDay(number: today.number - hotDays)
         // The last day first: lua/restore_subjects.lua.
         for day in source.days.reversed() { try await restore(day, floor, calendar) }
+        let directory = DirectoryRestorer(
+            writer, workspace, zone: zone, path: source.state?.path ?? source.path)
         if let state = source.state {
             let restorer = StateRestorer(
-                state.path, writer, clock: clock,
+                state.path, writer, directory, clock: clock,
                 logSeconds: WorkspaceSettings(hotDays: hotDays).lifetimes.log
             ) { [self] in
                 try await advance($0)
             }
             report.accounts = try await restorer.run()
         }
-        try await finish(floor, fence, zone)
+        try await directory.finish()
+        report.apiKeys = directory.keyCount
+        try await writeMarks(floor, fence)
         return report
+    }
+
+    /// What was written is whole from now on.
+    func end() async throws {
+        // What is by the hour or minute alone begins here.
+        try await writer.finish([("restored_at", "\(clock.now.milliseconds)")])
+    }
+
+    private func copy(to data: String, isForced: Bool) -> SnapshotCopy {
+        SnapshotCopy(from: source, to: "\(data)/rollups/\(workspace.text)", isForced: isForced)
     }
 
     private func checkTitles() throws {
@@ -124,8 +147,8 @@ final class Restorer {
         if !isHot { report.coldDays += 1 }
     }
 
-    /// What says of the days that they are there; then the marks of the whole.
-    private func finish(_ floor: CivilDay, _ fence: Int, _ zone: String) async throws {
+    /// What says of the days that they are there, and of the data which they are.
+    private func writeMarks(_ floor: CivilDay, _ fence: Int) async throws {
         let cold = source.days.filter { !isHot($0, floor) }
         try await writer.put(cold, to: keys.cold, .plain) { day, packer in
             packer.string("\(day.day.number)")
@@ -147,12 +170,14 @@ final class Restorer {
                 $1.string("\($0)")
             }
         }
-        try await writer.finish([
+        let facts = [
             ("dataset", source.files.first?.title.dataset ?? ""),
             // No number of a lease that has written to the files comes again.
             ("flush_fence", "\(fence)"), ("closed_before", "\(floor.number)"),
-            // What is by the hour or minute alone begins here.
-            ("restored_at", "\(clock.now.milliseconds)"),
-        ])
+        ]
+        try await writer.put(facts, to: keys.meta, .plain) {
+            $1.string($0.0)
+            $1.string($0.1)
+        }
     }
 }

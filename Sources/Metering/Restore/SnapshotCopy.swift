@@ -14,26 +14,38 @@ struct SnapshotCopy {
         self.isForced = isForced
     }
 
-    /// Copies what is not there yet; each file is replaced as a whole. Nothing is copied when one
-    /// place is taken by another file.
-    func run() throws {
-        if try resolved(source.path) == (try? resolved(folder)) { return }
-        try makeFolders(folder)
-        let files = source.files.map { file in
+    private var files: [(from: String, to: String)] {
+        source.files.map { file in
             let name = file.path.dropFirst(source.path.utf8.count)
             return (from: file.path, to: folder + name)
         }
-        if !isForced {
-            for file in files where access(file.to, F_OK) == 0 {
-                guard try areEqual(file.from, file.to) else { throw RestoreError.occupied(file.to) }
-            }
-            let expected = Set(files.map(\.to))
-            let others = try SnapshotSource(folder, keepsFaults: true)
-            for other in others.files.map(\.path) + others.faults.map(\.file)
-            where !expected.contains(other) {
-                throw RestoreError.occupied(other)
-            }
+    }
+
+    private var isInPlace: Bool {
+        get throws { try resolved(source.path) == (try? resolved(folder)) }
+    }
+
+    /// Throws when one place is taken by another file, or there are others.
+    func check() throws {
+        if try isForced || isInPlace { return }
+        let files = files
+        for file in files where access(file.to, F_OK) == 0 {
+            guard try areEqual(file.from, file.to) else { throw RestoreError.occupied(file.to) }
         }
+        let expected = Set(files.map(\.to))
+        let others = try SnapshotSource(folder, keepsFaults: true)
+        for other in others.files.map(\.path) + others.faults.map(\.file)
+        where !expected.contains(other) {
+            throw RestoreError.occupied(other)
+        }
+    }
+
+    /// Copies what is not there yet; each file is replaced as a whole. Nothing is copied when
+    /// `check` throws.
+    func run() throws {
+        try check()
+        if try isInPlace { return }
+        try makeFolders(folder)
         for file in files { try copy(file.from, file.to) }
     }
 

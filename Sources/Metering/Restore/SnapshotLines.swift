@@ -96,7 +96,7 @@ final class SnapshotPieces {
     enum Piece {
         /// Some members of the file's object.
         case members(JSONValue)
-        /// A member that is kept as its text: a part of the rules.
+        /// A member that is kept as its text: the settings, or a part of the rules.
         case text(name: String, [UInt8])
         /// The beginning of a list, one element a line.
         case list(String)
@@ -137,7 +137,7 @@ final class SnapshotPieces {
         guard line.last == UInt8(ascii: ",") else { throw fault("a line ends unexpectedly") }
         line = line.dropLast()
         self.line = Array(line)
-        for name in ["prices", "limits", "credits", "alerts"] where !isFirst {
+        for name in ["settings", "prices", "limits", "credits", "alerts"] where !isFirst {
             let key = Array("\"\(name)\":".utf8)
             if line.starts(with: key) { return .text(name: name, Array(line.dropFirst(key.count))) }
         }

@@ -33,13 +33,16 @@ final class StateRestorer {
     private var rules: [(name: String, text: [UInt8])] = []
     private var accountCount = 0
     private let pool: PoolRestorer
+    private let directory: DirectoryRestorer
 
     init(
-        _ path: String, _ writer: RestoreWriter, clock: any Clock, logSeconds: Int,
+        _ path: String, _ writer: RestoreWriter, _ directory: DirectoryRestorer, clock: any Clock,
+        logSeconds: Int,
         advance: @escaping (_ readCount: Int) async throws -> Void
     ) {
         self.path = path
         self.writer = writer
+        self.directory = directory
         pool = PoolRestorer(writer)
         self.advance = advance
         self.logSeconds = logSeconds
@@ -70,11 +73,13 @@ final class StateRestorer {
                 guard try await pool.take(value, of: list) else {
                     throw pieces.fault("a line of \(list)")
                 }
-                if isFull || pool.isFull { try await flush() }
+                if isFull || pool.isFull || directory.isFull { try await flush() }
             case .members(let value) where !accountsOnly:
                 if let version = value["rules_version"]?.integer {
                     rules.append(("version", Array("\(version)".utf8)))
                 }
+            case .text("settings", let text) where !accountsOnly:
+                try directory.take(settings: text)
             case .text(let name, let text) where !accountsOnly: rules.append((name, text))
             default: break
             }
@@ -89,6 +94,10 @@ final class StateRestorer {
 
     private func take(_ value: JSONValue, _ pieces: SnapshotPieces) throws {
         switch list {
+        case "api_keys":
+            guard directory.take(value, pieces.line) else {
+                throw pieces.fault("an API key's line")
+            }
         case "accounts":
             guard let account = AccountState(value) else { throw pieces.fault("an account's line") }
             accounts.append(account)
@@ -155,6 +164,7 @@ final class StateRestorer {
         try await writePeople()
         try await writeAccounts()
         try await pool.flush()
+        try await directory.flush()
     }
 
     private func writePeople() async throws {

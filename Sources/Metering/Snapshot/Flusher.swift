@@ -151,14 +151,20 @@ public final class Flusher {
         let reply = try await send(
             RedisCommand("HGET", [keys.changes, Keyspace.stateChanges]))
         let text = reply.bytes.map { String(decoding: $0, as: UTF8.self) } ?? "0"
-        guard let changes = Int(text) else { throw .damaged("the counts of changes") }
+        guard var changes = Int(text) else { throw .damaged("the counts of changes") }
+        if changes == 0, try await isInDirectory() {
+            // Of before changes of settings and keys were counted.
+            try await raiseChanges(of: Keyspace.stateChanges, by: 1)
+            changes = 1
+        }
         do throws(FlushError) {
             var revision = changes
             if let head = try folder.stateHead() {
                 guard head.dataset == lease.dataset else {
                     throw .foreign(SnapshotFolder.foreign(folder.stateFile))
                 }
-                if head.revision == changes { return }
+                // What an older version wrote has not all that there is now.
+                if head.revision == changes, head.listCount == StateSnapshot.lists.count { return }
                 if head.revision > changes {
                     // As for days: Redis has lost its last moments.
                     revision = head.revision + 1
@@ -172,6 +178,17 @@ public final class Flusher {
             guard error.concernsOneDay else { throw error }
             note(error, nil, &report)
         }
+    }
+
+    /// Whether the workspace has settings or API keys.
+    private func isInDirectory() async throws(FlushError) -> Bool {
+        let name = Array(settings.id.text.utf8)
+        if try await send(RedisCommand("HEXISTS", [DirectoryKeyspace.workspaces, name])).integer
+            == 1
+        {
+            return true
+        }
+        return try await send(RedisCommand("EXISTS", [keys.apiKeys])).integer == 1
     }
 
     /// Brings first and last times of subjects up, so that the file tells what the days' files do.

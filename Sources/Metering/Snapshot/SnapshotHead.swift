@@ -15,6 +15,8 @@ struct SnapshotHead: Equatable {
     let isFinal: Bool
     /// The name of the data in Redis that it was made of.
     let dataset: String
+    /// How many lists the file has, of the state; nil for a day, and where an older version wrote it.
+    private(set) var listCount: Int?
 
     init(revision: Int, isFinal: Bool, dataset: String) {
         self.revision = revision
@@ -46,5 +48,6 @@ struct SnapshotHead: Equatable {
         else { return nil }
         self.init(revision: revision, isFinal: isFinal, dataset: dataset)
         self.schema = schema
+        listCount = value["lists"]?.integer
     }
 }

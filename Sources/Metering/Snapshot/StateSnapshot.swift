@@ -7,20 +7,21 @@
 internal import JSON
 internal import Redis
 
-/// Writes rules, accounts, grants, holds, marks of reversals, profiles and subjects' times to one
-/// file. Each account is as it was at an instant of its own.
+/// Writes settings, rules, API keys, accounts, grants, holds, marks of reversals, profiles and
+/// subjects' times to one file. Each account is as it was at an instant of its own.
 final class StateSnapshot {
     /// An account may have a thousand holds.
     private static let accountsPerCall = 50
     /// In their order.
     static let lists = [
-        "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts",
+        "api_keys", "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts",
         "alerts_told", "holds", "reversed", "people", "merged", "times",
     ]
     static let fieldsPerCall = 200
 
     private let context: FlushContext
     private let revision: Int
+    let workspace: WorkspaceSettings
     let keys: Keyspace
     let hash: OrderedHash
     var json = JSONWriter(capacity: 4096)
@@ -29,7 +30,8 @@ final class StateSnapshot {
     init(revision: Int, _ context: FlushContext) {
         self.revision = revision
         self.context = context
-        keys = Keyspace(workspace: context.settings.id)
+        workspace = context.settings
+        keys = Keyspace(workspace: workspace.id)
         hash = OrderedHash(client: context.client, byteCountMax: context.idByteCountMax) {
             () async throws(FlushError) in try await context.checkpoint()
         }
@@ -54,6 +56,8 @@ final class StateSnapshot {
     func copy(to file: SnapshotFile) async throws(FlushError) -> SnapshotHead {
         let head = SnapshotHead(revision: revision, isFinal: false, dataset: context.dataset)
         try write(head, to: file)
+        try await writeSettings(to: file)
+        try await writeAPIKeys(to: file)
         try await writePool(to: file)
         let grants = try await writeGrants(to: file)
         let accounts = try await writeAccounts(to: file)
@@ -92,6 +96,7 @@ final class StateSnapshot {
         json.string(head.dataset)
         json.key("written_at")
         json.string(context.clock.now.text)
+        json.member("lists", Self.lists.count)
         try put(to: file)
         try file.append(",\n")
     }

@@ -52,7 +52,8 @@ struct Keyspace: Sendable {
 
     /// Hash: day → how many batches have changed it, ever.
     var changes: [UInt8] { key("changes") }
-    /// The field of `changes` that counts those of rules, accounts, grants and holds.
+    /// The field of `changes` that counts those of all that stands in `state.json`: rules, settings,
+    /// API keys, accounts, grants, holds, profiles, pools of keys.
     static let stateChanges = Array("state".utf8)
     /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua.
     var snapshots: [UInt8] { key("snapshots") }
@@ -179,10 +180,16 @@ public enum DirectoryKeyspace {
     public static let apiKeysUsed = Array("t1:{@}:keys:used".utf8)
     /// String: grows with each change of the hashes.
     public static let version = Array("t1:{@}:version".utf8)
+    /// What stands in the place of a workspace whose data are being removed.
+    public static let doomed = Array("deleted".utf8)
 
     /// Sorted set: ids of a workspace's keys, by when they were made.
     public static func apiKeys(of workspace: WorkspaceID) -> [UInt8] {
         Keyspace(workspace: workspace).apiKeys
+    }
+    /// Hash: as `Keyspace.changes`.
+    public static func changes(of workspace: WorkspaceID) -> [UInt8] {
+        Keyspace(workspace: workspace).changes
     }
     /// What all keys of a workspace match, and no others.
     public static func pattern(of workspace: WorkspaceID) -> [UInt8] {

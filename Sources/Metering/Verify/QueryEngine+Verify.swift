@@ -4,6 +4,27 @@ internal import Glibc
 internal import Redis
 
 extension QueryEngine {
+    /// The workspaces that Redis has settings of; `default` need not be among them.
+    ///
+    /// - Throws: when Redis cannot be asked, or an entry is damaged.
+    public func listedWorkspaces() async throws -> [WorkspaceSettings] {
+        let reply = try await connected().send(
+            RedisCommand("HGETALL", [DirectoryKeyspace.workspaces]))
+        guard let fields = reply.elements else { throw RedisError.unexpectedReply("HGETALL") }
+        var list: [WorkspaceSettings] = []
+        for index in stride(from: 0, to: fields.count - 1, by: 2) {
+            guard let id = fields[index].text.flatMap({ WorkspaceID($0) }),
+                let entry = fields[index + 1].bytes
+            else { throw MeteringError.damaged(what: "the list of workspaces") }
+            if entry == DirectoryKeyspace.doomed { continue }
+            guard let settings = WorkspaceSettings(id, entry: entry) else {
+                throw MeteringError.damaged(what: "the settings of \(id.text)")
+            }
+            list.append(settings)
+        }
+        return list
+    }
+
     /// Recomputes what can be recomputed of this workspace: sums of days, hours and subjects, boards,
     /// lifetime totals, ledgers, holds and grants, and the snapshots. A service may count meanwhile.
     /// Changes nothing; needs room for a copy of the largest day in the folder for temporary files.

@@ -29,7 +29,7 @@ extension API {
     private func costStats(_ call: Call) async throws -> HTTPResponse {
         let api = try await workspaceNamed(by: call)
         let query = try QueryParameters(call.request.query, allowed: ["startDate", "endDate"])
-        return .json(try await api.queries.costStats(CostQuery(try api.days(query))))
+        return .json(try await back(api.queries.costStats(CostQuery(try api.days(query)))))
     }
 
     private func costDashboard(_ call: Call) async throws -> HTTPResponse {
@@ -37,14 +37,15 @@ extension API {
         let query = try QueryParameters(call.request.query, allowed: ["period"])
         let count = try query.integer("period", in: 1...365, default: Self.dayCountDefault)
         return .json(
-            try await api.queries.costDashboard(CostQuery(api.lastDays(count), monthCount: 4)))
+            try await back(api.queries.costDashboard(CostQuery(api.lastDays(count), monthCount: 4)))
+        )
     }
 
     private func costSummary(_ call: Call) async throws -> HTTPResponse {
         let api = try await workspaceNamed(by: call)
         _ = try QueryParameters(call.request.query, allowed: [])
         let query = CostQuery(api.lastDays(Self.dayCountDefault), clientCount: 0)
-        return .json(try await api.queries.costSummary(query))
+        return .json(try await back(api.queries.costSummary(query)))
     }
 
     /// A row for each event that had messages or a cost, the last counted first.
@@ -60,7 +61,7 @@ extension API {
         asked.from = Timestamp(milliseconds: calendar.start(of: days.lowerBound) * 1000)
         asked.until = Timestamp(milliseconds: end * 1000)
         return try await api.export("usage", writer) { [queries = api.queries, asked] in
-            try await queries.writeCosts(asked, to: $0, after: $1)
+            try await back(queries.writeCosts(asked, to: $0, after: $1))
         }
     }
 
@@ -76,7 +77,7 @@ extension API {
         if store.directory.settings(of: id) == nil { try await store.refresh() }
         guard store.directory.settings(of: id) != nil else { throw HTTPProblem.noSuchWorkspace }
         let api = try sibling(id)
-        await api.queries.waitUntilReady()
+        await back(api.queries.waitUntilReady())
         return api
     }
 

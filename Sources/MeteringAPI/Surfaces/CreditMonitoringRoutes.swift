@@ -28,7 +28,7 @@ extension API {
     private func creditOverview(_ call: Call) async throws -> HTTPResponse {
         let query = try QueryParameters(call.request.query, allowed: ["days"])
         let days = try query.creditDays()
-        let overview = try await queries.creditOverview(days: days)
+        let overview = try await back(queries.creditOverview(days: days))
         var json = JSONWriter()
         json.beginObject()
         json.key("period_days")
@@ -51,7 +51,7 @@ extension API {
         let query = try QueryParameters(call.request.query, allowed: ["limit", "sort_by"])
         let limit = try query.creditLimit(default: 50)
         let order = try query.creditWord("sort_by", CreditUserOrder.self) ?? .consumed
-        let users = try await queries.creditUsers(by: order, limit: limit)
+        let users = try await back(queries.creditUsers(by: order, limit: limit))
         var json = JSONWriter(capacity: 64 + 256 * users.count)
         json.beginObject()
         json.key("users")
@@ -72,7 +72,7 @@ extension API {
     private func creditUser(_ call: Call) async throws -> HTTPResponse {
         let query = try QueryParameters(call.request.query, allowed: ["days"])
         let days = try query.creditDays()
-        let found = try await queries.creditUser(email: call.parameters[0], days: days)
+        let found = try await back(queries.creditUser(email: call.parameters[0], days: days))
         guard let found else {
             throw HTTPProblem(
                 .notFound, code: "user_not_found",
@@ -113,7 +113,8 @@ extension API {
             throw HTTPProblem.unprocessable(
                 "not_ranked", "this workspace keeps no leaderboard of credits_micro")
         }
-        let (consumers, warnings) = try await queries.creditConsumers(days: days, limit: limit)
+        let (consumers, warnings) = try await back(
+            queries.creditConsumers(days: days, limit: limit))
         var json = JSONWriter(capacity: 64 + 160 * consumers.count)
         json.beginObject()
         json.key("top_consumers")
@@ -135,7 +136,7 @@ extension API {
 
     private func creditTrend(_ call: Call) async throws -> HTTPResponse {
         let query = try QueryParameters(call.request.query, allowed: ["days"])
-        let (days, warnings) = try await queries.creditTrend(days: try query.creditDays())
+        let (days, warnings) = try await back(queries.creditTrend(days: try query.creditDays()))
         var json = JSONWriter(capacity: 64 + 96 * days.count)
         json.beginObject()
         json.key("daily_trend")
@@ -172,10 +173,11 @@ extension API {
             asked.minCredits = try MicroDecimal.micros(text, "min_credits")
         }
         if query.text("days") != nil {
-            asked.from = await queries.creditWindowStart(days: try query.creditDays())
+            asked.from = await back(queries.creditWindowStart(days: try query.creditDays()))
         }
-        let (page, people) = try await queries.creditEvents(
-            asked, limit: limit, after: query.text("cursor"))
+        let (page, people) = try await back(
+            queries.creditEvents(
+                asked, limit: limit, after: query.text("cursor")))
         var json = JSONWriter(capacity: 64 + 320 * people.count)
         json.beginObject()
         json.key("events")
@@ -200,7 +202,7 @@ extension API {
 
     private func creditActivity(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        let activity = try await queries.creditActivity()
+        let activity = try await back(queries.creditActivity())
         var json = JSONWriter()
         json.beginObject()
         json.key("events_last_hour")
@@ -218,7 +220,7 @@ extension API {
         let days = try query.creditDays()
         let told: (charges: [ActionCharge], rate: Int, warnings: [String])
         do {
-            told = try await queries.creditCharges(days: days)
+            told = try await back(queries.creditCharges(days: days))
         } catch MeteringError.building(let what) {
             throw HTTPProblem(
                 .serviceUnavailable, code: "validation_building", title: "Service Unavailable",
@@ -254,7 +256,8 @@ extension API {
 
     private func creditCoverage(_ call: Call) async throws -> HTTPResponse {
         let query = try QueryParameters(call.request.query, allowed: ["limit"])
-        let coverage = try await queries.creditCoverage(limit: try query.creditLimit(default: 1000))
+        let coverage = try await back(
+            queries.creditCoverage(limit: try query.creditLimit(default: 1000)))
         var json = JSONWriter()
         json.beginObject()
         json.key("total_users")
@@ -273,7 +276,7 @@ extension API {
 
     private func creditStats(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        let stats = try await queries.creditStats()
+        let stats = try await back(queries.creditStats())
         var json = JSONWriter()
         json.beginObject()
         json.key("total_events")
@@ -296,13 +299,13 @@ extension API {
                 "email", "current_balance", "current_month_consumed", "total_consumed",
                 "next_reset_at",
             ])
-        let accounts = try await queries.creditBalances()
+        let accounts = try await back(queries.creditBalances())
         return try await export("credits", writer) { [queries] writer, cursor in
             let start = cursor.flatMap { Int($0) } ?? 0
             let end = min(start + 1000, accounts.count)
             guard start < end else { return (writer, nil) }
             var writer = writer
-            for user in try await queries.creditUsers(of: Array(accounts[start..<end])) {
+            for user in try await back(queries.creditUsers(of: Array(accounts[start..<end]))) {
                 guard let account = user.account else { continue }
                 writer.row([
                     user.person.email.map { .text($0) } ?? .none, .micros(account.balance),

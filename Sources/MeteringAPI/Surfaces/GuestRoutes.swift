@@ -35,7 +35,7 @@ extension API {
     }
 
     private func answer(with subject: SubjectID) async throws -> HTTPResponse {
-        let activity = try await queries.activity(of: subject)
+        let activity = try await back(queries.activity(of: subject))
         var json = JSONWriter(capacity: 1024)
         json.activity(activity, of: subject)
         return .json(json.bytes)
@@ -58,7 +58,7 @@ extension API {
 
     private func analytics(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        let activity = try await queries.activity()
+        let activity = try await back(queries.activity())
         let sums = activity.sums
         var json = JSONWriter(capacity: 512)
         json.beginObject()

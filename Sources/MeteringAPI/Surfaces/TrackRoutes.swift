@@ -27,8 +27,9 @@ extension API {
         var amounts = [(Meter.filesUploaded, 1), (.inputBytes, size)]
         var model = ByteString.empty
         if let type = body.processingType {
-            model = try await queries.processingType(
-                type, isTrusted: Access.writer.includes(call.principal.role))
+            model = try await back(
+                queries.processingType(
+                    type, isTrusted: Access.writer.includes(call.principal.role)))
             if let meter = Meter(processingType: model) { amounts.append((meter, 1)) }
         }
         return try await record(

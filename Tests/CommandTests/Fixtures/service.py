@@ -8,6 +8,8 @@ import sys
 import threading
 
 KEY = "tly_test-key-0123456789"
+# Of one workspace; the other one is the operator's.
+OWN_KEY = "tly_key-of-acme-012345"
 seen = {}
 people = {}
 totals = {}
@@ -33,7 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def is_allowed(self):
-        if self.headers.get("Authorization") == "Bearer " + KEY:
+        if self.headers.get("Authorization") in ("Bearer " + KEY, "Bearer " + OWN_KEY):
             return True
         self.answer(401, {"title": "Unauthorized", "detail": "no key", "code": "unauthorized"})
         return False
@@ -104,7 +106,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/csv")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for part in [self.path + "\r\n"] + ["x" * 60000 + "\r\n"] * 50:
+        path = self.path + self.headers.get("X-Tally-Workspace", "")
+        for part in [path + "\r\n"] + ["x" * 60000 + "\r\n"] * 50:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part.encode()))
         if "subject=broken" in self.path:
             self.close_connection = True
@@ -113,6 +116,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         if not self.is_allowed():
+            return
+        if self.path == "/v1/workspace":
+            own = self.headers.get("Authorization") == "Bearer " + OWN_KEY
+            name = "acme" if own else self.headers.get("X-Tally-Workspace", "default")
+            if name == "nowhere":
+                problem = {"title": "Not Found", "detail": "there is no such workspace"}
+                self.answer(404, {**problem, "code": "workspace_not_found"})
+            else:
+                self.answer(200, {"id": name})
             return
         if self.path.startswith("/v1/export/"):
             self.export()

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import JSON
+internal import Redis
+
+/// Writes the workspace's entries of the directory: its settings and its API keys.
+final class DirectoryRestorer {
+    private let writer: RestoreWriter
+    private let workspace: WorkspaceID
+    /// In which the days of the files begin.
+    private let zone: String
+    private let path: String
+    private var settings: [UInt8]?
+    private var waiting: [APIKeyRecord] = []
+    private(set) var keyCount = 0
+
+    init(_ writer: RestoreWriter, _ workspace: WorkspaceID, zone: String, path: String) {
+        (self.writer, self.workspace, self.zone, self.path) = (writer, workspace, zone, path)
+    }
+
+    var isFull: Bool { waiting.count == RestoreWriter.valuesPerCall }
+
+    /// Takes the settings as the file has them.
+    func take(settings entry: [UInt8]) throws {
+        guard let told = WorkspaceSettings(workspace, entry: entry) else {
+            throw SnapshotFault(file: path, reason: "its settings are not those of a workspace")
+        }
+        guard workspace == .default || told.calendar.zone == zone else {
+            throw SnapshotFault(
+                file: path, reason: "its settings have another zone (\(told.calendar.zone))")
+        }
+        settings = entry
+    }
+
+    /// Takes a line of `api_keys`; false when it is none of a key of this workspace.
+    func take(_ value: JSONValue, _ line: [UInt8]) -> Bool {
+        guard let id = value["id"]?.string,
+            let key = APIKeyRecord(line: line, id: Array(id), of: workspace)
+        else { return false }
+        waiting.append(key)
+        return true
+    }
+
+    /// Writes the keys that wait. The list of the workspace's keys comes first: what is in it is
+    /// taken away when a restore that was interrupted begins anew.
+    func flush() async throws {
+        guard !waiting.isEmpty else { return }
+        let others = try await writer.send(
+            RedisCommand("HMGET", [DirectoryKeyspace.apiKeys] + waiting.map(\.id)))
+        guard let others = others.elements, others.count == waiting.count else {
+            throw RedisError.unexpectedReply("HMGET")
+        }
+        for (key, other) in zip(waiting, others) where other.bytes != nil {
+            let id = String(decoding: key.id, as: UTF8.self)
+            throw SnapshotFault(
+                file: path, reason: "the API key \(id) is there twice, or is another workspace's")
+        }
+        try await writer.put(waiting, to: writer.keys.apiKeys, .scores) {
+            $1.string($0.id)
+            $1.integer($0.createdMS)
+        }
+        try await writer.put(waiting, to: DirectoryKeyspace.apiKeys, .plain) {
+            $1.string($0.id)
+            $1.string($0.record)
+        }
+        keyCount += waiting.count
+        waiting = []
+    }
+
+    /// Writes the settings, and has all processes read the directory anew.
+    func finish() async throws {
+        let name = Array(workspace.text.utf8)
+        if settings == nil, workspace != .default {
+            // Files of before settings were written: without an entry nobody could call.
+            let reply = try await writer.send(
+                RedisCommand("HGET", [DirectoryKeyspace.workspaces, name]))
+            if reply.bytes == nil || reply.bytes == DirectoryKeyspace.doomed {
+                settings =
+                    WorkspaceSettings(
+                        id: workspace, calendar: WorkspaceCalendar(zone: zone) ?? .utc
+                    ).entry
+            }
+        }
+        if let settings {
+            try await writer.put([settings], to: DirectoryKeyspace.workspaces, .plain) {
+                $1.string(name)
+                $1.string($0)
+            }
+        }
+        _ = try await writer.send(RedisCommand("INCR", [DirectoryKeyspace.version]))
+    }
+}

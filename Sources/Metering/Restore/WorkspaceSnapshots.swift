@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The snapshots of one workspace in a folder.
+public struct WorkspaceSnapshots: Sendable {
+    /// The workspace's folder.
+    public var path: String
+    /// As the files have them: with the zone in which their days begin.
+    public var settings: WorkspaceSettings
+    /// Whether the files tell more than the zone.
+    public var hasSettings: Bool
+
+    public init(path: String, settings: WorkspaceSettings, hasSettings: Bool) {
+        (self.path, self.settings, self.hasSettings) = (path, settings, hasSettings)
+    }
+
+    public var workspace: WorkspaceID { settings.id }
+
+    /// The snapshots of all workspaces in a folder, by their ids: a `rollups` folder, or one workspace's.
+    /// Reads the first lines of all files.
+    ///
+    /// - Throws: when the zone of one is not known here.
+    public static func all(in folder: String) throws -> [WorkspaceSnapshots] {
+        try SnapshotSource.workspaces(below: folder).map { id, path in
+            let source = try SnapshotSource(path, keepsFaults: true)
+            let title = source.days.last?.title ?? source.state?.title
+            guard let calendar = WorkspaceCalendar(zone: title?.zone ?? "UTC") else {
+                throw SnapshotFault(file: path, reason: "unknown zone \(title?.zone ?? "")")
+            }
+            // A state that is damaged is told when it is checked.
+            let entry = source.state.flatMap { Self.entry($0.path) }
+            var settings =
+                entry.flatMap { WorkspaceSettings(id, entry: $0) } ?? WorkspaceSettings(id: id)
+            settings.calendar = calendar
+            return WorkspaceSnapshots(path: path, settings: settings, hasSettings: entry != nil)
+        }
+    }
+
+    /// The settings that stand behind the first line of a state's file.
+    private static func entry(_ path: String) -> [UInt8]? {
+        guard let pieces = try? SnapshotPieces(path), (try? pieces.next()) != nil,
+            case .text("settings", let text)? = try? pieces.next()
+        else { return nil }
+        return text
+    }
+}

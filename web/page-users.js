@@ -88,7 +88,7 @@ function columns(isAdmin, ordersTokens, act) {
             label: t("users.username"), order: "username",
             cell: (row) => h("span", { title: row.id }, nameOf(row)),
         },
-        { label: t("users.email"), order: "email", isWide: true, cell: (row) => h("span", { class: "long" }, row.email ?? "–") },
+        { label: t("users.email"), order: "email", isWide: true, cell: (row) => mail(row.email) },
         { label: t("users.role"), value: (row) => row.role, cell: (row) => row.role },
         ...(isAdmin ? [
             {
@@ -127,6 +127,12 @@ function columns(isAdmin, ordersTokens, act) {
             }))),
         }] : []),
     ];
+}
+
+/** An e-mail, which breaks before its @ where there is little room. */
+function mail(address) {
+    const [name, ...domain] = (address ?? "–").split(/(?=@)/);
+    return h("span", { class: "long" }, name, h("wbr"), domain.join(""));
 }
 
 /** All users that pass the filters, as a table for spreadsheets, read page by page. */

@@ -32,12 +32,13 @@ export async function open({ main, say, onLeave }) {
         }
     }));
     const lookUp = (email) => userDetail(detail, email, values(form).days);
+    const [people, events] = [balances(lookUp), unusual(lookUp)];
     const search = h("form", {
         class: "filters", role: "search",
         onsubmit: (event) => { event.preventDefault(); lookUp(values(search).email); },
     }, field({ name: "email", label: t("credits.find"), type: "email", required: true }),
     h("button", { type: "submit", class: "primary" }, t("audit.show")));
-    main.append(h("div", { class: "toolbar" }, form, actions), summary, search, detail, balances(lookUp), unusual(lookUp));
+    main.append(h("div", { class: "toolbar" }, form, actions), summary, search, detail, people.element, events.element);
 
     let asked = 0;
     async function show() {
@@ -67,6 +68,8 @@ export async function open({ main, say, onLeave }) {
     }
     onLeave(() => { asked += 1; });
     await show();
+    // What is furthest down, and takes longest, does not delay the rest.
+    for (const list of [people, events]) if (main.contains(list.element)) await list.read();
 }
 
 /** An answer that may be still in the making (503): then what it says instead. */
@@ -160,8 +163,8 @@ function balances(lookUp) {
         ],
         load: async ({ signal }) => ({ rows: (await api.get(`${base}/users`, { limit: 50, sort_by: sort.value }, signal)).users }),
     });
-    table.read();
-    return h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.balances")), sort), table.element);
+    const element = h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.balances")), sort), table.element);
+    return { element, read: () => table.read() };
 }
 
 function unusual(lookUp) {
@@ -176,9 +179,9 @@ function unusual(lookUp) {
             return { rows: answer.events, next: answer.next };
         },
     });
-    table.read();
-    return h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.unusual")),
+    const element = h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.unusual")),
         h("span", { class: "muted" }, t("period.days", { count: unusualDays })), h("span", null, t("credits.least"), " ", least)), table.element);
+    return { element, read: () => table.read() };
 }
 
 /** Columns of an event, behind others. */

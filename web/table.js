@@ -23,7 +23,7 @@ export class Table {
         this.rows = [];
         this.cursors = [null];
         this.next = null;
-        this.status = h("p", { class: "status", role: "status" });
+        this.status = h("p", { class: "status", role: "status" }, t("table.loading"));
         this.body = h("tbody", { role: "rowgroup" });
         this.headRow = h("tr", { role: "row" });
         // The roles are said since cards are no table to a browser any more.

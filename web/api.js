@@ -85,14 +85,11 @@ export const put = (path, body, headers) => answer("PUT", path, { body, headers 
 export const patch = (path, body) => answer("PATCH", path, { body });
 export const remove = (path) => answer("DELETE", path);
 
-/** A document with its version, so that who writes it back overwrites nobody's change where the service can tell. */
+/** A document with its version: who puts it back with that in `If-Match` overwrites nobody's change. */
 export async function getVersioned(path) {
     const response = await send("GET", path);
     return { value: await response.json(), version: response.headers.get("ETag") };
 }
-
-export const putVersioned = (path, body, version) =>
-    put(path, body, version ? { "If-Match": version } : undefined);
 
 export const signIn = (key) =>
     answer("POST", "/v1/session", { body: "", headers: { Authorization: `Bearer ${key}` } });

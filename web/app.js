@@ -133,6 +133,7 @@ function show() {
         return show();
     }
     fill(app, skip, header(page), main, messages);
+    app.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (page) open(page, main);
     else fill(main, h("h1", null, t("shell.notFound")), h("p", null, t("shell.notForRole", { role: word("role", session.role) })));
 }
@@ -141,15 +142,16 @@ async function open(page, main) {
     const number = ++opening;
     document.title = `${t(`page.${page.name}`)} · Tally`;
     const heading = h("h1", { tabindex: "-1" }, t(`page.${page.name}`));
-    const loading = h("p", { class: "status", role: "status" }, t("table.loading"));
+    // It is seen until something stands behind it.
+    const loading = h("p", { class: "status opening", role: "status" }, t("table.loading"));
     fill(main, heading, loading);
     try {
         const module = await page.load();
         if (number !== opening) return;
-        // The heading stays in its place: it may have the focus.
-        loading.remove();
         const view = { main, session, say, isAdmin: admins.includes(session.role), onLeave: (action) => leave.push(action) };
         await module.open(view);
+        // The heading stays in its place: it may have the focus.
+        loading.remove();
     } catch (error) {
         if (number !== opening || error.name === "AbortError") return;
         fill(main, heading, h("p", { class: "error", role: "alert" }, error.message),
@@ -167,9 +169,9 @@ function header(page) {
             h("span", { class: "brand" }, "Tally"), workspaceChoice(), h("span", { class: "space" }),
             choice(t("shell.language"), languages, language(), (tag) => { setLanguage(tag); show(); }),
             choice(t("shell.theme"), ["auto", "light", "dark"].map((name) => [name, t(`theme.${name}`)]), theme(), setTheme),
-            session ? h("span", { class: "who" }, session.role === "guest" ? t("role.guest") : session.name, " ",
-                h("small", { class: "muted" }, word("role", session.role))) : null,
-            session ? button(t("shell.signOut"), signOut) : null),
+            session ? h("span", { class: "who" }, ["guest", "operator"].includes(session.role) ? word("role", session.role) : [
+                session.name, " ", h("small", { class: "muted" }, word("role", session.role))]) : null,
+            session ? button(t("shell.signOut"), signOut, { class: "sign-out" }) : null),
         nav);
 }
 

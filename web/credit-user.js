@@ -13,23 +13,38 @@ import { creditTiles } from "./tiles.js";
 export async function userDetail(element, email, days) {
     fill(element, h("p", { class: "status", role: "status" }, t("table.loading")));
     try {
-        const [found, profiles] = await Promise.all([
-            api.get(`/api/v1/admin/credits/user/${api.segment(email)}`, { days }), api.get("/v1/subjects", { email }),
-        ]);
+        // All events of these days have to be looked through for it: it comes behind the rest.
+        const events = api.get(`/api/v1/admin/credits/user/${api.segment(email)}`, { days });
+        events.catch(() => {});
+        const { subjects: [profile] } = await api.get("/v1/subjects", { email });
+        // It knows whether there is anybody of this name.
+        if (!profile) await events;
         // Who has no profile has its e-mail as id.
-        const id = profiles.subjects[0]?.id ?? email;
-        const path = `/v1/credits/${api.segment(id)}`;
+        const path = `/v1/credits/${api.segment(profile?.id ?? email)}`;
         const [account, forecast] = await Promise.all([api.get(path), api.get(`${path}/forecast`)]);
-        const heading = h("h2", { tabindex: "-1" }, found.user.full_name ?? found.user.email);
+        const heading = h("h2", { tabindex: "-1" }, profile?.full_name ?? email);
+        const actions = h("div");
+        const recent = h("div");
         fill(element, h("section", { class: "panel" },
-            h("div", { class: "panel-head" }, heading, h("span", { class: "muted" }, found.user.email),
+            h("div", { class: "panel-head" }, heading, h("span", { class: "muted" }, profile?.email ?? email),
                 button(t("dialog.close"), () => fill(element))),
             creditTiles(account, forecast),
-            h("div", { class: "columns" }, byAction(found.by_action_type), ledger(path)),
-            h("h3", null, t("credits.recent")), plainTable(t("credits.recent"), eventColumns(), found.recent_events)));
+            h("div", { class: "columns" }, actions, ledger(path)), recent));
         heading.focus();
+        await showEvents(actions, recent, events);
     } catch (error) {
         fill(element, h("p", { class: "error", role: "alert" }, error.message));
+    }
+}
+
+async function showEvents(actions, recent, events) {
+    fill(actions, h("p", { class: "status", role: "status" }, t("table.loading")));
+    try {
+        const found = await events;
+        fill(actions, byAction(found.by_action_type));
+        fill(recent, h("h3", null, t("credits.recent")), plainTable(t("credits.recent"), eventColumns(), found.recent_events));
+    } catch (error) {
+        fill(actions, h("p", { class: "error", role: "alert" }, error.message));
     }
 }
 

@@ -39,12 +39,15 @@ export function sparkline(values, width = 240, height = 48) {
     svg.setAttribute("preserveAspectRatio", "none");
     const highest = Math.max(1, ...values);
     const step = width / Math.max(1, values.length - 1);
-    const line = document.createElementNS(svgSpace, "polyline");
-    line.setAttribute("points", values.map((value, index) => {
-        const y = height - 2 - (value / highest) * (height - 4);
+    const points = values.map((value, index) => {
+        const y = height - (value / highest) * (height - 4);
         return `${(index * step).toFixed(1)},${y.toFixed(1)}`;
-    }).join(" "));
-    svg.append(line);
+    });
+    for (const [name, corners] of [["polygon", [`0,${height}`, ...points, `${width},${height}`]], ["polyline", points]]) {
+        const shape = document.createElementNS(svgSpace, name);
+        shape.setAttribute("points", corners.join(" "));
+        svg.append(shape);
+    }
     return svg;
 }
 

@@ -24,14 +24,14 @@ export async function open({ main, say }) {
             return { rows: answer.entries, next: answer.next };
         },
     });
-    main.append(form, h("div", { class: "actions" }, ["csv", "json"].map((format) =>
+    main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" }, ["csv", "json"].map((format) =>
         button(t("export.as", { format: format.toUpperCase() }), async () => {
             try {
                 await api.download("/v1/export/audit", { ...values(form), format }, `audit.${format}`);
             } catch (error) {
                 say(error.message, true);
             }
-        }))), table.element);
+        })))), table.element);
     await table.reload();
 }
 
@@ -41,8 +41,8 @@ function columns() {
         { label: t("audit.actor"), cell: (entry) => entry.actor },
         { label: t("users.role"), cell: (entry) => entry.role },
         { label: t("audit.address"), cell: (entry) => entry.address ?? "–" },
-        { label: t("audit.action"), cell: (entry) => h("code", null, entry.action) },
-        { label: t("audit.path"), cell: (entry) => h("code", null, entry.path) },
+        { label: t("audit.action"), isWide: true, cell: (entry) => h("code", null, entry.action) },
+        { label: t("audit.path"), isWide: true, cell: (entry) => h("code", null, entry.path) },
         {
             label: t("audit.result"), numeric: true,
             cell: (entry) => h("span", { class: entry.status >= 400 ? "bad" : null }, String(entry.status ?? t("audit.open"))),

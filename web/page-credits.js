@@ -12,6 +12,8 @@ import { tile, warnings } from "./tiles.js";
 import { userDetail } from "./credit-user.js";
 
 const base = "/api/v1/admin/credits";
+// All events of these days are looked through.
+const unusualDays = 7;
 
 export async function open({ main, say, onLeave }) {
     const form = h("form", {
@@ -30,12 +32,13 @@ export async function open({ main, say, onLeave }) {
         }
     }));
     const lookUp = (email) => userDetail(detail, email, values(form).days);
+    const [people, events] = [balances(lookUp), unusual(lookUp)];
     const search = h("form", {
         class: "filters", role: "search",
         onsubmit: (event) => { event.preventDefault(); lookUp(values(search).email); },
     }, field({ name: "email", label: t("credits.find"), type: "email", required: true }),
     h("button", { type: "submit", class: "primary" }, t("audit.show")));
-    main.append(form, actions, summary, search, detail, balances(lookUp), unusual(lookUp));
+    main.append(h("div", { class: "toolbar" }, form, actions), summary, search, detail, people.element, events.element);
 
     let asked = 0;
     async function show() {
@@ -53,8 +56,9 @@ export async function open({ main, say, onLeave }) {
             if (turn !== asked) return;
             removePlots();
             fill(summary, figures(overview, coverage, forecast, health), charts(trend.daily_trend),
-                h("div", { class: "columns" }, byAction(overview.by_action_type), consumers(top.top_consumers, lookUp)),
-                costs(validation), warnings(overview), missing(coverage));
+                h("div", { class: "columns" },
+                    h("div", null, byAction(overview.by_action_type), costs(validation)), consumers(top.top_consumers, lookUp)),
+                warnings(overview), missing(coverage));
         } catch (error) {
             if (turn !== asked) return;
             removePlots();
@@ -64,6 +68,8 @@ export async function open({ main, say, onLeave }) {
     }
     onLeave(() => { asked += 1; });
     await show();
+    // What is furthest down, and takes longest, does not delay the rest.
+    for (const list of [people, events]) if (main.contains(list.element)) await list.read();
 }
 
 /** An answer that may be still in the making (503): then what it says instead. */
@@ -157,8 +163,8 @@ function balances(lookUp) {
         ],
         load: async ({ signal }) => ({ rows: (await api.get(`${base}/users`, { limit: 50, sort_by: sort.value }, signal)).users }),
     });
-    table.read();
-    return h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.balances")), sort), table.element);
+    const element = h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.balances")), sort), table.element);
+    return { element, read: () => table.read() };
 }
 
 function unusual(lookUp) {
@@ -167,13 +173,15 @@ function unusual(lookUp) {
         caption: t("credits.unusual"),
         columns: eventColumns([{ label: t("users.email"), cell: (row) => person(row, lookUp) }]),
         load: async ({ cursor, signal }) => {
-            const answer = await api.get(`${base}/events`, { min_credits: least.value || "0", sort: "credits", limit: 20, cursor }, signal);
+            const answer = await api.get(`${base}/events`, {
+                min_credits: least.value || "0", days: unusualDays, sort: "credits", limit: 20, cursor,
+            }, signal);
             return { rows: answer.events, next: answer.next };
         },
     });
-    table.read();
-    return h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.unusual")),
-        h("span", null, t("credits.least"), " ", least)), table.element);
+    const element = h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.unusual")),
+        h("span", { class: "muted" }, t("period.days", { count: unusualDays })), h("span", null, t("credits.least"), " ", least)), table.element);
+    return { element, read: () => table.read() };
 }
 
 /** Columns of an event, behind others. */

@@ -46,7 +46,7 @@ export async function open({ main, say }) {
             fill(threshold, t("keys.threshold", { threshold: number(found.threshold) })), () => fill(threshold));
         await Promise.all([table.reload(), settings]);
     }
-    main.append(form, h("div", { class: "actions" },
+    main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" },
         button(t("keys.import"), () => act(t("keys.imported"), importKeys)), threshold,
         button(t("keys.changeThreshold"), async () => {
             const { threshold: value } = await api.get(`${pool()}/settings`);
@@ -56,7 +56,7 @@ export async function open({ main, say }) {
                 submit: ({ threshold }) => api.put(`${pool()}/settings`, { threshold: Number(threshold) }),
             });
             if (isDone) await show();
-        })), table.element);
+        }))), table.element);
     await show();
 }
 

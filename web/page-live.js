@@ -4,7 +4,7 @@
 import * as api from "./api.js";
 import { fill, h, sparkline } from "./dom.js";
 import { field, values } from "./dialog.js";
-import { clock, number } from "./format.js";
+import { clock, number, today } from "./format.js";
 import { t } from "./i18n.js";
 import { follow } from "./stream.js";
 
@@ -22,13 +22,14 @@ export async function open({ main, onLeave }) {
     const state = h("span", { class: "tag", role: "status" });
     const rate = h("strong", { class: "figure", id: "rate" }, "0");
     const sums = h("dl", { class: "facts" });
-    const line = h("div");
+    const line = h("div", { class: "line" });
     const board = new Board();
     const events = h("tbody");
     const quiet = h("p", { class: "status" }, t("live.quiet"));
     main.append(form,
         h("div", { class: "columns" },
-            h("section", { class: "panel" }, h("h2", null, t("live.rate")), h("p", null, rate, " ", state), line, sums),
+            h("section", { class: "panel rate" }, h("h2", null, t("live.rate")), h("p", null, rate, " ", state), line,
+                h("p", { class: "muted" }, t("live.minute")), sums),
             h("section", { class: "panel" }, h("h2", null, t("live.board")), board.element)),
         h("section", { class: "panel" }, h("h2", { id: "latest" }, t("live.latest")),
             h("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "latest" },
@@ -38,29 +39,41 @@ export async function open({ main, onLeave }) {
 
     let rates = [];
     let latest = [];
+    let turns = 0;
     let stop = () => {};
-    function take(summary) {
-        rates = [...rates, summary.events].slice(-shownSeconds);
-        fill(rate, number(summary.events));
+    const showRates = () => {
+        fill(rate, number(rates.at(-1) ?? 0));
         fill(line, sparkline([...Array(shownSeconds - rates.length).fill(0), ...rates]));
-        fill(sums, Object.entries(summary.meters).map(([name, amount]) =>
-            h("div", null, h("dt", null, name), h("dd", null, number(amount)))));
-        if (!summary.events) return;
-        latest = [...summary.latest.toReversed(), ...latest].slice(0, shownEvents);
-        quiet.hidden = true;
+    };
+    function show(newer, older) {
+        const known = new Set(newer.map((event) => event.id));
+        latest = [...newer, ...older.filter((event) => !known.has(event.id))].slice(0, shownEvents);
+        quiet.hidden = latest.length > 0;
         fill(events, latest.map((event) => h("tr", null,
             h("td", null, clock(event.time)), h("th", { scope: "row" }, event.subject), h("td", null, event.action),
             h("td", null, event.model ?? "–"),
             h("td", null, Object.entries(event.meters).map(([name, amount]) => `${name} ${number(amount)}`).join(" · ")))));
+    }
+    function take(summary) {
+        rates = [...rates, summary.events].slice(-shownSeconds);
+        showRates();
+        fill(sums, Object.entries(summary.meters).map(([name, amount]) =>
+            h("div", null, h("dt", null, name), h("dd", null, number(amount)))));
+        if (!summary.events) return;
+        show(summary.latest.toReversed(), latest);
         board.isStale = true;
     }
     function restart() {
         stop();
         const { meter, action, subject } = values(form);
         [rates, latest] = [[], []];
-        fill(events);
-        quiet.hidden = false;
+        showRates();
+        show([], []);
         board.show(meter);
+        const turn = ++turns;
+        // What the stream does not bring is no more than a beginning: without it, the page waits for events.
+        api.get("/v1/events", { action, subject, from: today(), limit: shownEvents })
+            .then(({ events: past }) => { if (turn === turns) show(latest, past); }, () => {});
         stop = follow("/v1/stream", { summary: "true", action, subject }, {
             message: (type, data) => { if (type === "summary") take(JSON.parse(data)); },
             state: (name, detail) => {
@@ -70,6 +83,7 @@ export async function open({ main, onLeave }) {
         });
     }
     onLeave(() => {
+        turns += 1;
         stop();
         board.stop();
     });

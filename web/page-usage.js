@@ -50,7 +50,7 @@ async function openForAdmin({ main }) {
         tile(t("usage.users"), number(sums.total_users)), tile(t("usage.guests"), number(sums.total_guests)),
         tile(t("usage.processed"), number(sums.total_files_processed)), tile(t("usage.storage"), megabytes(sums.total_storage_mb)),
         tile(t("usage.minutes"), number(sums.total_processing_minutes, 1))),
-    types(sums.processing_types_breakdown), form, found);
+    h("div", { class: "columns" }, types(sums.processing_types_breakdown), h("section", { class: "panel" }, form)), found);
 }
 
 const megabytes = (value) => `${number(value, 2)} MB`;

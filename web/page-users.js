@@ -12,6 +12,8 @@ import { adjustCredits, assignKeys, editProfile, nameOf, showKeys } from "./user
 const pageSize = 50;
 
 export async function open({ main, say, isAdmin }) {
+    const { ranked_meters: ranked } = await api.get("/v1/workspace");
+    const ordersTokens = ranked.includes("tokens");
     const filters = filterForm(() => table.reload());
     const act = async (action, subject) => {
         const told = await action(subject);
@@ -21,7 +23,7 @@ export async function open({ main, say, isAdmin }) {
         }
     };
     const table = new Table({
-        caption: t("page.users"), columns: columns(isAdmin, act), order: "username",
+        caption: t("page.users"), columns: columns(isAdmin, ordersTokens, act), order: "username",
         load: async ({ cursor, order, signal }) => {
             const answer = await api.get("/v1/subjects", {
                 ...question(values(filters)), kind: "user", sort: order, limit: pageSize, cursor,
@@ -32,7 +34,6 @@ export async function open({ main, say, isAdmin }) {
     });
     const actions = h("div", { class: "actions" },
         isAdmin ? button(t("users.add"), () => act(editProfile, null)) : null,
-        h("span", { class: "muted" }, t("users.exportText")),
         button(t("users.exportCSV"), async () => {
             try {
                 await exportCSV(question(values(filters)), isAdmin, table.order);
@@ -40,7 +41,8 @@ export async function open({ main, say, isAdmin }) {
                 say(error.message, true);
             }
         }));
-    main.append(filters, actions, table.element);
+    main.append(h("div", { class: "toolbar" }, filters, actions), table.element,
+        h("p", { class: "muted" }, t(ordersTokens ? "users.orders" : "users.ordersNames")));
     await table.reload();
 }
 
@@ -75,7 +77,7 @@ function question({ q, role, active, inactive }) {
     };
 }
 
-function columns(isAdmin, act) {
+function columns(isAdmin, ordersTokens, act) {
     const count = (label, name, tone) => ({
         label, numeric: true, value: (row) => row.keys[name],
         cell: (row) => h("span", { class: row.keys[name] ? tone : null }, number(row.keys[name])),
@@ -86,7 +88,7 @@ function columns(isAdmin, act) {
             label: t("users.username"), order: "username",
             cell: (row) => h("span", { title: row.id }, nameOf(row)),
         },
-        { label: t("users.email"), order: "email", cell: (row) => row.email ?? "–" },
+        { label: t("users.email"), order: "email", isWide: true, cell: (row) => mail(row.email) },
         { label: t("users.role"), value: (row) => row.role, cell: (row) => row.role },
         ...(isAdmin ? [
             {
@@ -100,7 +102,10 @@ function columns(isAdmin, act) {
             count(t("users.received"), "total_keys_received"),
             count(t("users.used"), "total_keys_used"),
         ] : []),
-        { label: t("users.tokens"), numeric: true, value: tokens, cell: (row) => number(tokens(row)) },
+        {
+            label: t("users.tokens"), numeric: true, cell: (row) => number(tokens(row)),
+            ...(ordersTokens ? { order: "-tokens" } : { value: tokens }),
+        },
         {
             label: t("users.lastSeen"), isTime: true, value: (row) => row.usage.last_event_at ?? "",
             cell: (row) => h("span", { title: dateTime(row.usage.last_event_at) }, instantDate(row.usage.last_event_at)),
@@ -113,7 +118,7 @@ function columns(isAdmin, act) {
             ],
         },
         ...(isAdmin ? [{
-            label: t("users.actions"),
+            label: t("users.actions"), isWide: true,
             cell: (row) => h("div", { class: "row-actions" }, [
                 [t("users.edit"), editProfile], [t("users.assign"), assignKeys],
                 [t("users.credits"), adjustCredits],
@@ -124,15 +129,23 @@ function columns(isAdmin, act) {
     ];
 }
 
+/** An e-mail, which breaks before its @ where there is little room. */
+function mail(address) {
+    const [name, ...domain] = (address ?? "–").split(/(?=@)/);
+    return h("span", { class: "long" }, name, h("wbr"), domain.join(""));
+}
+
 /** All users that pass the filters, as a table for spreadsheets, read page by page. */
 async function exportCSV(filter, isAdmin, order) {
     const head = ["id", "username", "email", "role", "active", "tokens", "last_event_at"];
     const keys = ["current_assigned_keys", "active_keys_count", "ready_keys_count", "total_keys_received", "total_keys_used"];
     const lines = [[...head, ...(isAdmin ? keys : [])]];
+    // By a number that grows meanwhile, somebody could be told twice or be left out.
+    const sort = order.startsWith("-") ? "username" : order;
     let cursor = null;
     do {
         const answer = await api.get("/v1/subjects", {
-            ...filter, kind: "user", sort: order, limit: 1000, cursor, include: isAdmin ? "usage,keys" : "usage",
+            ...filter, kind: "user", sort, limit: 1000, cursor, include: isAdmin ? "usage,keys" : "usage",
         });
         for (const row of answer.subjects) {
             lines.push([

@@ -22,7 +22,7 @@ export async function open({ main, session, say }) {
             say(error.message, true);
         }
     });
-    main.append(form, h("div", { class: "actions" }, exportAs("csv"), exportAs("json")), content);
+    main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" }, exportAs("csv"), exportAs("json"))), content);
 
     let asked = 0;
     async function show() {
@@ -39,7 +39,8 @@ export async function open({ main, session, say }) {
             ]);
             if (turn !== asked) return;
             removePlots();
-            fill(content, overview(now, before), charts(now), tables(now, dashboard.months), warnings(now));
+            fill(content, overview(now, before), charts(now),
+                h("div", { class: "columns" }, clients(now.topClients), months(dashboard.months)), warnings(now));
         } catch (error) {
             if (turn !== asked) return;
             removePlots();
@@ -111,17 +112,17 @@ function charts({ dailyUsage: days, peakHours: hours }) {
         }).element);
 }
 
-function tables({ topClients: clients }, months) {
-    return h("div", { class: "columns" },
-        h("section", { class: "panel" }, h("h2", null, t("workspace.clients")), plainTable(t("workspace.clients"), [
-            { label: t("workspace.client"), value: (row) => row.clientName ?? row.clientId, cell: (row) => row.clientName ?? row.clientId },
-            { label: t("users.phone"), cell: (row) => row.clientPhone ?? "–" },
-            { label: t("workspace.cost"), numeric: true, value: (row) => row.cost, cell: (row) => money(row.cost) },
-            { label: t("workspace.messages"), numeric: true, value: (row) => row.messages, cell: (row) => number(row.messages) },
-        ], clients)),
-        h("section", { class: "panel" }, h("h2", null, t("workspace.months")), plainTable(t("workspace.months"), [
-            { label: t("workspace.monthName"), cell: (row) => month(row.month) },
-            { label: t("workspace.cost"), numeric: true, cell: (row) => money(row.cost) },
-            { label: t("workspace.messages"), numeric: true, cell: (row) => number(row.messages) },
-        ], months)));
-}
+const clients = (rows) => h("section", { class: "panel" }, h("h2", null, t("workspace.clients")), plainTable(t("workspace.clients"), [
+    { label: t("workspace.client"), value: (row) => row.clientName ?? row.clientId, cell: (row) => row.clientName ?? row.clientId },
+    { label: t("users.phone"), cell: (row) => row.clientPhone ?? "–" },
+    { label: t("workspace.cost"), numeric: true, value: (row) => row.cost, cell: (row) => money(row.cost) },
+    { label: t("workspace.messages"), numeric: true, value: (row) => row.messages, cell: (row) => number(row.messages) },
+], rows));
+
+const months = (rows) => new Plot({
+    title: t("workspace.months"), type: "bar", labelTitle: t("workspace.monthName"), labels: rows.map((row) => month(row.month)),
+    series: [
+        { label: t("workspace.cost"), values: rows.map((row) => row.cost), format: money },
+        { label: t("workspace.messages"), values: rows.map((row) => row.messages), format: number },
+    ],
+}).element;

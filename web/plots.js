@@ -104,7 +104,7 @@ export class Plot {
                 indexAxis: this.isHorizontal ? "y" : "x", interaction: { mode: "index", intersect: false },
                 scales: { ...valueScales, [this.isHorizontal ? "y" : "x"]: label },
                 plugins: {
-                    legend: { display: this.series.length > 1, labels: { color: text, boxWidth: 16 } },
+                    legend: { display: this.series.length > 1, labels: { color: text, boxWidth: 16, boxHeight: isBar ? 10 : 0 } },
                     tooltip: {
                         callbacks: {
                             label: (item) => {

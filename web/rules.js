@@ -19,18 +19,20 @@ export class Rules {
     }
 
     put(value, version) {
-        Object.assign(this, { text: JSON.stringify(value), version });
+        this.version = version;
         fill(this.element, this.show(value, (changed) => this.save(changed)));
     }
 
     /** Writes it, unless it is not any more what is shown. */
     async save(changed) {
-        const found = await api.getVersioned(this.path);
-        if (JSON.stringify(found.value) !== this.text) {
-            this.put(found.value, found.version);
+        let answer;
+        try {
+            answer = await api.put(this.path, changed, { "If-Match": this.version });
+        } catch (error) {
+            if (error.status !== 412) throw error;
+            await this.read();
             throw new Error(t("limits.changed"));
         }
-        const answer = await api.putVersioned(this.path, changed, this.version);
         await this.read();
         return answer;
     }

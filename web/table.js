@@ -4,9 +4,14 @@
 import { fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 
+// With more columns than that, a row is a card of labelled values where the window is narrow; and with still more
+// of them, numbers leave the room to words.
+const [plainColumns, roomyColumns] = [4, 6];
+
 /**
  * A column: `label`, `cell(row)` (text or an element), and perhaps
- *   `numeric` or `isTime`; `value(row)` to sort the shown rows by; `order`, the service's name of an order over all pages.
+ *   `numeric` or `isTime`, `isWide` in a card; `value(row)` to sort the shown rows by; `order`, the service's name of an
+ *   order over all pages, with a minus when it is descending.
  */
 export class Table {
     /**
@@ -18,10 +23,13 @@ export class Table {
         this.rows = [];
         this.cursors = [null];
         this.next = null;
-        this.status = h("p", { class: "status", role: "status" });
-        this.body = h("tbody");
-        this.headRow = h("tr");
-        this.table = h("table", null, h("caption", { class: "hidden" }, caption), h("thead", null, this.headRow), this.body);
+        this.status = h("p", { class: "status", role: "status" }, t("table.loading"));
+        this.body = h("tbody", { role: "rowgroup" });
+        this.headRow = h("tr", { role: "row" });
+        // The roles are said since cards are no table to a browser any more.
+        const layout = columns.length > roomyColumns ? "cards dense" : columns.length > plainColumns ? "cards" : null;
+        this.table = h("table", { role: "table", class: layout }, h("caption", { class: "hidden" }, caption),
+            h("thead", { role: "rowgroup" }, this.headRow), this.body);
         this.box = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
         this.previous = h("button", { type: "button", onclick: () => this.turn(-1) }, t("table.previous"));
         this.following = h("button", { type: "button", onclick: () => this.turn(1) }, t("table.next"));
@@ -36,12 +44,13 @@ export class Table {
     showHead() {
         fill(this.headRow, this.columns.map((column) => {
             const isSorted = this.isSorted(column);
+            const isDescending = this.sorting?.isDescending ?? this.order?.startsWith("-");
             const attributes = {
-                scope: "col", class: tone(column),
-                "aria-sort": isSorted ? (this.sorting?.isDescending ? "descending" : "ascending") : null,
+                scope: "col", role: "columnheader", class: tone(column),
+                "aria-sort": isSorted ? (isDescending ? "descending" : "ascending") : null,
             };
             if (!column.value && !column.order) return h("th", attributes, column.label);
-            const mark = isSorted ? (this.sorting?.isDescending ? " ▼" : " ▲") : "";
+            const mark = isSorted ? (isDescending ? "\u00a0▼" : "\u00a0▲") : "";
             return h("th", attributes, h("button", {
                 type: "button", class: "sort", title: column.order ? t("table.sortAll") : t("table.sortPage"),
                 onclick: () => this.sort(column),
@@ -109,9 +118,10 @@ export class Table {
             const sign = isDescending ? -1 : 1;
             rows = [...rows].sort((left, right) => sign * compare(column.value(left), column.value(right)));
         }
-        fill(this.body, rows.map((row) => h("tr", null, this.columns.map((column, index) =>
+        fill(this.body, rows.map((row) => h("tr", { role: "row" }, this.columns.map((column, index) =>
             h(index === 0 ? "th" : "td", {
-                scope: index === 0 ? "row" : null, class: tone(column),
+                scope: index === 0 ? "row" : null, role: index === 0 ? "rowheader" : "cell",
+                class: [tone(column), column.isWide ? "wide" : null].filter(Boolean).join(" ") || null, "data-label": column.label,
             }, column.cell(row))))));
     }
 

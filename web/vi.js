@@ -46,7 +46,8 @@ export default {
     "users.inactive": "Ngừng hoạt động", "users.demo": "thử", "users.demoLabel": "Chế độ thử: không bao giờ được tính",
     "users.search": "Tìm kiếm", "users.any": "tất cả", "users.inactiveSince": "Không hoạt động trong",
     "users.days": "{days} ngày", "users.add": "Thêm người dùng", "users.exportCSV": "Xuất CSV",
-    "users.exportText": "Cột số sắp xếp các dòng của một trang; cột tên xếp thứ tự mọi trang.",
+    "users.orders": "Tên đăng nhập, Email và Token đã sử dụng xếp thứ tự mọi trang; các cột khác chỉ sắp xếp các dòng của trang đang xem.",
+    "users.ordersNames": "Tên đăng nhập và Email xếp thứ tự mọi trang; các cột khác chỉ sắp xếp các dòng của trang đang xem.",
     "users.edit": "Sửa", "users.assign": "Cấp khóa", "users.credits": "Tín dụng", "users.keysOf": "{count} khóa của {name}",
     "users.actionFor": "{action}: {name}", "users.editTitle": "Sửa {name}", "users.id": "Mã",
     "users.fullName": "Họ tên", "users.phone": "Điện thoại", "users.exists": "Đã có người dùng “{id}”.",
@@ -96,7 +97,7 @@ export default {
     "policy.rollover": "Chuyển sang tối đa", "policy.overdraft": "Âm tối đa",
     "policy.anniversary": "theo ngày của từng đối tượng", "policy.calendar": "vào ngày 1",
 
-    "live.meter": "Chỉ số", "live.action": "Hành động", "live.subject": "Đối tượng", "live.rate": "Sự kiện mỗi giây",
+    "live.meter": "Chỉ số", "live.action": "Hành động", "live.subject": "Đối tượng", "live.rate": "Sự kiện mỗi giây", "live.minute": "Một phút vừa qua",
     "live.board": "Nhiều nhất hôm nay", "live.latest": "Sự kiện mới nhất", "live.quiet": "Đang chờ sự kiện …",
     "live.connecting": "đang kết nối …", "live.open": "đã kết nối", "live.waiting": "bị ngắt, đang thử lại",
     "live.refused": "bị từ chối", "live.nobody": "Hôm nay chưa ai sử dụng.",

@@ -249,21 +249,28 @@ public final class MeteringEngine {
     public func rules() async throws(MeteringError) -> Rules { try await rulesStore.load() }
 
     /// Puts a price book in force.
-    public func setPrices(_ prices: PriceBook) async throws -> Rules {
-        try await rulesStore.put(.prices) { _, writer in prices.write(&writer) }
+    ///
+    /// - Parameter tag: the entity tag that the one in force has to have; nil for any.
+    /// - Throws: `EventRejection`, 412 `precondition_failed`; `MeteringError`.
+    public func setPrices(_ prices: PriceBook, ifTag tag: String? = nil) async throws -> Rules {
+        try await rulesStore.put(.prices, ifTag: tag) { _, writer in prices.write(&writer) }
     }
 
-    /// Puts limits in force.
-    public func setLimits(_ draft: LimitBook.Draft) async throws -> Rules {
+    /// Puts limits in force, as `setPrices` does.
+    public func setLimits(
+        _ draft: LimitBook.Draft, ifTag tag: String? = nil
+    ) async throws -> Rules {
         defer { epoch.advance() }
         let now = clock.now.milliseconds
-        return try await rulesStore.put(.limits) { rules, writer in
+        return try await rulesStore.put(.limits, ifTag: tag) { rules, writer in
             LimitBook(draft, replacing: rules.limits, at: now).write(&writer, isStored: true)
         }
     }
 
-    /// Puts a credit policy in force.
-    public func setCreditPolicy(_ policy: CreditPolicy) async throws -> Rules {
-        try await rulesStore.put(.credits) { _, writer in policy.write(&writer) }
+    /// Puts a credit policy in force, as `setPrices` does.
+    public func setCreditPolicy(
+        _ policy: CreditPolicy, ifTag tag: String? = nil
+    ) async throws -> Rules {
+        try await rulesStore.put(.credits, ifTag: tag) { _, writer in policy.write(&writer) }
     }
 }

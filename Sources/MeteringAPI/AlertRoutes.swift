@@ -24,9 +24,9 @@ extension API {
     /// `PUT /v1/alerts` `{"alerts": [...]}`, with `If-Match` only if the list is still that one.
     private func setAlerts(_ call: Call) async throws -> HTTPResponse {
         let draft = try AlertBook.Draft(try body(of: call))
-        let tag = call.request.headers.value(of: "if-match").flatMap { $0 == "*" ? nil : $0 }
         try await checkTargets(draft)
-        let (book, secrets) = try await back(queries.setAlerts(draft, ifTag: tag))
+        let (book, secrets) = try await back(
+            queries.setAlerts(draft, ifTag: tagToReplace(call)))
         return Self.answer(with: book, secrets: secrets)
     }
 

@@ -23,34 +23,38 @@ extension API {
 
     func prices(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        return Self.answer(with: try await engine.rules().prices)
+        return Self.answer(with: try await engine.rules(), .prices)
     }
 
+    /// `PUT /v1/prices`, with `If-Match` only if the book is still that one. So with the others.
     func setPrices(_ call: Call) async throws -> HTTPResponse {
         let prices = try PriceBook(try body(of: call))
-        return Self.answer(with: try await engine.setPrices(prices).prices)
+        return Self.answer(
+            with: try await engine.setPrices(prices, ifTag: tagToReplace(call)), .prices)
     }
 
-    private static func answer(with prices: PriceBook) -> HTTPResponse {
+    private static func answer(with rules: Rules, _ part: Rules.Part) -> HTTPResponse {
         var json = JSONWriter()
-        prices.write(&json)
-        return .json(json.bytes)
+        switch part {
+        case .prices: rules.prices.write(&json)
+        case .limits: rules.limits.write(&json)
+        case .credits: rules.credits.write(&json)
+        case .alerts: rules.alerts.write(&json)
+        }
+        var response = HTTPResponse.json(json.bytes)
+        response.headers.append((name: "ETag", value: rules.entityTag(of: part)))
+        return response
     }
 
     func limits(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        return Self.answer(with: try await engine.rules().limits)
+        return Self.answer(with: try await engine.rules(), .limits)
     }
 
     func setLimits(_ call: Call) async throws -> HTTPResponse {
         let draft = try LimitBook.Draft(try body(of: call))
-        return Self.answer(with: try await engine.setLimits(draft).limits)
-    }
-
-    private static func answer(with limits: LimitBook) -> HTTPResponse {
-        var json = JSONWriter()
-        limits.write(&json)
-        return .json(json.bytes)
+        return Self.answer(
+            with: try await engine.setLimits(draft, ifTag: tagToReplace(call)), .limits)
     }
 
     /// `GET /v1/limits/{name}/subjects/{id}`: the subject's own amount, and the one in force.
@@ -90,18 +94,18 @@ extension API {
 
     func creditPolicy(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        return Self.answer(with: try await engine.rules().credits)
+        return Self.answer(with: try await engine.rules(), .credits)
     }
 
     func setCreditPolicy(_ call: Call) async throws -> HTTPResponse {
         let policy = try CreditPolicy(try body(of: call))
-        return Self.answer(with: try await engine.setCreditPolicy(policy).credits)
+        return Self.answer(
+            with: try await engine.setCreditPolicy(policy, ifTag: tagToReplace(call)), .credits)
     }
 
-    private static func answer(with policy: CreditPolicy) -> HTTPResponse {
-        var json = JSONWriter()
-        policy.write(&json)
-        return .json(json.bytes)
+    /// The entity tag that what is replaced has to have (`If-Match`); nil for any.
+    func tagToReplace(_ call: Call) -> String? {
+        call.request.headers.value(of: "if-match").flatMap { $0 == "*" ? nil : $0 }
     }
 }
 

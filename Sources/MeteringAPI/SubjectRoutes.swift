@@ -80,22 +80,8 @@ extension API {
 
     func listSubjects(_ call: Call) async throws -> HTTPResponse {
         let query = try QueryParameters(call.request.query, allowed: Self.listParameters)
-        let limit = try query.integer("limit", in: 1...1000, default: 100)
-        guard let order = ProfileOrder(rawValue: query.text("sort") ?? "id") else {
-            throw HTTPProblem.badRequest(
-                "invalid_parameter", "sort is id, email, username or created_at")
-        }
-        var cursor: ProfileCursor?
-        if let text = query.text("cursor") {
-            cursor = ProfileCursor(text, of: order)
-            guard cursor != nil else {
-                throw HTTPProblem.badRequest(
-                    "invalid_cursor", "cursor is the \"next\" of an answer in the same order")
-            }
-        }
-        let filter = try profileFilter(query)
         let parts = try figures(query, call)
-        let page = try await back(queries.profiles(filter, by: order, limit: limit, after: cursor))
+        let page = try await profiles(query)
         let figures = try await back(queries.figures(of: page.profiles.map(\.subject), parts))
         var json = JSONWriter()
         json.beginObject()
@@ -106,9 +92,39 @@ extension API {
         }
         json.endArray()
         json.key("next")
-        if let next = page.next { json.string(next.text) } else { json.null() }
+        if let next = page.next { json.string(next) } else { json.null() }
         json.endObject()
         return .json(json.bytes)
+    }
+
+    /// A page in the order that `sort` names: a field of profiles, or a minus and a meter that is ranked.
+    private func profiles(
+        _ query: QueryParameters
+    ) async throws -> (profiles: [Profile], next: String?) {
+        let limit = try query.integer("limit", in: 1...1000, default: 100)
+        let filter = try profileFilter(query)
+        let sort = query.text("sort") ?? "id"
+        let wrongCursor = HTTPProblem.badRequest(
+            "invalid_cursor", "cursor is the \"next\" of an answer in the same order")
+        if sort.hasPrefix("-"), let meter = Meter(name: Array(sort.utf8.dropFirst())),
+            engine.reader.isRanked(meter)
+        {
+            let cursor = query.text("cursor").map { UsageCursor($0) }
+            if case .some(nil) = cursor { throw wrongCursor }
+            let page = try await back(
+                queries.profiles(filter, byMost: meter, limit: limit, after: cursor ?? nil))
+            return (page.profiles, page.next?.text)
+        }
+        guard let order = ProfileOrder(rawValue: sort) else {
+            throw HTTPProblem.badRequest(
+                "invalid_parameter",
+                "sort is id, email, username, created_at, or a minus and a meter with leaderboards")
+        }
+        let cursor = query.text("cursor").map { ProfileCursor($0, of: order) }
+        if case .some(nil) = cursor { throw wrongCursor }
+        let page = try await back(
+            queries.profiles(filter, by: order, limit: limit, after: cursor ?? nil))
+        return (page.profiles, page.next?.text)
     }
 
     /// What `include` names; of keys only administrators are told, as by `/api/users`.

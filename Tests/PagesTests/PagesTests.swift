@@ -49,6 +49,19 @@ import Testing
         #expect(other?.status == .notFound)
     }
 
+    @Test func `What the first script imports, and what that imports, is loaded at once`() throws {
+        let html = String(decoding: try #require(bytes(get("/"))), as: UTF8.self)
+        let preloaded = html.matches(of: /"modulepreload" href="\/assets\/[^"\/]+\/([^"]+)"/)
+        var found: Set<String> = []
+        var waiting = ["app.js"]
+        while let name = waiting.popLast() {
+            let text = String(decoding: try #require(Pages.files[name]), as: UTF8.self)
+            for match in text.matches(of: /from "\.\/([^"]+)"/)
+            where found.insert(String(match.1)).inserted { waiting.append(String(match.1)) }
+        }
+        #expect(found == Set(preloaded.map { String($0.1) }))
+    }
+
     @Test func `What is compressed is the same, and only for who takes it`() throws {
         let asset = Asset("a.js", Array(String(repeating: "tally ", count: 500).utf8))
         let compressed = try #require(asset.compressed)

@@ -18,9 +18,9 @@ class Service:
         self.url, self.key = url, key
 
     def call(self, method, path, body=None, headers=None):
-        """The answer as JSON; its status when it is an error."""
+        """The answer as JSON; its status when it is an error. A body is sent as JSON, a text as it is."""
         all_headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json", **(headers or {})}
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
         request = urllib.request.Request(self.url + path, data, all_headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:

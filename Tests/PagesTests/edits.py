@@ -13,7 +13,7 @@ def check(function):
 
 @check
 def the_pool_limits_and_prices_are_edited(browser, service, screenshots):
-    with watched(browser, service, service.key) as one:
+    with watched(browser, service, service.key, expected=["412"]) as one:
         one.open("/dashboard/keys")
         one.page.click("button:has-text('Import keys')")
         one.dialog(table="name,secret,credit_balance\nFresh,sk-fresh-key-1,5000\n")
@@ -36,6 +36,14 @@ def the_pool_limits_and_prices_are_edited(browser, service, screenshots):
         one.page.click("dialog[open] button[type=submit]")
         one.page.wait_for_selector("dialog[open] [role=alert]:has-text('Somebody else')")
         assert service.get("/v1/prices")["per_message"] == "0.005"
+        # What is shown now is theirs, too, and the same is saved again.
+        one.page.wait_for_selector("tbody th:text-is('theirs')", state="attached")
+        one.page.click("dialog[open] button[type=button]")
+        one.page.click("button:has-text('Per message and rate')")
+        one.dialog(per_message="0.007")
+        saved = service.get("/v1/prices")
+        assert saved["per_message"] == "0.007" and saved["models"]["theirs"]["input"] == "1", saved
+        service.call("PUT", "/v1/prices", {**saved, "per_message": "0.005"})
 
 
 @check

@@ -19,7 +19,7 @@ def check(function):
 
 def column(one, label):
     """The texts of a column of the first table, by its head."""
-    heads = [re.sub(r"\s*[▲▼]$", "", text) for text in one.texts("thead >> nth=0 >> th")]
+    heads = [re.sub(r"\s+", " ", re.sub(r"\s*[▲▼]$", "", text)) for text in one.texts("thead >> nth=0 >> th")]
     index = heads.index(label) + 1
     return one.texts(f"tbody >> nth=0 >> tr > :nth-child({index})")
 
@@ -70,12 +70,24 @@ def users_are_sorted_and_paged(browser, service, screenshots):
         page = one.page
         names = column(one, "Username")
         assert len(names) == 50 and names == sorted(names), names
-        page.click("th button:has-text('Tokens used')")
+        # By a column that orders the shown rows only, both ways.
+        page.click("th button:has-text('Assigned')")
+        assigned = numbers(column(one, "Assigned"))
+        assert assigned == sorted(assigned, reverse=True) and assigned[0] > assigned[-1], assigned
+        page.click("th button:has-text('Assigned')")
+        assert numbers(column(one, "Assigned")) == sorted(assigned)
+        # And by one that orders all pages.
+        board = service.get("/v1/leaderboards/tokens?window=lifetime&limit=120")["entries"]
+        with page.expect_response(lambda answer: "sort=-tokens" in answer.url):
+            page.click("th button:has-text('Tokens used')")
+        one.ready()
+        assert re.sub(r"\s", " ", page.locator("th[aria-sort=descending]").inner_text()).startswith("Tokens used")
         tokens = numbers(column(one, "Tokens used"))
-        assert tokens == sorted(tokens, reverse=True) and tokens[0] > tokens[-1], tokens
-        assert page.locator("th[aria-sort=descending]").inner_text().startswith("Tokens used")
-        page.click("th button:has-text('Tokens used')")
-        assert numbers(column(one, "Tokens used")) == sorted(tokens)
+        page.click(".pager button:has-text('Next')")
+        eventually(page, lambda: numbers(column(one, "Tokens used"))[0] < tokens[-1], "the second page by tokens")
+        tokens += numbers(column(one, "Tokens used"))
+        assert len(tokens) == 100 and tokens == [entry["value"] for entry in board][:100], tokens
+        page.wait_for_selector("p:has-text('Tokens used order all pages')")
         page.click("th button:has-text('Email')")
         eventually(page, lambda: page.locator("th[aria-sort=ascending]").inner_text().startswith("Email"), "the order by e-mail")
         one.ready()
@@ -312,7 +324,7 @@ def the_period_of_costs_is_chosen_and_exported(browser, service, screenshots):
         with one.page.expect_response(lambda answer: "/stats/" in answer.url):
             one.page.select_option("select[name=days]", "7")
         one.ready()
-        eventually(one.page, lambda: len(one.page.query_selector_all("canvas")) == 2, "the charts")
+        eventually(one.page, lambda: len(one.page.query_selector_all("canvas")) == 3, "the charts")
         one.page.click("details:has-text('As a table') >> nth=0 >> summary")
         one.page.wait_for_selector("details tbody tr")
         assert one.page.locator("details[open] tbody tr").count() == 7

@@ -41,6 +41,12 @@ def in_width(page, what):
     assert width[0] <= width[1], f"{what} is {width[0]} wide in {width[1]}"
 
 
+def tables_in_width(page, what):
+    hidden = page.evaluate("""() => [...document.querySelectorAll('.scroll')]
+        .filter((one) => innerWidth > 640 || one.querySelector('.cards')).filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.getAttribute('aria-label'))""")
+    assert not hidden, f"{what}: cut off at the right: {hidden}"
+
+
 def shot(page, screenshots, name):
     page.screenshot(path=f"{screenshots}/{name}.png")
 
@@ -60,17 +66,20 @@ def each_page_in_both_languages_themes_and_widths(browser, service, screenshots)
             english = page.inner_text("h1")
             shot(page, screenshots, f"{name}-en-light-1280")
             accessible(page, f"{name}, English, light")
+            tables_in_width(page, name)
             page.emulate_media(color_scheme="dark")
             shot(page, screenshots, f"{name}-en-dark-1280")
             in_width(page, name)
             one.language("vi")
             page.wait_for_selector(PAGES[path])
+            tables_in_width(page, f"{name}, Vietnamese")
             assert page.inner_text("h1") != english, f"{name} is not translated"
             assert page.evaluate("document.documentElement.lang") == "vi"
             page.set_viewport_size({"width": 360, "height": 800})
             page.wait_for_timeout(100)
             shot(page, screenshots, f"{name}-vi-dark-360")
             in_width(page, f"{name} on a phone")
+            tables_in_width(page, f"{name} on a phone")
             accessible(page, f"{name}, Vietnamese, dark, 360 px")
             page.emulate_media(color_scheme="light")
             shot(page, screenshots, f"{name}-vi-light-360")

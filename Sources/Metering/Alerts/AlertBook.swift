@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Cryptography
 public import JSON
 
 /// The alerts of a workspace.
@@ -139,8 +138,7 @@ public struct AlertBook: Equatable, Sendable {
     public var entityTag: String {
         var writer = JSONWriter()
         store(&writer)
-        let digest = writer.bytes.withUnsafeBytes { sha256($0) }
-        return "\"\(hexadecimal(Array(digest.prefix(12))))\""
+        return Rules.entityTag(of: writer.bytes)
     }
 }
 

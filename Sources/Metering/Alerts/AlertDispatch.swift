@@ -190,13 +190,8 @@ final class AlertDispatch {
         _ draft: AlertBook.Draft, ifTag tag: String?
     ) async throws -> (book: AlertBook, secrets: [String: String]) {
         var made: [Int: String] = [:]
-        let rules = try await store.put(.alerts) { rules, writer in
+        let rules = try await store.put(.alerts, ifTag: tag) { rules, writer in
             made = [:]
-            if let tag, tag != rules.alerts.entityTag {
-                throw EventRejection(
-                    status: 412, code: "precondition_failed", field: "",
-                    detail: "the alerts were changed since; their ETag is another one")
-            }
             let book = try AlertBook(draft, replacing: rules.alerts, limits: rules.limits) { id in
                 let box = try SecretsKey.box(in: data, isMade: true, for: Self.purpose)
                 let secret = "whsec_" + hexadecimal(randomBytes(24))

@@ -5,9 +5,9 @@ internal import Redis
 /// Finds and lists profiles. On its loop's thread only.
 final class ProfileReader {
     /// Profiles per script call: less than a millisecond of Redis.
-    private static let sliceCount = 200
+    static let sliceCount = 200
     /// A bound on the work of one page: a filter may let few of them pass.
-    private static let sliceCountMax = 100
+    static let sliceCountMax = 100
 
     private let client: RedisClient
     private let keys: Keyspace

@@ -74,7 +74,7 @@ extension QueryEngine {
         try await profileReader().page(filter, by: order, limit: limit, after: cursor)
     }
 
-    private func profileReader() throws(MeteringError) -> ProfileReader {
+    func profileReader() throws(MeteringError) -> ProfileReader {
         ProfileReader(client: try client, keys: keys)
     }
 

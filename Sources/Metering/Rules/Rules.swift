@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Cryptography
 internal import JSON
 internal import Redis
 
@@ -27,9 +28,27 @@ public final class Rules: Sendable {
         judgedAlerts = alerts.judged(by: limits)
     }
 
-    /// A part of the rules, by its field in Redis.
-    enum Part: String {
+    /// A part of the rules, by its field in Redis. Each is replaced as a whole.
+    public enum Part: String, Sendable {
         case prices, limits, credits, alerts
+    }
+
+    /// An entity tag (RFC 9110, 8.8.3) that a part has no more when it is another one.
+    public func entityTag(of part: Part) -> String {
+        var writer = JSONWriter()
+        switch part {
+        case .prices: prices.write(&writer)
+        case .limits: limits.write(&writer, isStored: true)
+        case .credits: credits.write(&writer)
+        case .alerts: return alerts.entityTag
+        }
+        return Self.entityTag(of: writer.bytes)
+    }
+
+    /// The tag of a part as it is stored.
+    static func entityTag(of text: [UInt8]) -> String {
+        let digest = text.withUnsafeBytes { sha256($0) }
+        return "\"\(hexadecimal(Array(digest.prefix(12))))\""
     }
 
     /// Reads the hash as HGETALL gives it; nil when it is damaged.

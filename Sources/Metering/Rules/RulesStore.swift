@@ -58,9 +58,11 @@ final class RulesStore {
     /// Puts a new part in force, made from the rules as they are; again if another loop or process
     /// was faster.
     ///
-    /// - Throws: what `make` throws, or `MeteringError`.
+    /// - Parameter tag: the entity tag that the part has to have; nil for any.
+    /// - Throws: 412 `precondition_failed`, what `make` throws, or `MeteringError`.
     func put(
-        _ part: Rules.Part, _ make: (Rules, inout JSONWriter) throws -> Void
+        _ part: Rules.Part, ifTag tag: String? = nil,
+        _ make: (Rules, inout JSONWriter) throws -> Void
     ) async throws -> Rules {
         // One after the other on this loop, so that they do not put each other back.
         if isPutting { await withCheckedContinuation { putters.append($0) } }
@@ -71,6 +73,11 @@ final class RulesStore {
         }
         for _ in 0..<100 {
             let rules = try await load()
+            if let tag, tag != rules.entityTag(of: part) {
+                throw EventRejection(
+                    status: 412, code: "precondition_failed", field: "",
+                    detail: "it was changed since; its ETag is another one")
+            }
             var writer = JSONWriter()
             try make(rules, &writer)
             let reply: RedisValue

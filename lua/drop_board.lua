@@ -17,6 +17,8 @@ if held then
     call('UNLINK', KEYS[2])
     call('HDEL', KEYS[1], field)
   end
+else
+  call('UNLINK', KEYS[2])
 end
 local state, used = call('HGET', KEYS[4], field), call('HGET', KEYS[5], field)
 if state and state ~= ARGV[2] and used and tonumber(used) >= tonumber(ARGV[3]) then return 0 end

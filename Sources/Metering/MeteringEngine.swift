@@ -102,6 +102,9 @@ public final class MeteringEngine {
     /// A limit that it names and that is not known is looked for once more in the rules as they are
     /// now, before the decision is rejected.
     public func decide(_ decision: Decision, completion: @escaping (DecisionOutcome) -> Void) {
+        if decision.subject?.isErased ?? false, !decision.kind.onlyLooks {
+            return completion(.rejected(.reservedID))
+        }
         guard let rules = rulesStore.current,
             decision.limits.map({ rules.rejection(of: $0) == nil }) ?? true
         else { return decideByNewRules(decision, completion) }
@@ -183,11 +186,11 @@ public final class MeteringEngine {
     /// Undoes an event, once: all that it counted, took and ranked, on its own day. The reversal is
     /// an event of its own, with the amounts below zero. First and last time of the subject stay.
     ///
-    /// - Returns: nil when no such event is known, or not any more.
+    /// - Returns: nil when no such event is known, or not any more, or its subject was erased.
     public func reverse(_ id: ByteString, reason: ByteString) async throws -> EventOutcome? {
-        guard let (event, origin, place, charged) = try await accounts.event(id) else {
-            return nil
-        }
+        guard let (event, origin, place, charged) = try await accounts.event(id),
+            !event.subject.isErased
+        else { return nil }
         guard !event.isReversal else {
             throw EventRejection(
                 status: 409, code: "is_reversal", field: "id",
@@ -206,7 +209,8 @@ public final class MeteringEngine {
         }
     }
 
-    /// Makes all that a guest has, and has used, a user's, in one step and once.
+    /// Makes all that a guest has, and has used, a user's, in one step and once; or moves a part of its
+    /// days, which is one step, too.
     ///
     /// - Returns: `allowed`; `repeated` when it was done before, `conflict` when the guest is another
     ///   user's by now, `changed` when the guest was counted since it was looked at.

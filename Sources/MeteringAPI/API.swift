@@ -74,6 +74,8 @@ public final class API {
         let request: HTTPRequest
         var parameters: [String] = []
         let principal: Principal
+        /// What an erased subject's use is counted for, where the call erases one.
+        var anonymous: SubjectID?
     }
 
     /// The one place where errors become answers.

@@ -48,15 +48,20 @@ extension API {
         // A workspace takes its log with it when it is deleted.
         let workspace = route.access == .operator ? .default : call.principal.workspace
         let request = call.request
+        var call = call
+        if route.erases(call), let subject = call.parameters.first.flatMap({ SubjectID($0) }) {
+            call.anonymous = try await queries.anonymousID(for: subject)
+        }
+        let path = call.anonymous.map { "/v1/subjects/\($0.id.text)" } ?? request.path
         let act = AuditAct(
             actor: ByteString(call.principal.name), role: call.principal.role.rawValue,
             address: request.remoteAddress, method: request.method.name, route: route.name,
-            path: request.path, before: await shown(by: route, call))
+            path: path, before: await shown(by: route, call))
         let id = try await back(sibling(workspace).queries.beginAct(act))
         do {
             let response = try await route.handler(self, call)
             var after: [UInt8]?
-            if response.status.code < 400 {
+            if response.status.code < 400, call.anonymous == nil {
                 after = route.shown == nil ? kept(response) : await shown(by: route, call)
             }
             await note(id, response.status.code, after, in: workspace)
@@ -77,7 +82,7 @@ extension API {
 
     /// What there is at the path of an act, as JSON; nil for nothing.
     private func shown(by route: Route, _ call: Call) async -> [UInt8]? {
-        guard let shown = route.shown else { return nil }
+        guard let shown = route.shown, call.anonymous == nil else { return nil }
         var path = call.request.path[...]
         if shown.path.count < route.path.count, let slash = path.lastIndex(of: "/") {
             path = path[..<slash]

@@ -68,6 +68,7 @@ extension API {
         }
         guard let name else { return (role, nil) }
         guard let subject = SubjectID(name) else { throw HTTPProblem.invalidSubject }
+        if subject.isErased { throw EventRejection.reservedID }
         return (role, subject)
     }
 

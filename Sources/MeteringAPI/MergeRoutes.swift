@@ -20,15 +20,19 @@ extension API {
         guard user.kind == .user else {
             throw HTTPProblem.unprocessable("invalid_id", "a guest cannot be merged into a guest")
         }
-        for _ in 0..<Self.mergeTriesMax {
+        guard !user.isErased else { throw EventRejection.reservedID }
+        var (tries, movedCount) = (0, 0)
+        while tries < Self.mergeTriesMax {
             let plan = try await back(queries.mergePlan(of: guest))
             let verdict = try await engine.merge(plan, into: user)
             switch verdict.status {
-            case .changed: continue
+            case .changed: tries += 1
+            case .allowed where plan.isPartial: movedCount += plan.movedCount
             case .allowed:
                 // What was known of who it was: it is somebody else's profile now.
                 _ = try await back(queries.removeProfile(of: guest))
-                return merged(guest, user, plan.eventCount, isRepeated: false)
+                return merged(
+                    guest, user, movedCount + plan.movedCount, isRepeated: false)
             case .repeated:
                 // It may have been cut off just here.
                 _ = try await back(queries.removeProfile(of: guest))

@@ -37,7 +37,7 @@ struct Route: Sendable {
 public final class Router: HTTPResponder {
     static let routes: [Route] =
         API.eventRoutes + API.historyRoutes + API.exportRoutes + API.readRoutes
-        + API.subjectRoutes + API.mergeRoutes
+        + API.subjectRoutes + API.mergeRoutes + API.eraseRoutes
         + API.leaderboardRoutes + API.seriesRoutes + API.forecastRoutes + API.ruleRoutes
         + API.creditRoutes + API.checkRoutes + API.holdRoutes + API.gatewayRoutes
         + API.workspaceRoutes + API.keyRoutes + API.keyPoolRoutes + API.tokenRoutes

@@ -38,7 +38,8 @@ extension API {
 
     func removeSubject(_ call: Call) async throws -> HTTPResponse {
         let subject = try subject(call, at: 0)
-        _ = try QueryParameters(call.request.query, allowed: [])
+        let query = try QueryParameters(call.request.query, allowed: ["erase"])
+        if try query.flag("erase") { return try await erase(subject, call) }
         guard try await back(queries.removeProfile(of: subject)) else {
             throw HTTPProblem.notFound("there is no profile of this subject")
         }

@@ -134,6 +134,19 @@ public struct AlertBook: Equatable, Sendable {
         writer.endObject()
     }
 
+    /// Those that are neither about some subjects nor sent to some e-mail addresses, in lower case.
+    func removing(about subjects: Set<ByteString>, to addresses: Set<ByteString>) -> AlertBook {
+        let kept = alerts.filter { alert in
+            if case .email(let address) = alert.target,
+                addresses.contains(Profile.folded(ByteString(address)))
+            {
+                return false
+            }
+            return alert.subject.map { !subjects.contains($0.id) } ?? true
+        }
+        return AlertBook(alerts: kept, nextID: nextID)
+    }
+
     /// An entity tag (RFC 9110, 8.8.3) that another list does not have.
     public var entityTag: String {
         var writer = JSONWriter()

@@ -21,6 +21,15 @@ public struct Decision: Sendable {
         /// Makes all that a guest has the subject's; see `GuestMerge`.
         case merge(GuestMerge)
 
+        /// Whether it changes nothing.
+        var onlyLooks: Bool {
+            switch self {
+            case .check, .look: true
+            case .consume, .openHold, .releaseHold, .grant, .setAllowance, .setOverride, .merge:
+                false
+            }
+        }
+
         /// Whether it takes, or sets aside, for somebody who is counted.
         var takes: Bool {
             switch self {

@@ -42,6 +42,11 @@ extension EventRejection {
         Self(code: "wrong_type", field: field, detail: expected)
     }
 
+    /// An id that only an erasure gives.
+    public static let reservedID = Self(
+        code: "invalid_id", field: "subject",
+        detail: "ids that begin with \(SubjectID.erasedPrefix) stand for erased subjects")
+
     static func unknownMeter(_ field: String) -> Self {
         Self(
             code: "unknown_meter", field: field,

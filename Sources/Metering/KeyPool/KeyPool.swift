@@ -109,6 +109,7 @@ final class KeyPool {
     func assign(
         _ assignment: PoolAssignment, of provider: PoolProvider
     ) async throws -> [PoolKeyDetail] {
+        if assignment.subject.isErased { throw EventRejection.reservedID }
         let reply = try await run(
             ScriptLibrary.assignKeys, provider,
             [assignment.subject.id.bytes, Array("\(assignment.quantity)".utf8)])

@@ -68,6 +68,12 @@ extension SubjectID {
     /// How the ids of guests begin, so that no guest can name itself as a user is named.
     public static let guestPrefix = "guest:"
 
+    /// How ids begin that stand for erased subjects. Clients may read them, and act for none of them.
+    public static let erasedPrefix = "erased:"
+
+    /// Whether it stands for somebody who was erased.
+    public var isErased: Bool { id.bytes.starts(with: Self.erasedPrefix.utf8) }
+
     public var kind: SubjectClass {
         id.bytes.starts(with: Self.guestPrefix.utf8) ? .guest : .user
     }

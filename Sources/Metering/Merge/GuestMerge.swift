@@ -5,7 +5,8 @@
 // events that take its sums away, and events that give them to the user, at the same times and in the same
 // step. They are no events of their own and never told.
 
-/// What a guest has used, as it was looked at, to be moved to a user.
+/// What a guest has used, as it was looked at, to be moved to a user: all of it, or a part that fits into
+/// one batch, which leaves the guest a guest.
 public struct GuestMerge: Sendable {
     /// So many days fit into one batch.
     static let dayCountMax = EventBatch.eventCountMax / 4
@@ -32,16 +33,28 @@ public struct GuestMerge: Sendable {
     public let guest: SubjectID
     /// The guest's last entry of the log; 0 for none.
     let latest: LogPosition
-    public let eventCount: Int
+    /// Of the guest in all, as it was looked at.
+    let eventCount: Int
+    /// Whether some of the guest's days stay behind, and its account with them.
+    public let isPartial: Bool
     var moves: [Move] = []
 
-    /// - Parameter days: at most `dayCountMax`.
-    init(_ guest: SubjectID, _ latest: LogPosition, eventCount: Int, days: [Day]) {
+    /// - Parameters:
+    ///   - days: what there is to move; of more than `dayCountMax` the first ones are a part.
+    ///   - isPartial: whether it is a part in any case.
+    init(
+        _ guest: SubjectID, _ latest: LogPosition, eventCount: Int, days: [Day],
+        isPartial: Bool = false
+    ) {
         self.guest = guest
         self.latest = latest
         self.eventCount = eventCount
-        self.days = days
+        self.isPartial = isPartial || days.count > Self.dayCountMax
+        self.days = Array(days.prefix(Self.dayCountMax))
     }
+
+    /// How many events it moves.
+    public var movedCount: Int { days.reduce(0) { $0 + $1.eventCount } }
 
     private let days: [Day]
 

@@ -12,11 +12,9 @@ extension QueryEngine {
         return reply.bytes.map { SubjectID(stored: ByteString(bytes: $0)) }
     }
 
-    /// What a guest has used by day, as it is now. Days that have left Redis come back for it.
-    /// O(days of the workspace).
-    ///
-    /// - Throws: `EventRejection` (`too_many_days`) for a guest with more days than go over in one step;
-    ///   `MeteringError`.
+    /// What a guest has used by day, as it is now, or a part of it when its days are too many for one
+    /// batch: then the rest is to be looked at when the part has moved. Days that have left Redis come back for
+    /// it. O(days of the workspace).
     public func mergePlan(of guest: SubjectID) async throws -> GuestMerge {
         for _ in 0..<Self.mergeTriesMax {
             guard let record = try await record(of: guest) else {
@@ -27,28 +25,24 @@ extension QueryEngine {
                 try await thawDays(of: guest)
                 continue
             }
-            let filled = days.filter { $0.eventCount > 0 }
-            guard filled.count <= GuestMerge.dayCountMax else {
-                throw EventRejection(
-                    status: 409, code: "too_many_days", field: "guest",
-                    detail: "a guest of more than \(GuestMerge.dayCountMax) days cannot be merged")
-            }
             return GuestMerge(
-                guest, record.latest, eventCount: record.eventCount, days: filled)
+                guest, record.latest, eventCount: record.eventCount,
+                days: days.filter { $0.eventCount > 0 })
         }
         throw MeteringError.undecided(
             reason: "the guest is being counted, or a day does not come back")
     }
 
-    private func record(of guest: SubjectID) async throws(MeteringError) -> SubjectRecord? {
-        let reply = try await send(RedisCommand("HGET", [keys.subjects, guest.id.bytes]))
+    /// What Redis keeps of a subject; nil when nothing was ever counted for it.
+    func record(of subject: SubjectID) async throws(MeteringError) -> SubjectRecord? {
+        let reply = try await send(RedisCommand("HGET", [keys.subjects, subject.id.bytes]))
         guard let bytes = reply.bytes else { return nil }
         guard let record = SubjectRecord(bytes) else { throw .damaged(what: "a subject's record") }
         return record
     }
 
-    /// The days in Redis on which it was counted.
-    private func used(
+    /// The days in Redis on which a subject was counted; a day may come and go meanwhile.
+    func used(
         by guest: SubjectID, _ record: SubjectRecord
     ) async throws(MeteringError) -> [GuestMerge.Day] {
         let known = try await send(RedisCommand("HKEYS", [keys.changes])).elements ?? []

@@ -142,6 +142,7 @@ final class ProfileWriter {
 
     private func outcome(_ row: ProfileRow, _ old: Profile?, _ isNew: Bool) -> ProfileResult {
         let now = clock.now
+        if row.subject.isErased { return .rejected(.reservedID) }
         do throws(EventRejection) {
             guard let old else {
                 return .created(try row.change.applied(to: nil, of: row.subject, at: now))

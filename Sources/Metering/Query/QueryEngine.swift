@@ -29,6 +29,10 @@ public actor QueryEngine {
     var feed: LiveFeed?
     /// Days that are being brought back.
     var thaws: [CivilDay: Task<String?, Never>] = [:]
+    /// Counts what moves for erasures; made for the first of them.
+    var moving: MeteringEngine?
+    /// The erasures that are being worked at.
+    var erasing: Task<String?, Never>?
     /// What days that have left add up to, once it was read.
     var coldSums: ActivityReader.ColdSums = [:]
     /// Types of processing that the workspace has.
@@ -83,6 +87,7 @@ public actor QueryEngine {
         if isKeeping {
             Task { await keepBoards() }
             Task { await followUsage() }
+            Task { await keepErasing() }
             if let carry { Task { await keepAlerts(by: carry) } }
         }
     }
@@ -98,6 +103,7 @@ public actor QueryEngine {
         alertDispatch?.forgetCounts()
         alertDispatch = nil
         feed = nil
+        moving = nil
     }
 
     /// Whether Redis can be asked now.

@@ -27,8 +27,8 @@ final class EventBatch {
     var lostCount = 0
 
     /// Prices the events and adds them up. Their ids, where they have one, must differ. An event
-    /// that cannot be priced, or a decision about what these rules do not know (which may have been
-    /// known when it was asked for), is left out, and told so.
+    /// that cannot be priced or is of an erased subject, or a decision about what these rules do not
+    /// know (which may have been known when it was asked for), is left out, and told so.
     init(_ items: [Pending], _ rules: Rules) {
         self.rules = rules
         var events: [PendingEvent] = []
@@ -52,6 +52,10 @@ final class EventBatch {
     /// Whether it went; if not, the event's caller has been told why.
     private static func price(_ pending: PendingEvent, _ rules: Rules) -> Bool {
         if pending.purpose.isPriced { return true }
+        if pending.event.subject.isErased {
+            pending.resolve(.rejected(.reservedID))
+            return false
+        }
         do throws(EventRejection) {
             if !rules.prices.isEmpty || !pending.event.derived.isEmpty {
                 pending.event = try pending.event.priced(by: rules.prices)

@@ -2,20 +2,27 @@
 
 internal import Redis
 
-/// The right to write snapshots, which one process has at a time. It ends by itself when its holder
-/// dies or stands still; the number that it comes with tells a folder who was overtaken.
+/// The right to write snapshots, or to do something else that one process does at a time. It ends by
+/// itself when its holder dies or stands still; the number that it comes with tells a folder who was overtaken.
 final class FlushLease {
     private let client: RedisClient
     private let keys: Keyspace
+    private let key: [UInt8]
     private let lengthMS: Int
     private let clock: any Clock
-    private let token = FlushLease.random()
+    /// What the key holds while it is ours.
+    let token = FlushLease.random()
     private var renewedMS = 0
     private(set) var fence = 0
     /// The name of the data in Redis. Another Redis, or an emptied one, has another.
     private(set) var dataset = ""
 
-    init(_ client: RedisClient, _ keys: Keyspace, lengthMS: Int, _ clock: any Clock) {
+    /// - Parameter key: where it is kept; nil for that of snapshots.
+    init(
+        _ client: RedisClient, _ keys: Keyspace, lengthMS: Int, _ clock: any Clock,
+        key: [UInt8]? = nil
+    ) {
+        self.key = key ?? keys.flushLease
         self.client = client
         self.keys = keys
         self.lengthMS = lengthMS
@@ -48,7 +55,7 @@ final class FlushLease {
     private func ask(_ milliseconds: Int) async throws(FlushError) -> [RedisValue] {
         do {
             let reply = try await client.run(
-                ScriptLibrary.leaseFlush, keys: [keys.flushLease, keys.meta],
+                ScriptLibrary.leaseFlush, keys: [key, keys.meta],
                 arguments: [
                     Array(token.utf8), Array("\(milliseconds)".utf8), Array(Self.random().utf8),
                 ])

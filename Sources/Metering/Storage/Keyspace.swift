@@ -104,6 +104,22 @@ struct Keyspace: Sendable {
     /// Hash: user → its guests, with where their history ends.
     var merges: [UInt8] { key("merges") }
 
+    /// Hash: id → erasure of a subject.
+    var erasures: [UInt8] { key("erasures") }
+    /// Set: ids of erasures that are under way.
+    var openErasures: [UInt8] { key("erasures:open") }
+    /// Sorted set: ids of erasures, by when they were asked for.
+    var orderedErasures: [UInt8] { key("erasures:by_time") }
+    /// String: who erases now. Expires.
+    var eraseLease: [UInt8] { key("lease:erase") }
+    /// What the names of all logs match, of sets of subjects, of boards of windows, and of markers.
+    var logPattern: [UInt8] { key("log:*") }
+    var seenPattern: [UInt8] { key("seen:*") }
+    var windowPattern: [UInt8] { key("board:*") }
+    var markerPattern: [UInt8] { key("batch:*") }
+    /// A stream that is being copied to take the place of another.
+    func copy(of stream: [UInt8]) -> [UInt8] { stream + Array(":new".utf8) }
+
     /// Stream: what administrators began to do.
     var audit: [UInt8] { key("audit") }
     /// Hash: id of an entry of `audit` → how it went.

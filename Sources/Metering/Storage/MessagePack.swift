@@ -46,6 +46,18 @@ final class MessagePackWriter {
         for value in values { integer(value) }
     }
 
+    /// A value as it was read.
+    func value(_ value: MessagePackValue) {
+        switch value {
+        case .null: null()
+        case .integer(let number): integer(number)
+        case .string(let bytes): string(bytes)
+        case .array(let values):
+            array(values.count)
+            for value in values { self.value(value) }
+        }
+    }
+
     /// What was written since the last call; the writer is empty afterwards.
     func take() -> [UInt8] {
         defer { msgpack_sbuffer_clear(buffer) }

@@ -85,7 +85,7 @@ public enum ScriptLibrary {
     /// How many subjects some keys hold.
     static let countSeen = script("count_seen", PackageResources.count_seen_lua)
 
-    /// What a client needs that answers long questions.
+    /// What a client needs that answers long questions; what is seldom asked is loaded when it is.
     public static let forQueries = [
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
         beginRestore, restoreValues, restoreSubjects, restoreSeen, restoreAccounts, finishRestore,
@@ -132,6 +132,23 @@ public enum ScriptLibrary {
     static let listHeldKeys = script("list_held_keys", PackageResources.list_held_keys_lua)
     /// Reads what a pool knows of some subjects.
     static let readHolders = script("read_holders", PackageResources.read_holders_lua)
+
+    /// Notes that a subject is to be erased.
+    static let beginErasure = script("begin_erasure", PackageResources.begin_erasure_lua)
+    /// Takes a subject out of what is kept by subject.
+    static let eraseSubject = script("erase_subject", PackageResources.erase_subject_lua)
+    /// Takes what is about subjects out of a hash, a slice of it.
+    static let eraseNamed = script("erase_named", PackageResources.erase_named_lua)
+    /// Puts an anonymous subject in the place of others in sets.
+    static let replaceMembers = script("replace_members", PackageResources.replace_members_lua)
+    /// Finds entries of a stream that hold some text.
+    static let findEntries = script("find_entries", PackageResources.find_entries_lua)
+    /// Copies entries of a stream, and puts the copy in its place.
+    static let copyEntries = script("copy_entries", PackageResources.copy_entries_lua)
+    /// Forgets ids of events.
+    static let forgetIDs = script("forget_ids", PackageResources.forget_ids_lua)
+    /// Takes the answers out of markers of batches.
+    static let voidMarkers = script("void_markers", PackageResources.void_markers_lua)
 
     /// Reads some of the holds, by time.
     static let listHolds = script("list_holds", PackageResources.list_holds_lua)
@@ -187,6 +204,7 @@ public enum ScriptLibrary {
         "account_fields": PackageResources.account_fields_lua,
         "alert_fields": PackageResources.alert_fields_lua,
         "constants": PackageResources.constants_lua,
+        "erasure_fields": PackageResources.erasure_fields_lua,
         "profile_fields": PackageResources.profile_fields_lua,
         "pool_fields": PackageResources.pool_fields_lua,
     ]

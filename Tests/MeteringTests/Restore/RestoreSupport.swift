@@ -28,6 +28,7 @@ final class RestoreBench {
     let clock: ManualClock
     let settings: WorkspaceSettings
     private let loop: EventLoop
+    private let socketPath: String
     private(set) var subjects: Set<String> = []
     private var counted: [String] = []
 
@@ -42,6 +43,7 @@ final class RestoreBench {
             rankedMeters: meters, idempotencyHours: 840, hotDays: hotDays)
         self.clock = clock
         self.loop = loop
+        socketPath = redis.socketPath
         bench = await Bench(redis.socketPath, on: loop, clock: clock, settings: settings)
         flushing = try await FlushBench(
             redis.socketPath, on: loop, clock: clock, settings: settings, data: data)
@@ -51,6 +53,18 @@ final class RestoreBench {
             on: loop, redis: configuration, settings: settings, clock: clock,
             data: flushing.data, metrics: MetricsRegistry(), logger: Logger(level: .error))
         await queries.start(isKeeping: false)
+    }
+
+    /// The engine of another process, on the same Redis and folder.
+    func another() async -> QueryEngine {
+        var configuration = RedisConfiguration(address: .unix(socketPath))
+        configuration.commandTimeout = .seconds(20)
+        let queries = QueryEngine(
+            on: loop, redis: configuration, settings: settings, clock: clock,
+            data: flushing.data, metrics: MetricsRegistry(), logger: Logger(level: .error))
+        await queries.start(isKeeping: false)
+        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
+        return queries
     }
 
     var folder: String { "\(flushing.data)/rollups/default" }

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import EventLoop
+internal import Observability
+internal import Redis
+
+extension QueryEngine {
+    private static let lookMS = 1_000
+
+    /// Begins to erase a subject, unless that is under way; what it used is counted for an anonymous one
+    /// from then on. It is worked at in the background, here and by whoever comes after this process.
+    ///
+    /// - Parameters:
+    ///   - anonymous: the id to use, from `anonymousID(for:)`.
+    ///   - apiKeyCount: how many keys of its own were revoked.
+    /// - Returns: nil when nothing is known of the subject.
+    /// - Throws: `EventRejection` (409 `guest_merged`) for a guest who is a user by now; `MeteringError`.
+    public func erase(
+        _ subject: SubjectID, as anonymous: SubjectID, apiKeyCount: Int = 0
+    ) async throws -> Erasure? {
+        let store = ErasureStore(try client, keys)
+        if let open = try await openErasure(of: subject) {
+            startErasing()
+            return open
+        }
+        guard try await user(ofGuest: subject) == nil else {
+            throw EventRejection(
+                status: 409, code: "guest_merged", field: "",
+                detail: "the guest has become a user, with all that it used")
+        }
+        let profile = try await profile(of: subject)
+        let others = try await client.send(
+            [keys.subjects, keys.accounts, keys.poolHolders, keys.alertsTold].map {
+                RedisCommand("HEXISTS", [$0, subject.id.bytes])
+            })
+        guard profile != nil || apiKeyCount > 0 || others.contains(where: { $0.integer == 1 })
+        else { return nil }
+        let texts = [profile?.username, profile?.email, profile?.fullName, profile?.phone]
+        let erasure = Erasure(
+            of: subject, as: anonymous, texts: texts.compactMap { $0 }.filter { $0 != .empty },
+            apiKeyCount: apiKeyCount, at: clock.now)
+        let id = try await store.begin(erasure, of: subject)
+        startErasing()
+        return try await store.erasure(id)
+    }
+
+    /// The anonymous subject of the erasure that is under way, or a new one.
+    public func anonymousID(for subject: SubjectID) async throws -> SubjectID {
+        try await openErasure(of: subject)?.anonymous ?? Erasure.makeAnonymous()
+    }
+
+    private func openErasure(of subject: SubjectID) async throws -> Erasure? {
+        let store = ErasureStore(try client, keys)
+        for id in try await store.open() {
+            if let erasure = try await store.erasure(id), erasure.isOf(subject), !erasure.isDone {
+                return erasure
+            }
+        }
+        return nil
+    }
+
+    /// An erasure by its id; nil when there is none.
+    public func erasure(_ id: String) async throws(MeteringError) -> Erasure? {
+        try await ErasureStore(try client, keys).erasure(id)
+    }
+
+    /// An erasure by its id when it is done, or as it is after some time; nil when there is none.
+    public func erasure(
+        _ id: String, withinMS patience: Int
+    ) async throws(MeteringError) -> Erasure? {
+        let deadline = clock.monotonicMS + patience
+        while true {
+            let erasure = try await erasure(id)
+            guard let erasure, !erasure.isDone, clock.monotonicMS < deadline else {
+                return erasure
+            }
+            await loop.sleep(for: .milliseconds(10))
+        }
+    }
+
+    /// Erasures behind `offset` others, the last first. O(limit).
+    ///
+    /// - Parameter limit: 1 to 1000.
+    public func erasures(offset: Int, limit: Int) async throws(MeteringError) -> [Erasure] {
+        try await ErasureStore(try client, keys).page(offset: offset, limit: limit)
+    }
+
+    /// Goes on with the erasures that are under way, one after the other.
+    ///
+    /// - Returns: why one of them does not go on, for the first of these; nil for none.
+    @discardableResult
+    public func goOnErasing() async -> String? {
+        if let erasing { return await erasing.value }
+        let task = Task { await eraseAll() }
+        erasing = task
+        defer { erasing = nil }
+        return await task.value
+    }
+
+    private func startErasing() { Task { await goOnErasing() } }
+
+    private func eraseAll() async -> String? {
+        var problem: String?
+        do {
+            let store = ErasureStore(try client, keys)
+            for id in try await store.open() {
+                guard let erasure = try await store.erasure(id) else { continue }
+                do {
+                    guard try await eraser(erasure).run() else { continue }
+                    logger.notice("a subject was erased", ["erasure": id])
+                } catch {
+                    problem = problem ?? "\(error)"
+                    logger.warning(
+                        "an erasure does not go on", ["erasure": id, "reason": "\(error)"])
+                    try await note("\(error)", in: id, store)
+                }
+            }
+        } catch {
+            return problem ?? "\(error)"
+        }
+        return problem
+    }
+
+    private func note(
+        _ problem: String, in id: String, _ store: ErasureStore
+    ) async throws(MeteringError) {
+        guard var erasure = try await store.erasure(id), !erasure.isDone else { return }
+        erasure.problem = problem
+        try await store.save(erasure)
+    }
+
+    private func eraser(_ erasure: Erasure) throws -> SubjectEraser {
+        let client = try client
+        let engine =
+            moving
+            ?? MeteringEngine(
+                on: loop, client: client, settings: settings, clock: clock,
+                metrics: MeteringMetrics(metrics),
+                thaw: { [weak self] day in await self?.thaw(day) }, waitMS: 10_000)
+        moving = engine
+        return SubjectEraser(
+            erasure,
+            SubjectEraser.Context(
+                queries: self, loop: loop, client: client, settings: settings, clock: clock,
+                archive: try archive, engine: engine, data: data, metrics: metrics,
+                logger: logger))
+    }
+
+    /// Looks for erasures that were left behind, until the engine is stopped.
+    func keepErasing() async {
+        while let client = try? client {
+            if client.isReady, erasing == nil { await goOnErasing() }
+            await loop.sleep(for: .milliseconds(Self.lookMS))
+        }
+    }
+}

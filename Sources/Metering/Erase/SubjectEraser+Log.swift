@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Cryptography
+internal import Redis
+
+extension SubjectEraser {
+    /// As lua/include/account_fields.lua has holds.
+    private static let holdSubject = 1
+    private static let holdCreated = 5
+
+    /// Takes the subject out of the log, and of what may have been made of it meanwhile.
+    func eraseLog() async throws {
+        let rewriter = StreamRewriter(client, keys, lease)
+        var days: Set<CivilDay> = []
+        let prefix = keys.logPattern.dropLast()
+        try await eachKey(matching: keys.logPattern) { names in
+            for name in names {
+                let date = String(decoding: name.dropFirst(prefix.count), as: UTF8.self)
+                if let day = CivilDay(date) { days.insert(day) }
+            }
+        }
+        // Snapshots are brought back to their cuts by the logs of these days.
+        try await holdSnapshots()
+        for day in days.sorted() where day.number >= erasure.cut.floor {
+            try await erase(day, rewriter)
+        }
+        try await dropBoards()
+        await releaseSnapshots()
+        for day in days.sorted() where day.number < erasure.cut.floor {
+            try await erase(day, rewriter)
+        }
+        try await eachKey(matching: keys.markerPattern) { markers in
+            _ = try await self.client.run(
+                ScriptLibrary.voidMarkers, keys: markers, arguments: [])
+        }
+        guard let ended = erasure.endedAt else { return }
+        erasure.add(
+            try await eraseNamed(
+                keys.holds, [keys.openHolds, keys.endedHolds], place: Self.holdSubject,
+                time: (Self.holdCreated, ended)), to: .holds)
+    }
+
+    /// Rewrites the log of a day if the subject stands in it.
+    private func erase(_ day: CivilDay, _ rewriter: StreamRewriter) async throws {
+        let last = erasure.cut[day.number]
+        let stream = keys.log(arrival: day)
+        let names = Set(erasure.names)
+        // As they stand in an entry.
+        let texts = erasure.names.map { name in
+            writer.string(name.bytes)
+            return writer.take()
+        }
+        var stands = false
+        try await rewriter.each(stream, holding: texts) { found in
+            stands = self.erased(found, names, until: last).first != nil
+            return !stands
+        }
+        guard stands else { return }
+        let digest = IDDigest()
+        // Entries may be gone through again; each counts once.
+        var events: [[UInt8]: Int] = [:]
+        try await rewriter.rewrite(stream, holding: texts) { found in
+            let erased = self.erased(found, names, until: last)
+            for (id, entry) in erased { events[id] = entry.eventCount }
+            try await self.forgetIDs(erased, day, digest)
+            return erased.map { ($0.id, $0.entry.fields) }
+        }
+        erasure.add(events.values.reduce(0, +), to: .events)
+        try await store.save(erasure)
+    }
+
+    /// Those of some entries that hold something of the subject, without it.
+    private func erased(
+        _ found: [StreamRewriter.Entry], _ names: Set<ByteString>, until last: Int
+    ) -> [(id: [UInt8], entry: ErasedEntry)] {
+        found.compactMap { entry in
+            guard let number = Self.number(entry.id), number <= last,
+                let erased = ErasedEntry(
+                    entry.fields, of: names, for: erasure.anonymous, writer)
+            else { return nil }
+            return (entry.id, erased)
+        }
+    }
+
+    /// Of an entry of a log, whose ids are `0-NUMBER`.
+    private static func number(_ id: [UInt8]) -> Int? {
+        id.split(separator: UInt8(ascii: "-")).last.flatMap {
+            Int(String(decoding: $0, as: UTF8.self))
+        }
+    }
+
+    /// Forgets the ids that events of some entries had.
+    private func forgetIDs(
+        _ entries: [(id: [UInt8], entry: ErasedEntry)], _ day: CivilDay, _ digest: IDDigest
+    ) async throws {
+        var flat: [[UInt8]] = []
+        for (id, entry) in entries {
+            guard let number = Self.number(id) else { continue }
+            let position = LogPosition(day.number * LogPosition.dayStride + number)
+            for (id, place) in entry.ids {
+                flat += [digest.digest(id), position.pointer(place: place).bytes]
+            }
+        }
+        for start in stride(from: 0, to: flat.count, by: 1000) {
+            let some = Array(flat[start..<min(start + 1000, flat.count)])
+            // They are remembered by the day on which they came, by the same clock within minutes.
+            let reply = try await client.run(
+                ScriptLibrary.forgetIDs,
+                keys: (day.number - 1...day.number + 1).map { keys.ids(generation: $0) },
+                arguments: [packed(some)])
+            erasure.add(reply.integer ?? 0, to: .eventIDs)
+        }
+    }
+
+    /// Forgets the boards of windows: some of them may have read a part of the log before it was rewritten.
+    private func dropBoards() async throws {
+        var boards: Set<BoardID> = []
+        let prefix = keys.windowPattern.dropLast()
+        try await eachKey(matching: keys.windowPattern) { names in
+            for name in names {
+                var text = String(decoding: name.dropFirst(prefix.count), as: UTF8.self)
+                if text.hasSuffix(":new") { text.removeLast(4) }
+                if let board = BoardID(name: text) { boards.insert(board) }
+            }
+        }
+        for board in boards {
+            _ = try await client.run(
+                ScriptLibrary.dropBoard,
+                keys: [
+                    keys.boardsBuilding, keys.newBoard(board), keys.board(board), keys.boards,
+                    keys.boardsUsed,
+                ],
+                arguments: [
+                    Array(board.name.utf8), [], Array("\(EventBatch.exactIntegerMax)".utf8),
+                ])
+        }
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Redis
+
+extension SubjectEraser {
+    /// As lua/include/alert_fields.lua has notices.
+    private static let noticeSubject = 4
+    private static let noticeTime = 8
+
+    /// Removes who it was, and what it was given to use.
+    func erasePerson() async throws {
+        if try await context.queries.removeProfile(of: subject) { erasure.add(1, to: .profiles) }
+        try await removeAlerts()
+        erasure.add(
+            try await eraseNamed(
+                keys.notices, [keys.dueNotices, keys.deadNotices], place: Self.noticeSubject,
+                time: (Self.noticeTime, context.clock.now)), to: .notices)
+        try await returnPoolKeys()
+    }
+
+    /// Removes alerts that are about the person, or sent to it.
+    private func removeAlerts() async throws {
+        let rules = RulesStore(client: client, keys: keys)
+        let subjects = Set(erasure.names)
+        let addresses = Set(erasure.texts.map { Profile.folded($0) })
+        let old = try await rules.load().alerts
+        let count =
+            old.alerts.count
+            - old.removing(about: subjects, to: addresses).alerts.count
+        guard count > 0 else { return }
+        _ = try await rules.put(.alerts) { rules, json in
+            rules.alerts.removing(about: subjects, to: addresses).store(&json)
+        }
+        erasure.add(count, to: .alerts)
+    }
+
+    /// Has the keys of pools given back that it holds.
+    func returnPoolKeys() async throws {
+        // Whose a key is stands first, with its length: lua/include/pool_members.lua.
+        let prefix = GrantRecord.name(of: subject.id.bytes, [])
+        while true {
+            let reply = try await send(
+                "ZRANGE",
+                [
+                    keys.poolHeld, Array("[".utf8) + prefix, Array("[".utf8) + prefix + [0xff],
+                    Array("BYLEX".utf8), Array("LIMIT".utf8), Array("0".utf8), Array("100".utf8),
+                ])
+            let members = (reply.elements ?? []).compactMap(\.bytes)
+            if members.isEmpty { return }
+            for member in members {
+                let parts = member.dropFirst(prefix.count).split(
+                    separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
+                guard parts.count == 2, parts[1].count == 7,
+                    let provider = PoolProvider(String(decoding: parts[0], as: UTF8.self))
+                else { throw MeteringError.damaged(what: "the key pool") }
+                let id = parts[1].reduce(0) { $0 << 8 | Int($1) }
+                if try await context.queries.editPoolKey(id, of: provider, .unassigned) != nil {
+                    erasure.add(1, to: .poolKeys)
+                }
+            }
+            try await keep()
+        }
+    }
+}

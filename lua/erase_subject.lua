@@ -1,0 +1,94 @@
+#!lua
+--[[
+  erase_subject: take a subject, of whom nothing is counted any more, and the guests that were merged into
+  it, out of all that Redis keeps by subject, in one step; unless something has changed since it was looked
+  at. From then on its id is like one that was never used.
+
+  KEYS     erasures, subjects, accounts, grants, told, activity, guests, merged, merges, holders, changes,
+           cold, boards, builds; logs of the days of arrival around now (3); `use` of days
+  ARGV[1]  {id of the erasure, {subject, guest, ...}, positions of their last entries, and of their
+           accounts' (-1: there is none), number of merged guests, {grant, ...} (fields of the hash), {day,
+           ...} of `use`, day of the first log, step that the erasure is in afterwards, now_ms}
+  Returns  1, or 0 when something is not as it was looked at: nothing is written
+  Time     O(subjects * days + grants)
+]]
+--@constants constants
+--@constants account_fields
+--@constants pool_fields
+--@constants erasure_fields
+--@include ends_of
+
+local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
+local ask = unpacked(ARGV[1])
+local id, names, last, positions, merged, grants, days = unpack(ask, 1, 7)
+local erasure = call('HGET', KEYS[1], id)
+if not erasure then return 0 end
+erasure = unpacked(erasure)
+local anonymous, removed = erasure[ERASURE_ANONYMOUS], erasure[ERASURE_REMOVED]
+
+local function read(key)
+  local values = call('HMGET', key, unpack(names))
+  for i = 1, #names do values[i] = values[i] and unpacked(values[i]) end
+  return values
+end
+local records, accounts, holders = read(KEYS[2]), read(KEYS[3]), read(KEYS[10])
+for i = 1, #names do
+  local record, account, holder = records[i], accounts[i], holders[i]
+  if (record and record[AT] or -1) ~= last[i] or record and record[EVENTS] ~= 0 then return 0 end
+  if (account and account[POSITION] or -1) ~= positions[i] then return 0 end
+  if holder and holder[HELD] > 0 then return 0 end
+end
+if call('HLEN', KEYS[8]) ~= merged then return 0 end
+local marks = #days > 0 and call('HMGET', KEYS[12], unpack(days)) or {}
+for i = 1, #days do
+  if marks[i] then return 0 end
+end
+-- All that is written has the right type, or it fails here.
+for _, place in ipairs({4, 5, 6, 9, 11, 13, 14}) do call('HLEN', KEYS[place]) end
+call('SCARD', KEYS[7])
+for i = 1, #days do call('HLEN', KEYS[17 + i]) end
+
+-- What it spent ever, and what it received: sums over all accounts and holders stay.
+local used, holder = accounts[1], holders[1]
+if used and (used[TOTAL_USED] ~= 0 or used[MONTH_USED] ~= 0) then
+  local old = call('HGET', KEYS[3], anonymous)
+  local kept = old and unpacked(old) or {0, used[ANCHOR], 0, 0, 0, 0, used[NEXT_RESET], 0, 0, 0, 0}
+  kept[MONTH_USED], kept[TOTAL_USED] = kept[MONTH_USED] + used[MONTH_USED], kept[TOTAL_USED] + used[TOTAL_USED]
+  call('HSET', KEYS[3], anonymous, pack(kept))
+end
+if holder then
+  local old = call('HGET', KEYS[10], anonymous)
+  local kept = old and unpacked(old) or {0, 0, 0, 0, 0, 0, 0, 0}
+  for _, place in ipairs({RECEIVED, FIRST_USES}) do kept[place] = kept[place] + holder[place] end
+  call('HSET', KEYS[10], anonymous, pack(kept))
+end
+if call('SREM', KEYS[7], names[1]) == 1 then call('SADD', KEYS[7], anonymous) end
+if #names > 1 then call('SREM', KEYS[7], unpack(names, 2)) end
+
+-- A day on which it stood is to be written to its file anew.
+local changed = {}
+for i, day in ipairs(days) do
+  if call('HDEL', KEYS[17 + i], unpack(names)) > 0 then changed[day] = true end
+end
+for i = 1, #names do
+  local record = records[i]
+  if record and record[DAY_FIRST] ~= NO_FIRST then changed[record[DAY]] = true end
+end
+for day in pairs(changed) do
+  call('HINCRBY', KEYS[11], day, 1)
+  removed[REMOVED_DAYS] = removed[REMOVED_DAYS] + 1
+end
+removed[REMOVED_GUESTS] = removed[REMOVED_GUESTS] + #names - 1
+removed[REMOVED_ACCOUNTS] = removed[REMOVED_ACCOUNTS] + call('HDEL', KEYS[3], unpack(names))
+for from = 1, #grants, 1000 do
+  local gone = call('HDEL', KEYS[4], unpack(grants, from, math.min(from + 999, #grants)))
+  removed[REMOVED_GRANTS] = removed[REMOVED_GRANTS] + gone
+end
+for _, place in ipairs({2, 5, 6, 8, 9, 10}) do call('HDEL', KEYS[place], unpack(names)) end
+-- Boards that were read in part would lack it: all of them are made anew.
+call('UNLINK', KEYS[13], KEYS[14])
+call('HINCRBY', KEYS[11], 'state', 1)
+erasure[ERASURE_STEP], erasure[ERASURE_ENDED] = ask[9], ask[10]
+erasure[ERASURE_CUT] = {ask[8], unpack(unpacked(ends_of(15, 17)))}
+call('HSET', KEYS[1], id, pack(erasure))
+return 1

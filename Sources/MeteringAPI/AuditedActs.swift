@@ -50,7 +50,7 @@ extension API {
         let request = call.request
         var call = call
         if route.erases(call), let subject = call.parameters.first.flatMap({ SubjectID($0) }) {
-            call.anonymous = try await queries.anonymousID(for: subject)
+            call.anonymous = try await back(queries.anonymousID(for: subject))
         }
         let path = call.anonymous.map { "/v1/subjects/\($0.id.text)" } ?? request.path
         let act = AuditAct(

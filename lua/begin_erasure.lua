@@ -1,6 +1,7 @@
 #!lua
 --[[
-  begin_erasure: note that a subject is to be erased, unless that is under way.
+  begin_erasure: note that a subject is to be erased, unless that is under way. One that has taken the subject
+  out already is about what was before.
 
   KEYS     erasures, those that are under way, all by when they were asked for
   ARGV     id, erasure (see include/erasure_fields), the subject, now_ms
@@ -11,8 +12,9 @@
 
 local call, id = redis.call, ARGV[1]
 for _, other in ipairs(call('SMEMBERS', KEYS[2])) do
-  local record = call('HGET', KEYS[1], other)
-  if record and cmsgpack.unpack(record)[ERASURE_NAMES][1] == ARGV[3] then return other end
+  local packed = call('HGET', KEYS[1], other)
+  local record = packed and cmsgpack.unpack(packed)
+  if record and record[ERASURE_STEP] < ERASURE_LOG and record[ERASURE_NAMES][1] == ARGV[3] then return other end
 end
 call('ZCARD', KEYS[3])
 call('HSET', KEYS[1], id, ARGV[2])

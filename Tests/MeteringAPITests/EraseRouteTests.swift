@@ -156,12 +156,16 @@ import Testing
                 #expect(receipt.json["problem"] is String)
                 // The person is gone by then, and may come again.
                 #expect(await harness.totals("ann@example.com") == nil)
+                let early = await harness.send(
+                    .authorized(.delete, Self.path, query: "erase=true"))
+                #expect(early.status == 202 && early.json["id"] as? String == id)
                 let anew = await harness.post(
                     #"{"subject":"ann@example.com","meters":{"tokens":1}}"#)
                 #expect(anew.totals == ["tokens": 1])
                 let again = await harness.send(
                     .authorized(.delete, Self.path, query: "erase=true"))
-                #expect(again.status == 202 && again.json["id"] as? String == id)
+                #expect(again.status == 202 && again.json["id"] as? String != id)
+                #expect(await harness.totals("ann@example.com") == nil)
                 await harness.queries.stop()
             }
         }

@@ -108,6 +108,8 @@ public struct Erasure: Sendable {
     public internal(set) var problem: String?
 
     public var isDone: Bool { step == .done }
+    /// Whether what is counted under the name by now is somebody else's.
+    var hasTakenOut: Bool { step.rawValue >= Step.log.rawValue }
 
     init(
         of subject: SubjectID, as anonymous: SubjectID, texts: [ByteString], apiKeyCount: Int,

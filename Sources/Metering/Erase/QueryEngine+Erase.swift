@@ -8,7 +8,7 @@ extension QueryEngine {
     private static let lookMS = 1_000
 
     /// Begins to erase a subject, unless that is under way; what it used is counted for an anonymous one
-    /// from then on. It is worked at in the background, here and by whoever comes after this process.
+    /// from then on. What was counted since it was taken out is erased by another erasure. It is worked at in the background, here and by whoever comes after this process.
     ///
     /// - Parameters:
     ///   - anonymous: the id to use, from `anonymousID(for:)`.
@@ -19,7 +19,8 @@ extension QueryEngine {
         _ subject: SubjectID, as anonymous: SubjectID, apiKeyCount: Int = 0
     ) async throws -> Erasure? {
         let store = ErasureStore(try client, keys)
-        if let open = try await openErasure(of: subject) {
+        let open = try await openErasure(of: subject)
+        if let open, !open.hasTakenOut {
             startErasing()
             return open
         }
@@ -34,7 +35,7 @@ extension QueryEngine {
                 RedisCommand("HEXISTS", [$0, subject.id.bytes])
             })
         guard profile != nil || apiKeyCount > 0 || others.contains(where: { $0.integer == 1 })
-        else { return nil }
+        else { return open }
         let texts = [profile?.username, profile?.email, profile?.fullName, profile?.phone]
         let erasure = Erasure(
             of: subject, as: anonymous, texts: texts.compactMap { $0 }.filter { $0 != .empty },
@@ -46,7 +47,8 @@ extension QueryEngine {
 
     /// The anonymous subject of the erasure that is under way, or a new one.
     public func anonymousID(for subject: SubjectID) async throws -> SubjectID {
-        try await openErasure(of: subject)?.anonymous ?? Erasure.makeAnonymous()
+        let open = try await openErasure(of: subject)
+        return open.flatMap { $0.hasTakenOut ? nil : $0.anonymous } ?? Erasure.makeAnonymous()
     }
 
     private func openErasure(of subject: SubjectID) async throws -> Erasure? {

@@ -47,17 +47,17 @@ export async function open({ main, say, onLeave }) {
         summary.setAttribute("aria-busy", "true");
         if (!summary.children.length) fill(summary, h("p", { class: "status", role: "status" }, t("table.loading")));
         try {
-            const [overview, trend, top, validation, coverage, forecast, health] = await Promise.all([
+            const [overview, trend, top, coverage, forecast, health] = await Promise.all([
                 api.get(`${base}/overview`, { days }), api.get(`${base}/daily-trend`, { days }),
                 api.get(`${base}/top-consumers`, { days, limit: 10 }),
-                optional(api.get(`${base}/validation`, { days })), api.get(`${base}/coverage`, { limit: 10 }),
+                api.get(`${base}/coverage`, { limit: 10 }),
                 api.get("/v1/forecast", { meter: "credits_micro" }), api.get(`${base}/health`),
             ]);
             if (turn !== asked) return;
             removePlots();
             fill(summary, figures(overview, coverage, forecast, health), charts(trend.daily_trend),
                 h("div", { class: "columns" },
-                    h("div", null, byAction(overview.by_action_type), costs(validation)), consumers(top.top_consumers, lookUp)),
+                    h("div", null, byAction(overview.by_action_type), costs(days)), consumers(top.top_consumers, lookUp)),
                 warnings(overview), missing(coverage));
         } catch (error) {
             if (turn !== asked) return;
@@ -71,12 +71,6 @@ export async function open({ main, say, onLeave }) {
     // What is furthest down, and takes longest, does not delay the rest.
     for (const list of [people, events]) if (main.contains(list.element)) await list.read();
 }
-
-/** An answer that may be still in the making (503): then what it says instead. */
-const optional = (answer) => answer.catch((error) => {
-    if (error.status === 503) return { problem: error.message };
-    throw error;
-});
 
 function figures(overview, coverage, forecast, health) {
     const inCredits = (value) => (value === null ? "–" : credits(value / 1_000_000));
@@ -124,20 +118,34 @@ const consumers = (rows, lookUp) => h("section", { class: "panel" }, h("h2", nul
     { label: t("users.credits"), numeric: true, value: (row) => row.total_credits, cell: (row) => credits(row.total_credits) },
 ], rows));
 
-function costs({ validation, credit_rate: rate, problem }) {
-    return h("section", { class: "panel" }, h("h2", null, t("credits.validation")), problem ? h("p", { class: "warn" }, problem) : [
-        h("p", { class: "muted" }, t("credits.validationText", { rate: number(rate, 6) })),
-        plainTable(t("credits.validation"), [
-            { label: t("event.action"), cell: (row) => row.action_type },
-            { label: t("credits.eventCount"), numeric: true, cell: (row) => number(row.event_count) },
-            { label: t("credits.charged"), numeric: true, cell: (row) => credits(row.total_credits_charged) },
-            { label: t("credits.expected"), numeric: true, cell: (row) => credits(row.expected_credits_from_api) },
-            {
-                label: t("credits.difference"), numeric: true,
-                cell: (row) => h("span", { class: row.difference ? "bad" : "good" }, credits(row.difference)),
-            },
-        ], validation)]);
+/** Charges beside costs. After a start the service takes seconds to count them: they come behind the rest. */
+function costs(days) {
+    const content = h("div");
+    async function read() {
+        fill(content, h("p", { class: "status", role: "status" }, t("table.loading")));
+        try {
+            const { validation, credit_rate: rate } = await api.get(`${base}/validation`, { days });
+            fill(content, h("p", { class: "muted" }, t("credits.validationText", { rate: number(rate, 6) })),
+                plainTable(t("credits.validation"), validationColumns(), validation));
+        } catch (error) {
+            fill(content, h("p", { class: error.status === 503 ? "warn" : "error", role: "alert" }, error.message),
+                button(t("table.retry"), read));
+        }
+    }
+    read();
+    return h("section", { class: "panel" }, h("h2", null, t("credits.validation")), content);
 }
+
+const validationColumns = () => [
+    { label: t("event.action"), cell: (row) => row.action_type },
+    { label: t("credits.eventCount"), numeric: true, cell: (row) => number(row.event_count) },
+    { label: t("credits.charged"), numeric: true, cell: (row) => credits(row.total_credits_charged) },
+    { label: t("credits.expected"), numeric: true, cell: (row) => credits(row.expected_credits_from_api) },
+    {
+        label: t("credits.difference"), numeric: true,
+        cell: (row) => h("span", { class: row.difference ? "bad" : "good" }, credits(row.difference)),
+    },
+];
 
 function missing(coverage) {
     return [

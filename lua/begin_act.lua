@@ -3,7 +3,7 @@
   begin_act: note an administrative act before it is done. Its place in the log is the time, or, where
   the clocks of processes differ, that of the act before it.
 
-  KEYS     audit
+  KEYS     audit, changes of its days
   ARGV     now_ms, name and value of each field
   Returns  the id of the entry
   Time     O(1)
@@ -14,4 +14,7 @@ if last then
   local before = string.match(last[1], '^%d+')
   if tonumber(before) > tonumber(ms) then ms = before end
 end
-return redis.call('XADD', KEYS[1], ms .. '-*', unpack(ARGV, 2))
+redis.call('HLEN', KEYS[2])
+local id = redis.call('XADD', KEYS[1], ms .. '-*', unpack(ARGV, 2))
+redis.call('HINCRBY', KEYS[2], string.format('%.0f', math.floor(tonumber(ms) / 86400000)), 1)
+return id

@@ -46,6 +46,8 @@ public struct WorkspaceSettings: Sendable, Hashable {
     public var hotDays: Int
     /// For how many days single events can be looked at.
     public var eventsDays: Int
+    /// For how many days the audit log is kept.
+    public var auditDays = 400
     /// Whether those without a key may use what is made for them.
     public var guests = true
     /// A label of 3 capital letters (ISO 4217); nothing is converted.

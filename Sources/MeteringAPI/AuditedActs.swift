@@ -109,35 +109,7 @@ extension API {
             return writer.bytes
         }
         guard let value = try? json.read(bytes) else { return nil }
-        writer.copy(value, hiding: Self.secretMembers)
+        writer.value(value, hiding: Self.secretMembers)
         return writer.bytes
-    }
-}
-
-extension JSONWriter {
-    /// Writes a value as it is, but for members with some names.
-    fileprivate mutating func copy(_ value: JSONValue, hiding names: Set<String>) {
-        switch value.kind {
-        case .null: null()
-        case .true: boolean(true)
-        case .false: boolean(false)
-        case .number: raw(value.number.map { Array($0) } ?? [])
-        case .string: string(bytes: value.string.map { Array($0) } ?? [])
-        case .array:
-            beginArray()
-            for element in value.elements { copy(element, hiding: names) }
-            endArray()
-        case .object:
-            beginObject()
-            for (name, member) in value.members {
-                key(bytes: Array(name.bytes))
-                if names.contains(name.text), !member.isNull {
-                    string("hidden" as StaticString)
-                } else {
-                    copy(member, hiding: names)
-                }
-            }
-            endObject()
-        }
     }
 }

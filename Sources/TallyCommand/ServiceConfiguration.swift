@@ -35,6 +35,8 @@ public struct ServiceConfiguration: Sendable, Equatable {
     public var hotDays = 35
     /// For how long single events can be looked at, in days.
     public var eventsDays = 35
+    /// For how many days the audit log is kept.
+    public var auditDays = 400
     /// How often the days that changed are written to files, in seconds.
     public var flushIntervalSeconds = 60
     /// The header field in which a gateway names the subject of a check.

@@ -71,6 +71,12 @@ extension ServiceConfiguration {
                     settings.eventsDays = try Check.integer(text, 1...400)
                 }),
             Option(
+                "audit-days", .number, "N", fallback: "400",
+                help: "For how long the audit log is kept (1...3650)",
+                apply: { settings, text throws(BadValue) in
+                    settings.auditDays = try Check.integer(text, 1...3650)
+                }),
+            Option(
                 "flush-interval", .number, "SECONDS", fallback: "60",
                 help: "How often days that changed are written to files (1...86400)",
                 apply: { settings, text throws(BadValue) in

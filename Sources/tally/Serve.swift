@@ -64,10 +64,12 @@ private func workspaceSettings(_ configuration: ServiceConfiguration) throws -> 
         }
         return meter
     }
-    return WorkspaceSettings(
+    var settings = WorkspaceSettings(
         calendar: calendar, rankedMeters: meters, idempotencyHours: configuration.idempotencyHours,
         lateDays: configuration.lateDays, hotDays: configuration.hotDays,
         eventsDays: configuration.eventsDays)
+    settings.auditDays = configuration.auditDays
+    return settings
 }
 
 /// The Redis to use: the one that is named, or a private one in the data folder.

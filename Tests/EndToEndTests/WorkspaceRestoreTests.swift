@@ -101,7 +101,8 @@ extension EndToEnd {
                     "/v1/leaderboards/tokens?window=lifetime",
                     "/v1/leaderboards/credits_micro?window=\(from)..\(to)",
                     "/v1/export/series?format=csv&meter=tokens&bucket=day&from=\(from)&to=\(to)",
-                    "/v1/export/balances?format=csv",
+                    "/v1/export/balances?format=csv", "/v1/audit?limit=1000",
+                    "/v1/export/audit?format=ndjson",
                 ] {
                     var answer = try client.get(path)
                     for _ in 0..<200 where answer.status == 503 {

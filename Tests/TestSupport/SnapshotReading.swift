@@ -136,8 +136,9 @@ public struct SnapshotReading: Equatable, Sendable {
             ?? []
         {
             let last = name.split(separator: "/").last ?? ""
-            if name == "state.json" { continue }
+            let isOfDay = name != "state.json" && !name.hasPrefix("audit/")
             if last.hasSuffix(".json"), !last.hasPrefix(".") {
+                guard isOfDay else { continue }
                 days[String(last.dropLast(5))] = try SnapshotReading(path: "\(root)/\(name)")
             } else if name.contains("/"), last != ".lock" {
                 others.append(name)

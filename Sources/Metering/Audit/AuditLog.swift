@@ -2,7 +2,8 @@
 //
 // An act is noted twice: in the stream before it is done, and in the hash of outcomes after it. Both
 // are written once and never changed, so that a process that is killed in between leaves an act
-// without an outcome.
+// without an outcome. Each time it is counted for the act's day, for the day's file (AuditSnapshot):
+// whoever changes something of the log counts it, too.
 
 internal import Redis
 
@@ -22,35 +23,29 @@ final class AuditLog {
 
     /// Notes an act that is about to be done.
     func begin(_ act: AuditAct, at now: Timestamp) async throws(MeteringError) -> AuditPosition {
-        var fields: [[UInt8]] = [Array("\(max(1, now.milliseconds))".utf8)]
-        func add(_ name: String, _ value: [UInt8]) { fields += [Array(name.utf8), value] }
-        add("actor", act.actor.bytes)
-        add("role", Array(act.role.utf8))
-        add("address", Array(act.address.utf8))
-        add("method", Array(act.method.utf8))
-        add("route", Array(act.route.utf8))
-        add("path", Array(act.path.utf8))
-        if let before = act.before { add("before", before) }
-        let reply: RedisValue
-        do {
-            reply = try await client.run(
-                ScriptLibrary.beginAct, keys: [keys.audit], arguments: fields)
-        } catch {
-            throw .unavailable(error)
-        }
+        let now = Array("\(max(1, now.milliseconds))".utf8)
+        let reply = try await run(
+            ScriptLibrary.beginAct, [keys.audit, keys.auditChanges], [now] + act.fields)
         guard let id = reply.text.flatMap({ AuditPosition($0) }) else { throw Self.damaged }
         return id
     }
 
     /// Notes how an act went; what was noted before stays.
     func end(_ id: AuditPosition, _ outcome: AuditOutcome) async throws(MeteringError) {
-        let writer = MessagePackWriter()
-        writer.array(3)
-        writer.integer(outcome.ended.milliseconds)
-        writer.integer(outcome.status)
-        writer.string(outcome.after ?? [])
-        _ = try await send(
-            RedisCommand("HSETNX", [keys.auditOutcomes, Array(id.text.utf8), writer.take()]))
+        _ = try await run(
+            ScriptLibrary.endAct, [keys.auditOutcomes, keys.auditChanges],
+            [Array(id.text.utf8), outcome.packed(MessagePackWriter())])
+    }
+
+    /// Acts of a day (UTC), the oldest first.
+    func entries(
+        of day: CivilDay, after last: AuditPosition?, limit: Int
+    ) async throws(MeteringError) -> [AuditEntry] {
+        let start = last.map { "(\($0.text)" } ?? "\(day.number * 86_400_000)"
+        let end = "\((day.number + 1) * 86_400_000 - 1)"
+        var entries = try await slice("XRANGE", start, end, limit)
+        try await addOutcomes(&entries)
+        return entries
     }
 
     /// Acts behind a cursor, the newest first. O(entries looked at), 20,000 at most.
@@ -69,7 +64,7 @@ final class AuditLog {
         }
         var scanned = 0
         while true {
-            let slice = try await slice(to: end, from: "\(from)")
+            let slice = try await slice("XREVRANGE", end, "\(from)", Self.sliceCount)
             for entry in slice where query.matches(entry.act) {
                 page.entries.append(entry)
                 if page.entries.count == limit { break }
@@ -89,13 +84,13 @@ final class AuditLog {
         return page
     }
 
-    private func slice(to end: String, from start: String) async throws(MeteringError)
-        -> [AuditEntry]
-    {
+    private func slice(
+        _ command: StaticString, _ first: String, _ last: String, _ count: Int
+    ) async throws(MeteringError) -> [AuditEntry] {
         let reply = try await send(
             RedisCommand(
-                "XREVRANGE",
-                [keys.audit] + [end, start, "COUNT", "\(Self.sliceCount)"].map { Array($0.utf8) }))
+                command,
+                [keys.audit] + [first, last, "COUNT", "\(count)"].map { Array($0.utf8) }))
         guard let elements = reply.elements else { throw Self.damaged }
         var entries: [AuditEntry] = []
         for element in elements {
@@ -159,5 +154,39 @@ final class AuditLog {
         }
     }
 
+    private func run(
+        _ script: RedisScript, _ names: [[UInt8]], _ arguments: [[UInt8]]
+    ) async throws(MeteringError) -> RedisValue {
+        do {
+            return try await client.run(script, keys: names, arguments: arguments)
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
     private static let damaged = MeteringError.damaged(what: "the audit log")
+}
+
+extension AuditAct {
+    /// As an entry of the stream has it: names and values.
+    var fields: [[UInt8]] {
+        let texts = [
+            ("role", role), ("address", address), ("method", method), ("route", route),
+            ("path", path),
+        ]
+        return [Array("actor".utf8), actor.bytes]
+            + texts.flatMap { [Array($0.0.utf8), Array($0.1.utf8)] }
+            + (before.map { [Array("before".utf8), $0] } ?? [])
+    }
+}
+
+extension AuditOutcome {
+    /// As the hash of outcomes has it.
+    func packed(_ writer: MessagePackWriter) -> [UInt8] {
+        writer.array(3)
+        writer.integer(ended.milliseconds)
+        writer.integer(status)
+        writer.string(after ?? [])
+        return writer.take()
+    }
 }

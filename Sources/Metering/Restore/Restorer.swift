@@ -73,14 +73,13 @@ final class Restorer {
             try copy(to: data, isForced: isForced).run()
         }
         try await writer.begin()
-        let zone = source.files.first?.title.zone ?? "UTC"
-        let calendar = WorkspaceCalendar(zone: zone) ?? .utc
+        let calendar = WorkspaceCalendar(zone: source.zone) ?? .utc
         let today = calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
         let floor = CivilDay(number: today.number - hotDays)
         // The last day first: lua/restore_subjects.lua.
         for day in source.days.reversed() { try await restore(day, floor, calendar) }
         let directory = DirectoryRestorer(
-            writer, workspace, zone: zone, path: source.state?.path ?? source.path)
+            writer, workspace, zone: source.zone, path: source.state?.path ?? source.path)
         if let state = source.state {
             let restorer = StateRestorer(
                 state.path, writer, directory, clock: clock,
@@ -90,6 +89,7 @@ final class Restorer {
             }
             report.accounts = try await restorer.run()
         }
+        try await AuditRestorer(writer).run(source.audit) { [self] in try await advance($0) }
         try await directory.finish()
         report.apiKeys = directory.keyCount
         try await writeMarks(floor, fence)
@@ -119,9 +119,9 @@ final class Restorer {
             guard file.title.dataset == first.title.dataset else {
                 throw RestoreError.mixed("\(file.path) and \(first.path) are of different data")
             }
-            guard file.title.zone == first.title.zone else {
-                throw RestoreError.mixed("\(file.path) and \(first.path) are of different zones")
-            }
+        }
+        for file in source.zoned where file.title.zone != source.zone {
+            throw RestoreError.mixed("\(file.path) is of another zone than \(source.zone)")
         }
     }
 

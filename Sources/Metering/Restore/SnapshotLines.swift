@@ -112,7 +112,8 @@ final class SnapshotPieces {
 
     init(_ path: String) throws {
         lines = try SnapshotLines(path)
-        reader = try JSONReader()
+        // An act holds JSON of what it was about.
+        reader = try JSONReader(limits: JSONLimits(depth: 64))
     }
 
     /// The next piece, which stands until the one after it is read; nil at the checksum.

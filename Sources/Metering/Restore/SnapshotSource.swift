@@ -14,6 +14,8 @@ struct SnapshotSource {
     /// In the order of time.
     let days: [Day]
     let state: (path: String, title: SnapshotTitle)?
+    /// Days (UTC) of the audit log, in the order of time.
+    let audit: [Day]
     /// How many bytes all files have together.
     let byteCount: Int
     /// Files whose first line says nothing of use; only with `keepsFaults`.
@@ -41,18 +43,24 @@ struct SnapshotSource {
                 faults.append(fault)
             }
         }
-        for year in Self.names(path).sorted() where year.count == 4 && Int(year) != nil {
-            for name in Self.names("\(path)/\(year)").sorted()
+        func readDays(_ folder: String, isOf: (CivilDay) -> Bool) throws -> [Day] {
+            var days: [Day] = []
+            for name in Self.names("\(path)/\(folder)").sorted()
             where name.hasSuffix(".json") && !name.hasPrefix(".") {
-                let file = "\(path)/\(year)/\(name)"
+                let file = "\(path)/\(folder)/\(name)"
                 try read(file) { title in
-                    guard let day = CivilDay(title.date), name == "\(day).json",
-                        year == "\(day)".prefix(4)
-                    else { throw SnapshotFault(file: file, reason: "it is of another day") }
+                    guard let day = CivilDay(title.date), name == "\(day).json", isOf(day) else {
+                        throw SnapshotFault(file: file, reason: "it is of another day")
+                    }
                     days.append(Day(day: day, path: file, title: title))
                 }
             }
+            return days
         }
+        for year in Self.names(path).sorted() where year.count == 4 && Int(year) != nil {
+            days += try readDays(year) { year == "\($0)".prefix(4) }
+        }
+        audit = try readDays(SnapshotFolder.auditName) { _ in true }
         if access("\(path)/state.json", F_OK) == 0 {
             try read("\(path)/state.json") { state = ("\(path)/state.json", $0) }
         }
@@ -64,15 +72,23 @@ struct SnapshotSource {
 
     /// All files, with what they say of themselves.
     var files: [(path: String, title: SnapshotTitle)] {
+        zoned + audit.map { ($0.path, $0.title) }
+    }
+
+    /// Those that are by the workspace's zone.
+    var zoned: [(path: String, title: SnapshotTitle)] {
         days.map { ($0.path, $0.title) } + (state.map { [$0] } ?? [])
     }
+
+    /// The workspace's zone.
+    var zone: String { zoned.first?.title.zone ?? "UTC" }
 
     /// The workspaces below a folder: those of its folders that hold snapshots, or itself.
     static func workspaces(below folder: String) -> [(id: WorkspaceID, path: String)] {
         func holdsSnapshots(_ path: String) -> Bool {
             names(path).contains { name in
                 name == "state.json"
-                    || name.count == 4 && Int(name) != nil
+                    || (name.count == 4 && Int(name) != nil || name == SnapshotFolder.auditName)
                         && names("\(path)/\(name)").contains { $0.hasSuffix(".json") }
             }
         }

@@ -22,9 +22,9 @@ public struct WorkspaceSnapshots: Sendable {
     public static func all(in folder: String) throws -> [WorkspaceSnapshots] {
         try SnapshotSource.workspaces(below: folder).map { id, path in
             let source = try SnapshotSource(path, keepsFaults: true)
-            let title = source.days.last?.title ?? source.state?.title
-            guard let calendar = WorkspaceCalendar(zone: title?.zone ?? "UTC") else {
-                throw SnapshotFault(file: path, reason: "unknown zone \(title?.zone ?? "")")
+            let zone = (source.days.last?.title ?? source.state?.title)?.zone ?? "UTC"
+            guard let calendar = WorkspaceCalendar(zone: zone) else {
+                throw SnapshotFault(file: path, reason: "unknown zone \(zone)")
             }
             // A state that is damaged is told when it is checked.
             let entry = source.state.flatMap { Self.entry($0.path) }

@@ -91,6 +91,7 @@ public final class Flusher {
             metrics.coldDays.set(left)
             metrics.hotDays.set(days.count - left)
             try await flushState(deadlineMS, &report)
+            try await AuditSnapshot(context(deadlineMS)).flush { note($1, $0, &report) }
         } catch {
             note(error, nil, &report)
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// <data>/rollups/<workspace>/<YYYY>/<YYYY-MM-DD>.json. A workspace's id holds neither dots nor
+// <data>/rollups/<workspace>/<YYYY>/<YYYY-MM-DD>.json, and audit/<YYYY-MM-DD>.json. A workspace's id holds neither dots nor
 // slashes (WorkspaceID), a day is made of digits: no name leads out of the folder.
 
 internal import Glibc
@@ -9,6 +9,8 @@ internal import Glibc
 struct SnapshotFolder {
     /// How long to wait for another process that is about to rename.
     private static let lockTries = 200
+    /// The folder of the audit log's files.
+    static let auditName = "audit"
 
     private let data: String
     let path: String
@@ -49,13 +51,13 @@ struct SnapshotFolder {
         return try begin("state", in: path, fence)
     }
 
-    private func makeRoot() throws(FlushError) {
+    func makeRoot() throws(FlushError) {
         try make(data)
         try make("\(data)/rollups")
         try make(path)
     }
 
-    private func begin(
+    func begin(
         _ name: String, in folder: String, _ fence: Int
     ) throws(FlushError) -> SnapshotFile {
         let temporary = "\(folder)/.\(name).\(fence).\(getpid())\(SnapshotFile.ending)"
@@ -79,7 +81,7 @@ struct SnapshotFolder {
         try commit(file, as: head, at: stateFile, in: path, fence)
     }
 
-    private func commit(
+    func commit(
         _ file: SnapshotFile, as head: SnapshotHead, at place: String, in folder: String,
         _ fence: Int
     ) throws(FlushError) {
@@ -107,7 +109,7 @@ struct SnapshotFolder {
     /// Takes away what writers have left behind that died: all but the files of this fence.
     func sweep(fence: Int) {
         let years = names(path).filter { $0.count == 4 }.map { "\(path)/\($0)" }
-        for folder in years + [path] {
+        for folder in years + [path, "\(path)/\(Self.auditName)"] {
             for name in names(folder) where name.hasSuffix(SnapshotFile.ending) {
                 let parts = name.dropFirst().split(separator: ".")
                 guard parts.count == 4, let its = Int(parts[1]), its < fence else { continue }
@@ -150,7 +152,7 @@ struct SnapshotFolder {
         else { throw .system("write", "\(path)/.lock") }
     }
 
-    private func make(_ folder: String) throws(FlushError) {
+    func make(_ folder: String) throws(FlushError) {
         if mkdir(folder, 0o700) == 0 {
             let parent = folder.lastIndex(of: "/").map { String(folder[..<$0]) } ?? "."
             return try Self.synchronize(parent.isEmpty ? "/" : parent)

@@ -124,6 +124,8 @@ struct Keyspace: Sendable {
     var audit: [UInt8] { key("audit") }
     /// Hash: id of an entry of `audit` → how it went.
     var auditOutcomes: [UInt8] { key("audit:outcomes") }
+    /// Hash: day (UTC) → how often something of its entries was noted, ever.
+    var auditChanges: [UInt8] { key("audit:changes") }
 
     /// Hash: subject → percents of alerts that were told; the empty one: those of budgets.
     var alertsTold: [UInt8] { key("alerts:told") }

@@ -77,7 +77,7 @@ public enum ScriptLibrary {
     ]
     /// What a client needs that writes snapshots.
     public static let forSnapshots = [
-        leaseFlush, cutDay, readHours, readSubjects, coolDay, followUsage,
+        leaseFlush, cutDay, readHours, readSubjects, coolDay, followUsage, trimAudit,
     ]
 
     /// Counts what the log holds by minutes, and subjects.
@@ -92,12 +92,19 @@ public enum ScriptLibrary {
         cutDay, readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard,
         beginBoard, readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople,
         listPeople, importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys,
-        listHeldKeys, readHolders, restorePool, scanRecords, beginAct, putRules, tellBudgets,
+        listHeldKeys, readHolders, restorePool, restoreAudit, scanRecords, beginAct, endAct,
+        putRules, tellBudgets,
         claimNotices, settleNotice, listNotices,
     ]
 
     /// Notes an administrative act.
     static let beginAct = script("begin_act", PackageResources.begin_act_lua)
+    /// Notes how an administrative act went.
+    static let endAct = script("end_act", PackageResources.end_act_lua)
+    /// Forgets old administrative acts.
+    static let trimAudit = script("trim_audit", PackageResources.trim_audit_lua)
+    /// Writes administrative acts.
+    static let restoreAudit = script("restore_audit", PackageResources.restore_audit_lua)
     /// Adds up what some subjects have used in all.
     static let scanRecords = script("scan_records", PackageResources.scan_records_lua)
     /// Tells which budgets have reached which percents.

@@ -159,6 +159,9 @@ enum SnapshotElement {
         case "grants":
             // As Redis has them: by the length of the subject first.
             return pair("subject", "id").map { [GrantRecord.name(of: $0[0], $0[1])] }
+        case "entries":
+            let id = value["id"]?.text.flatMap { AuditPosition($0) }
+            return id.map { [Array($0.orderedText.utf8)] }
         case "holds": return text("id").map { [$0] }
         case "reversed":
             guard let id = text("event"),

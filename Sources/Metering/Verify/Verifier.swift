@@ -12,6 +12,8 @@ final class Verifier {
     private var keys: Keyspace { context.keys }
     /// Files that are whole, by their days.
     private var files: [CivilDay: SnapshotSource.Day] = [:]
+    /// Files of the audit log that are whole.
+    private var audit: [SnapshotSource.Day] = []
 
     /// - Parameter folder: the workspace's snapshots.
     init(_ folder: String, _ context: VerifyContext) {
@@ -60,6 +62,8 @@ final class Verifier {
         progress("accounts")
         try await attempt("accounts") { try await AccountVerifier(context).run() }
         if let state { try await attempt("rules and accounts") { try await verify(state) } }
+        progress("the audit log")
+        try await attempt("audit log") { try await verifyAudit() }
     }
 
     /// Goes on with the next part when one cannot be read because of what it holds.
@@ -116,6 +120,7 @@ final class Verifier {
                 files[day.day] = day
             }
         }
+        for day in source.audit where try await isWhole(day.path, day.title) { audit.append(day) }
         guard let state = source.state, try await isWhole(state.path, state.title) else {
             return nil
         }
@@ -237,6 +242,32 @@ final class Verifier {
             state.path, path, lists: StateSnapshot.lists
         ) {
             await context.pause()
+        }
+    }
+
+    /// The audit log as Redis has it against the files of the same revision.
+    private func verifyAudit() async throws {
+        func changes() async throws -> [CivilDay: Int] {
+            let list = try await AuditSnapshot.changes(context.client, keys)
+            return Dictionary(list.map { ($0.day, $0.count) }) { $1 }
+        }
+        for day in audit {
+            let (revision, count) = (day.title.revision, try await changes()[day.day] ?? 0)
+            if count < revision {
+                context.report(
+                    Difference(day.path, "revision", expected: count, found: revision))
+            }
+            guard count == revision else { continue }
+            let path = "\(context.scratch)/audit.json"
+            unlink(path)
+            let copy = try SnapshotFile(path: path)
+            defer { copy.discard() }
+            try await AuditSnapshot(context.flushContext(ranked: [])).copy(
+                day.day, revision: revision, to: copy)
+            guard try await changes()[day.day] == revision else { continue }
+            try await SnapshotComparison(
+                place: "Redis against \(day.path)", report: context.report
+            ).run(day.path, path, lists: AuditSnapshot.lists) { await context.pause() }
         }
     }
 

@@ -6,6 +6,8 @@ internal import Redis
 extension SubjectEraser {
     /// Takes the subject out of the log of what administrators did: that they did it stays.
     func eraseAudit() async throws {
+        // No file may be written of what is counted as changed, and is not changed yet.
+        try await holdSnapshots()
         let redaction = try AuditRedaction(erasure)
         let rewriter = StreamRewriter(client, keys, lease)
         var stands = false
@@ -18,6 +20,7 @@ extension SubjectEraser {
             try await self.eraseOutcomes(of: found.map(\.id), redaction, &changed)
             return true
         }
+        try await countChanges(of: changed)
         if stands {
             try await rewriter.rewrite(keys.audit, holding: []) { found in
                 found.compactMap { entry in
@@ -25,7 +28,23 @@ extension SubjectEraser {
                 }
             }
         }
+        try await countChanges(of: changed)
+        await releaseSnapshots()
         erasure.add(changed.count, to: .auditEntries)
+    }
+
+    /// Has the files of the days of some acts written anew. Before and after the change: whoever goes on
+    /// after a crash finds nothing to change any more.
+    private func countChanges(of acts: Set<[UInt8]>) async throws {
+        let days = Set(
+            acts.compactMap { id in
+                Int(String(decoding: id.prefix { $0 != UInt8(ascii: "-") }, as: UTF8.self))?
+                    .flooredQuotient(86_400_000)
+            })
+        for day in days {
+            _ = try await send(
+                "HINCRBY", [keys.auditChanges, Array("\(day)".utf8), Array("1".utf8)])
+        }
     }
 
     /// Takes away what was noted after some acts, where that names the subject.
@@ -37,6 +56,7 @@ extension SubjectEraser {
             guard var parts = value.bytes.flatMap({ MessagePackValue($0)?.array }),
                 parts.count == 3, let after = parts[2].bytes, redaction.isNamed(in: after)
             else { continue }
+            try await countChanges(of: [id])
             parts[2] = .string([])
             writer.value(.array(parts))
             _ = try await send("HSET", [keys.auditOutcomes, id, writer.take()])

@@ -47,18 +47,19 @@ export async function open({ main, say, onLeave }) {
         summary.setAttribute("aria-busy", "true");
         if (!summary.children.length) fill(summary, h("p", { class: "status", role: "status" }, t("table.loading")));
         try {
-            const [overview, trend, top, coverage, forecast, health] = await Promise.all([
+            const [overview, trend, top, forecast, health] = await Promise.all([
                 api.get(`${base}/overview`, { days }), api.get(`${base}/daily-trend`, { days }),
                 api.get(`${base}/top-consumers`, { days, limit: 10 }),
-                api.get(`${base}/coverage`, { limit: 10 }),
                 api.get("/v1/forecast", { meter: "credits_micro" }), api.get(`${base}/health`),
             ]);
             if (turn !== asked) return;
             removePlots();
-            fill(summary, figures(overview, coverage, forecast, health), charts(trend.daily_trend),
+            const [covered, uncovered] = [h("span", null, "…"), h("div")];
+            fill(summary, figures(overview, covered, forecast, health), charts(trend.daily_trend),
                 h("div", { class: "columns" },
                     h("div", null, byAction(overview.by_action_type), costs(days)), consumers(top.top_consumers, lookUp)),
-                warnings(overview), missing(coverage));
+                warnings(overview), uncovered);
+            showCoverage(covered, uncovered);
         } catch (error) {
             if (turn !== asked) return;
             removePlots();
@@ -72,12 +73,12 @@ export async function open({ main, say, onLeave }) {
     for (const list of [people, events]) if (main.contains(list.element)) await list.read();
 }
 
-function figures(overview, coverage, forecast, health) {
+function figures(overview, covered, forecast, health) {
     const inCredits = (value) => (value === null ? "–" : credits(value / 1_000_000));
     return h("dl", { class: "tiles" },
         tile(t("credits.total"), credits(overview.total_credits), t("credits.events", { count: number(overview.total_events) })),
         tile(t("credits.cost"), money(overview.total_api_cost_dollars)),
-        tile(t("credits.activeUsers"), number(overview.active_users), t("credits.coverage", { with: number(coverage.users_with_balance), of: number(coverage.total_users) })),
+        tile(t("credits.activeUsers"), number(overview.active_users), covered),
         tile(t("credits.forecast"), inCredits(forecast.forecast), forecast.interval
             ? t("credits.interval", { low: inCredits(forecast.interval.low), high: inCredits(forecast.interval.high) }) : null),
         tile(t("credits.lastHour"), number(health.events_last_hour), t("credits.lastEvent", { time: dateTime(health.last_event) })));
@@ -147,12 +148,17 @@ const validationColumns = () => [
     },
 ];
 
-function missing(coverage) {
-    return [
-        coverage.demo_events ? h("p", { class: "warn" }, t("credits.demo", { count: number(coverage.demo_events) })) : null,
-        coverage.users_without_balance.length
-            ? h("p", { class: "muted" }, t("credits.without", { users: coverage.users_without_balance.map((user) => user.email ?? user.id ?? user).join(", ") })) : null,
-    ];
+/** Who has a balance, for which all accounts are looked through: it comes behind the rest. */
+async function showCoverage(covered, uncovered) {
+    try {
+        const coverage = await api.get(`${base}/coverage`, { limit: 10 });
+        fill(covered, t("credits.coverage", { with: number(coverage.users_with_balance), of: number(coverage.total_users) }));
+        fill(uncovered, coverage.demo_events ? h("p", { class: "warn" }, t("credits.demo", { count: number(coverage.demo_events) })) : null,
+            coverage.users_without_balance.length
+                ? h("p", { class: "muted" }, t("credits.without", { users: coverage.users_without_balance.map((user) => user.email ?? user.id ?? user).join(", ") })) : null);
+    } catch (error) {
+        fill(covered, h("span", { class: "error" }, error.message));
+    }
 }
 
 function balances(lookUp) {

@@ -29,8 +29,12 @@ import Testing
                 #expect(denied.limits.first?.used == 100)
                 // More than was denied does not fit either; another subject has to be asked about.
                 #expect(try await bench.engine.decide(Self.upload(2)).status == .limitReached)
-                await #expect(throws: MeteringError.self) {
-                    try await bench.engine.decide(Self.upload(1, by: "b"))
+                // The macro's closure would run off the loop.
+                do {
+                    let verdict = try await bench.engine.decide(Self.upload(1, by: "b"))
+                    Issue.record("\(verdict.status)")
+                } catch {
+                    #expect(error is MeteringError)
                 }
             }
         }

@@ -12,7 +12,8 @@ public struct TokenKeys: Sendable {
 
     private init(keys: [String: [SignatureKey]]) { self.keys = keys }
 
-    /// Reads `{"keys": [{"kty": "oct"|"RSA"|"EC", "kid", "alg", …}]}`.
+    /// Reads `{"keys": [{"kty": "oct"|"RSA"|"EC", "kid", "alg", …}]}`. Keys of other kinds, curves and algorithms,
+    /// and for other uses, stand in public sets, too, and are left out (RFC 7517, section 5).
     ///
     /// - Throws: which key is wrong, and why.
     public init(_ set: JSONValue) throws(TokenKeyError) {
@@ -21,16 +22,20 @@ public struct TokenKeys: Sendable {
         }
         var keys: [String: [SignatureKey]] = [:]
         for (index, key) in list.elements.enumerated() {
-            // Keys for other uses stand in public sets, too.
             if let use = key["use"]?.text, use != "sig" { continue }
-            keys[key["kid"]?.text ?? "", default: []].append(try Self.key(key, index))
+            guard let read = try Self.key(key, index) else { continue }
+            keys[key["kid"]?.text ?? "", default: []].append(read)
+        }
+        guard !keys.isEmpty else {
+            throw TokenKeyError("the set has no key for HS256, RS256 or ES256")
         }
         self.init(keys: keys)
     }
 
+    /// Nil when it is none that Tally knows.
     private static func key(
         _ value: JSONValue, _ index: Int
-    ) throws(TokenKeyError) -> SignatureKey {
+    ) throws(TokenKeyError) -> SignatureKey? {
         func number(_ name: StaticString) throws(TokenKeyError) -> [UInt8] {
             guard let text = value[name]?.string, let bytes = base64URLDecoded(text) else {
                 throw TokenKeyError("key \(index): \(name) is missing, or no base64url")
@@ -50,15 +55,13 @@ public struct TokenKeys: Sendable {
                 throw TokenKeyError("key \(index): an RSA key has 2048 bits or more")
             }
         case "EC":
-            guard value["crv"]?.text == "P-256" else {
-                throw TokenKeyError("key \(index): the curve is P-256")
-            }
+            guard value["crv"]?.text == "P-256" else { return nil }
             key = SignatureKey(x: try number("x"), y: try number("y"))
-        default: throw TokenKeyError("key \(index): kty is oct, RSA or EC")
+        default: return nil
         }
         guard let key else { throw TokenKeyError("key \(index): no key") }
-        if let algorithm = value["alg"]?.text, algorithm != key.algorithm.rawValue {
-            throw TokenKeyError("key \(index): alg is \(key.algorithm.rawValue) for such a key")
+        guard value["alg"]?.text ?? key.algorithm.rawValue == key.algorithm.rawValue else {
+            return nil
         }
         return key
     }

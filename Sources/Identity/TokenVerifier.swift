@@ -46,16 +46,30 @@ public final class TokenVerifier: Sendable {
         secret.count { $0 == UInt8(ascii: ".") } == 2
     }
 
+    /// What can be told of a token.
+    public enum Judgement: Equatable, Sendable {
+        case principal(Principal)
+        /// It is signed well, and not valid here and now.
+        case outOfForce
+        case forged
+    }
+
     /// Whose token it is; nil when anything about it is wrong. It does not tell what.
     public func principal(of token: [UInt8], _ reader: JSONReader) -> Principal? {
-        guard token.count <= Self.byteCountMax else { return nil }
+        if case .principal(let principal) = judge(token, reader) { principal } else { nil }
+    }
+
+    public func judge(_ token: [UInt8], _ reader: JSONReader) -> Judgement {
+        guard token.count <= Self.byteCountMax else { return .forged }
         let parts = token.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard parts.count == 3, let header = base64URLDecoded(parts[0]),
             let payload = base64URLDecoded(parts[1]), let signature = base64URLDecoded(parts[2]),
-            isSigned(header, Array(token[..<parts[1].endIndex]), signature, reader),
-            let claims = try? reader.read(payload), claims.kind == .object, isInForce(claims)
-        else { return nil }
-        return principal(claims)
+            isSigned(header, Array(token[..<parts[1].endIndex]), signature, reader)
+        else { return .forged }
+        guard let claims = try? reader.read(payload), claims.kind == .object, isInForce(claims),
+            let principal = principal(claims)
+        else { return .outOfForce }
+        return .principal(principal)
     }
 
     private func isSigned(

@@ -46,7 +46,7 @@ public struct WorkspaceSettings: Sendable, Hashable {
     public var hotDays: Int
     /// For how many days single events can be looked at.
     public var eventsDays: Int
-    /// For how many days the audit log is kept.
+    /// For how many days the audit log is kept: 1 to 3650.
     public var auditDays = 400
     /// Whether those without a key may use what is made for them.
     public var guests = true

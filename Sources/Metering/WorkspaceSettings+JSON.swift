@@ -8,6 +8,7 @@ extension WorkspaceSettings {
     /// Members that are options of the service for the workspace `default`.
     public static let configured: Set<String> = [
         "time_zone", "ranked_meters", "idempotency_hours", "late_days", "hot_days", "events_days",
+        "audit_days",
     ]
 
     /// Changes what the members of a JSON object name; the rest stays.
@@ -52,11 +53,13 @@ extension WorkspaceSettings {
         case "late_days": lateMS = try Self.number(value, name, 0...35) * 86_400_000
         case "hot_days": hotDays = try Self.number(value, name, 2...400)
         case "events_days": eventsDays = try Self.number(value, name, 1...400)
+        case "audit_days": auditDays = try Self.number(value, name, 1...3650)
         default:
             throw EventRejection(
                 code: "unknown_field", field: name,
                 detail: "a workspace has time_zone, currency, count, guests, month_reset, "
-                    + "ranked_meters, idempotency_hours, late_days, hot_days, events_days")
+                    + "ranked_meters, idempotency_hours, late_days, hot_days, events_days, "
+                    + "audit_days")
         }
     }
 
@@ -82,6 +85,8 @@ extension WorkspaceSettings {
         json.integer(hotDays)
         json.key("events_days")
         json.integer(eventsDays)
+        json.key("audit_days")
+        json.integer(auditDays)
     }
 
     /// As the directory keeps them.

@@ -47,6 +47,8 @@ public final class API {
     var sibling: (WorkspaceID) throws(HTTPProblem) -> API = { _ throws(HTTPProblem) in
         throw .noSuchWorkspace
     }
+    /// Whether who made a call may still make it: its key may have been revoked, its workspace be gone.
+    var isStillAllowed: (Call) async -> Bool = { _ in false }
     /// Shared by all that run on the loop: what it read stands until one of them, or the same one after
     /// an `await`, reads again.
     var json: JSONReader {

@@ -12,6 +12,14 @@ extension Route {
         method != .get && method != .head && (access == .admin || access == .operator)
     }
 
+    /// Whether a call is noted: also events of any age, which only administrators may send.
+    func isNoted(_ call: API.Call) -> Bool { isAudited || isBackfill(call) }
+
+    fileprivate func isBackfill(_ call: API.Call) -> Bool {
+        method == .post && name == "/v1/events" && Access.admin.includes(call.principal.role)
+            && call.request.query?.contains("backfill=true") == true
+    }
+
     /// The route that shows what this one changes: of the same path, or of the path without the verb
     /// at its end (`…/{subject}/grants`). Lists and imports are about no one thing.
     var shown: Route? {
@@ -46,7 +54,8 @@ extension API {
     /// - Throws: what the route throws; 503 when it could not be noted, and was not done.
     func noted(_ route: Route, _ call: Call) async throws -> HTTPResponse {
         // A workspace takes its log with it when it is deleted.
-        let workspace = route.access == .operator ? .default : call.principal.workspace
+        let workspace =
+            route.access == .operator ? .default : changed(by: route, call)
         let request = call.request
         var call = call
         if route.erases(call), let subject = call.parameters.first.flatMap({ SubjectID($0) }) {
@@ -61,7 +70,8 @@ extension API {
         do {
             let response = try await route.handler(self, call)
             var after: [UInt8]?
-            if response.status.code < 400, call.anonymous == nil {
+            // Ids of events are not for the log.
+            if response.status.code < 400, call.anonymous == nil, !route.isBackfill(call) {
                 after = route.shown == nil ? kept(response) : await shown(by: route, call)
             }
             await note(id, response.status.code, after, in: workspace)
@@ -70,6 +80,15 @@ extension API {
             await note(id, problem(error).status.code, nil, in: workspace)
             throw error
         }
+    }
+
+    /// The workspace that an act is about: the operator may make a key for another one.
+    private func changed(by route: Route, _ call: Call) -> WorkspaceID {
+        guard route.name == "/v1/keys", call.principal.role == .operator,
+            let named = (try? body(of: call))?["workspace"]?.text.flatMap({ WorkspaceID($0) }),
+            store.directory.settings(of: named) != nil
+        else { return call.principal.workspace }
+        return named
     }
 
     /// The act is done by now, and its caller is told so whether this can be noted or not. The engine is

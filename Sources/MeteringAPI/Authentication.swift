@@ -52,6 +52,19 @@ final class Authentication {
     }
 
     private func find(_ secret: UnsafeRawBufferPointer, _ request: HTTPRequest) -> Finding {
+        // Nobody guesses a signature: who signs in by a token is not held up by others behind its address.
+        if let tokens, TokenVerifier.isToken(secret) {
+            switch tokens.judge(Array(secret), json) {
+            case .principal(let principal): return .principal(principal)
+            case .outOfForce: return .refused(.unknownKey)
+            case .forged:
+                if attempts.isSlowed(request.remoteAddress, Array(secret)) {
+                    return .refused(.tooManyAttempts)
+                }
+                attempts.fail(request.remoteAddress)
+                return .refused(.unknownKey)
+            }
+        }
         if attempts.isSlowed(request.remoteAddress, Array(secret)) {
             return .refused(.tooManyAttempts)
         }
@@ -59,13 +72,6 @@ final class Authentication {
             if !knowsOperator { attempts.succeed(operatorKey) }
             knowsOperator = true
             return .principal(Principal(role: .operator, workspace: .default, name: "operator"))
-        }
-        if let tokens, TokenVerifier.isToken(secret) {
-            if let principal = tokens.principal(of: Array(secret), json) {
-                return .principal(principal)
-            }
-            attempts.fail(request.remoteAddress)
-            return .refused(.unknownKey)
         }
         switch store.knownPrincipal(ofSecret: Array(secret)) {
         case .some(.some(let principal)): return .principal(principal)

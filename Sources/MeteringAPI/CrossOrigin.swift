@@ -6,10 +6,11 @@ internal import HTTPServer
 /// that scripts set, never in cookies of these pages, so that no credentials mode is needed.
 public struct CrossOrigin: Sendable {
     private static let exposed =
-        "RateLimit, RateLimit-Policy, Retry-After, Location, X-Tally-Remaining"
+        "ETag, RateLimit, RateLimit-Policy, Retry-After, Location, X-Tally-Remaining"
     private static let methods = "GET, HEAD, POST, PUT, PATCH, DELETE"
     private static let headers =
-        "Authorization, Content-Type, Idempotency-Key, X-Guest-ID, X-Tally-Workspace, Last-Event-ID"
+        "Authorization, Content-Type, Idempotency-Key, If-Match, X-Guest-ID, X-Tally-Workspace, "
+        + "Last-Event-ID"
 
     private let origins: Set<String>
 

@@ -61,7 +61,9 @@ extension API {
             throw HTTPProblem.unprocessable(
                 "invalid_value", "role: admin, writer, reader or self")
         }
-        let name = try self.text(value, "subject")
+        // Ids of users are numbers in some applications.
+        let number = value["subject"]?.integer
+        let name = try number.map { "\($0)" } ?? self.text(value, "subject")
         guard (name != nil) == (role == .oneself) else {
             throw HTTPProblem.unprocessable(
                 "invalid_value", "subject: a key of the role self has one, others have none")

@@ -100,7 +100,7 @@ public final class Router: HTTPResponder {
         guard request.method == .post, crossOrigin.origin(of: request) == nil else {
             return false
         }
-        if request.path == "/v1/events" {
+        if request.path == "/v1/events", request.query == nil {
             return answer(request, reply, eventsRoute) { $0.recordEvents($1, for: $2) }
         }
         if request.path == "/v1/check" {
@@ -161,7 +161,7 @@ public final class Router: HTTPResponder {
                     throw HTTPProblem.guestMerged
                 }
                 let response =
-                    route.isAudited
+                    route.isNoted(call)
                     ? try await api.noted(route, call) : try await route.handler(api, call)
                 return (route.name, response)
             } catch {
@@ -224,6 +224,11 @@ public final class Router: HTTPResponder {
         api.sibling = { [weak self] workspace throws(HTTPProblem) in
             guard let self else { throw .noSuchWorkspace }
             return try self.api(of: workspace)
+        }
+        api.isStillAllowed = { [weak self, weak api] call in
+            guard let self, let api, let now = try? await self.authentication.principal(of: call.request)
+            else { return false }
+            return now == call.principal && (try? self.api(of: now.workspace)) === api
         }
         apis[settings.id] = (api, settings)
     }

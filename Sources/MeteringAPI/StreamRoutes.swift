@@ -36,7 +36,8 @@ extension API {
                 detail: "too much was counted since then; ask without Last-Event-ID")
         }
         let stream = EventStream(
-            query: query, isSummary: isSummary, queries: queries, begun: begun, slot: slot)
+            query: query, isSummary: isSummary, queries: queries, begun: begun, slot: slot
+        ) { [isStillAllowed] in await isStillAllowed(call) }
         return HTTPResponse(
             headers: [
                 (name: "Content-Type", value: "text/event-stream; charset=utf-8"),
@@ -75,15 +76,19 @@ private struct EventStream: Sendable {
     /// A comment keeps proxies from ending what says nothing, and finds out who is gone.
     private static let quietTurns = 50
     private static let summaryTurns = 5
+    /// Of a fifth of a second each.
+    private static let judgedTurns = 4
 
     let query: LiveQuery
     let isSummary: Bool
     let queries: QueryEngine
     let begun: (QueryEngine.LiveEvents, LivePlace)
     let slot: AnswerSlots.Slot
+    /// Bound to the loop, as all that sends the answer is.
+    nonisolated(unsafe) let isStillAllowed: () async -> Bool
 
-    /// Sends until the reader is gone, is too far behind, or the service stops; a browser comes back then
-    /// by itself, and says how far it was.
+    /// Sends until the reader is gone, is too far behind, or may not read any more, or the service stops; a
+    /// browser comes back then by itself, and says how far it was.
     func send(to output: HTTPBodyWriter) async throws {
         var (events, place) = begun
         var summary = LiveSummary()
@@ -103,6 +108,9 @@ private struct EventStream: Sendable {
             if quiet == Self.quietTurns {
                 bytes = Array(":\n\n".utf8)
                 quiet = 0
+            }
+            if turn.isMultiple(of: Self.judgedTurns) {
+                guard await isStillAllowed() else { return }
             }
             try await output.write(bytes)
             guard let next = try await back(queries.live(query, from: place)) else { return }

@@ -106,7 +106,8 @@ extension API {
                 status: 400, code: error.code.rawValue, field: "", detail: error.message)
             return ImportedRow(line: line, id: nil, content: .failure(rejection))
         }
-        let id = value["id"]?.text
+        // Ids of users are numbers in some applications.
+        let id = value["id"]?.integer.map { "\($0)" } ?? value["id"]?.text
         return ImportedRow(
             line: line, id: id,
             content: Result { () throws(EventRejection) in

@@ -69,6 +69,8 @@ extension API {
         }
         var settings = store.directory.defaults
         settings.id = id
+        // Who has no key may find a workspace that has guests: it has to want that.
+        settings.guests = false
         try settings.change(by: value, except: ["id", "month_reset"])
         let reset = try Self.monthReset(value)
         guard try await store.addWorkspace(settings) else {

@@ -34,8 +34,11 @@ extension QueryEngine {
             [keys.subjects, keys.accounts, keys.poolHolders, keys.alertsTold].map {
                 RedisCommand("HEXISTS", [$0, subject.id.bytes])
             })
-        guard profile != nil || apiKeyCount > 0 || others.contains(where: { $0.integer == 1 })
-        else { return open }
+        var isKnown =
+            profile != nil || apiKeyCount > 0 || others.contains { $0.integer == 1 }
+        // Of one whose profile was deleted the audit log tells who it was.
+        if !isKnown { isKnown = try await isAudited(subject) }
+        guard isKnown else { return open }
         let texts = [profile?.username, profile?.email, profile?.fullName, profile?.phone]
         let erasure = Erasure(
             of: subject, as: anonymous, texts: texts.compactMap { $0 }.filter { $0 != .empty },
@@ -43,6 +46,18 @@ extension QueryEngine {
         let id = try await store.begin(erasure, of: subject)
         startErasing()
         return try await store.erasure(id)
+    }
+
+    /// Whether an act names a subject. O(acts), in slices of 100.
+    private func isAudited(_ subject: SubjectID) async throws -> Bool {
+        let redaction = try AuditRedaction(of: [subject.id], texts: [], as: subject)
+        var cursor: AuditPosition?
+        repeat {
+            let page = try await auditPage(AuditQuery(), limit: 1000, after: cursor)
+            if page.entries.contains(where: redaction.names) { return true }
+            cursor = page.next
+        } while cursor != nil
+        return false
     }
 
     /// The anonymous subject of the erasure that is under way, or a new one.

@@ -26,16 +26,18 @@ extension UsageEvent {
         }
         guard let tokens else { throw .required("totalTokens") }
         self.init(
-            id: key.map { Self.tokenUpdateID(subject, $0) }, subject: subject,
+            id: key.map { Self.ownID("token_update", subject, $0) }, subject: subject,
             action: ByteString("token_update"), model: .empty, description: .empty,
             amounts: [(.tokens, tokens)])
     }
 
-    private static func tokenUpdateID(_ subject: SubjectID, _ key: [UInt8]) -> ByteString {
+    /// The id of an event whose sender is no back end, out of a kind of events, its subject and a key that
+    /// its sender made: two subjects' keys never meet, and nobody takes an id that a back end would give.
+    public static func ownID(_ kind: String, _ subject: SubjectID, _ key: [UInt8]) -> ByteString {
         let digest = StreamingDigest()
         // The length first, so that no other subject and key are the same text.
         let text = Array("\(subject.id.bytes.count):".utf8) + subject.id.bytes + key
         text.withUnsafeBytes { digest.update($0) }
-        return ByteString(bytes: Array("token_update:".utf8) + digest.hexadecimal())
+        return ByteString(bytes: Array("\(kind):".utf8) + digest.hexadecimal())
     }
 }

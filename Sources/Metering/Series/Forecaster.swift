@@ -85,7 +85,7 @@ extension QueryEngine {
         let month = Double(account.balance) - grants.reduce(0) { $0 + $1.left }
         let depletion = Depletion(
             of: grants, month: month, allowance: Double(account.monthlyAllowance),
-            rolloverMax: Double(policy.rolloverMax), resets: resets(of: account),
+            rolloverMax: Double(policy.rolloverMax), resets: resets(of: account, policy),
             by: forecast, from: today, spentToday: Double(values.last ?? 0))
         let week = forecast.sum(
             CivilDay(number: today.number + 1)...CivilDay(number: today.number + 7))
@@ -95,8 +95,9 @@ extension QueryEngine {
     }
 
     /// The days of an account's resets within a year.
-    private func resets(of account: Account) -> [CivilDay] {
-        guard let next = account.nextReset, let anchor = account.anchorDay else { return [] }
+    private func resets(of account: Account, _ policy: CreditPolicy) -> [CivilDay] {
+        guard let next = account.nextReset, let opened = account.anchorDay else { return [] }
+        let anchor = policy.monthReset == .calendar ? 1 : opened
         let day = settings.calendar.day(at: next.milliseconds.flooredQuotient(1000))
         return (0...12).map { day.firstOfMonth.adding(months: $0, anchor: anchor) }
     }

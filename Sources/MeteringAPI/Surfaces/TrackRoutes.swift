@@ -77,12 +77,8 @@ extension API {
         if let key = try idempotencyKey(call.request) {
             // Who is no back end must not take ids that others will use.
             let isTrusted = Access.writer.includes(call.principal.role)
-            let id = isTrusted ? key : body.subject.id.bytes + [UInt8(ascii: ":")] + key
-            guard id.count <= SubjectID.byteCountMax else {
-                throw HTTPProblem.badRequest(
-                    "invalid_idempotency_key", "Idempotency-Key is too long for this subject")
-            }
-            event = try event.named(id)
+            let own = UsageEvent.ownID("track", body.subject, key)
+            event = try event.named(isTrusted ? key : own.bytes)
         }
         let outcome = await withCheckedContinuation { continuation in
             engine.record(event) { continuation.resume(returning: $0) }

@@ -6,7 +6,7 @@
   Decisions (charges, checks, holds, grants, merges) are taken one by one in their order (include/decide). Events
   that do not count are taken out of the sums (include/exclude_events). All is checked, and then written.
 
-  KEYS     subjects, marker, log, rules, demo, registered, people, merged; per day: hours, day, boards (one per
+  KEYS     subjects, marker, log, rules, demo, registered, people, merged, large, erasing; per day: hours, day, boards (one per
            ranked meter); id generations (the one to write first); if there are decisions: accounts,
            holds, open holds, ended holds, grants, reversed, merges; with alerts: told, last notice, notices, due;
            if subjects move: `use` of each day and of each of `rolls`; if there are old days: cold; last: changes
@@ -28,8 +28,8 @@
   Returns  {"done", log position, results, excluded, answers, uncounted}: results, per subject the
            position of its entry before, then per row the subject's totals; excluded, per event that does not
            count its place and where it was first counted (empty: refused; a letter: its subject is not
-           counted); answers, of the decisions; uncounted, {subject, why, ...}. Or
-           {"stale"}; {"rules"}: these rules are not in force any more; {"merged", flat {guest, user}};
+           counted); answers, of the decisions; uncounted, {subject, why, ...}. Or {"stale"}; {"rules"}: these
+           are not in force any more; {"merged", flat {guest, user}}; {"erasing", subject}: it is taken out now;
            {"move", days}: send again with what moving needs, and these days; {"cold", days}: bring these back;
            {"overflow", indexes of subjects, 1 if a rollup overflows}. Only "done" has written.
   Time     O(events), and O(log subjects) per subject and ranked meter
@@ -71,6 +71,8 @@ find_known(keys, ids, places, gone)
 local uncounted, merges = {}, decisions[1] and decisions[1][KIND] == MERGE
 local merged = not merges and call('EXISTS', keys.merged) == 1 and code_of_merged()(batch, ask, keys) or {}
 if #merged > 0 then return {'merged', pack(merged)} end
+local erasing = not merges and call('GET', keys.erasing)
+if erasing and code_of_merged(true)(batch, ask, erasing) then return {'erasing', erasing} end
 if not merges and (ask[22] == 1 or call('EXISTS', keys.demo) == 1) then
   uncounted = code_of_counting()(batch, ask, keys, gone)
 end
@@ -89,10 +91,8 @@ if #batch.overflow > 0 or batch.rollup_overflows then
   return {'overflow', pack(batch.overflow), batch.rollup_overflows and 1 or 0}
 end
 if next(batch.missing) then return {'move', pack(list_of(batch.missing))} end
-if ask[23] then
-  local cold = code_of_cold()(batch, ask[23])
-  if #cold > 0 then return {'cold', pack(cold)} end
-end
+local cold = ask[23] and code_of_cold()(batch, ask[23]) or {}
+if #cold > 0 then return {'cold', pack(cold)} end
 
 local done = {'done', '0', pack(results_of(batch)), pack(flat_of(gone)), pack(answers), pack(flat_of(uncounted))}
 local changes = context and code.is_changed(context)

@@ -183,7 +183,11 @@ final class Parser {
         }
         settings.on_headers_complete = { Parser.pause($0, .head) }
         settings.on_chunk_header = { Parser.pause($0, .chunkHeader) }
-        settings.on_chunk_complete = { Parser.pause($0, .chunkEnd) }
+        settings.on_chunk_complete = { parser in
+            // Behind the last chunk the message ends at once, maybe with no byte left to go on with.
+            let isLast = UInt32(parser?.pointee.flags ?? 0) & F_TRAILING.rawValue != 0
+            return isLast ? 0 : Parser.pause(parser, .chunkEnd)
+        }
         settings.on_message_complete = { Parser.pause($0, .end) }
     }
 

@@ -277,4 +277,13 @@ public final class MeteringEngine {
     ) async throws -> Rules {
         try await rulesStore.put(.credits, ifTag: tag) { _, writer in policy.write(&writer) }
     }
+
+    /// Puts in force when months of credits begin; the rest of the policy stays.
+    public func setMonthReset(_ reset: CreditPolicy.MonthReset) async throws {
+        _ = try await rulesStore.put(.credits) { rules, writer in
+            var policy = rules.credits
+            policy.monthReset = reset
+            policy.write(&writer)
+        }
+    }
 }

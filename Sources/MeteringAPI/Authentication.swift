@@ -113,6 +113,9 @@ final class Authentication {
         guard let name = request.headers.value(of: Self.workspaceHeader) else {
             return .principal(principal)
         }
+        guard request.headers.values(of: Self.workspaceHeader).count == 1 else {
+            return .refused(.badRequest("duplicate_header", "More than one X-Tally-Workspace."))
+        }
         guard let id = WorkspaceID(name), store.directory.settings(of: id) != nil else {
             return .refused(.noSuchWorkspace)
         }
@@ -129,7 +132,9 @@ final class Authentication {
         else { return nil }
         var workspace = WorkspaceID.default
         if let name = request.headers.value(of: Self.workspaceHeader) {
-            guard let named = WorkspaceID(name) else { return nil }
+            guard request.headers.values(of: Self.workspaceHeader).count == 1,
+                let named = WorkspaceID(name)
+            else { return nil }
             workspace = named
         }
         guard store.directory.settings(of: workspace)?.guests == true else { return nil }

@@ -226,7 +226,8 @@ public final class Router: HTTPResponder {
             return try self.api(of: workspace)
         }
         api.isStillAllowed = { [weak self, weak api] call in
-            guard let self, let api, let now = try? await self.authentication.principal(of: call.request)
+            guard let self, let api,
+                let now = try? await self.authentication.principal(of: call.request)
             else { return false }
             return now == call.principal && (try? self.api(of: now.workspace)) === api
         }

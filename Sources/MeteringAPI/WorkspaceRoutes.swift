@@ -146,10 +146,7 @@ extension API {
     private func setMonthReset(
         _ reset: CreditPolicy.MonthReset, of id: WorkspaceID
     ) async throws {
-        let engine = try sibling(id).engine
-        var policy = try await engine.rules().credits
-        policy.monthReset = reset
-        _ = try await engine.setCreditPolicy(policy)
+        try await sibling(id).engine.setMonthReset(reset)
     }
 
     private func answer(with settings: WorkspaceSettings) async throws -> HTTPResponse {

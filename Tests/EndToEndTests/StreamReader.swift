@@ -4,7 +4,7 @@ import Foundation
 
 /// Reads server-sent events from a socket of its own.
 final class StreamReader {
-    struct Message {
+    struct Message: Equatable {
         var id = ""
         var event = ""
         var data = ""
@@ -17,6 +17,8 @@ final class StreamReader {
 
     private(set) var status = 0
     private(set) var lastID = ""
+    /// Whether the service has sent the last chunk.
+    private(set) var hasEnded = false
     private let descriptor: Int32
     private let port: UInt16
     private var bytes: ArraySlice<UInt8> = []
@@ -115,8 +117,9 @@ final class StreamReader {
     /// A line of the stream, from the chunks that it comes in.
     private func nextLine() throws -> String? {
         while lines.count < 2 {
-            guard let size = try? readLine(), let count = Int(size, radix: 16), count > 0
-            else { return nil }
+            guard let size = try? readLine(), let count = Int(size, radix: 16) else { return nil }
+            hasEnded = count == 0
+            guard !hasEnded else { return nil }
             while bytes.count < count + 2 { try receive() }
             let text = String(decoding: bytes.prefix(count), as: UTF8.self)
             bytes = bytes.dropFirst(count + 2)

@@ -168,6 +168,28 @@ extension EndToEnd {
         }
     }
 
+    @Test func `A stream ends with the right to read it`() async throws {
+        try await blocking {
+            let service = try Self.service()
+            let client = service.client()
+            #expect(try client.post("/v1/workspaces", #"{"id":"shop"}"#).status == 201)
+            let made = try client.post("/v1/keys", #"{"role":"reader","name":"x"}"#)
+            let ofKey = try Self.reader(service, key: try #require(made.json["secret"] as? String))
+            let shop = try client.post(
+                "/v1/keys", #"{"role":"reader","workspace":"shop","name":"r"}"#)
+            let ofShop = try Self.reader(service, key: try #require(shop.json["secret"] as? String))
+            let ofOperator = try Self.reader(service)
+            let id = try #require(made.json["id"] as? String)
+            #expect(try client.request("DELETE", "/v1/keys/\(id)", nil, "").status == 204)
+            #expect(try client.request("DELETE", "/v1/workspaces/shop", nil, "").status == 202)
+            for reader in [ofKey, ofShop] {
+                #expect(try reader.next() == nil && reader.hasEnded)
+            }
+            try Self.record(service, [Self.event("1")])
+            #expect(try ofOperator.next(1).map(\.eventID) == ["1"])
+        }
+    }
+
     @Test func `A reader that does not read is dropped, and the others go on`() async throws {
         try await blocking {
             let service = try Self.service()

@@ -162,6 +162,21 @@ import Testing
         }
     }
 
+    @Test(arguments: ["", "0123456789", "X: y\r\n"])
+    func `A chunked body is whole with its last byte, whatever comes behind`(part: String)
+        async throws
+    {
+        try await withServer { live in
+            let client = try Client(live)
+            let chunk = part.first?.isNumber == true ? "a\r\n\(part)\r\n" : ""
+            let trailer = part.first == "X" ? part : ""
+            let head = "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            // Nothing is sent behind it, and the connection stays open on this side.
+            client.send("POST /a HTTP/1.1\r\nHost: x\r\n\(head)\(chunk)0\r\n\(trailer)\r\n")
+            #expect(client.readTextToEnd().hasPrefix("HTTP/1.1 200 "))
+        }
+    }
+
     @Test func `A streamed body arrives in chunks and ends`() async throws {
         try await withServer { live in
             let text = try exchange(live, get("/stream") + get("/after"))

@@ -210,8 +210,25 @@ import Testing
         #"{"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}"#,
         #"{"keys": [{"kty": "oct", "alg": "RS256", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}"#,
         #"{"keys": [{"kty": "OKP"}]}"#, #"{"keys": [{"kty": "oct", "k": "a+b/"}]}"#,
-    ]) func `A set of keys that is wrong is refused`(set: String) throws {
+    ]) func `A set of keys of which none fits is refused`(set: String) throws {
         let value = try reader.read(set)
         #expect(throws: TokenKeyError.self) { try TokenKeys(value) }
+    }
+
+    @Test func `Keys of other kinds in a set are left out`() throws {
+        let secret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
+        let set = """
+            {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AA"}, {"kty": "EC", "crv": "P-384"},
+            {"kty": "oct", "alg": "HS512", "k": "\(secret)"}, {"kty": "oct", "kid": "h", "k": "\(secret)"}]}
+            """
+        let keys = try TokenKeys(try reader.read(set)).keys
+        #expect(keys.mapValues(\.count) == ["h": 1])
+    }
+
+    @Test func `What is signed and over is no forgery`() throws {
+        let verifier = try verifier()
+        let over = Self.token(#"{"sub":"ann","exp":1}"#)
+        #expect(verifier.judge(over, reader) == .outOfForce)
+        #expect(verifier.judge(over.dropLast(2) + Array("AA".utf8), reader) == .forged)
     }
 }

@@ -117,4 +117,31 @@ import Testing
             #expect(await harness.totals("s0") == ["x": 2858])
         }
     }
+
+    @Test func `The sums of a day are exact, too, whatever its events are called`() async throws {
+        try await withAPI { _, harness, _ in
+            let most = 9_007_199_254_740_991
+            func count(_ action: String, _ tokens: Int) async -> Answer {
+                await harness.post(
+                    #"{"subject":"\#(action)","action":"\#(action)","meters":{"tokens":\#(tokens)}}"#
+                )
+            }
+            #expect(await count("a", most - 1).status == 200)
+            #expect(await count("b", 1).status == 200)
+            // Each cell and each subject has room; the day has none.
+            for (action, tokens) in [("b", 1), ("c", 1), ("c", most)] {
+                let answer = await count(action, tokens)
+                #expect(answer.status == 422 && answer.code == "counter_overflow")
+            }
+            #expect(await harness.totals("b") == ["tokens": 1])
+            #expect(await harness.totals("c") == nil)
+            let many = (0..<40).map {
+                #"{"subject":"m\#($0)","action":"m\#($0)","meters":{"x":\#(most)}}"#
+            }
+            let answer = await harness.post("[\(many.joined(separator: ","))]")
+            #expect(answer.json["counted"] as? Int == 1 && answer.json["failed"] as? Int == 39)
+            let series = await harness.get("/v1/series", query: "meter=tokens&bucket=day")
+            #expect(series.status == 200 && series.text.contains("\(most)"))
+        }
+    }
 }

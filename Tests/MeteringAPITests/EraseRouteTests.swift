@@ -94,6 +94,42 @@ import Testing
         }
     }
 
+    @Test func `What was done for others stays in the log, whatever the erased was called`()
+        async throws
+    {
+        try await withFiles { _, harness in
+            let limits = #"{"limits":[{"name":"mine","meter":"tokens","window":"day","user":5}]}"#
+            _ = await harness.send(.put, "/v1/limits", limits)
+            _ = await harness.send(.put, "/v1/credits/bob/allowance", #"{"monthly_allowance":7}"#)
+            let before = await harness.get("/v1/audit").list("entries").map { "\($0)" }
+            for name in ["mine", "limits", "v1", "user", "credits", "monthly_allowance"] {
+                _ = await harness.post(#"{"subject":"\#(name)","meters":{"tokens":1}}"#)
+                let path = "/v1/subjects/\(name)"
+                let answer = await harness.send(.authorized(.delete, path, query: "erase=true"))
+                #expect(answer.status == 200)
+            }
+            let after = await harness.get("/v1/audit").list("entries").map { "\($0)" }
+            #expect(after.suffix(before.count) == before[...])
+        }
+    }
+
+    @Test func `Who was deleted before can be erased`() async throws {
+        try await withFiles { _, harness in
+            let profile = #"{"email":"mai@example.com","full_name":"Mai Nguyen"}"#
+            #expect(await harness.send(.put, "/v1/subjects/mai", profile).status == 201)
+            #expect(await harness.send(.authorized(.delete, "/v1/subjects/mai")).status == 204)
+            #expect(await harness.get("/v1/audit").text.contains("mai@example.com"))
+            let answer = await harness.send(
+                .authorized(.delete, "/v1/subjects/mai", query: "erase=true"))
+            #expect(answer.status == 200, "\(answer.text)")
+            let told = await harness.get("/v1/audit").text
+            #expect(!told.contains("mai@") && !told.contains("Mai ") && !told.contains("/mai"))
+            let twice = await harness.send(
+                .authorized(.delete, "/v1/subjects/mai", query: "erase=true"))
+            #expect(twice.status == 404)
+        }
+    }
+
     @Test func `Who may not erase does not, and bad calls change nothing`() async throws {
         try await withFiles { _, harness in
             _ = await harness.post(#"{"subject":"ann@example.com","meters":{"tokens":5}}"#)

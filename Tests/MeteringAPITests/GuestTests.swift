@@ -213,6 +213,19 @@ private let zeros =
         }
     }
 
+    @Test func `What one tells of itself leaves room for all others`() async throws {
+        try await withAPI { _, api, _ in
+            let refused = await api.ask(
+                .post, "/usage/track/processing",
+                #"{"processing_time":1,"output_file_size":1099511627777}"#, guest: "a")
+            #expect(refused.status == 422 && refused.code == "out_of_range")
+            let counted = await api.ask(
+                .post, "/usage/track/processing",
+                #"{"processing_time":1,"output_file_size":1099511627776}"#, guest: "a")
+            #expect(counted.status == 200)
+        }
+    }
+
     @Test func `The same key counts once, and those of two guests never meet`() async throws {
         try await withAPI { _, api, _ in
             func upload(_ guest: String, _ size: Int = 1) async -> Answer {
@@ -223,6 +236,17 @@ private let zeros =
             #expect(await upload("a").isDuplicate == false)
             #expect(await upload("a").isDuplicate == true)
             #expect(await upload("b").isDuplicate == false)
+            // No guest takes what another one, or a back end, makes of its ids.
+            func call(_ guest: String, _ key: String) async -> Answer {
+                await api.ask(
+                    .post, "/usage/track/api-call", "", guest: guest,
+                    headers: ["Idempotency-Key": key])
+            }
+            #expect(await call("x", "y:z").isDuplicate == false)
+            #expect(await call("x:y", "z").isDuplicate == false)
+            let backEnd = await api.post(
+                #"{"id":"guest:x:y:z","subject":"guest:x","meters":{"tokens":1}}"#)
+            #expect(backEnd.status == 200 && backEnd.isDuplicate == false)
             let other = await upload("a", 2)
             #expect(other.status == 422 && other.code == "idempotency_key_reused")
             #expect(

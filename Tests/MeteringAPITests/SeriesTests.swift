@@ -154,4 +154,22 @@ import Testing
                     """)
         }
     }
+
+    @Test func `Months of the calendar begin on the 1st, whenever the account was opened`()
+        async throws
+    {
+        try await withAPI { _, harness, _ in
+            _ = await harness.send(.put, "/v1/credit-policy", #"{"month_reset":"calendar"}"#)
+            _ = await harness.send(.put, "/v1/credits/a/allowance", #"{"monthly_allowance":100}"#)
+            for day in 17...20 {
+                await Self.post(
+                    harness,
+                    #"{"subject":"a","time":"2026-11-\#(day)T10:00:00Z","meters":{},"credits":5}"#)
+            }
+            let answer = await harness.get("/v1/credits/a/forecast").json
+            #expect(answer["next_reset_at"] as? String == "2026-12-01T00:00:00Z")
+            // 80 last until then, and 100 for 20 days.
+            #expect(answer["runs_out_on"] as? String == "2026-12-20")
+        }
+    }
 }

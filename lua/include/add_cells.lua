@@ -25,6 +25,17 @@ local function add_to_rollup(batch, rollup, cells, p, set, count)
   rollup.touched = true
 end
 
+-- Cells below this are no matter for the sums of their day, unless there are thousands of them.
+local function has_large(rollups)
+  for i = 1, #rollups.fields do
+    local rollup = rollups[i]
+    for q = 3, #rollup, 2 do
+      if rollup[q] > LARGE then return true end
+    end
+  end
+  return false
+end
+
 -- Adds the batch's sums to the hourly and daily rollups of its days.
 local function add_cells(batch)
   local hours, days, cells = {}, {}, batch.cells
@@ -40,5 +51,10 @@ local function add_cells(batch)
       add_to_rollup(batch, days[index][cells[p + 2]], cells, p, set, count)
     end
     p = p + CELL_WIDTH + #set
+  end
+  for i, rollups in ipairs(days) do
+    if redis.call('HEXISTS', batch.keys.large, batch.days[i]) == 1 or has_large(rollups) then
+      code_of_bounds()(batch, i, rollups)
+    end
   end
 end

@@ -1,5 +1,7 @@
 -- The largest integer that Lua's doubles count exactly.
 local MAX = 9007199254740991
+-- A cell of a day with more than this is looked at together with the others of its day.
+local LARGE = 1099511627776
 -- A position in the log is one number: day of arrival * DAY_STRIDE + number within the day.
 local DAY_STRIDE = 8589934592
 -- Fields of a subject's record; from METERS on: meter, lifetime total, total of its day. DAY_FIRST and

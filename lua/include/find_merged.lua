@@ -16,3 +16,14 @@ local function find_merged(batch, ask, keys)
   end
   return merged
 end
+
+-- Whether a batch is about a subject.
+local function names_subject(batch, ask, name)
+  for _, subject in ipairs(batch.subjects) do
+    if subject == name then return true end
+  end
+  for i = 1, #ask[20], 3 do
+    if ask[20][i] == name then return true end
+  end
+  return false
+end

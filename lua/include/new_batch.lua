@@ -13,7 +13,7 @@ local function new_batch(ask, keys)
   return {
     keys = keys, today = ask[3], days = ask[6], ranked = ranked, boards = boards, lists = lists,
     subjects = ask[12], sets = ask[13], rows = ask[14], fields = ask[15], cells = ask[16],
-    records = {}, touched = {}, overflow = {}, missing = {}, rollups = {}, use = {}, unranked = {},
+    records = {}, touched = {}, overflow = {}, missing = {}, rollups = {}, large = {}, use = {}, unranked = {},
     rollup_overflows = false, undoes = false,
   }
 end

@@ -14,13 +14,17 @@ local function code_of_counting()
 --@include exclude_uncounted
   return exclude_uncounted
 end
+local function code_of_bounds()
+--@include bound_day
+  return bound_day
+end
 local function code_of_cold()
 --@include find_cold
   return find_cold
 end
-local function code_of_merged()
+local function code_of_merged(is_erasing)
 --@include find_merged
-  return find_merged
+  return is_erasing and names_subject or find_merged
 end
 local function code_of_decisions()
 --@include accounts

@@ -15,6 +15,7 @@ local function write_days(batch)
   for _, list in ipairs(batch.boards) do
     if list.n > 0 then call('ZADD', list.key, unpack(list, 1, list.n)) end
   end
+  for _, day in ipairs(batch.large) do call('HSET', batch.keys.large, day, 1) end
   for key in pairs(batch.unranked) do call('ZREMRANGEBYSCORE', key, 0, '+inf') end
   for key, entries in pairs(batch.use) do
     for subject, entry in pairs(entries) do call('HSET', key, subject, pack(entry)) end

@@ -75,7 +75,7 @@ final class ActivityReader {
             guard try await archive.coldDays() == cold else { continue }
             rollups.keep(reading)
             guard sums.values.allSatisfy({ $0 <= EventBatch.exactIntegerMax }) else {
-                throw EventRejection.counterOverflow
+                throw EventRejection.sumOverflow
             }
             return WorkspaceActivity(
                 userCount: max(0, people.all - people.guests), guestCount: people.guests,

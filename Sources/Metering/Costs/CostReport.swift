@@ -17,7 +17,7 @@ public struct CostSums: Sendable, Equatable {
         let (messages, second) = messages.addingReportingOverflow(other.messages)
         guard !first, !second, cost.magnitude <= EventBatch.exactIntegerMax,
             messages.magnitude <= EventBatch.exactIntegerMax
-        else { throw .counterOverflow }
+        else { throw .sumOverflow }
         self = CostSums(cost: cost, messages: messages)
     }
 

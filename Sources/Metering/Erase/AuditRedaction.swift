@@ -47,6 +47,20 @@ struct AuditRedaction {
         return isChanged ? fields : nil
     }
 
+    /// Ids of the events that an act of the audit log is about.
+    static func events(in act: [[UInt8]]) -> [ByteString] {
+        let slash = UInt8(ascii: "/")
+        for index in stride(from: 0, to: act.count - 1, by: 2)
+        where act[index] == Array("path".utf8) {
+            let parts = act[index + 1].split(
+                separator: slash, omittingEmptySubsequences: false)
+            return zip(parts, parts.dropFirst()).filter { $0.0 == Array("events".utf8)[...] }.map {
+                ByteString(bytes: decoded($0.1))
+            }
+        }
+        return []
+    }
+
     /// Whether an act names the subject.
     func names(_ entry: AuditEntry) -> Bool {
         let act = entry.act.fields
@@ -67,10 +81,13 @@ struct AuditRedaction {
 
     private func path(_ path: [UInt8]) -> [UInt8] {
         let slash = UInt8(ascii: "/")
-        var holdsSubject = false
+        var collection = ""
         let parts = path.split(separator: slash, omittingEmptySubsequences: false).map { part in
-            defer { holdsSubject = Self.collections.contains(String(decoding: part, as: UTF8.self)) }
-            let isOne = holdsSubject && subjects.contains(ByteString(bytes: Self.decoded(part)))
+            defer { collection = String(decoding: part, as: UTF8.self) }
+            let text = ByteString(bytes: Self.decoded(part))
+            let isOne =
+                Self.collections.contains(collection) && subjects.contains(text)
+                || collection == "events" && texts.contains(text)
             return isOne ? anonymous.id.bytes : Array(part)
         }
         return Array(parts.joined(separator: [slash]))

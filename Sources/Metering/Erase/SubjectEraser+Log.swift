@@ -11,6 +11,7 @@ extension SubjectEraser {
     /// Takes the subject out of the log, and of what may have been made of it meanwhile.
     func eraseLog() async throws {
         let rewriter = StreamRewriter(client, keys, lease)
+        let audited = try await auditedEvents(rewriter)
         var days: Set<CivilDay> = []
         let prefix = keys.logPattern.dropLast()
         try await eachKey(matching: keys.logPattern) { names in
@@ -22,12 +23,12 @@ extension SubjectEraser {
         // Snapshots are brought back to their cuts by the logs of these days.
         try await holdSnapshots()
         for day in days.sorted() where day.number >= erasure.cut.floor {
-            try await erase(day, rewriter)
+            try await erase(day, rewriter, audited)
         }
         try await dropBoards()
         await releaseSnapshots()
         for day in days.sorted() where day.number < erasure.cut.floor {
-            try await erase(day, rewriter)
+            try await erase(day, rewriter, audited)
         }
         try await eachKey(matching: keys.markerPattern) { markers in
             _ = try await self.client.run(
@@ -41,7 +42,11 @@ extension SubjectEraser {
     }
 
     /// Rewrites the log of a day if the subject stands in it.
-    private func erase(_ day: CivilDay, _ rewriter: StreamRewriter) async throws {
+    ///
+    /// - Parameter audited: ids of events that the audit log names.
+    private func erase(
+        _ day: CivilDay, _ rewriter: StreamRewriter, _ audited: Set<ByteString>
+    ) async throws {
         let last = erasure.cut[day.number]
         let stream = keys.log(arrival: day)
         let names = Set(erasure.names)
@@ -62,10 +67,31 @@ extension SubjectEraser {
         try await rewriter.rewrite(stream, holding: texts) { found in
             let erased = self.erased(found, names, until: last)
             for (id, entry) in erased { events[id] = entry.eventCount }
+            try await self.note(erased.flatMap { $0.entry.ids.map(\.id) }, audited)
             try await self.forgetIDs(erased, day, digest)
             return erased.map { ($0.id, $0.entry.fields) }
         }
         erasure.add(events.values.reduce(0, +), to: .events)
+        try await store.save(erasure)
+    }
+
+    /// Ids of events that acts of administrators were about: reversals.
+    private func auditedEvents(_ rewriter: StreamRewriter) async throws -> Set<ByteString> {
+        var ids: Set<ByteString> = []
+        try await rewriter.each(keys.audit, holding: [Array("/v1/events/".utf8)]) { found in
+            for entry in found { ids.formUnion(AuditRedaction.events(in: entry.fields)) }
+            return true
+        }
+        return ids
+    }
+
+    /// Notes which ids of the subject's events the audit log names, so that they are taken out of it.
+    private func note(_ ids: [[UInt8]], _ audited: Set<ByteString>) async throws {
+        let found = ids.map { ByteString(bytes: $0) }.filter {
+            audited.contains($0) && !erasure.texts.contains($0)
+        }
+        guard !found.isEmpty else { return }
+        erasure.texts += found
         try await store.save(erasure)
     }
 

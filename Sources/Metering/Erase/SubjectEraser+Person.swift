@@ -54,7 +54,7 @@ extension SubjectEraser {
                     let provider = PoolProvider(String(decoding: parts[0], as: UTF8.self))
                 else { throw MeteringError.damaged(what: "the key pool") }
                 let id = parts[1].reduce(0) { $0 << 8 | Int($1) }
-                if try await context.queries.editPoolKey(id, of: provider, .unassigned) != nil {
+                if try await context.queries.editPoolKey(id, of: provider, .erased) != nil {
                     erasure.add(1, to: .poolKeys)
                 }
             }

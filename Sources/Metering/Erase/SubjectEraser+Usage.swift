@@ -8,6 +8,8 @@ internal import Redis
 
 extension SubjectEraser {
     private static let triesMax = 1000
+    /// After so many tries a subject that is counted again and again waits for the next ones.
+    private static let patience = 5
     /// Days that are brought back at once.
     private static let thawsMax = 32
 
@@ -27,7 +29,8 @@ extension SubjectEraser {
 
     /// Moves what the subject used to the anonymous one, and takes it out.
     func eraseUsage() async throws {
-        for _ in 0..<Self.triesMax {
+        for number in 0..<Self.triesMax {
+            if number >= Self.patience { try await holdBack() }
             try await moveUsage()
             try await returnPoolKeys()
             var found = try await find()
@@ -39,7 +42,9 @@ extension SubjectEraser {
             // From here on no day leaves Redis.
             try await thawDays(of: found.names)
             try await findDays(&found)
-            if try await takeOut(found) { return }
+            let isOut = try await takeOut(found)
+            try await letGo()
+            if isOut { return }
             await releaseSnapshots()
             await pause()
         }

@@ -28,6 +28,7 @@ final class SubjectEraser {
 
     /// Whoever stands still for so long is overtaken.
     private static let leaseMS = 10_000
+    private static let holdBackMS = 3_000
     private static let scanCount = Array("400".utf8)
 
     let context: Context
@@ -39,6 +40,7 @@ final class SubjectEraser {
     let writer = MessagePackWriter()
     var erasure: Erasure
     private var holdsSnapshots = false
+    private var holdsBack = false
 
     var client: RedisClient { context.client }
     var names: [[UInt8]] { erasure.names.map(\.bytes) }
@@ -122,6 +124,20 @@ final class SubjectEraser {
     func keep() async throws {
         try await lease.keep(now: false)
         if holdsSnapshots { try await snapshots.keep(now: false) }
+        if holdsBack { try await holdBack() }
+    }
+
+    /// Has callers who count the subject told to ask again, until it is let go or some seconds are over. Whether
+    /// it can be taken out does not hang on it: the script looks at that.
+    func holdBack() async throws {
+        _ = try await send(
+            "SET", [keys.erasing, names[0], Array("PX".utf8), Array("\(Self.holdBackMS)".utf8)])
+        holdsBack = true
+    }
+
+    func letGo() async throws {
+        if holdsBack { _ = try await send("DEL", [keys.erasing]) }
+        holdsBack = false
     }
 
     /// Waits until no snapshot is being written, and lets none be begun.

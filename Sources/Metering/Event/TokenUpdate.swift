@@ -22,7 +22,7 @@ extension UsageEvent {
             guard name == "totalTokens" else {
                 throw .unknownField(name, detail: "send totalTokens")
             }
-            tokens = try PoolField.integer(member, "totalTokens", 1...EventBatch.exactIntegerMax)
+            tokens = try PoolField.integer(member, "totalTokens", 1...UsageEvent.ownAmountMax)
         }
         guard let tokens else { throw .required("totalTokens") }
         self.init(
@@ -30,6 +30,10 @@ extension UsageEvent {
             action: ByteString("token_update"), model: .empty, description: .empty,
             amounts: [(.tokens, tokens)])
     }
+
+    /// What a user or a guest may say of itself in one call, 2^40: sums that all share stay far below their
+    /// bound, whatever one of them sends.
+    public static let ownAmountMax = 1 << 40
 
     /// The id of an event whose sender is no back end, out of a kind of events, its subject and a key that
     /// its sender made: two subjects' keys never meet, and nobody takes an id that a back end would give.

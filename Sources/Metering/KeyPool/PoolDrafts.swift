@@ -75,6 +75,13 @@ public struct PoolKeyChange: Sendable {
         return change
     }
 
+    /// A key whose holder is erased: what its tool said may name it.
+    static var erased: PoolKeyChange {
+        var change = unassigned
+        change.lastError = []
+        return change
+    }
+
     /// Reads `{"name"?, "status"?, "credit_balance"?}`, at least one of them.
     ///
     /// - Throws: 400 `unknown_field`; 422 as `PoolKeyDraft`.

@@ -151,11 +151,11 @@ final class ChargeLog {
         var charges: [ActionCharge] = []
         for (action, its) in sums where its != Sums() {
             let bound = Int128(EventBatch.exactIntegerMax)
-            guard its.cost.magnitude <= bound.magnitude else { throw .counterOverflow }
+            guard its.cost.magnitude <= bound.magnitude else { throw .sumOverflow }
             let product = its.cost * Int128(rate)
             let rounded = Int128((product.magnitude + 500_000) / 1_000_000)
             guard rounded <= bound, its.charged.magnitude <= bound.magnitude else {
-                throw .counterOverflow
+                throw .sumOverflow
             }
             charges.append(
                 ActionCharge(

@@ -103,7 +103,7 @@ final class CreditMonitor {
     ) async throws -> (value: Int, eventCount: Int) {
         let series = try await series(meter, window, subject)
         sums.warn(series.warnings)
-        guard let total = series.total else { throw EventRejection.counterOverflow }
+        guard let total = series.total else { throw EventRejection.sumOverflow }
         return total
     }
 

@@ -61,6 +61,6 @@ struct RecordTotals {
 /// - Throws: 422 `counter_overflow` for what cannot be told exactly.
 func exactSum(_ left: Int, _ right: Int) throws(EventRejection) -> Int {
     let (sum, overflows) = left.addingReportingOverflow(right)
-    guard !overflows, sum.magnitude <= EventBatch.exactIntegerMax else { throw .counterOverflow }
+    guard !overflows, sum.magnitude <= EventBatch.exactIntegerMax else { throw .sumOverflow }
     return sum
 }

@@ -7,7 +7,7 @@ internal import Redis
 extension QueryEngine {
     /// Whether anything was ever counted in the workspace.
     public func hasCounted() async throws(MeteringError) -> Bool {
-        try await send(RedisCommand("EXISTS", [keys.subjects, keys.meta])).integer != 0
+        try await send(RedisCommand("EXISTS", [keys.subjects])).integer != 0
     }
 
     /// Waits for its first connection, for a second at most: for a workspace that was just made.

@@ -15,6 +15,7 @@ internal import Redis
 
 /// Counts the events of one workspace that come in on one loop.
 final class EventBatcher {
+    private static let erasing = "the subject is being erased; ask again in a moment"
     /// For how long batches come ready to move subjects after one had to.
     private static let movingMS = 60_000
     private static let sweepMS = 100
@@ -25,7 +26,7 @@ final class EventBatcher {
     private let settings: WorkspaceSettings
     private let clock: any Clock
     private let loop: EventLoop
-    private let metrics: MeteringMetrics
+    let metrics: MeteringMetrics
     private let limits: Limits
     /// Distinguishes this batcher from every other one, in this process and elsewhere.
     private let sender: String
@@ -36,7 +37,7 @@ final class EventBatcher {
     private let windows: LimitWindows
     private let resets: MonthResets
 
-    private var waiting = PendingQueue()
+    var waiting = PendingQueue()
     private var inFlight: EventBatch?
     private var sequence = 0
     /// Days that subjects had to leave lately, and until when batches come with what that needs.
@@ -289,6 +290,15 @@ final class EventBatcher {
             rebuilt.lostCount = batch.lostCount
             inFlight = rebuilt
             send(rebuilt)
+        case .erasing(let subject):
+            // As with days that have left: sent once more under another number, it could count twice.
+            guard batch.lostCount == 0 else { return fail(batch, Self.erasing) }
+            inFlight = nil
+            for item in batch.items where item.subject?.id == subject {
+                item.giveUp(Self.erasing)
+            }
+            waiting.appendGroup(batch.items.filter { $0.subject?.id != subject })
+            flush()
         case .mustMove(let days):
             rolls.formUnion(days)
             // The script asks once per idle subject; forgetting keeps the list of keys short.
@@ -312,38 +322,6 @@ final class EventBatcher {
         case .stale:
             fail(batch, "the batch was given up")
         }
-    }
-
-    /// Events that may overflow a total go on their own, so that one that does spoils no other. Which
-    /// rollup overflows is not told: those of one cell are tried together first.
-    private func isolate(_ batch: EventBatch, _ subjects: Set<Int>, _ rollup: Bool) {
-        guard batch.items.count > 1, !batch.isMerge else {
-            metrics.rejected.add()
-            for item in batch.items { item.reject(.counterOverflow) }
-            return
-        }
-        var others: [Pending] = []
-        var cells: [Int: [Pending]] = [:]
-        var event = 0
-        for item in batch.items {
-            guard case .event = item else {
-                others.append(item)
-                continue
-            }
-            let (row, cell) = batch.sums.placeOfEvent[event]
-            if subjects.contains(batch.sums.rows[row].subject)
-                || rollup && batch.sums.cells.count == 1
-            {
-                waiting.appendSingle(item)
-            } else if rollup {
-                cells[cell, default: []].append(item)
-            } else {
-                others.append(item)
-            }
-            event += 1
-        }
-        waiting.appendGroup(others)
-        for cell in cells.keys.sorted() { waiting.appendGroup(cells[cell] ?? []) }
     }
 
     private func finish(_ batch: EventBatch, _ done: RecordReply.Done) {

@@ -57,6 +57,11 @@ extension EventRejection {
     static let counterOverflow = EventRejection(
         status: 422, code: "counter_overflow", field: "meters",
         detail: "a total would pass 9007199254740991; nothing of this event was counted")
+
+    /// As above, of what is asked for.
+    static let sumOverflow = EventRejection(
+        code: "counter_overflow", field: "",
+        detail: "a sum of what is asked for would pass 2^53 - 1: ask for less")
     static let idReused = EventRejection(
         status: 422, code: "idempotency_key_reused", field: "id",
         detail: "this id was used before for a different event; nothing was counted")

@@ -114,6 +114,14 @@ enum Pending {
         }
     }
 
+    /// Whom it is about; nil for a decision about a hold by its id.
+    var subject: SubjectID? {
+        switch self {
+        case .event(let pending): pending.event.subject
+        case .decision(let pending): pending.decision.subject
+        }
+    }
+
     /// The same, for the users that guests were merged into.
     func redirected(to users: [ByteString: SubjectID]) -> Pending {
         switch self {

@@ -32,6 +32,8 @@ enum RecordReply {
     case otherRules
     /// These guests are users by now: it has to be sent as theirs.
     case merged([ByteString: SubjectID])
+    /// This subject is being erased, this moment: it can be counted again in a moment.
+    case erasing(ByteString)
     /// A later batch of the same sender was counted: this one was given up and never will be.
     case stale
     /// Sent again with what moving subjects needs, and these days, it will go through.
@@ -58,6 +60,9 @@ enum RecordReply {
         case "merged":
             guard let names = list(1) else { return nil }
             self = .merged(Self.users(names))
+        case "erasing":
+            guard parts.count == 2, let subject = parts[1].bytes else { return nil }
+            self = .erasing(ByteString(bytes: subject))
         case "move":
             guard let days = list(1) else { return nil }
             self = .mustMove(days.compactMap { $0.integer.map { CivilDay(number: $0) } })

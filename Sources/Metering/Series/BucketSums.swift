@@ -127,7 +127,7 @@ struct BucketSums {
     // MARK: The answer
 
     func series() throws(EventRejection) -> Series {
-        guard !overflows else { throw .counterOverflow }
+        guard !overflows else { throw .sumOverflow }
         var buckets = buckets
         for place in buckets.indices {
             // Nothing was counted, so nobody was.

@@ -71,13 +71,15 @@ struct DaySums {
 
     mutating func add(_ amount: Int, at place: Int) {
         while amounts.count <= place { amounts.append(0) }
-        amounts[place] += amount
+        // Sums of a day are bound where they are counted. What is not is a fault that is told, not a crash.
+        let (sum, overflows) = amounts[place].addingReportingOverflow(amount)
+        amounts[place] = overflows ? (amount < 0 ? .min : .max) : sum
     }
 
     mutating func add(_ other: DaySums, sign: Int = 1) {
         events += sign * other.events
         for (place, amount) in other.amounts.enumerated() where amount != 0 {
-            add(sign * amount, at: place)
+            add(sign &* amount, at: place)
         }
     }
 

@@ -99,6 +99,8 @@ struct Keyspace: Sendable {
     /// Hash: where an event was counted → where it was reversed.
     var reversed: [UInt8] { key("reversed") }
 
+    /// Hash: days with a cell that is large enough for the sums of the day to be looked at.
+    var large: [UInt8] { key("large") }
     /// Hash: guest → the user it was merged into.
     var merged: [UInt8] { key("merged") }
     /// Hash: user → its guests, with where their history ends.
@@ -112,6 +114,8 @@ struct Keyspace: Sendable {
     var orderedErasures: [UInt8] { key("erasures:by_time") }
     /// String: who erases now. Expires.
     var eraseLease: [UInt8] { key("lease:erase") }
+    /// String: the subject that is taken out this moment, and not counted meanwhile. Expires.
+    var erasing: [UInt8] { key("erasing") }
     /// What the names of all logs match, of sets of subjects, of boards of windows, and of markers.
     var logPattern: [UInt8] { key("log:*") }
     var seenPattern: [UInt8] { key("seen:*") }

@@ -170,6 +170,7 @@ public enum ScriptLibrary {
         "add_values": PackageResources.add_values_lua,
         "add_rows": PackageResources.add_rows_lua,
         "administer": PackageResources.administer_lua,
+        "bound_day": PackageResources.bound_day_lua,
         "bring_up": PackageResources.bring_up_lua,
         "context": PackageResources.context_lua,
         "decide": PackageResources.decide_lua,

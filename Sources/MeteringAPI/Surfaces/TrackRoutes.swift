@@ -71,12 +71,16 @@ extension API {
     ) async throws -> HTTPResponse {
         try requireReadiness()
         _ = try QueryParameters(call.request.query, allowed: [])
+        let isTrusted = Access.writer.includes(call.principal.role)
+        guard isTrusted || amounts.allSatisfy({ $0.1 <= UsageEvent.ownAmountMax }) else {
+            throw HTTPProblem.unprocessable(
+                "out_of_range", "a user or a guest tells at most 2^40 of itself at once")
+        }
         var event = UsageEvent(
             subject: body.subject, action: ByteString(action), model: model, amounts: amounts,
             enforce: isEnforced)
         if let key = try idempotencyKey(call.request) {
             // Who is no back end must not take ids that others will use.
-            let isTrusted = Access.writer.includes(call.principal.role)
             let own = UsageEvent.ownID("track", body.subject, key)
             event = try event.named(isTrusted ? key : own.bytes)
         }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An act is noted twice: in the stream before it is done, and in the hash of outcomes after it. Both
-// are written once and never changed, so that a process that is killed in between leaves an act
-// without an outcome. Each time it is counted for the act's day, for the day's file (AuditSnapshot):
+// are written once, and changed by an erasure only, so that a process that is killed in between leaves
+// an act without an outcome. Each time it is counted for the act's day, for the day's file (AuditSnapshot):
 // whoever changes something of the log counts it, too.
 
 internal import Redis

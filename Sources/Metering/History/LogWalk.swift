@@ -151,7 +151,7 @@ final class LogWalk {
             let entry = try entry(element, position.day)
             for (_, name) in here {
                 guard let index = entry.subjects.firstIndex(of: name),
-                    let previous = entry.previous[index]
+                    let previous = entry.previous(ofSubject: index)
                 else { continue }
                 links.append((previous, name))
             }
@@ -167,7 +167,8 @@ final class LogWalk {
     private func entry(
         _ value: RedisValue, _ arrival: CivilDay
     ) throws(MeteringError) -> LogEntry {
-        guard let entry = LogEntry(value, arrival: arrival) else {
+        let asked = subject == nil ? nil : names
+        guard let entry = LogEntry(value, arrival: arrival, eventsOf: asked) else {
             throw .damaged(what: "an entry of the log of \(arrival)")
         }
         return entry

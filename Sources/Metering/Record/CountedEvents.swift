@@ -21,7 +21,7 @@ struct CountedEvents {
         var totals: [[Int]] = []
         totals.reserveCapacity(entry.events.count)
         for logged in entry.events.reversed() {
-            let amounts = zip(logged.event.amounts, entry.totals[logged.row])
+            let amounts = zip(logged.event.amounts, entry.totals(ofRow: logged.row))
             totals.append(
                 amounts.map { amount, total in
                     total &- later[Total(subject: logged.subject, meter: amount.0), default: 0]

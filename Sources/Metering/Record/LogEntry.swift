@@ -32,15 +32,17 @@ struct LogEntry {
 
     let position: LogPosition
     let subjects: [ByteString]
+    /// All of them, by their places; or those of some subjects.
     let events: [Logged]
     /// Places of the events that did not count.
     let excluded: Set<Int>
-    /// Per subject, the position of its entry before this one; nil for the first.
-    let previous: [LogPosition?]
-    /// Per row the totals of its subject after the entry, for the meters of its set.
-    let totals: [[Int]]
     /// Flat: subject, packed position of its lines before, lines.
     let ledger: [MessagePackValue]
+    /// Per subject the packed position of its entry before this one, 0 for none; then per row the totals of its
+    /// subject after the entry, for the meters of its set.
+    private let results: [Int]
+    /// Per row, where its totals begin; at last, where the last ones end.
+    private let starts: [Int]
 
     /// The events of a batch: `[version, subjects, sets of meters, rows, cells, events]`; rows are
     /// flat pairs of subject and set, cells flat pairs of action and model, since these repeat a lot.
@@ -85,36 +87,38 @@ struct LogEntry {
     }
 
     /// Reads an entry as XRANGE gives it: `[id, [field, value, …]]`. Nil when it is damaged.
-    init?(_ value: RedisValue, arrival: CivilDay) {
+    ///
+    /// - Parameter names: subjects whose events are read; nil for those of all.
+    init?(_ value: RedisValue, arrival: CivilDay, eventsOf names: Set<ByteString>? = nil) {
         guard case .array(let pair) = value, pair.count == 2, let id = pair[0].bytes,
             case .array(let fields) = pair[1], fields.count == 6 || fields.count == 8,
             let number = String(decoding: id, as: UTF8.self).split(separator: "-").last.flatMap({
                 Int($0)
             }),
-            let blob = fields[1].bytes.flatMap({ MessagePackValue($0) })?.array,
-            let parts = Parts(blob),
-            let results = fields[3].bytes.flatMap({ MessagePackValue($0) })?.integers,
+            let blob = fields[1].bytes, let parts = Parts(blob, eventsOf: names),
+            let results = fields[3].bytes.flatMap({ MessagePackView.read($0, \.integers) }),
             let excluded = fields[5].bytes.flatMap({ MessagePackValue($0) })?.array
         else { return nil }
         ledger = Self.ledger(fields)
         position = LogPosition(arrival.number * LogPosition.dayStride + number)
         subjects = parts.subjects
-        events = parts.events.enumerated().compactMap { place, value in
-            parts.event(value, place: place + 1)
-        }
+        events = parts.events
         self.excluded = Set(
             stride(from: 0, to: excluded.count, by: 2).compactMap { excluded[$0].integer })
-        guard events.count == parts.events.count,
-            results.count
-                == parts.rows.reduce(subjects.count, { $0 + parts.sets[$1.set].count })
-        else { return nil }
-        previous = results.prefix(subjects.count).map { $0 == 0 ? nil : LogPosition($0) }
-        var base = subjects.count
-        totals = parts.rows.map { row in
-            defer { base += parts.sets[row.set].count }
-            return Array(results[base..<base + parts.sets[row.set].count])
+        starts = parts.rows.reduce(into: [subjects.count]) { starts, row in
+            starts.append(starts[starts.count - 1] + parts.sets[row.set].count)
         }
+        self.results = results
+        guard results.count == starts.last else { return nil }
     }
+
+    /// The position of a subject's entry before this one; nil for its first.
+    func previous(ofSubject index: Int) -> LogPosition? {
+        results[index] == 0 ? nil : LogPosition(results[index])
+    }
+
+    /// The totals of a row's subject after the entry, for the meters of the row's set.
+    func totals(ofRow row: Int) -> ArraySlice<Int> { results[starts[row]..<starts[row + 1]] }
 
     /// The ledger alone of an entry as XRANGE gives it. Nil when it is none.
     static func ledger(of value: RedisValue) -> [MessagePackValue]? {
@@ -144,26 +148,33 @@ struct LogEntry {
     }
 }
 
-/// The parts of a blob that its events refer to.
+/// What the blob of a batch's events holds.
 private struct Parts {
     let subjects: [ByteString]
     let sets: [[Meter]]
     /// Indexes into `subjects` and `sets`.
     let rows: [(subject: Int, set: Int)]
-    let labels: [ByteString]
-    let events: [MessagePackValue]
+    private let labels: [ByteString]
+    private(set) var events: [LogEntry.Logged] = []
 
-    init?(_ blob: [MessagePackValue]) {
+    init?(_ blob: [UInt8], eventsOf names: Set<ByteString>?) {
+        let parts = MessagePackView.read(blob) { blob in
+            blob.elements.flatMap { Self($0, names) }
+        }
+        guard let parts else { return nil }
+        self = parts
+    }
+
+    private init?(_ blob: MessagePackView.Elements, _ names: Set<ByteString>?) {
         guard blob.count == 6, blob[0].integer == LogEntry.version,
-            let subjects = blob[1].array?.compactMap({ $0.bytes.map { ByteString(bytes: $0) } }),
-            let sets = blob[2].array?.compactMap({ $0.array?.compactMap { Meter($0) } }),
-            let rows = blob[3].integers, let events = blob[5].array,
-            let labels = blob[4].array?.compactMap({ $0.bytes.map { ByteString(bytes: $0) } })
+            let subjects = blob[1].array(\.byteString),
+            let sets = blob[2].array({ $0.array { Meter($0) } }),
+            let rows = blob[3].integers, let labels = blob[4].array(\.byteString),
+            let events = blob[5].elements
         else { return nil }
         self.subjects = subjects
         self.sets = sets
         self.labels = labels
-        self.events = events
         self.rows = stride(from: 0, to: rows.count - 1, by: 2).map {
             (rows[$0] - 1, rows[$0 + 1] - 1)
         }
@@ -172,35 +183,61 @@ private struct Parts {
                 subjects.indices.contains($0.subject) && sets.indices.contains($0.set)
             })
         else { return nil }
+        let isAsked = names.map { names in subjects.map { names.contains($0) } }
+        if isAsked == nil { self.events.reserveCapacity(events.count) }
+        for (index, view) in events.enumerated() {
+            guard let fields = view.elements, fields.count >= 6,
+                let row = fields[0].integer, self.rows.indices.contains(row - 1)
+            else { return nil }
+            if let isAsked, !isAsked[self.rows[row - 1].subject] { continue }
+            guard let event = event(fields, row: row - 1, place: index + 1) else { return nil }
+            self.events.append(event)
+        }
     }
 
-    func event(_ value: MessagePackValue, place: Int) -> LogEntry.Logged? {
-        guard let fields = value.array, fields.count >= 6, let row = fields[0].integer,
-            rows.indices.contains(row - 1), let cell = fields[1].integer,
-            labels.indices.contains(2 * cell - 1), cell > 0, let milliseconds = fields[2].integer,
-            let flags = fields[3].integer, flags >= 0,
-            let description = fields[5].bytes
+    private func event(
+        _ fields: MessagePackView.Elements, row: Int, place: Int
+    ) -> LogEntry.Logged? {
+        guard let cell = fields[1].integer, labels.indices.contains(2 * cell - 1), cell > 0,
+            let milliseconds = fields[2].integer, let flags = fields[3].integer, flags >= 0,
+            let description = fields[5].byteString
         else { return nil }
-        let (subject, set) = rows[row - 1]
-        let amounts = fields.dropFirst(6).compactMap(\.integer)
-        guard amounts.count == sets[set].count else { return nil }
+        let (subject, set) = rows[row]
+        let meters = sets[set]
+        guard fields.count == 6 + meters.count else { return nil }
+        var amounts: [(Meter, Int)] = []
+        amounts.reserveCapacity(meters.count)
+        for (index, meter) in meters.enumerated() {
+            guard let amount = fields[6 + index].integer else { return nil }
+            amounts.append((meter, amount))
+        }
         let time = Timestamp(milliseconds: milliseconds)
         let event = UsageEvent(
-            id: fields[4].bytes.map { ByteString(bytes: $0) }, time: flags & 1 == 1 ? time : nil,
+            id: fields[4].byteString, time: flags & 1 == 1 ? time : nil,
             subject: SubjectID(stored: subjects[subject]), action: labels[2 * cell - 2],
-            model: labels[2 * cell - 1], description: ByteString(bytes: description),
-            amounts: Array(zip(sets[set], amounts)),
+            model: labels[2 * cell - 1], description: description, amounts: amounts,
             derived: DerivedAmounts(rawValue: UInt8(flags >> 1 & 3)))
         let isMove = flags & LogEntry.moveFlag != 0
         let moved = (flags & LogEntry.awayFlag != 0 ? -1 : 1) * (flags / LogEntry.movedEvents)
         return LogEntry.Logged(
-            place: place, row: row - 1, subject: subject, event: event, time: time, isMove: isMove,
+            place: place, row: row, subject: subject, event: event, time: time, isMove: isMove,
             count: isMove ? moved : event.isReversal ? -1 : 1)
     }
 }
 
 extension Meter {
     /// A meter as scripts name it: by code, or by name.
+    fileprivate init?(_ view: MessagePackView) {
+        if let code = view.integer {
+            self.init(code: code)
+        } else if let name = view.bytes {
+            self.init(name: Array(name))
+        } else {
+            return nil
+        }
+    }
+
+    /// As above, of a value that was copied.
     init?(_ value: MessagePackValue) {
         switch value {
         case .integer(let code): self.init(code: code)

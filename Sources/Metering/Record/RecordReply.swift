@@ -73,7 +73,7 @@ enum RecordReply {
                 subjects: subjects.compactMap { $0.integer.map { $0 - 1 } }, rollup: rollup == 1)
         case "done":
             guard parts.count == 6, let position = parts[1].bytes, let excluded = list(3),
-                let results = parts[2].bytes.flatMap({ [Int](messagePack: $0) }),
+                let results = parts[2].bytes.flatMap({ MessagePackView.read($0, \.integers) }),
                 let packed = Int(String(decoding: position, as: UTF8.self)), let answers = list(4),
                 let uncounted = list(5)
             else { return nil }

@@ -24,18 +24,23 @@ extension QueryEngine {
         return try await reader.series(query, countsSubjects: countsSubjects)
     }
 
-    /// Goes along the log every second, so that no question finds it far behind.
+    /// Goes along the log every second while events come, so that no question finds it far behind, and
+    /// every ten seconds else.
     func followUsage() async {
         var follower: UsageFollower?
         var waits = 0
+        var due = 10
         while let client = try? client {
             waits += 1
-            if client.isReady, waits % 10 == 0 {
+            if client.isReady, waits >= due {
+                waits = 0
                 let usage =
                     follower ?? UsageFollower(client: client, settings: settings, clock: clock)
                 follower = usage
+                let count = usage.changeCount
                 do {
                     _ = try await usage.catchUp(deadlineMS: clock.monotonicMS + 60_000)
+                    due = usage.changeCount > count ? 10 : 100
                 } catch {
                     logger.warning("the log was not followed", ["reason": "\(error)"])
                 }

@@ -25,6 +25,8 @@ final class UsageFollower {
     private let clock: any Clock
     private let calendar: CachedCalendar
     private let writer = MessagePackWriter()
+    /// How many changes it has made.
+    private(set) var changeCount = 0
 
     init(client: RedisClient, settings: WorkspaceSettings, clock: any Clock) {
         self.client = client
@@ -45,6 +47,7 @@ final class UsageFollower {
             var ends = try ends(packed)
             guard let (change, isLast) = try await change(behind: &ends) else { return true }
             let applied = try await apply(change, expected: packed, ends)
+            if applied { changeCount += 1 }
             if applied, isLast { return true }
             tries = applied ? 0 : tries + 1
             if tries > Self.triesMax { return false }

@@ -65,6 +65,88 @@ final class MessagePackWriter {
     }
 }
 
+/// One MessagePack value within the bytes that hold it, of which nothing is copied. Good within `read` only.
+struct MessagePackView {
+    private let object: msgpack_object
+
+    private init(_ object: msgpack_object) { self.object = object }
+
+    /// Reads the one value that the bytes hold; nil when they hold something else, and when `body` says so.
+    static func read<Result>(
+        _ bytes: [UInt8], _ body: (MessagePackView) -> Result?
+    ) -> Result? {
+        var unpacked = msgpack_unpacked()
+        msgpack_unpacked_init(&unpacked)
+        defer { msgpack_unpacked_destroy(&unpacked) }
+        // Strings are not copied: they are good as long as the bytes are.
+        return bytes.withUnsafeBytes { bytes in
+            var offset = 0
+            let status = msgpack_unpack_next(
+                &unpacked, bytes.assumingMemoryBound(to: CChar.self).baseAddress, bytes.count,
+                &offset)
+            guard status == MSGPACK_UNPACK_SUCCESS else { return nil }
+            return body(MessagePackView(unpacked.data))
+        }
+    }
+
+    var isNull: Bool { object.type == MSGPACK_OBJECT_NIL }
+
+    var integer: Int? {
+        switch object.type {
+        case MSGPACK_OBJECT_POSITIVE_INTEGER: Int(exactly: object.via.u64)
+        case MSGPACK_OBJECT_NEGATIVE_INTEGER: Int(object.via.i64)
+        // Lua has doubles only; cmsgpack writes those beyond 32 bits as such.
+        case MSGPACK_OBJECT_FLOAT64: Int(exactly: object.via.f64)
+        default: nil
+        }
+    }
+
+    var bytes: UnsafeRawBufferPointer? {
+        guard object.type == MSGPACK_OBJECT_STR else { return nil }
+        return UnsafeRawBufferPointer(
+            start: object.via.str.ptr, count: Int(object.via.str.size))
+    }
+
+    var byteString: ByteString? { bytes.map { $0.isEmpty ? .empty : ByteString(bytes: Array($0)) } }
+
+    /// Of an array.
+    struct Elements: RandomAccessCollection {
+        fileprivate let objects: UnsafeBufferPointer<msgpack_object>
+
+        var startIndex: Int { 0 }
+        var endIndex: Int { objects.count }
+        subscript(index: Int) -> MessagePackView { MessagePackView(objects[index]) }
+    }
+
+    var elements: Elements? {
+        switch object.type {
+        case MSGPACK_OBJECT_ARRAY:
+            Elements(
+                objects: UnsafeBufferPointer(
+                    start: object.via.array.ptr, count: Int(object.via.array.size)))
+        // An empty Lua table may come as a map.
+        case MSGPACK_OBJECT_MAP where object.via.map.size == 0:
+            Elements(objects: UnsafeBufferPointer(start: nil, count: 0))
+        default: nil
+        }
+    }
+
+    /// What the elements are made to; nil when this is no array, or one of them is none of these.
+    func array<Element>(_ element: (MessagePackView) -> Element?) -> [Element]? {
+        guard let elements else { return nil }
+        var values: [Element] = []
+        values.reserveCapacity(elements.count)
+        for view in elements {
+            guard let value = element(view) else { return nil }
+            values.append(value)
+        }
+        return values
+    }
+
+    /// An array of integers only.
+    var integers: [Int]? { array(\.integer) }
+}
+
 /// One MessagePack value.
 enum MessagePackValue: Equatable, Sendable {
     case null
@@ -74,37 +156,19 @@ enum MessagePackValue: Equatable, Sendable {
 
     /// Reads the one value that the bytes hold; nil when they hold something else.
     init?(_ bytes: [UInt8]) {
-        var unpacked = msgpack_unpacked()
-        msgpack_unpacked_init(&unpacked)
-        defer { msgpack_unpacked_destroy(&unpacked) }
-        var offset = 0
-        let status = bytes.withUnsafeBytes {
-            msgpack_unpack_next(
-                &unpacked, $0.assumingMemoryBound(to: CChar.self).baseAddress, $0.count, &offset)
-        }
-        guard status == MSGPACK_UNPACK_SUCCESS, let value = Self(unpacked.data) else { return nil }
+        guard let value = MessagePackView.read(bytes, { Self($0) }) else { return nil }
         self = value
     }
 
-    private init?(_ object: msgpack_object) {
-        switch object.type {
-        case MSGPACK_OBJECT_NIL: self = .null
-        case MSGPACK_OBJECT_POSITIVE_INTEGER:
-            guard let value = Int(exactly: object.via.u64) else { return nil }
-            self = .integer(value)
-        case MSGPACK_OBJECT_NEGATIVE_INTEGER: self = .integer(Int(object.via.i64))
-        case MSGPACK_OBJECT_FLOAT64:
-            // Lua has doubles only; cmsgpack writes those beyond 32 bits as such.
-            guard let value = Int(exactly: object.via.f64) else { return nil }
-            self = .integer(value)
-        case MSGPACK_OBJECT_STR:
-            self = .string(
-                Array(
-                    UnsafeRawBufferPointer(
-                        start: object.via.str.ptr, count: Int(object.via.str.size))))
-        case MSGPACK_OBJECT_ARRAY:
-            let elements = UnsafeBufferPointer(
-                start: object.via.array.ptr, count: Int(object.via.array.size))
+    /// A copy of what is being read; nil when it has what Tally never writes.
+    init?(_ view: MessagePackView) {
+        if view.isNull {
+            self = .null
+        } else if let integer = view.integer {
+            self = .integer(integer)
+        } else if let bytes = view.bytes {
+            self = .string(Array(bytes))
+        } else if let elements = view.elements {
             var values: [MessagePackValue] = []
             values.reserveCapacity(elements.count)
             for element in elements {
@@ -112,9 +176,8 @@ enum MessagePackValue: Equatable, Sendable {
                 values.append(value)
             }
             self = .array(values)
-        // An empty Lua table may come as a map.
-        case MSGPACK_OBJECT_MAP where object.via.map.size == 0: self = .array([])
-        default: return nil
+        } else {
+            return nil
         }
     }
 

@@ -55,15 +55,28 @@ extension EndToEnd {
             #expect(entries.map { $0["value"] as? Int } == Array(repeating: 400, count: 5))
             #expect(
                 entries.allSatisfy { ($0["subject"] as? String)?.hasPrefix("erased:") ?? false })
+            let receipts = try service.client().get("/v1/erasures").text
+            #expect(service.terminate() == 0)
             for name in FileManager.default.enumerator(atPath: service.data)?.compactMap({
                 $0 as? String
             }) ?? [] {
                 let data = FileManager.default.contents(atPath: "\(service.data)/\(name)") ?? Data()
                 #expect(data.range(of: Data("zq7331".utf8)) == nil, "\(name)")
             }
-            #expect(service.terminate() == 0)
             let verified = try TallyProcess.run(["verify", "--data", service.data])
             #expect(verified.status == 0, "\(verified.output)")
+
+            let second = try TallyProcess(arguments: ["--threads", "2"])
+            let restored = try TallyProcess.run(
+                ["restore", "\(service.data)/rollups", "--data", second.data])
+            #expect(restored.status == 0, "\(restored)")
+            try second.start()
+            #expect(try second.client().get("/v1/erasures").text == receipts)
+            for id in ids {
+                let receipt = try second.client().get("/v1/erasures/\(id)")
+                #expect(receipt.status == 200 && receipts.contains(receipt.text), "\(id)")
+            }
+            #expect(second.terminate() == 0)
         }
     }
 }

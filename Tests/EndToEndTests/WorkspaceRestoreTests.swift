@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Cryptography
 import Foundation
 import TestSupport
 import Testing
@@ -118,15 +117,6 @@ extension EndToEnd {
         }
     }
 
-    /// Changes the text of a snapshot, and makes its checksum fit.
-    private static func forge(_ path: String, _ change: (String) -> String) throws {
-        let text = change(try String(contentsOfFile: path, encoding: .utf8))
-        var lines = text.split(separator: "\n").dropLast().map { $0 + "\n" }
-        let sum = Array(lines.joined().utf8).withUnsafeBytes { hexadecimal(sha256($0)) }
-        lines.append(#""checksum":"sha256:\#(sum)"}"# + "\n")
-        try lines.joined().write(toFile: path, atomically: true, encoding: .utf8)
-    }
-
     @Test func `All workspaces come back with their settings, keys and zones, and verify`()
         async throws
     {
@@ -227,7 +217,7 @@ extension EndToEnd {
             try whole.write(to: URL(filePath: path))
 
             // A name that leads elsewhere, in a file whose checksum fits.
-            try Self.forge(path) {
+            try SnapshotReading.forge(path) {
                 $0.replacing(#""workspace":"acme""#, with: #""workspace":"../x""#)
             }
             let away = try TallyProcess.run(["restore", "\(rollups)/acme", "--data", second.data])
@@ -235,7 +225,7 @@ extension EndToEnd {
             #expect(!FileManager.default.fileExists(atPath: "\(second.data)/x"))
             // A key of another workspace.
             try whole.write(to: URL(filePath: path))
-            try Self.forge(path) {
+            try SnapshotReading.forge(path) {
                 $0.replacing(
                     #""workspace":"acme","subject""#, with: #""workspace":"beta","subject""#)
             }

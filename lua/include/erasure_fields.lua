@@ -7,5 +7,6 @@ local ERASURE_STEP, ERASURE_ANONYMOUS, ERASURE_ENDED, ERASURE_NAMES, ERASURE_CUT
   1, 2, 4, 6, 8, 9
 -- The step from which on what is counted under the name is somebody else's.
 local ERASURE_LOG = 3
+local ERASURE_DONE = 7
 -- Of these counts, from 1 on.
 local REMOVED_GUESTS, REMOVED_ACCOUNTS, REMOVED_GRANTS, REMOVED_DAYS = 4, 5, 6, 11

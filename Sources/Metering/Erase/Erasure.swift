@@ -48,7 +48,7 @@ public enum ErasedPart: Int, Sendable, CaseIterable {
 }
 
 /// What became of the old commands in Redis's append-only file.
-public enum AppendOnlyFile: Int, Sendable {
+public enum AppendOnlyFile: Int, Sendable, CaseIterable {
     /// It is not that far.
     case pending
     case rewritten
@@ -142,6 +142,12 @@ public struct Erasure: Sendable {
 extension Erasure {
     /// As lua/include/erasure_fields.lua has it.
     func packed(_ writer: MessagePackWriter) -> [UInt8] {
+        pack(writer)
+        return writer.take()
+    }
+
+    /// Writes it behind what the writer has.
+    func pack(_ writer: MessagePackWriter) {
         writer.array(13)
         writer.integer(step.rawValue)
         writer.string(anonymous.id.bytes)
@@ -162,7 +168,6 @@ extension Erasure {
         }
         writer.integer(appendOnlyFile.rawValue)
         writer.string(problem ?? "")
-        return writer.take()
     }
 
     /// Nil when it is damaged.

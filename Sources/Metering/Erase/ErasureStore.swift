@@ -61,15 +61,16 @@ final class ErasureStore {
         try await send("SMEMBERS", [keys.openErasures]).elements?.compactMap(\.text).sorted() ?? []
     }
 
-    /// Writes how far one is.
+    /// Writes how far one is, as long as it is under way. Once it is done it is not, and the next snapshot of the
+    /// state has its receipt.
     func save(_ erasure: Erasure) async throws(MeteringError) {
-        _ = try await send(
-            "HSET", [keys.erasures, Array(erasure.id.utf8), erasure.packed(writer)])
-    }
-
-    /// Notes that one is not under way any more.
-    func close(_ erasure: Erasure) async throws(MeteringError) {
-        _ = try await send("SREM", [keys.openErasures, Array(erasure.id.utf8)])
+        do {
+            _ = try await client.run(
+                ScriptLibrary.saveErasure, keys: [keys.erasures, keys.openErasures, keys.changes],
+                arguments: [Array(erasure.id.utf8), erasure.packed(writer)])
+        } catch {
+            throw .unavailable(error)
+        }
     }
 
     private func send(

@@ -62,8 +62,7 @@ final class SubjectEraser {
         do {
             // Another process may have gone on with it.
             if let now = try await store.erasure(erasure.id) { erasure = now }
-            while !erasure.isDone { try await takeStep() }
-            try await store.close(erasure)
+            repeat { try await takeStep() } while !erasure.isDone
         } catch {
             await releaseSnapshots()
             await lease.giveBack()
@@ -103,7 +102,9 @@ final class SubjectEraser {
             erasure.appendOnlyFile = try await rewriteAppendOnlyFile()
             erasure.endedAt = context.clock.now
             erasure.step = .done
-        case .done: return
+        case .done:
+            // By a version that noted the end in two steps, and was killed between them.
+            break
         }
         erasure.problem = nil
         try await store.save(erasure)

@@ -109,6 +109,7 @@ final class SnapshotPieces {
     private(set) var line: [UInt8] = []
     private var isInList = false
     private var isFirst = true
+    private var isAtEnd = false
 
     init(_ path: String) throws {
         lines = try SnapshotLines(path)
@@ -116,12 +117,16 @@ final class SnapshotPieces {
         reader = try JSONReader(limits: JSONLimits(depth: 64))
     }
 
-    /// The next piece, which stands until the one after it is read; nil at the checksum.
+    /// The next piece, which stands until the one after it is read; nil at the checksum, and from there on.
     func next() throws -> Piece? {
+        if isAtEnd { return nil }
         guard var line = try lines.next()?.dropLast()[...] else {
             throw fault("it has no checksum")
         }
-        if line.starts(with: #""checksum":"#.utf8) { return nil }
+        if line.starts(with: #""checksum":"#.utf8) {
+            isAtEnd = true
+            return nil
+        }
         if isInList {
             if line.elementsEqual("],".utf8) {
                 isInList = false

@@ -3,7 +3,8 @@
 internal import JSON
 internal import Redis
 
-/// Writes what the state's file holds: rules, accounts, grants, holds, marks of reversals, profiles.
+/// Writes what the state's file holds: rules, accounts, grants, holds, marks of reversals, profiles, receipts
+/// of erasures.
 final class StateRestorer {
     /// An account may have a thousand holds.
     private static let accountsPerCall = 50
@@ -28,6 +29,7 @@ final class StateRestorer {
     private var reversed: [(pointer: [UInt8], position: Int)] = []
     private var merged: [(guest: [UInt8], user: [UInt8])] = []
     private var people: [Profile] = []
+    private var erasures: [Erasure] = []
     private var times: [ActivityRecord] = []
     private var told: [ToldRecord] = []
     private var rules: [(name: String, text: [UInt8])] = []
@@ -120,6 +122,11 @@ final class StateRestorer {
         case "people":
             guard let profile = Profile(value) else { throw pieces.fault("a profile's line") }
             people.append(profile)
+        case "erasures":
+            guard let erasure = Erasure(receipt: value) else {
+                throw pieces.fault("the line of an erasure")
+            }
+            erasures.append(erasure)
         case "times":
             guard let record = ActivityRecord(value) else { throw pieces.fault("a line of times") }
             times.append(record)
@@ -133,8 +140,8 @@ final class StateRestorer {
     private var isFull: Bool {
         accounts.count == Self.accountsPerCall || people.count == ProfileWriter.sliceCount
             || max(
-                grants.count, holds.count, reversed.count, times.count, merged.count, told.count)
-                == RestoreWriter.valuesPerCall
+                grants.count, holds.count, reversed.count, times.count, merged.count, told.count,
+                erasures.count) == RestoreWriter.valuesPerCall
     }
 
     private func flush() async throws {
@@ -160,7 +167,9 @@ final class StateRestorer {
             $1.string($0.subject)
             $1.integers($0.told)
         }
+        try await put(erasures)
         (grants, holds, reversed, rules, times, merged, told) = ([], [], [], [], [], [], [])
+        erasures = []
         try await writePeople()
         try await writeAccounts()
         try await pool.flush()
@@ -205,6 +214,17 @@ final class StateRestorer {
         try await writer.put(ended, to: keys.endedHolds, .scores) {
             $1.string($0.id)
             $1.integer($0.ended)
+        }
+    }
+
+    private func put(_ erasures: [Erasure]) async throws {
+        try await writer.put(erasures, to: keys.erasures, .packed) {
+            $1.string($0.id)
+            $0.pack($1)
+        }
+        try await writer.put(erasures, to: keys.orderedErasures, .scores) {
+            $1.string($0.id)
+            $1.integer($0.requestedAt.milliseconds)
         }
     }
 

@@ -7,15 +7,15 @@
 internal import JSON
 internal import Redis
 
-/// Writes settings, rules, API keys, accounts, grants, holds, marks of reversals, profiles and
-/// subjects' times to one file. Each account is as it was at an instant of its own.
+/// Writes settings, rules, API keys, accounts, grants, holds, marks of reversals, profiles, receipts of
+/// erasures and subjects' times to one file. Each account is as it was at an instant of its own.
 final class StateSnapshot {
     /// An account may have a thousand holds.
     private static let accountsPerCall = 50
     /// In their order.
     static let lists = [
         "api_keys", "pool", "pool_keys", "pool_holders", "pool_providers", "grants", "accounts",
-        "alerts_told", "holds", "reversed", "people", "merged", "times",
+        "alerts_told", "holds", "reversed", "people", "merged", "erasures", "times",
     ]
     static let fieldsPerCall = 200
 
@@ -66,6 +66,7 @@ final class StateSnapshot {
         let reversed = try await writeReversed(to: file)
         let people = try await writePeople(to: file)
         try await writeMerged(to: file)
+        try await writeErasures(to: file)
         try await writeTimes(to: file)
         try await writeRules(to: file)
         json.beginObject()
@@ -222,6 +223,20 @@ final class StateSnapshot {
                     json.member("user", user)
                     json.endObject()
                 }
+            }
+        }
+    }
+
+    /// Those that are done: one that is under way knows the person, and whoever restores erases again.
+    private func writeErasures(to file: SnapshotFile) async throws(FlushError) {
+        _ = try await list("\"erasures\":[", keys.erasures, by: Self.fieldsPerCall, to: file) {
+            (ids, values, line) async throws(FlushError) in
+            for (id, value) in zip(ids, values) {
+                guard let value else { continue }
+                guard let erasure = Erasure(String(decoding: id, as: UTF8.self), packed: value)
+                else { throw .damaged("an erasure") }
+                guard erasure.isDone else { continue }
+                try line { erasure.writeReceipt(&$0) }
             }
         }
     }

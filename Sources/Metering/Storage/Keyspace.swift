@@ -53,7 +53,7 @@ struct Keyspace: Sendable {
     /// Hash: day → how many batches have changed it, ever.
     var changes: [UInt8] { key("changes") }
     /// The field of `changes` that counts those of all that stands in `state.json`: rules, settings,
-    /// API keys, accounts, grants, holds, profiles, pools of keys.
+    /// API keys, accounts, grants, holds, profiles, pools of keys, receipts of erasures.
     static let stateChanges = Array("state".utf8)
     /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua.
     var snapshots: [UInt8] { key("snapshots") }

@@ -142,6 +142,8 @@ public enum ScriptLibrary {
 
     /// Notes that a subject is to be erased.
     static let beginErasure = script("begin_erasure", PackageResources.begin_erasure_lua)
+    /// Writes how far an erasure is.
+    static let saveErasure = script("save_erasure", PackageResources.save_erasure_lua)
     /// Takes a subject out of what is kept by subject.
     static let eraseSubject = script("erase_subject", PackageResources.erase_subject_lua)
     /// Takes what is about subjects out of a hash, a slice of it.

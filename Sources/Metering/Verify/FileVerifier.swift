@@ -152,7 +152,7 @@ enum SnapshotElement {
             guard let hour = text("hour"), let rest = pair("action", "model") else { return nil }
             return [hour] + rest
         case "pool": return [[]]
-        case "pool_keys", "api_keys": return text("id").map { [$0] }
+        case "pool_keys", "api_keys", "erasures": return text("id").map { [$0] }
         case "pool_providers": return text("provider").map { [$0] }
         case "subjects", "accounts", "people", "merged", "times", "pool_holders", "alerts_told":
             return text("subject").map { [$0] }

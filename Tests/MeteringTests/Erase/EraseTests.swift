@@ -133,6 +133,10 @@ import Testing
                     try await world.bench.engine.reader.subject(subjectID(Self.person)))
 
                 let erasure = try await world.erase(Self.person)
+                try await world.flushing.flush()
+                #expect(
+                    try filesHolding([erasure.id], in: world.flushing.data)
+                        == ["rollups/default/state.json has \(erasure.id)"])
                 let keys = try await world.bench.keysHolding(Self.texts)
                 #expect(keys == [])
                 #expect(try filesHolding(Self.texts, in: world.flushing.data) == [])
@@ -193,7 +197,10 @@ import Testing
     private static func expectRestores(_ world: RestoreBench) async throws {
         _ = try await world.erase(person)
         try await world.flushing.flush()
+        let receipts = try await world.queries.erasures(offset: 0, limit: 5).map(\.id)
         _ = try await world.restore(isForced: true)
+        #expect(receipts.count == 2)
+        #expect(try await world.queries.erasures(offset: 0, limit: 5).map(\.id) == receipts)
         #expect(try await world.bench.keysHolding(texts) == [])
         #expect(try await world.verify().map { "\($0)" } == [])
     }
@@ -264,13 +271,17 @@ import Testing
                     let isDone = try await next.erasure(begun.id)?.isDone ?? false
                     await next.stop()
                     _ = await work.value
-                    if isDone { break }
-                    cuts += 1
                     // The leases of the dead end by themselves.
                     _ = try redis.request("DEL t1:{default}:lease:erase t1:{default}:lease:flush")
+                    if isDone { break }
+                    cuts += 1
                 }
                 #expect(cuts > 0)
                 let last = await world.another()
+                try await world.flushing.flush()
+                #expect(
+                    try filesHolding([begun.id], in: world.flushing.data)
+                        == ["rollups/default/state.json has \(begun.id)"])
                 let keys = try await world.bench.keysHolding(Self.texts)
                 #expect(keys == [])
                 #expect(try filesHolding(Self.texts, in: world.flushing.data) == [])

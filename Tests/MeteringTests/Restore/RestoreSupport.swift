@@ -55,13 +55,13 @@ final class RestoreBench {
         await queries.start(isKeeping: false)
     }
 
-    /// The engine of another process, on the same Redis and folder.
-    func another() async -> QueryEngine {
+    /// The engine of another process, on the same Redis, and the same folder unless it has its own.
+    func another(data: String? = nil) async -> QueryEngine {
         var configuration = RedisConfiguration(address: .unix(socketPath))
         configuration.commandTimeout = .seconds(20)
         let queries = QueryEngine(
             on: loop, redis: configuration, settings: settings, clock: clock,
-            data: flushing.data, metrics: MetricsRegistry(), logger: Logger(level: .error))
+            data: data ?? flushing.data, metrics: MetricsRegistry(), logger: Logger(level: .error))
         await queries.start(isKeeping: false)
         while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
         return queries

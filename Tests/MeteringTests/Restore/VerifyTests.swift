@@ -71,6 +71,10 @@ import Testing
             "a grant more",
             "call('HSET', k('grants'), '\\0\\4liveg2', pack({1, 0, 0}))", tells: "g2"),
         Change("a mark of a reversal gone", dropAny("reversed"), tells: "reversed"),
+        Change("a receipt", editAny("erasures", "v[10] = v[10] + 1"), tells: "erasures"),
+        Change(
+            "a receipt's digest", editAny("erasures", "v[5] = v[5]:reverse()"), tells: "erasures"),
+        Change("a receipt gone", dropAny("erasures"), tells: "erasures"),
         Change("rules", "call('HSET', k('rules'), 'version', '77')", tells: "rules_version"),
         Change("changes", "call('HINCRBY', k('changes'), '20778', '-1')", tells: "changes"),
         Change("a day forgotten", "call('HDEL', k('changes'), '20778')", tells: "2026-11-21"),
@@ -166,6 +170,9 @@ import Testing
         }
         _ = try await bench.engine.decide(
             Decision(.releaseHold(id: ByteString("done")), subject: live, credits: 0))
+        while await !history.queries.isReady { await history.rest() }
+        _ = await bench.record(event("gone", ["tokens": 3]))
+        try await history.erase("gone")
         try await history.flushing.flush()
     }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls the service. What it refuses is told as it says it.
 
-import { t } from "./i18n.js";
+import { problem, t } from "./i18n.js";
 
-/** An answer that is an error (RFC 9457). */
+/** An answer that is an error (RFC 9457), in the reader's language where its code has a text in it. */
 export class Problem extends Error {
     constructor(status, body) {
-        super(body.detail || body.title || t("error.status", { status }));
+        super(problem(body.code, body.detail) ?? (body.detail || body.title || t("error.status", { status })));
         this.status = status;
         this.code = body.code ?? "";
     }
@@ -31,10 +31,13 @@ export const guest = {
     set: (id) => (id ? sessionStorage.setItem(guestKey, id) : sessionStorage.removeItem(guestKey)),
 };
 
+/** The value of a header field, whose characters are bytes to `fetch`: those of UTF-8, which the service reads. */
+export const headerValue = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+
 /** The header fields that each call has. */
 export function callHeaders() {
     const headers = {};
-    if (guest.get()) headers["X-Guest-ID"] = guest.get();
+    if (guest.get()) headers["X-Guest-ID"] = headerValue(guest.get());
     else if (workspace.get()) headers["X-Tally-Workspace"] = workspace.get();
     return headers;
 }
@@ -54,8 +57,14 @@ export function address(path, query) {
 export const segment = encodeURIComponent;
 
 async function send(method, path, { query, body, headers, signal } = {}) {
-    const all = { ...callHeaders(), ...headers };
-    if (body !== undefined) all["Content-Type"] ??= "application/json";
+    const fields = { ...callHeaders(), ...headers };
+    if (body !== undefined) fields["Content-Type"] ??= "application/json";
+    let all;
+    try {
+        all = new Headers(fields);
+    } catch {
+        throw new Problem(0, { detail: t("error.header") });
+    }
     let response;
     try {
         response = await fetch(address(path, query), {
@@ -92,7 +101,7 @@ export async function getVersioned(path) {
 }
 
 export const signIn = (key) =>
-    answer("POST", "/v1/session", { body: "", headers: { Authorization: `Bearer ${key}` } });
+    answer("POST", "/v1/session", { body: "", headers: { Authorization: `Bearer ${headerValue(key)}` } });
 
 /** Sends JSON lines or a table to be taken in. */
 export const upload = (path, text, type) =>

@@ -2,7 +2,7 @@
 // The shell of the pages: who is signed in, which page is open, language and theme.
 
 import * as api from "./api.js";
-import { button, fill, h } from "./dom.js";
+import { button, fill, h, onFailure } from "./dom.js";
 import { useWorkspace } from "./format.js";
 import { language, languages, setLanguage, t, word } from "./i18n.js";
 import { redraw, removePlots } from "./plots.js";
@@ -29,6 +29,9 @@ const messages = h("div", { class: "messages", role: "status", "aria-live": "pol
 // Whether it is worth to ask who is signed in: a refusal would be an error in the browser's console.
 const signedInKey = "tally.signed-in";
 const themeKey = "tally.theme";
+const reloadedKey = "tally.reloaded";
+// How the service names keys; who comes with a token has the name in it behind `token:`.
+const keyPrefix = "key:";
 let session = null;
 let leave = [];
 let opening = 0;
@@ -39,6 +42,8 @@ function say(text, isError = false) {
     messages.append(message);
     setTimeout(() => message.remove(), 8000);
 }
+
+onFailure((error) => say(error.message, true));
 
 function allowed() {
     return pages.filter((page) => page.roles.includes(session.role));
@@ -66,7 +71,6 @@ async function begin() {
 }
 
 async function currentSession() {
-    if (api.guest.get()) return { role: "guest", name: api.guest.get(), subject: null };
     try {
         return await api.get("/v1/session");
     } catch (error) {
@@ -92,7 +96,6 @@ api.onSignedOut(() => {
 });
 
 async function signOut() {
-    leavePage();
     if (session.role !== "guest") await api.remove("/v1/session");
     forget();
     history.pushState(null, "", "/");
@@ -100,7 +103,7 @@ async function signOut() {
 }
 
 function fail(error) {
-    fill(app, h("main", { id: "main", class: "narrow" }, h("h1", null, "Tally"),
+    fill(app, h("main", { id: "main", class: "narrow" }, h("h1", { tabindex: "-1" }, "Tally"),
         h("p", { class: "error", role: "alert" }, error.message), button(t("table.retry"), begin)));
 }
 
@@ -135,7 +138,7 @@ function show() {
     fill(app, skip, header(page), main, messages);
     app.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (page) open(page, main);
-    else fill(main, h("h1", null, t("shell.notFound")), h("p", null, t("shell.notForRole", { role: word("role", session.role) })));
+    else fill(main, h("h1", { tabindex: "-1" }, t("shell.notFound")), h("p", null, t("shell.notForRole", { role: word("role", session.role) })));
 }
 
 async function open(page, main) {
@@ -146,7 +149,7 @@ async function open(page, main) {
     const loading = h("p", { class: "status opening", role: "status" }, t("table.loading"));
     fill(main, heading, loading);
     try {
-        const module = await page.load();
+        const module = await loaded(page, loading);
         if (number !== opening) return;
         const view = { main, session, say, isAdmin: admins.includes(session.role), onLeave: (action) => leave.push(action) };
         await module.open(view);
@@ -159,6 +162,26 @@ async function open(page, main) {
     }
 }
 
+/**
+ * The module of a page. A newer service has other files, and the document that names them: it is loaded anew, once,
+ * where the service can be reached.
+ */
+async function loaded(page, status) {
+    try {
+        const module = await page.load();
+        sessionStorage.removeItem(reloadedKey);
+        return module;
+    } catch {
+        const isReached = await fetch("/readyz", { cache: "no-store" }).then(() => true, () => false);
+        if (!isReached) throw new Error(t("error.network"));
+        if (sessionStorage.getItem(reloadedKey)) throw new Error(t("error.module"));
+        sessionStorage.setItem(reloadedKey, "1");
+        fill(status, t("error.moduleAnew"));
+        location.reload();
+        return new Promise(() => {});
+    }
+}
+
 function header(page) {
     const nav = session && allowed().length ? h("nav", { "aria-label": t("shell.pages") }, h("ul", null, allowed().map((one) =>
         h("li", null, h("a", {
@@ -167,16 +190,44 @@ function header(page) {
     return h("header", null,
         h("div", { class: "bar" },
             h("span", { class: "brand" }, "Tally"), workspaceChoice(), h("span", { class: "space" }),
-            choice(t("shell.language"), languages, language(), (tag) => { setLanguage(tag); show(); }),
-            choice(t("shell.theme"), ["auto", "light", "dark"].map((name) => [name, t(`theme.${name}`)]), theme(), setTheme),
-            session ? h("span", { class: "who" }, ["guest", "operator"].includes(session.role) ? word("role", session.role) : [
-                session.name, " ", h("small", { class: "muted" }, word("role", session.role))]) : null,
+            choice("language", t("shell.language"), languages, language(), (tag) => { setLanguage(tag); show(); }),
+            choice("theme", t("shell.theme"), ["auto", "light", "dark"].map((name) => [name, t(`theme.${name}`)]), theme(), setTheme),
+            session ? who() : null,
             session ? button(t("shell.signOut"), signOut, { class: "sign-out" }) : null),
         nav);
 }
 
-function choice(label, options, value, choose) {
-    return h("select", { "aria-label": label, onchange: (event) => choose(event.target.value) },
+/** Who is signed in: the subject, or the name that an administrator gave the key, with the role. */
+function who() {
+    const { role, name, subject } = session;
+    if (["guest", "operator"].includes(role)) return h("span", { class: "who" }, word("role", role));
+    const isID = name.startsWith(keyPrefix);
+    const shown = h("span", null, subject ?? (isID ? "" : name.replace(/^token:/, "")));
+    // Only administrators may look into the list of keys.
+    if (isID && !subject && role === "admin") {
+        const signedIn = session;
+        nameOfKey(name).then((found) => {
+            signedIn.name = found;
+            fill(shown, found);
+        }, () => {});
+    }
+    return h("span", { class: "who" }, shown, " ", h("small", { class: "muted" }, word("role", role)));
+}
+
+/** By what the key that is signed in with was called, from the list that administrators see. */
+async function nameOfKey(name) {
+    let cursor = null;
+    do {
+        const page = await api.get("/v1/keys", { limit: 1000, cursor });
+        const key = page.keys.find((one) => keyPrefix + one.id === name);
+        if (key) return key.name;
+        cursor = page.cursor;
+    } while (cursor);
+    return "";
+}
+
+function choice(control, label, options, value, choose) {
+    return h("select", { "aria-label": label, "data-control": control, onchange: (event) => choose(event.target.value) },
         options.map(([option, text]) => h("option", { value: option, selected: option === value }, text)));
 }
 
@@ -184,7 +235,7 @@ function choice(label, options, value, choose) {
 function workspaceChoice() {
     if (!session?.workspace) return null;
     if (session.role !== "operator") return h("span", { class: "muted" }, session.workspace);
-    const select = choice(t("shell.workspace"), [[session.workspace, session.workspace]], session.workspace, async (id) => {
+    const select = choice("workspace", t("shell.workspace"), [[session.workspace, session.workspace]], session.workspace, async (id) => {
         api.workspace.set(id);
         try {
             session = await currentSession();

@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forms in a dialog of their own.
 
-import { fill, h, newID } from "./dom.js";
-import { t } from "./i18n.js";
+import { fill, h, newID, rememberFocus } from "./dom.js";
+import { language, t } from "./i18n.js";
 
-/** A field with its label: `name`, `label`, and perhaps `type`, `value`, `options`, `help` and attributes. */
+// Decimals as they are written in a language. Where a comma parts the places, a dot before three digits may part
+// thousands: that is not guessed at.
+const decimals = {
+    en: { mark: ".", pattern: "[0-9]+([.][0-9]{1,6})?" },
+    vi: { mark: ",", pattern: "[0-9]+(,[0-9]{1,6}|[.]([0-9]{1,2}|[0-9]{4,6}))?" },
+};
+
+/**
+ * A field with its label: `name`, `label`, and perhaps `type`, `value`, `options`, `help` and attributes.
+ * Of the type `decimal` it is written as in the reader's language, and read as the service writes it.
+ */
 export function field({ name, label, type = "text", value = "", options, help, ...attributes }) {
     const id = newID("field");
     const helpID = help ? `${id}-help` : null;
@@ -18,6 +28,12 @@ export function field({ name, label, type = "text", value = "", options, help, .
     } else if (type === "checkbox") {
         input = h("input", { ...common, type, checked: Boolean(value) });
         return h("div", { class: "field check" }, input, h("label", { for: id }, label));
+    } else if (type === "decimal") {
+        const { mark, pattern } = decimals[language()];
+        input = h("input", {
+            ...common, type: "text", inputmode: "decimal", pattern, title: t("field.decimal"), autocomplete: "off",
+            "data-mark": mark, value: String(value ?? "").replace(".", mark),
+        });
     } else {
         input = h("input", { ...common, type, value: value ?? "", autocomplete: attributes.autocomplete ?? "off" });
     }
@@ -29,13 +45,16 @@ export function field({ name, label, type = "text", value = "", options, help, .
 export function values(form) {
     const found = {};
     for (const input of form.elements) {
-        if (input.name) found[input.name] = input.type === "checkbox" ? input.checked : input.value.trim();
+        if (!input.name) continue;
+        const text = input.value.trim();
+        const { mark } = input.dataset;
+        found[input.name] = input.type === "checkbox" ? input.checked : mark ? text.replace(mark, ".") : text;
     }
     return found;
 }
 
 /**
- * Asks in a dialog. `submit(values)` does it; what it throws is shown, and the dialog stays.
+ * Asks in a dialog. `submit(values, form)` does it; what it throws is shown, and the dialog stays.
  * @returns whether it was done.
  */
 export function formDialog({ title, fields = [], text, action = t("dialog.save"), isDanger = false, submit }) {
@@ -43,21 +62,26 @@ export function formDialog({ title, fields = [], text, action = t("dialog.save")
         const titleID = newID("title");
         const error = h("p", { class: "error", role: "alert" });
         const save = h("button", { type: "submit", class: isDanger ? "danger" : "primary" }, action);
-        let isDone = false;
+        const giveBack = rememberFocus();
+        let [isDone, isBusy] = [false, false];
         const form = h("form", {
             novalidate: false,
             onsubmit: async (event) => {
                 event.preventDefault();
-                save.disabled = true;
+                if (isBusy) return;
+                isBusy = true;
+                // Not `disabled`, which would take the focus away.
+                save.setAttribute("aria-disabled", "true");
                 fill(error);
                 try {
-                    await submit(values(form));
+                    await submit(values(form), form);
                     isDone = true;
                     dialog.close();
                 } catch (problem) {
                     fill(error, problem.message);
                 } finally {
-                    save.disabled = false;
+                    isBusy = false;
+                    save.removeAttribute("aria-disabled");
                 }
             },
         }, h("h2", { id: titleID }, title), text ? h("p", null, text) : null, fields.map((one) =>
@@ -68,6 +92,7 @@ export function formDialog({ title, fields = [], text, action = t("dialog.save")
             "aria-labelledby": titleID,
             onclose: () => {
                 dialog.remove();
+                giveBack();
                 resolve(isDone);
             },
         }, form);
@@ -83,8 +108,13 @@ export const confirmDialog = (title, text, action, submit) =>
 /** Shows something until it is closed. */
 export function showDialog(title, ...content) {
     const titleID = newID("title");
+    const giveBack = rememberFocus();
     const dialog = h("dialog", {
-        "aria-labelledby": titleID, class: "wide", onclose: () => dialog.remove(),
+        "aria-labelledby": titleID, class: "wide",
+        onclose: () => {
+            dialog.remove();
+            giveBack();
+        },
     }, h("h2", { id: titleID }, title), content, h("div", { class: "actions" },
         h("button", { type: "button", onclick: () => dialog.close() }, t("dialog.close"))));
     document.body.append(dialog);

@@ -22,10 +22,41 @@ function parts(children) {
     return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }
 
-/** Puts children in the place of all that an element has. */
+/** Puts children in the place of all that an element has. The focus goes to what is in the place of what had it. */
 export function fill(element, ...children) {
+    const { activeElement } = document;
+    const giveBack = activeElement !== element && element.contains(activeElement) ? rememberFocus() : null;
     element.replaceChildren(...parts(children));
+    giveBack?.();
     return element;
+}
+
+// MARK: Focus
+
+const controls = "button, a[href], input, select, textarea, summary";
+
+/** By what a control is known again after it was made anew: its name here, or its label. */
+const nameOf = (element) => element.dataset.control ?? element.getAttribute("aria-label") ?? element.textContent;
+
+const hasFocus = () => document.activeElement !== null && document.activeElement !== document.body;
+
+/**
+ * Notes which control has the focus.
+ * @returns a function that gives it back when nothing has it any more: to that control, to the one that was made in
+ *   its place, or else to the heading of the page.
+ */
+export function rememberFocus() {
+    const control = document.activeElement;
+    if (!hasFocus()) return () => {};
+    const [tag, name] = [control.tagName, nameOf(control)];
+    return () => {
+        if (hasFocus()) return;
+        const found = control.isConnected ? control : [...document.querySelectorAll(controls)]
+            .find((one) => one.tagName === tag && nameOf(one) === name && one.checkVisibility());
+        found?.focus();
+        // Later, for what comes into the page in the same turn.
+        if (!hasFocus()) queueMicrotask(() => { if (!hasFocus()) document.querySelector("h1")?.focus(); });
+    };
 }
 
 const svgSpace = "http://www.w3.org/2000/svg";
@@ -59,7 +90,12 @@ export function newID(prefix = "id") {
     return `${prefix}-${count}`;
 }
 
-/** A button that does nothing more while what it does is under way. It keeps the focus. */
+let failed = (error) => { throw error; };
+
+/** What is done when what a button does fails. */
+export function onFailure(action) { failed = action; }
+
+/** A button that does nothing more while what it does is under way. It keeps the focus. What fails is said. */
 export function button(label, action, attributes = {}) {
     let isBusy = false;
     const element = h("button", { type: "button", ...attributes }, label);
@@ -68,6 +104,8 @@ export function button(label, action, attributes = {}) {
         isBusy = true;
         try {
             await action();
+        } catch (error) {
+            if (error.name !== "AbortError") failed(error);
         } finally {
             isBusy = false;
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers, money and times as they are written where the reader lives; times in the workspace's zone.
 
-import { locale, t } from "./i18n.js";
+import { locale, t, word } from "./i18n.js";
 
 let zone = "UTC";
 let currency = "USD";
@@ -35,16 +35,28 @@ export function compact(value) {
         : format(Intl.NumberFormat, { notation: "compact", maximumFractionDigits: 1 }).format(value);
 }
 
+/** An amount with the places that the currency has, and more for less than 1 of it. */
 export function money(value) {
     if (isNone(value)) return none;
-    const digits = value !== 0 && Math.abs(value) < 1 ? 4 : 2;
-    const options = { style: "currency", currency, currencyDisplay: "narrowSymbol", minimumFractionDigits: 2, maximumFractionDigits: digits };
+    const isSmall = Number(value) !== 0 && Math.abs(value) < 1;
+    const options = { style: "currency", currency, currencyDisplay: "narrowSymbol" };
     try {
-        return format(Intl.NumberFormat, options).format(value);
+        return format(Intl.NumberFormat, isSmall ? { ...options, maximumFractionDigits: 4 } : options).format(value);
     } catch {
-        // Three capital letters that are no currency.
-        return `${number(value, digits)} ${currency}`;
+        // No three letters, as a currency has.
+        return `${number(value, isSmall ? 4 : 2)} ${currency}`;
     }
+}
+
+/** A decimal that the service writes, with all its places. */
+export const decimal = (value) => number(value, 6);
+
+/** How a meter is called, and an amount of it as it is read: credits and money have their own units. */
+export const meterName = (meter) => word("meter", meter);
+
+export function amountOf(meter, value) {
+    if (meter === "credits_micro") return credits(value / 1_000_000);
+    return meter === "cost_micro" ? money(value / 1_000_000) : number(value);
 }
 
 export const percent = (value, digits = 1) => isNone(value) ? none : `${number(value, digits)} %`;
@@ -72,7 +84,12 @@ export function day(text, options = { day: "numeric", month: "short" }) {
     return text ? format(Intl.DateTimeFormat, { timeZone: "UTC", ...options }).format(new Date(`${text}T00:00:00Z`)) : none;
 }
 
-export const month = (text) => day(`${text}-01`, { month: "long", year: "numeric" });
+/** A month such as 2026-11 among its neighbours, as short as it is in a date. */
+export function month(text) {
+    const parts = format(Intl.DateTimeFormat, { timeZone: "UTC", day: "numeric", month: "short" })
+        .formatToParts(new Date(`${text}-01T00:00:00Z`));
+    return parts.find((part) => part.type === "month").value;
+}
 
 /** Today in the workspace's zone, as 2026-11-21. */
 export const today = () => new Intl.DateTimeFormat("en-CA", { timeZone: zone }).format(new Date());
@@ -83,6 +100,27 @@ export function addDays(text, count) {
     date.setUTCDate(date.getUTCDate() + count);
     return date.toISOString().slice(0, 10);
 }
+
+/** When a day begins in the workspace's zone. */
+export function startOf(text) {
+    const midnight = Date.parse(`${text}T00:00:00Z`);
+    let instant = midnight;
+    // What the clocks there show is as far from it as they go before or behind; twice, for they may be changed between.
+    for (let turn = 0; turn < 2; turn += 1) instant += midnight - shownAt(instant);
+    return new Date(instant).toISOString();
+}
+
+/** What the clocks of the zone show, as if it were UTC. */
+function shownAt(instant) {
+    const numeric = "2-digit";
+    const options = { timeZone: zone, hourCycle: "h23", year: "numeric", month: numeric, day: numeric, hour: numeric, minute: numeric, second: numeric };
+    const parts = new Intl.DateTimeFormat("en", options).formatToParts(instant);
+    const { year, month, day, hour, minute, second } = Object.fromEntries(parts.map(({ type, value }) => [type, value]));
+    return Date.UTC(year, month - 1, day, hour, minute, second);
+}
+
+/** The last second of a day in the workspace's zone. */
+export const endOf = (text) => new Date(Date.parse(startOf(addDays(text, 1))) - 1000).toISOString();
 
 /** How far away a time is, in its largest unit. */
 export function until(text) {

@@ -3,8 +3,11 @@
 
 import en from "./en.js";
 import vi from "./vi.js";
+import problemsInVietnamese from "./vi-problems.js";
 
 const texts = { en, vi };
+// In English the service's own words stand.
+const problems = { vi: problemsInVietnamese };
 const storageKey = "tally.language";
 
 /** The languages that there are, each by its own name. */
@@ -31,6 +34,16 @@ export function setLanguage(tag) {
 export function t(key, values) {
     const text = texts[current][key] ?? en[key] ?? key;
     return values ? text.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? "")) : text;
+}
+
+/**
+ * What is wrong, by the service's code for it, with the member that it is about.
+ * @returns undefined where the language has no text of its own.
+ */
+export function problem(code, detail) {
+    const text = problems[current]?.[code];
+    const member = /^([a-z_]+[a-z0-9_.[\]]*): /.exec(detail ?? "")?.[1];
+    return text && member ? `${member}: ${text}` : text;
 }
 
 /** A text for a word of the service, such as a status; the word itself where there is none. */

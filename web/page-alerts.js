@@ -6,6 +6,7 @@ import { button, h } from "./dom.js";
 import { confirmDialog, formDialog, showDialog } from "./dialog.js";
 import { dateTime, money, number } from "./format.js";
 import { t, word } from "./i18n.js";
+import { findSubject } from "./people.js";
 import { Rules } from "./rules.js";
 import { plainTable, Table } from "./table.js";
 
@@ -60,18 +61,19 @@ const alertDialog = (alert, limits, save) => formDialog({
             options: [["balance", t("alerts.balance")], ["budget", t("alerts.budget")],
                 ...limits.map((name) => [`limit:${name}`, t("alerts.limitOf", { name })])],
         },
-        { name: "budget", label: t("alerts.amount"), value: alert?.on.budget ?? "", inputmode: "decimal", help: t("alerts.amountHelp") },
+        { name: "budget", label: t("alerts.amount"), value: alert?.on.budget ?? "", type: "decimal", help: t("alerts.amountHelp") },
         { name: "percent", label: t("alerts.percent"), value: alert?.percent.join(", ") ?? "80, 100", required: true, pattern: "[0-9, ]+" },
-        { name: "subject", label: t("event.subject"), value: alert?.subject ?? "", help: t("alerts.subjectHelp") },
+        { name: "subject", label: t("event.subject"), value: alert?.subject ?? "", help: `${t("alerts.subjectHelp")} ${t("people.help")}` },
         { name: "to", label: t("alerts.to"), value: alert?.to.webhook ?? alert?.to.email, required: true, help: t("alerts.toHelp") },
     ],
-    submit: ({ name, on, budget, percent, subject, to }) => {
+    submit: async ({ name, on, budget, percent, subject, to }) => {
         const changed = {
             name, percent: percent.split(/[, ]+/).filter(Boolean).map(Number),
             on: on === "budget" ? { budget } : on === "balance" ? { balance: true } : { limit: on.slice("limit:".length) },
             to: to.includes("://") ? { webhook: to } : { email: to },
         };
-        if (subject) changed.subject = subject;
+        // Who it is about already needs not be looked for again.
+        if (subject) changed.subject = subject === alert?.subject ? subject : (await findSubject(subject)).id;
         return save(changed);
     },
 });
@@ -92,13 +94,9 @@ function deliveries(status, say) {
             ...(status === "dead" ? [{
                 label: t("users.actions"),
                 cell: (one) => button(t("table.retry"), async () => {
-                    try {
-                        await api.post(`/v1/alerts/deliveries/${api.segment(one.id)}/retry`);
-                        say(t("alerts.sentAgain", { name: one.alert }));
-                        await table.read();
-                    } catch (error) {
-                        say(error.message, true);
-                    }
+                    await api.post(`/v1/alerts/deliveries/${api.segment(one.id)}/retry`);
+                    say(t("alerts.sentAgain", { name: one.alert }));
+                    await table.read();
                 }, { class: "small", "aria-label": t("users.actionFor", { action: t("table.retry"), name: one.id }) }),
             }] : []),
         ],

@@ -8,7 +8,7 @@ import { dateTime } from "./format.js";
 import { t } from "./i18n.js";
 import { Table } from "./table.js";
 
-export async function open({ main, say }) {
+export async function open({ main }) {
     const form = h("form", {
         class: "filters", onsubmit: (event) => { event.preventDefault(); table.reload(); }, onchange: () => table.reload(),
     }, [
@@ -18,20 +18,15 @@ export async function open({ main, say }) {
         { name: "to", label: t("period.to"), type: "date" },
     ].map(field));
     const table = new Table({
-        caption: t("page.audit"), columns: columns(),
+        caption: t("page.audit"), columns: columns(), isFiltered: () => Object.values(values(form)).some(Boolean),
         load: async ({ cursor, signal }) => {
             const answer = await api.get("/v1/audit", { ...values(form), limit: 50, cursor }, signal);
             return { rows: answer.entries, next: answer.next };
         },
     });
     main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" }, ["csv", "json"].map((format) =>
-        button(t("export.as", { format: format.toUpperCase() }), async () => {
-            try {
-                await api.download("/v1/export/audit", { ...values(form), format }, `audit.${format}`);
-            } catch (error) {
-                say(error.message, true);
-            }
-        })))), table.element);
+        button(t("export.as", { format: format.toUpperCase() }), () =>
+            api.download("/v1/export/audit", { ...values(form), format }, `audit.${format}`))))), table.element);
     await table.reload();
 }
 

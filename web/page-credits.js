@@ -15,7 +15,7 @@ const base = "/api/v1/admin/credits";
 // All events of these days are looked through.
 const unusualDays = 7;
 
-export async function open({ main, say, onLeave }) {
+export async function open({ main, onLeave }) {
     const form = h("form", {
         class: "filters", onsubmit: (event) => event.preventDefault(), onchange: () => show(),
     }, field({
@@ -24,13 +24,8 @@ export async function open({ main, say, onLeave }) {
     }));
     const detail = h("div", { "aria-live": "polite" });
     const summary = h("div");
-    const actions = h("div", { class: "actions" }, button(t("credits.export"), async () => {
-        try {
-            await api.download(`${base}/export.csv`, {}, "balances.csv");
-        } catch (error) {
-            say(error.message, true);
-        }
-    }));
+    const actions = h("div", { class: "actions" }, button(t("credits.export"), () =>
+        api.download(`${base}/export.csv`, {}, "balances.csv")));
     const lookUp = (email) => userDetail(detail, email, values(form).days);
     const [people, events] = [balances(lookUp), unusual(lookUp)];
     const search = h("form", {
@@ -185,7 +180,7 @@ function unusual(lookUp) {
     const least = h("input", { type: "number", min: "0", step: "any", value: "1", "aria-label": t("credits.least"), onchange: () => table.reload() });
     const table = new Table({
         caption: t("credits.unusual"),
-        columns: eventColumns([{ label: t("users.email"), cell: (row) => person(row, lookUp) }]),
+        columns: eventColumns([{ label: t("users.email"), cell: (row) => person(row, lookUp) }]), isFiltered: () => true,
         load: async ({ cursor, signal }) => {
             const answer = await api.get(`${base}/events`, {
                 min_credits: least.value || "0", days: unusualDays, sort: "credits", limit: 20, cursor,

@@ -5,7 +5,8 @@ import * as api from "./api.js";
 import { button, fill, h } from "./dom.js";
 import { confirmDialog, field, formDialog, values } from "./dialog.js";
 import { dateTime, number } from "./format.js";
-import { t, word } from "./i18n.js";
+import { problem, t, word } from "./i18n.js";
+import { findSubject } from "./people.js";
 import { Table } from "./table.js";
 import { lastProvider, rememberProvider } from "./user-dialogs.js";
 
@@ -33,21 +34,29 @@ export async function open({ main, say }) {
     const threshold = h("span", { class: "muted" });
     const table = new Table({
         caption: t("page.keys"), columns: columns(act), empty: t("keys.none"),
+        isFiltered: () => ["status", "assigned", "user_id"].some((name) => values(form)[name]),
         load: async ({ cursor, signal }) => {
             const { provider, ...filter } = values(form);
+            if (filter.user_id) filter.user_id = (await findSubject(filter.user_id)).id;
             const answer = await api.get(`/api/${api.segment(provider)}/keys`, { ...filter, limit: 50, cursor }, signal);
             return { rows: answer.keys, next: answer.next };
         },
     });
     async function show() {
-        if (!form.reportValidity()) return;
+        if (!form.reportValidity()) {
+            // What was shown is of another provider.
+            fill(threshold);
+            return table.show([]);
+        }
         rememberProvider(values(form).provider);
         const settings = api.get(`${pool()}/settings`).then((found) =>
             fill(threshold, t("keys.threshold", { threshold: number(found.threshold) })), () => fill(threshold));
         await Promise.all([table.reload(), settings]);
     }
     main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" },
-        button(t("keys.import"), () => act(t("keys.imported"), importKeys)), threshold,
+        button(t("keys.import"), async () => {
+            if (await importKeys(pool(), () => table.read())) say(t("keys.imported"));
+        }), threshold,
         button(t("keys.changeThreshold"), async () => {
             const { threshold: value } = await api.get(`${pool()}/settings`);
             const isDone = await formDialog({
@@ -106,17 +115,22 @@ const unassign = (pool, key) => confirmDialog(t("keys.unassign"),
 const remove = (pool, key) => confirmDialog(t("keys.delete"), t("keys.deleteText", { name: key.name }), t("keys.delete"),
     () => api.remove(`${pool}/keys/${key.id}`));
 
-const importKeys = (pool) => formDialog({
+/** Adds keys; `changed()` follows each try. What did not come in stays in the field. */
+const importKeys = (pool, changed) => formDialog({
     title: t("keys.import"), text: t("keys.importText"), action: t("keys.import"),
     fields: [{ name: "table", label: "CSV", type: "textarea", rows: "8", required: true, value: "name,secret,credit_balance\n" }],
-    submit: async ({ table }) => {
-        const answer = await api.upload(`${pool}/keys/import`, table, "text/csv");
-        const failed = answer.results.findIndex((row) => row.error);
-        if (failed >= 0) {
-            throw new Error(t("keys.importFailed", {
-                imported: number(answer.imported_count), failed: number(answer.failed_count), row: failed + 1,
-                detail: answer.results[failed].error.detail,
-            }));
-        }
+    submit: async ({ table }, form) => {
+        // Without an answer some may have come in, too.
+        const { results, ...counts } = await api.upload(`${pool}/keys/import`, table, "text/csv").finally(changed);
+        const failed = results.findIndex((row) => row.error);
+        if (failed < 0) return;
+        const { code, detail } = results[failed].error;
+        const [head, ...lines] = table.split(/\r?\n/).filter(Boolean);
+        const isByLine = lines.length === results.length;
+        if (isByLine) form.elements.table.value = [head, ...lines.filter((_, index) => results[index].error), ""].join("\n");
+        throw new Error(t("keys.importFailed", {
+            imported: number(counts.imported_count), failed: number(counts.failed_count), row: isByLine ? 1 : failed + 1,
+            detail: problem(code, detail) ?? detail,
+        }));
     },
 });

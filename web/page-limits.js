@@ -4,14 +4,14 @@
 import * as api from "./api.js";
 import { button, h } from "./dom.js";
 import { confirmDialog, formDialog } from "./dialog.js";
-import { number } from "./format.js";
+import { decimal, number } from "./format.js";
 import { t, word } from "./i18n.js";
+import { findSubject, nameOf } from "./people.js";
 import { Rules } from "./rules.js";
 import { plainTable } from "./table.js";
 
 const windows = ["minute", "hour", "day", "month", "lifetime", "rolling", "rate", "concurrent"];
 const priceNames = ["input", "output", "cached_read", "cached_write"];
-const decimal = { inputmode: "decimal", pattern: "[0-9]+([.][0-9]{1,6})?" };
 
 export async function open({ main, say, isAdmin }) {
     const limits = new Rules("/v1/limits", (value, save) => showLimits(value, isAdmin && save, say));
@@ -80,21 +80,34 @@ const limitDialog = (limit, save) => formDialog({
     },
 });
 
-/** An amount of one subject in the place of its class's. */
+/** An amount of one subject in the place of its class's: who, and then what it is to be instead of what it is. */
 async function ownLimit(limit, say) {
-    let subject;
-    const isDone = await formDialog({
-        title: t("limits.ownTitle", { name: limit.name }), text: t("limits.ownText"),
-        fields: [
-            { name: "id", label: t("event.subject"), required: true },
-            { name: "limit", label: t("limits.amount"), type: "number", min: "0", help: t("limits.ownHelp") },
-        ],
-        submit: ({ id, limit: value }) => {
-            subject = id;
-            return api.put(`/v1/limits/${api.segment(limit.name)}/subjects/${api.segment(id)}`, { limit: integer(value) });
+    let name, path, now;
+    const isFound = await formDialog({
+        title: t("limits.ownTitle", { name: limit.name }), text: t("limits.ownText"), action: t("audit.show"),
+        fields: [{ name: "id", label: t("event.subject"), required: true, help: t("people.help") }],
+        submit: async ({ id: text }) => {
+            const { id, profile } = await findSubject(text);
+            name = profile ? nameOf(profile) : id;
+            path = `/v1/limits/${api.segment(limit.name)}/subjects/${api.segment(id)}`;
+            now = await api.get(path);
         },
     });
-    if (isDone) say(t("users.saved", { name: subject }));
+    if (!isFound) return;
+    const hasOwn = now.limit !== null;
+    const isDone = await formDialog({
+        title: t("limits.ownOf", { name: limit.name, subject: name }),
+        text: hasOwn ? t("limits.ownNow", { amount: number(now.limit) }) : t("limits.ownNone", { amount: amount(now.effective) }),
+        fields: [
+            { name: "limit", label: t("limits.amount"), type: "number", min: "0", value: now.limit ?? "" },
+            ...(hasOwn ? [{ name: "forget", label: t("limits.ownForget"), type: "checkbox" }] : []),
+        ],
+        submit: ({ limit: value, forget }) => {
+            if (!forget && value === "") throw new Error(t("limits.ownNothing"));
+            return api.put(path, { limit: forget ? null : Number(value) });
+        },
+    });
+    if (isDone) say(t("users.saved", { name }));
 }
 
 // MARK: Prices
@@ -113,10 +126,10 @@ function showPrices(book, save) {
     };
     return [
         h("h2", null, t("prices.title")),
-        h("p", null, t("prices.flat", { price: book.per_message, rate: book.credit_rate })),
+        h("p", null, t("prices.flat", { price: decimal(book.per_message), rate: decimal(book.credit_rate) })),
         plainTable(t("prices.title"), [
             { label: t("event.model"), cell: (row) => row.name ?? t("prices.others") },
-            ...priceNames.map((name) => ({ label: t(`prices.${name}`), numeric: true, cell: (row) => row.prices[name] })),
+            ...priceNames.map((name) => ({ label: t(`prices.${name}`), numeric: true, cell: (row) => decimal(row.prices[name]) })),
             ...(save ? [{
                 label: t("users.actions"),
                 cell: (row) => h("div", { class: "row-actions" },
@@ -131,8 +144,8 @@ function showPrices(book, save) {
             button(t("prices.editFlat"), () => formDialog({
                 title: t("prices.editFlat"),
                 fields: [
-                    { name: "per_message", label: t("prices.perMessage"), value: book.per_message, required: true, ...decimal },
-                    { name: "credit_rate", label: t("prices.rate"), value: book.credit_rate, required: true, ...decimal },
+                    { name: "per_message", label: t("prices.perMessage"), value: book.per_message, type: "decimal", required: true },
+                    { name: "credit_rate", label: t("prices.rate"), value: book.credit_rate, type: "decimal", required: true },
                 ],
                 submit: (changed) => save({ ...book, ...changed }),
             }))) : null,
@@ -143,7 +156,7 @@ const priceDialog = (row, save) => formDialog({
     title: row ? t("users.editTitle", { name: row.name ?? t("prices.others") }) : t("prices.add"), text: t("prices.text"),
     fields: [
         ...(row ? [] : [{ name: "name", label: t("event.model"), required: true, help: t("prices.nameHelp") }]),
-        ...priceNames.map((name) => ({ name, label: t(`prices.${name}`), value: row?.prices[name] ?? "0", required: true, ...decimal })),
+        ...priceNames.map((name) => ({ name, label: t(`prices.${name}`), value: row?.prices[name] ?? "0", type: "decimal", required: true })),
     ],
     submit: ({ name, ...prices }) => save(row ? row.name : name, prices),
 });
@@ -152,19 +165,19 @@ const priceDialog = (row, save) => formDialog({
 
 function showPolicy(policy, save) {
     const facts = [
-        [t("policy.reset"), word("policy", policy.month_reset)], [t("policy.allowance"), policy.default_allowance],
-        [t("policy.rollover"), policy.rollover_max], [t("policy.overdraft"), policy.overdraft],
+        [t("policy.reset"), word("policy", policy.month_reset)], [t("policy.allowance"), decimal(policy.default_allowance)],
+        [t("policy.rollover"), decimal(policy.rollover_max)], [t("policy.overdraft"), decimal(policy.overdraft)],
     ];
     return [
         h("h2", null, t("policy.title")),
-        h("dl", { class: "facts" }, facts.map(([label, value]) => h("div", null, h("dt", null, label), h("dd", null, String(value ?? "–"))))),
+        h("dl", { class: "facts" }, facts.map(([label, value]) => h("div", null, h("dt", null, label), h("dd", null, value)))),
         save ? button(t("users.edit"), () => formDialog({
             title: t("policy.title"),
             fields: [
                 { name: "month_reset", label: t("policy.reset"), value: policy.month_reset, options: ["anniversary", "calendar"].map((name) => [name, word("policy", name)]) },
-                { name: "default_allowance", label: t("policy.allowance"), value: policy.default_allowance, required: true, ...decimal },
-                { name: "rollover_max", label: t("policy.rollover"), value: policy.rollover_max, required: true, ...decimal },
-                { name: "overdraft", label: t("policy.overdraft"), value: policy.overdraft, required: true, ...decimal },
+                { name: "default_allowance", label: t("policy.allowance"), value: policy.default_allowance, type: "decimal", required: true },
+                { name: "rollover_max", label: t("policy.rollover"), value: policy.rollover_max, type: "decimal", required: true },
+                { name: "overdraft", label: t("policy.overdraft"), value: policy.overdraft, type: "decimal", required: true },
             ],
             submit: save,
         }), { "aria-label": t("users.actionFor", { action: t("users.edit"), name: t("policy.title") }) }) : null,

@@ -4,9 +4,11 @@
 import * as api from "./api.js";
 import { fill, h, sparkline } from "./dom.js";
 import { field, values } from "./dialog.js";
-import { clock, number, today } from "./format.js";
+import { amountOf, clock, meterName, number, today } from "./format.js";
 import { t } from "./i18n.js";
+import { findSubject } from "./people.js";
 import { follow } from "./stream.js";
+import { Table } from "./table.js";
 
 const shownEvents = 20;
 const shownSeconds = 60;
@@ -15,71 +17,78 @@ const boardPause = 2000;
 export async function open({ main, onLeave }) {
     const { ranked_meters: meters } = await api.get("/v1/workspace");
     const form = h("form", { class: "filters", onsubmit: (event) => event.preventDefault(), onchange: () => restart() }, [
-        { name: "meter", label: t("live.meter"), options: meters.map((name) => [name, name]) },
+        { name: "meter", label: t("live.meter"), options: meters.map((name) => [name, meterName(name)]) },
         { name: "action", label: t("live.action"), placeholder: t("users.any") },
-        { name: "subject", label: t("live.subject"), placeholder: t("users.any") },
+        { name: "subject", label: t("live.subject"), placeholder: t("users.any"), help: t("people.help") },
     ].map(field));
     const state = h("span", { class: "tag", role: "status" });
-    const rate = h("strong", { class: "figure", id: "rate" }, "0");
+    const rate = h("strong", { class: "figure", id: "rate" }, "–");
     const sums = h("dl", { class: "facts" });
+    const sumsTitle = h("p", { class: "muted", hidden: true }, t("live.second"));
     const line = h("div", { class: "line" });
     const board = new Board();
-    const events = h("tbody");
-    const quiet = h("p", { class: "status" }, t("live.quiet"));
+    const events = new Table({ caption: t("live.latest"), columns: columns(), empty: t("live.quiet") });
     main.append(form,
         h("div", { class: "columns" },
             h("section", { class: "panel rate" }, h("h2", null, t("live.rate")), h("p", null, rate, " ", state), line,
-                h("p", { class: "muted" }, t("live.minute")), sums),
+                h("p", { class: "muted" }, t("live.minute")), sumsTitle, sums),
             h("section", { class: "panel" }, h("h2", null, t("live.board")), board.element)),
-        h("section", { class: "panel" }, h("h2", { id: "latest" }, t("live.latest")),
-            h("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "latest" },
-                h("table", null, h("thead", null, h("tr", null,
-                    [t("event.time"), t("event.subject"), t("event.action"), t("event.model"), t("event.meters")]
-                        .map((label) => h("th", { scope: "col" }, label)))), events)), quiet));
+        h("section", { class: "panel" }, h("h2", null, t("live.latest")), events.element));
 
     let rates = [];
     let latest = [];
     let turns = 0;
     let stop = () => {};
-    const showRates = () => {
-        fill(rate, number(rates.at(-1) ?? 0));
+    const showRates = (sumsOf) => {
+        fill(rate, number(rates.at(-1)));
         fill(line, sparkline([...Array(shownSeconds - rates.length).fill(0), ...rates]));
+        sumsTitle.hidden = !Object.keys(sumsOf).length;
+        fill(sums, Object.entries(sumsOf).map(([name, amount]) =>
+            h("div", null, h("dt", null, meterName(name)), h("dd", null, amountOf(name, amount)))));
     };
+    /** What was told of the seconds before is not so any more. */
+    function forgetRates() {
+        rates = [];
+        showRates({});
+    }
     function show(newer, older) {
         const known = new Set(newer.map((event) => event.id));
         latest = [...newer, ...older.filter((event) => !known.has(event.id))].slice(0, shownEvents);
-        quiet.hidden = latest.length > 0;
-        fill(events, latest.map((event) => h("tr", null,
-            h("td", null, clock(event.time)), h("th", { scope: "row" }, event.subject), h("td", null, event.action),
-            h("td", null, event.model ?? "–"),
-            h("td", null, Object.entries(event.meters).map(([name, amount]) => `${name} ${number(amount)}`).join(" · ")))));
+        events.show(latest);
     }
     function take(summary) {
         rates = [...rates, summary.events].slice(-shownSeconds);
-        showRates();
-        fill(sums, Object.entries(summary.meters).map(([name, amount]) =>
-            h("div", null, h("dt", null, name), h("dd", null, number(amount)))));
+        showRates(summary.meters);
         if (!summary.events) return;
         show(summary.latest.toReversed(), latest);
         board.isStale = true;
     }
-    function restart() {
+    const showState = (name, detail) => {
+        state.className = name === "open" ? "tag good" : "tag bad";
+        fill(state, t(`live.${name}`), detail ? `: ${detail}` : "");
+        if (name !== "open") forgetRates();
+    };
+    async function restart() {
         stop();
-        const { meter, action, subject } = values(form);
-        [rates, latest] = [[], []];
-        showRates();
+        const { meter, action, subject: text } = values(form);
+        const turn = ++turns;
+        forgetRates();
         show([], []);
         board.show(meter);
-        const turn = ++turns;
+        let subject = null;
+        try {
+            if (text) subject = (await findSubject(text)).id;
+        } catch (error) {
+            if (turn === turns) showState("refused", error.message);
+            return;
+        }
+        if (turn !== turns) return;
         // What the stream does not bring is no more than a beginning: without it, the page waits for events.
         api.get("/v1/events", { action, subject, from: today(), limit: shownEvents })
-            .then(({ events: past }) => { if (turn === turns) show(latest, past); }, () => {});
-        stop = follow("/v1/stream", { summary: "true", action, subject }, {
+            .then(({ events: past }) => { if (turn === turns) show(latest, past.filter((event) => meter in event.meters)); }, () => {});
+        stop = follow("/v1/stream", { summary: "true", meter, action, subject }, {
             message: (type, data) => { if (type === "summary") take(JSON.parse(data)); },
-            state: (name, detail) => {
-                state.className = name === "open" ? "tag good" : "tag bad";
-                fill(state, t(`live.${name}`), detail ? `: ${detail}` : "");
-            },
+            state: showState,
         });
     }
     onLeave(() => {
@@ -89,6 +98,17 @@ export async function open({ main, onLeave }) {
     });
     restart();
 }
+
+const columns = () => [
+    { label: t("event.subject"), cell: (event) => event.subject },
+    { label: t("event.time"), isTime: true, cell: (event) => clock(event.time) },
+    { label: t("event.action"), cell: (event) => event.action },
+    { label: t("event.model"), cell: (event) => event.model ?? "–" },
+    {
+        label: t("event.meters"), isWide: true,
+        cell: (event) => Object.entries(event.meters).map(([name, amount]) => `${meterName(name)} ${amountOf(name, amount)}`).join(" · "),
+    },
+];
 
 /** Who used most today; asked for again when something was counted. */
 class Board {
@@ -127,7 +147,7 @@ class Board {
         const most = entries[0]?.value || 1;
         fill(this.status, entries.length ? "" : t("live.nobody"));
         fill(this.list, entries.map((entry) => h("li", { "data-subject": entry.subject },
-            h("span", { class: "name" }, entry.subject), h("span", { class: "number" }, number(entry.value)),
+            h("span", { class: "name" }, entry.subject), h("span", { class: "number" }, amountOf(this.meter, entry.value)),
             h("meter", { min: "0", max: String(most), value: entry.value, "aria-hidden": "true" }))));
         if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
         for (const item of this.list.children) {

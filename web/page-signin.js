@@ -17,7 +17,7 @@ export function signInForm({ start, withGuests = true }) {
         start(await api.get("/v1/session"));
     });
     return [
-        h("div", { class: "narrow" }, h("h1", null, t("signin.title")), h("p", { class: "muted" }, t("signin.text")),
+        h("div", { class: "narrow" }, h("h1", { tabindex: "-1" }, t("signin.title")), h("p", { class: "muted" }, t("signin.text")),
             error, keyForm, withGuests ? guestForm(start, error) : null),
     ];
 }
@@ -27,14 +27,15 @@ function guestForm(start, error) {
         name: "id", label: t("signin.guestID"), required: true, maxlength: "128", help: t("signin.guestHelp"),
     }], async ({ id }) => {
         api.guest.set(id);
+        let session;
         try {
-            await api.get("/usage/me");
+            session = await api.get("/v1/session");
         } catch (problem) {
             api.guest.set(null);
             throw problem;
         }
         history.replaceState(null, "", "/usage");
-        start({ role: "guest", name: id, subject: null });
+        start(session);
     }));
 }
 
@@ -43,14 +44,15 @@ function form(action, error, fields, submit) {
     const element = h("form", {
         onsubmit: async (event) => {
             event.preventDefault();
-            submitButton.disabled = true;
+            if (submitButton.hasAttribute("aria-disabled")) return;
+            submitButton.setAttribute("aria-disabled", "true");
             fill(error);
             try {
                 await submit(values(element));
             } catch (problem) {
                 fill(error, problem.status === 401 ? t("signin.wrong", { detail: problem.message }) : problem.message);
             }
-            submitButton.disabled = false;
+            submitButton.removeAttribute("aria-disabled");
         },
     }, fields.some((one) => one.type === "password")
         // Browsers that keep keys ask under which name.

@@ -6,26 +6,21 @@ import { button, fill, h } from "./dom.js";
 import { field, values } from "./dialog.js";
 import { dateTime, number, percent, today, until } from "./format.js";
 import { t, word } from "./i18n.js";
+import { findSubject, nameWithID } from "./people.js";
 import { plainTable } from "./table.js";
 import { creditTiles, tile } from "./tiles.js";
 
 export async function open(view) {
     if (view.isAdmin) return openForAdmin(view);
-    const { main, session, say } = view;
+    const { main, session } = view;
     const [usage, limits] = await Promise.all([api.get("/usage/me"), api.get("/usage/limits")]);
     main.append(h("section", { class: "panel" }, h("h2", null, t("usage.limits")), limitBars(limits)), ...figures(usage));
-    const own = session.subject ? `/v1/credits/${api.segment(session.subject)}` : null;
+    const own = session.role === "guest" ? null : `/v1/credits/${api.segment(session.subject)}`;
     if (own) {
         const [account, forecast] = await Promise.all([api.get(own), api.get(`${own}/forecast`)]);
         main.append(creditTiles(account, forecast));
     }
-    main.append(h("div", { class: "actions" }, button(t("usage.export"), async () => {
-        try {
-            await exportOwn(session, { usage, limits });
-        } catch (error) {
-            say(error.message, true);
-        }
-    })));
+    main.append(h("div", { class: "actions" }, button(t("usage.export"), () => exportOwn(session, { usage, limits }))));
 }
 
 async function openForAdmin({ main }) {
@@ -34,11 +29,12 @@ async function openForAdmin({ main }) {
         class: "filters",
         onsubmit: async (event) => {
             event.preventDefault();
-            const { id } = values(form);
-            if (!id) return;
+            const { id: text } = values(form);
+            if (!text) return;
             fill(found, h("p", { class: "status", role: "status" }, t("table.loading")));
             try {
-                fill(found, h("h2", null, id), figures(await api.get(`/usage/admin/user/${api.segment(id)}`)));
+                const { id, profile } = await findSubject(text);
+                fill(found, h("h2", null, nameWithID(profile ?? { id })), figures(await api.get(`/usage/admin/user/${api.segment(id)}`)));
             } catch (error) {
                 fill(found, h("p", { class: "error", role: "alert" }, error.message));
             }
@@ -102,8 +98,9 @@ function types(breakdown) {
 
 /** All that is known of who asks, as one file. */
 async function exportOwn(session, data) {
-    const { subject } = session;
-    if (subject) {
+    const { role, subject } = session;
+    // Guests may see no more than what the page has.
+    if (role !== "guest") {
         const path = `/v1/credits/${api.segment(subject)}`;
         data.profile = (await api.get(`/v1/subjects/${api.segment(subject)}`).catch(() => ({}))).profile ?? null;
         data.credits = await api.get(path);

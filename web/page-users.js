@@ -3,13 +3,16 @@
 
 import * as api from "./api.js";
 import { button, h } from "./dom.js";
-import { field, values } from "./dialog.js";
-import { addDays, dateTime, instantDate, number, today } from "./format.js";
+import { field, formDialog, values } from "./dialog.js";
+import { addDays, dateTime, instantDate, number, startOf, today } from "./format.js";
 import { t } from "./i18n.js";
+import { nameOf, nameWithID } from "./people.js";
 import { Table } from "./table.js";
-import { adjustCredits, assignKeys, editProfile, nameOf, showKeys } from "./user-dialogs.js";
+import { adjustCredits, assignKeys, editProfile, showKeys } from "./user-dialogs.js";
 
 const pageSize = 50;
+// No role has a control character in it.
+const otherRole = "\u0001";
 
 export async function open({ main, say, isAdmin }) {
     const { ranked_meters: ranked } = await api.get("/v1/workspace");
@@ -24,23 +27,19 @@ export async function open({ main, say, isAdmin }) {
     };
     const table = new Table({
         caption: t("page.users"), columns: columns(isAdmin, ordersTokens, act), order: "username",
+        isFiltered: () => Object.values(values(filters)).some(Boolean),
         load: async ({ cursor, order, signal }) => {
             const answer = await api.get("/v1/subjects", {
                 ...question(values(filters)), kind: "user", sort: order, limit: pageSize, cursor,
                 include: isAdmin ? "usage,keys" : "usage",
             }, signal);
+            for (const row of answer.subjects) offerRole(filters, row.role);
             return { rows: answer.subjects, next: answer.next };
         },
     });
     const actions = h("div", { class: "actions" },
         isAdmin ? button(t("users.add"), () => act(editProfile, null)) : null,
-        button(t("users.exportCSV"), async () => {
-            try {
-                await exportCSV(question(values(filters)), isAdmin, table.order);
-            } catch (error) {
-                say(error.message, true);
-            }
-        }));
+        button(t("users.exportCSV"), () => exportCSV(question(values(filters)), isAdmin, table.order)));
     main.append(h("div", { class: "toolbar" }, filters, actions), table.element,
         h("p", { class: "muted" }, t(ordersTokens ? "users.orders" : "users.ordersNames")));
     await table.reload();
@@ -51,15 +50,22 @@ function filterForm(apply) {
     const form = h("form", {
         class: "filters", role: "search",
         onsubmit: (event) => { event.preventDefault(); apply(); },
-        onchange: () => { clearTimeout(waiting); apply(); },
+        onchange: async (event) => {
+            clearTimeout(waiting);
+            if (event.target.value === otherRole && !await askRole(form)) event.target.value = "";
+            apply();
+        },
         oninput: (event) => {
-            if (event.target.type !== "search" && event.target.name !== "role") return;
+            if (event.target.type !== "search") return;
             clearTimeout(waiting);
             waiting = setTimeout(apply, 300);
         },
     }, [
         { name: "q", label: t("users.search"), type: "search", maxlength: "200" },
-        { name: "role", label: t("users.role"), maxlength: "64", placeholder: t("users.any") },
+        {
+            name: "role", label: t("users.role"),
+            options: [["", t("users.any")], ["user", "user"], ["admin", "admin"], [otherRole, t("users.otherRole")]],
+        },
         { name: "active", label: t("users.status"), options: [["", t("users.any")], ["true", t("users.active")], ["false", t("users.inactive")]] },
         {
             name: "inactive", label: t("users.inactiveSince"),
@@ -69,11 +75,29 @@ function filterForm(apply) {
     return form;
 }
 
+/** Puts a role to choose before the last choice, which asks for one. */
+function offerRole(form, role) {
+    const select = form.elements.role;
+    if (![...select.options].some((one) => one.value === role)) {
+        select.lastElementChild.before(h("option", { value: role }, role));
+    }
+}
+
+/** A role is any text; most of them have been seen in rows. */
+const askRole = (form) => formDialog({
+    title: t("users.otherRole"), action: t("audit.show"),
+    fields: [{ name: "role", label: t("users.role"), required: true, maxlength: "64" }],
+    submit: ({ role }) => {
+        offerRole(form, role);
+        form.elements.role.value = role;
+    },
+});
+
 /** The filters as the service has them. */
 function question({ q, role, active, inactive }) {
     return {
-        q, role, active,
-        inactive_since: inactive ? `${addDays(today(), -Number(inactive))}T00:00:00Z` : null,
+        q, role: role === otherRole ? null : role, active,
+        inactive_since: inactive ? startOf(addDays(today(), -Number(inactive))) : null,
     };
 }
 
@@ -86,7 +110,7 @@ function columns(isAdmin, ordersTokens, act) {
     return [
         {
             label: t("users.username"), order: "username",
-            cell: (row) => h("span", { title: row.id }, nameOf(row)),
+            cell: nameWithID,
         },
         { label: t("users.email"), order: "email", isWide: true, cell: (row) => mail(row.email) },
         { label: t("users.role"), value: (row) => row.role, cell: (row) => row.role },

@@ -10,17 +10,14 @@ import { Plot, removePlots } from "./plots.js";
 import { plainTable } from "./table.js";
 import { tile, warnings } from "./tiles.js";
 
-export async function open({ main, session, say }) {
+export async function open({ main, session }) {
     const path = (name) => `/api/usage/${name}/${api.segment(session.workspace)}`;
     const form = periodForm(() => show());
     const content = h("div");
     const exportAs = (format) => button(t("export.as", { format: format.toUpperCase() }), async () => {
+        if (!form.reportValidity()) return;
         const { from, to } = period(form);
-        try {
-            await api.download(path("export"), { format, startDate: from, endDate: to }, `usage-${from}-${to}.${format}`);
-        } catch (error) {
-            say(error.message, true);
-        }
+        await api.download(path("export"), { format, startDate: from, endDate: to }, `usage-${from}-${to}.${format}`);
     });
     main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" }, exportAs("csv"), exportAs("json"))), content);
 
@@ -86,15 +83,17 @@ const growth = (now, before) => (before ? ((now - before) / before) * 100 : null
 function overview(now, before) {
     const against = (value) => t("workspace.against", { change: change(value) });
     const { monthlyComparison: months } = now;
+    // Where there was nothing, no day and no hour was before the others.
+    const [busiest, peak] = [now.busiestDay, now.peakHour].map((one) => (one?.messages ? one : null));
     return h("dl", { class: "tiles" },
         tile(t("workspace.cost"), money(now.totalCost), against(growth(now.totalCost, before.totalCost))),
         tile(t("workspace.messages"), number(now.totalMessages), against(growth(now.totalMessages, before.totalMessages))),
         tile(t("workspace.perDay"), money(now.averageDailyCost), t("workspace.messagesPerDay", { count: number(now.averageDailyMessages, 1) })),
         tile(t("workspace.month"), money(months.currentMonth), t("workspace.againstMonth", { change: change(months.growth) })),
-        tile(t("workspace.busiestDay"), now.busiestDay ? day(now.busiestDay.date) : "–",
-            now.busiestDay ? t("workspace.count", { count: number(now.busiestDay.messages) }) : null),
-        tile(t("workspace.peakHour"), now.peakHour ? hour(now.peakHour.hour) : "–",
-            now.peakHour ? t("workspace.count", { count: number(now.peakHour.messages) }) : null));
+        tile(t("workspace.busiestDay"), busiest ? day(busiest.date) : "–",
+            busiest ? t("workspace.count", { count: number(busiest.messages) }) : null),
+        tile(t("workspace.peakHour"), peak ? hour(peak.hour) : "–",
+            peak ? t("workspace.count", { count: number(peak.messages) }) : null));
 }
 
 const hour = (value) => `${String(value).padStart(2, "0")}:00`;

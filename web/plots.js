@@ -2,6 +2,7 @@
 // Charts, each with a table of the same numbers. Without the library there are the tables only.
 
 import { fill, h } from "./dom.js";
+import { number } from "./format.js";
 import { t } from "./i18n.js";
 import { plainTable } from "./table.js";
 
@@ -84,7 +85,11 @@ export class Plot {
         const isBar = this.type === "bar";
         const scale = (index) => ({
             beginAtZero: true, position: index ? "right" : "left", grid: index ? { display: false } : grid,
-            ticks: { color: text, maxTicksLimit: 6, callback: (value) => this.series[index].format(value) },
+            ticks: {
+                color: text, maxTicksLimit: 6, callback: (value) => this.series[index].format(value),
+                // Between whole numbers there are none to be told.
+                ...(this.series[index].format === number ? { precision: 0 } : {}),
+            },
         });
         const valueScales = Object.fromEntries(this.series.map((one, index) => [`value${index}`, scale(index)]));
         const label = { grid: { display: false }, ticks: { color: text, maxRotation: 0, autoSkipPadding: 12 } };

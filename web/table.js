@@ -6,7 +6,7 @@ import { t } from "./i18n.js";
 
 // With more columns than that, a row is a card of labelled values where the window is narrow; and with still more
 // of them, numbers leave the room to words.
-const [plainColumns, roomyColumns] = [4, 6];
+const [plainColumns, roomyColumns] = [3, 6];
 
 /**
  * A column: `label`, `cell(row)` (text or an element), and perhaps
@@ -16,9 +16,10 @@ const [plainColumns, roomyColumns] = [4, 6];
 export class Table {
     /**
      * @param load async ({ cursor, order, signal }) => ({ rows, next })
+     * @param isFiltered () => whether there may be rows that are not asked for
      */
-    constructor({ caption, columns, load, empty = t("table.empty"), order = null }) {
-        Object.assign(this, { caption, columns, load, empty, order });
+    constructor({ caption, columns, load, empty = t("table.empty"), order = null, isFiltered = () => false }) {
+        Object.assign(this, { caption, columns, load, empty, order, isFiltered });
         this.sorting = null;
         this.rows = [];
         this.cursors = [null];
@@ -83,6 +84,24 @@ export class Table {
         await this.read();
     }
 
+    /** Shows rows that were not asked for here, and forgets the others. */
+    show(rows) {
+        this.request?.abort();
+        this.request = null;
+        this.table.removeAttribute("aria-busy");
+        this.cursors = [null];
+        this.put(rows, null);
+        this.showPager();
+    }
+
+    put(rows, next) {
+        this.rows = rows;
+        this.next = next ?? null;
+        this.showRows();
+        const empty = this.next ? t("table.emptyPage") : this.isFiltered() ? t("table.noMatch") : this.empty;
+        fill(this.status, rows.length ? "" : empty);
+    }
+
     /** Reads the shown page anew. */
     async read() {
         this.request?.abort();
@@ -95,15 +114,10 @@ export class Table {
                 cursor: this.cursors.at(-1), order: this.order, signal: request.signal,
             });
             if (this.request !== request) return;
-            this.rows = rows;
-            this.next = next ?? null;
-            this.showRows();
-            fill(this.status, rows.length ? "" : this.next ? t("table.emptyPage") : this.empty);
+            this.put(rows, next);
         } catch (error) {
             if (this.request !== request || error.name === "AbortError") return;
-            this.rows = [];
-            this.next = null;
-            this.showRows();
+            this.put([], null);
             fill(this.status, h("span", { class: "error" }, error.message), " ",
                 h("button", { type: "button", onclick: () => this.read() }, t("table.retry")));
         }
@@ -127,14 +141,18 @@ export class Table {
 
     showPager() {
         this.pager.hidden = this.cursors.length === 1 && !this.next;
-        this.previous.disabled = this.cursors.length === 1;
-        this.following.disabled = !this.next;
+        // Not `disabled`, which would take the focus away from who has come to an end.
+        this.previous.setAttribute("aria-disabled", String(this.cursors.length === 1));
+        this.following.setAttribute("aria-disabled", String(!this.next));
         fill(this.page, t("table.page", { page: this.cursors.length }));
     }
 
     async turn(step) {
+        // The place of the page behind is not known before this one is here.
+        if (this.table.hasAttribute("aria-busy")) return;
         if (step > 0 && this.next) this.cursors.push(this.next);
         else if (step < 0 && this.cursors.length > 1) this.cursors.pop();
+        else return;
         await this.read();
         this.box.scrollTo(0, 0);
     }

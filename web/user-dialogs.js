@@ -4,12 +4,10 @@
 import * as api from "./api.js";
 import { h } from "./dom.js";
 import { formDialog, showDialog } from "./dialog.js";
-import { credits, dateTime, number } from "./format.js";
+import { credits, dateTime, endOf, number } from "./format.js";
 import { t, word } from "./i18n.js";
-import { plainTable } from "./table.js";
-
-/** By what a user is called. */
-export const nameOf = (row) => row.username ?? row.full_name ?? row.id;
+import { nameOf } from "./people.js";
+import { plainTable, Table } from "./table.js";
 
 /** Edits a profile; makes a new one where there is none. */
 export async function editProfile(row) {
@@ -17,8 +15,9 @@ export async function editProfile(row) {
     const isDone = await formDialog({
         title: row ? t("users.editTitle", { name: nameOf(row) }) : t("users.add"),
         fields: [
-            ...(row ? [] : [{ name: "id", label: t("users.id"), required: true, maxlength: "256" }]),
-            { name: "username", label: t("users.username"), value: row?.username },
+            row ? { name: "id", label: t("users.id"), value: row.id, readonly: true }
+                : { name: "id", label: t("users.id"), required: true, maxlength: "256" },
+            { name: "username", label: t("users.username"), value: row?.username, autofocus: Boolean(row) },
             { name: "email", label: t("users.email"), type: "email", value: row?.email },
             { name: "full_name", label: t("users.fullName"), value: row?.full_name },
             { name: "phone", label: t("users.phone"), type: "tel", value: row?.phone },
@@ -28,13 +27,15 @@ export async function editProfile(row) {
         ],
         submit: async ({ id: newID, ...profile }) => {
             for (const [name, value] of Object.entries(profile)) if (value === "") profile[name] = null;
-            id ??= newID;
+            id = row?.id ?? newID;
             const path = `/v1/subjects/${api.segment(id)}`;
             if (row) return api.patch(path, profile);
-            // A new one replaces nobody.
-            const found = await api.get("/v1/subjects", { q: id, limit: 1000 });
-            if (found.subjects.some((one) => one.id === id)) throw new Error(t("users.exists", { id }));
-            return api.put(path, profile);
+            try {
+                // A new one replaces nobody.
+                return await api.put(path, profile, { "If-None-Match": "*" });
+            } catch (error) {
+                throw error.status === 412 ? new Error(t("users.exists", { id })) : error;
+            }
         },
     });
     return isDone ? t("users.saved", { name: row ? nameOf(row) : id }) : null;
@@ -68,30 +69,65 @@ export const rememberProvider = (name) => sessionStorage.setItem(providerKey, na
 export async function adjustCredits(row) {
     const path = `/v1/credits/${api.segment(row.id)}`;
     const account = await api.get(path);
-    // The same for each try of this dialog: a grant is made once, however often it is sent.
-    const grantID = `page-${crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`}`;
-    const isDone = await formDialog({
+    const grants = grantOnce(path);
+    let isAllowanceSaved = false;
+    await formDialog({
         title: t("users.creditsTitle", { name: nameOf(row) }),
         text: t("users.balance", {
             balance: credits(account.current_balance), allowance: credits(account.monthly_allowance),
             consumed: credits(account.current_month_consumed),
         }),
         fields: [
-            { name: "grant", label: t("users.grant"), inputmode: "decimal", pattern: "[0-9]+([.][0-9]{1,6})?", help: t("users.grantHelp") },
+            { name: "grant", label: t("users.grant"), type: "decimal", help: t("users.grantHelp") },
             { name: "expires", label: t("users.expires"), type: "date" },
-            { name: "allowance", label: t("users.allowance"), inputmode: "decimal", pattern: "[0-9]+([.][0-9]{1,6})?", help: t("users.allowanceHelp") },
+            { name: "allowance", label: t("users.allowance"), type: "decimal", help: t("users.allowanceHelp") },
         ],
         submit: async ({ grant, expires, allowance }) => {
             if (!grant && !allowance) throw new Error(t("users.nothing"));
-            if (grant) {
-                const body = { id: grantID, credits: grant };
-                if (expires) body.expires_at = `${expires}T23:59:59Z`;
-                await api.post(`${path}/grants`, body);
+            // It may be sent again and is the same: what is done once only comes last.
+            if (allowance) {
+                await api.put(`${path}/allowance`, { monthly_allowance: allowance });
+                isAllowanceSaved = true;
             }
-            if (allowance) await api.put(`${path}/allowance`, { monthly_allowance: allowance });
+            if (!grant) return;
+            try {
+                await grants.send(grant, expires ? endOf(expires) : null);
+            } catch (error) {
+                throw isAllowanceSaved ? new Error(t("users.grantFailed", { detail: error.message })) : error;
+            }
         },
     });
-    return isDone ? t("users.saved", { name: nameOf(row) }) : null;
+    const done = [
+        grants.granted ? t("users.granted", { credits: credits(grants.granted) }) : null,
+        isAllowanceSaved ? t("users.allowanceSaved") : null,
+    ].filter(Boolean);
+    return done.length ? `${nameOf(row)}: ${done.join(" ")}` : null;
+}
+
+/** A grant that is made once, however often it is sent; another amount or expiry is another grant. */
+function grantOnce(path) {
+    let tried = null;
+    return {
+        /** The credits that were granted. */
+        granted: null,
+        async send(amount, expiresAt) {
+            const body = { credits: amount, expires_at: expiresAt };
+            const content = JSON.stringify(body);
+            if (tried && tried.content !== content) await this.checkNotMade();
+            if (tried?.content !== content) {
+                tried = { content, amount, id: `page-${crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`}` };
+            }
+            await api.post(`${path}/grants`, { id: tried.id, ...body });
+            this.granted = amount;
+        },
+        /** What was sent before may have been granted without an answer. */
+        async checkNotMade() {
+            const { grants } = await api.get(path);
+            if (!grants.some((one) => one.id === tried.id)) return;
+            this.granted = tried.amount;
+            throw new Error(t("users.grantedBefore", { credits: credits(tried.amount) }));
+        },
+    };
 }
 
 /** The keys that a user has, and the ones used last. */
@@ -107,12 +143,29 @@ export async function showKeys(row) {
     showDialog(t("users.keysTitle", { name: nameOf(row) }),
         h("dl", { class: "facts" }, facts.map(([label, value]) =>
             h("div", null, h("dt", null, label), h("dd", null, number(value))))),
-        plainTable(t("users.recentKeys"), [
-            { label: t("keys.name"), cell: (key) => key.name },
-            { label: t("users.status"), cell: (key) => word("keystatus", key.status) },
-            { label: t("keys.balance"), numeric: true, cell: (key) => number(key.credit_balance) },
-            { label: t("keys.lastUsed"), isTime: true, cell: (key) => dateTime(key.last_used) },
-            { label: t("keys.lastError"), cell: (key) => key.last_error ?? "–" },
-        ], stats.recent_usage));
+        heldKeys(row.id, lastProvider()),
+        h("h3", null, t("users.recentKeys")), plainTable(t("users.recentKeys"), keyColumns(), stats.recent_usage, t("users.noneUsed")));
     return null;
 }
+
+/** What somebody holds of a pool, used or not. */
+function heldKeys(id, provider) {
+    const caption = t("users.heldKeys", { provider });
+    const table = new Table({
+        caption, columns: keyColumns(), empty: t("users.noneHeld"),
+        load: async ({ cursor, signal }) => {
+            const answer = await api.get(`/api/${api.segment(provider)}/keys`, { user_id: id, limit: 10, cursor }, signal);
+            return { rows: answer.keys, next: answer.next };
+        },
+    });
+    table.read();
+    return [h("h3", null, caption), table.element];
+}
+
+const keyColumns = () => [
+    { label: t("keys.name"), cell: (key) => key.name },
+    { label: t("users.status"), cell: (key) => word("keystatus", key.status) },
+    { label: t("keys.balance"), numeric: true, cell: (key) => number(key.credit_balance) },
+    { label: t("keys.lastUsed"), isTime: true, cell: (key) => dateTime(key.last_used) },
+    { label: t("keys.lastError"), cell: (key) => key.last_error ?? "–" },
+];

@@ -20,7 +20,10 @@ extension API {
     func putSubject(_ call: Call) async throws -> HTTPResponse {
         let subject = try subject(call, at: 0)
         let change = try profileChange(try body(of: call), of: subject)
-        return try profile(try await back(queries.putProfile(of: subject, change)))
+        // A profile has no entity tag: only `*` can keep it from being replaced.
+        let mayReplace = call.request.headers.value(of: "if-none-match") != "*"
+        return try profile(
+            try await back(queries.putProfile(of: subject, change, mayReplace: mayReplace)))
     }
 
     /// A JSON merge patch (RFC 7396).

@@ -24,6 +24,7 @@ extension Pages {
         "page-usage.js": PackageResources.page_usage_js,
         "page-users.js": PackageResources.page_users_js,
         "page-workspace.js": PackageResources.page_workspace_js,
+        "people.js": PackageResources.people_js,
         "plots.js": PackageResources.plots_js,
         "rules.js": PackageResources.rules_js,
         "stream.js": PackageResources.stream_js,
@@ -32,5 +33,6 @@ extension Pages {
         "tiles.js": PackageResources.tiles_js,
         "user-dialogs.js": PackageResources.user_dialogs_js,
         "vi.js": PackageResources.vi_js,
+        "vi-problems.js": PackageResources.vi_problems_js,
     ]
 }

@@ -55,6 +55,30 @@ import Testing
         }
     }
 
+    @Test func `Who is to be new replaces nobody`() async throws {
+        try await withAPI { _, harness, _ in
+            func make(_ body: String, _ value: String = "*") async -> Answer {
+                await harness.send(
+                    .authorized(
+                        .put, "/v1/subjects/ann",
+                        headers: ["Content-Type": "application/json", "If-None-Match": value],
+                        body: Array(body.utf8)))
+            }
+            #expect(await make(Self.ann).status == 201)
+            let kept = await harness.get("/v1/subjects/ann").text
+            // What it says already is no other thing.
+            for body in [#"{"username":"other"}"#, "{}", Self.ann] {
+                let refused = await make(body)
+                #expect(refused.status == 412 && refused.code == "precondition_failed")
+            }
+            #expect(await harness.get("/v1/subjects/ann").text == kept)
+            // A tag, which profiles have not, keeps none from being replaced.
+            #expect(await make("{}", #""tag""#).status == 200)
+            #expect(await harness.send(.authorized(.delete, "/v1/subjects/ann")).status == 204)
+            #expect(await make("{}").status == 201)
+        }
+    }
+
     @Test func `What is known of a subject is told with what it used, or without`() async throws {
         try await withAPI { _, harness, _ in
             #expect(await harness.get("/v1/subjects/ann").status == 404)

@@ -18,10 +18,10 @@ def check(function):
 
 
 def column(one, label):
-    """The texts of a column of the first table, by its head."""
+    """The texts of a column of the first table, by its head; the first line of each, without an id below a name."""
     heads = [re.sub(r"\s+", " ", re.sub(r"\s*[▲▼]$", "", text)) for text in one.texts("thead >> nth=0 >> th")]
     index = heads.index(label) + 1
-    return one.texts(f"tbody >> nth=0 >> tr > :nth-child({index})")
+    return [text.split("\n")[0] for text in one.texts(f"tbody >> nth=0 >> tr > :nth-child({index})")]
 
 
 def numbers(texts):
@@ -116,14 +116,14 @@ def users_are_filtered(browser, service, screenshots):
             assert found and all(text.split()[0] == expected for text in found), found
         page.select_option("select[name=active]", "")
         with page.expect_response(lambda answer: "role=admin" in answer.url):
-            page.fill("input[name=role]", "admin")
+            page.select_option("select[name=role]", "admin")
         one.ready()
         assert column(one, "Role") and set(column(one, "Role")) == {"admin"}
-        page.fill("input[name=role]", "")
+        page.select_option("select[name=role]", "")
         search(one, "user007@")
         assert column(one, "Username") == ["user007"]
         search(one, "nobody at all")
-        page.wait_for_selector(".status:has-text('Nothing is there yet')")
+        page.wait_for_selector(".status:has-text('Nothing matches')")
         search(one, "")
         with page.expect_response(lambda answer: "inactive_since=" in answer.url):
             page.select_option("select[name=inactive]", "7")
@@ -156,6 +156,12 @@ def keys_are_assigned_and_shown_with_their_colours(browser, service, screenshots
         one.page.keyboard.press("Escape")
         one.page.click("tbody button.link")
         one.page.wait_for_selector("dialog[open] dt:has-text('Credits available')")
+        # All of them, also those that nobody has used.
+        held = service.get("/api/elevenlabs/keys?user_id=user-20&limit=10")["keys"]
+        assert len(held) == after["total_assigned"] > 0
+        one.page.wait_for_selector("dialog[open] h3:has-text('Keys of elevenlabs')")
+        eventually(one.page, lambda: {key["name"] for key in held} <= set(one.texts("dialog[open] tbody th")), "the keys it holds")
+        one.page.wait_for_selector("dialog[open] .status:has-text('None of its keys has been used')")
 
 
 @check

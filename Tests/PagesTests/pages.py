@@ -12,6 +12,7 @@ import traceback
 from playwright.sync_api import sync_playwright
 
 import edits
+import faults
 import flows
 from browser import Service, accessible, watched
 
@@ -42,8 +43,12 @@ def in_width(page, what):
 
 
 def tables_in_width(page, what):
+    # Those that are behind a chart, too.
+    page.evaluate("() => { for (const one of document.querySelectorAll('main details')) one.open = true; }")
+    page.wait_for_function("() => [...document.querySelectorAll('main details')].every((one) => one.querySelector('tbody tr'))")
     hidden = page.evaluate("""() => [...document.querySelectorAll('.scroll')]
-        .filter((one) => innerWidth > 640 || one.querySelector('.cards')).filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.getAttribute('aria-label'))""")
+        .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.getAttribute('aria-label'))""")
+    page.evaluate("() => { for (const one of document.querySelectorAll('main details')) one.open = false; }")
     assert not hidden, f"{what}: cut off at the right: {hidden}"
 
 
@@ -121,10 +126,11 @@ def main():
     url, screenshots = sys.argv[1:3]
     os.makedirs(screenshots, exist_ok=True)
     service = Service(url, os.environ["TALLY_ADMIN_KEY"])
+    every = checks + flows.checks + edits.checks + faults.checks
     failures = 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        for function in checks + flows.checks + edits.checks:
+        for function in every:
             name = function.__name__.replace("_", " ")
             start = time.monotonic()
             try:
@@ -135,7 +141,7 @@ def main():
                 where = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__) if "PagesTests" in frame.filename]
                 print(f"not ok {name}: {' '.join(str(error).split())[:600]} ({' '.join(where)})", flush=True)
         browser.close()
-    print(f"done: {failures} of {len(checks + flows.checks + edits.checks)} failed", flush=True)
+    print(f"done: {failures} of {len(every)} failed", flush=True)
 
 
 if __name__ == "__main__":

@@ -71,8 +71,9 @@ final class ProfileWriter {
     /// - Parameters:
     ///   - isNew: whether fields that are not named lose what they have.
     ///   - mayCreate: if not, subjects without a profile are rejected.
+    ///   - mayReplace: if not, subjects with a profile are rejected.
     func write(
-        _ rows: [ProfileRow], isNew: Bool = false, mayCreate: Bool = true
+        _ rows: [ProfileRow], isNew: Bool = false, mayCreate: Bool = true, mayReplace: Bool = true
     ) async throws(MeteringError) -> [ProfileResult] {
         var results: [ProfileResult] = []
         var start = 0
@@ -85,14 +86,15 @@ final class ProfileWriter {
             {
                 end += 1
             }
-            results += try await write(slice: rows[start..<end], isNew, mayCreate)
+            results += try await write(
+                slice: rows[start..<end], isNew, mayCreate, mayReplace)
             start = end
         }
         return results
     }
 
     private func write(
-        slice rows: ArraySlice<ProfileRow>, _ isNew: Bool, _ mayCreate: Bool
+        slice rows: ArraySlice<ProfileRow>, _ isNew: Bool, _ mayCreate: Bool, _ mayReplace: Bool
     ) async throws(MeteringError) -> [ProfileResult] {
         var results: [Int: ProfileResult] = [:]
         for _ in 0..<Self.triesMax {
@@ -107,6 +109,10 @@ final class ProfileWriter {
                 }
                 guard old != nil || mayCreate else {
                     results[index] = .rejected(.noProfile)
+                    continue
+                }
+                guard old == nil || mayReplace else {
+                    results[index] = .rejected(.profileExists)
                     continue
                 }
                 let result = outcome(row, old, isNew)
@@ -191,6 +197,10 @@ final class ProfileWriter {
 extension EventRejection {
     static let noProfile = EventRejection(
         status: 404, code: "not_found", field: "", detail: "there is no profile of this subject")
+
+    fileprivate static let profileExists = EventRejection(
+        status: 412, code: "precondition_failed", field: "",
+        detail: "there is a profile of this subject; nothing was changed")
 
     fileprivate static func taken(_ field: String) -> Self {
         Self(

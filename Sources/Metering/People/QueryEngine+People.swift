@@ -28,12 +28,13 @@ extension QueryEngine {
 
     /// Creates a profile, or replaces all of it but when it was created.
     ///
+    /// - Parameter mayReplace: if not, a subject with a profile keeps it: rejected with 412.
     /// - Returns: what became of it; never `.unchanged` of something else.
     public func putProfile(
-        of subject: SubjectID, _ change: ProfileChange
+        of subject: SubjectID, _ change: ProfileChange, mayReplace: Bool = true
     ) async throws(MeteringError) -> ProfileResult {
         try await profileWriter().write(
-            [ProfileRow(subject: subject, change: change)], isNew: true)[0]
+            [ProfileRow(subject: subject, change: change)], isNew: true, mayReplace: mayReplace)[0]
     }
 
     /// Changes fields of a profile; rejected with 404 when there is none.

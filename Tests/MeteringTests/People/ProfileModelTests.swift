@@ -169,6 +169,15 @@ private struct PlainRegistry {
                         return try await queries.putProfile(of: subjectID("one"), change(name)).word
                     }
                     #expect(others.allSatisfy { ["created", "updated"].contains($0) })
+                    // Of many who are to be new under one id one is.
+                    let new = try await Self.atOnce { index in
+                        let name = #"{"username":"new\#(round)-\#(index)"}"#
+                        return try await queries.putProfile(
+                            of: subjectID("new\(round)"), change(name), mayReplace: false
+                        ).word
+                    }
+                    #expect(new.filter { $0 == "precondition_failed" }.count == 15)
+                    #expect(new.filter { $0 == "created" }.count == 1)
                 }
                 var places = RedisCommand("ZCARD")
                 places.append("t1:{default}:people:by:username")

@@ -25,7 +25,7 @@ extension EndToEnd {
             service = try TallyProcess(arguments: ["--threads", "2"])
             try service.start()
             for name in ["own", Self.foreign] {
-                try make("POST", "/v1/workspaces", #"{"id":"\#(name)"}"#, nil)
+                try make("POST", "/v1/workspaces", #"{"id":"\#(name)","guests":true}"#, nil)
             }
             for role in ["admin", "writer", "reader", "self"] {
                 let subject = role == "self" ? #","subject":"ann""# : ""

@@ -162,15 +162,18 @@ private func short(_ entry: [String: Any]) -> String {
                     bearer(.get, "/v1/audit", secret: secrets[name] ?? ""))
                 return answer.list("entries").map { "\($0["role"] ?? "") \($0["action"] ?? "")" }
             }
-            #expect(await told("one") == ["operator PUT /v1/prices", "admin PUT /v1/prices"])
-            #expect(await told("two") == [])
+            // A key is noted where it opens.
+            #expect(
+                await told("one") == [
+                    "operator PUT /v1/prices", "admin PUT /v1/prices", "operator POST /v1/keys",
+                ])
+            #expect(await told("two") == ["operator POST /v1/keys"])
             // A workspace takes its log with it, but for what was done with the workspace itself.
             _ = await api.send(.authorized(.delete, "/v1/workspaces/one"))
             #expect(
                 await api.audit().map(short) == [
-                    "operator DELETE /v1/workspaces/{workspace} 202", "operator POST /v1/keys 201",
-                    "operator POST /v1/workspaces 201", "operator POST /v1/keys 201",
-                    "operator POST /v1/workspaces 201",
+                    "operator DELETE /v1/workspaces/{workspace} 202",
+                    "operator POST /v1/workspaces 201", "operator POST /v1/workspaces 201",
                 ])
         }
     }

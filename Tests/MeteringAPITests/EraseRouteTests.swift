@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import HTTPServer
 import Metering
 import TestSupport
@@ -101,14 +102,14 @@ import Testing
             let limits = #"{"limits":[{"name":"mine","meter":"tokens","window":"day","user":5}]}"#
             _ = await harness.send(.put, "/v1/limits", limits)
             _ = await harness.send(.put, "/v1/credits/bob/allowance", #"{"monthly_allowance":7}"#)
-            let before = await harness.get("/v1/audit").list("entries").map { "\($0)" }
+            let before = await harness.get("/v1/audit").list("entries") as [NSDictionary]
             for name in ["mine", "limits", "v1", "user", "credits", "monthly_allowance"] {
                 _ = await harness.post(#"{"subject":"\#(name)","meters":{"tokens":1}}"#)
                 let path = "/v1/subjects/\(name)"
                 let answer = await harness.send(.authorized(.delete, path, query: "erase=true"))
                 #expect(answer.status == 200)
             }
-            let after = await harness.get("/v1/audit").list("entries").map { "\($0)" }
+            let after = await harness.get("/v1/audit").list("entries") as [NSDictionary]
             #expect(after.suffix(before.count) == before[...])
         }
     }

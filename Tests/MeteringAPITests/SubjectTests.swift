@@ -209,7 +209,7 @@ import Testing
                 {"id":"a","email":"a@x.org","role":"admin"}
                 {"id":"b","email":"A@X.org"}
 
-                {"id":7}
+                {"id":7.5}
                 {"id":"c","email":
                 {"id":"a","full_name":"Ann"}
                 {"id":"a","full_name":"Ann"}

@@ -77,17 +77,17 @@ import Testing
 }
 
 @Suite(.timeLimit(.minutes(15))) struct SumTests {
-    @Test func `An hour whose sum passes the largest integer is refused, not counted wrong`()
+    @Test func `What takes the sum of an hour past the largest integer is refused`()
         async throws
     {
         try await withAPI { host, harness, redis in
-            let lines = (0..<1_100).map {
+            let lines = (0..<100).map {
                 #"{"subject":"s\#($0)","action":"a\#($0)","meters":{"x":9007199254740991}}"#
             }
             let answer = await harness.postLines(lines.joined(separator: "\n"))
-            #expect(answer.json["counted"] as? Int == 1_100)
+            #expect(answer.json["counted"] as? Int == 1)
             let hours = await harness.get("/v1/usage/hourly")
-            #expect(hours.status == 422 && hours.code == "counter_overflow")
+            #expect(hours.status == 200 && hours.text.contains("9007199254740991"))
             await harness.expectGoesOn()
         }
     }

@@ -62,17 +62,11 @@ final class KeyPool {
     /// Ids that nobody else gets; the first of them. They are part of what is sealed.
     private func reserve(_ count: Int) async throws(MeteringError) -> Int {
         let reply = try await change { client throws(RedisError) in
-            // Files have the last id, too.
-            .array(
-                try await client.send([
-                    RedisCommand(
-                        "HINCRBY",
-                        [self.keys.pool, Array("last_id".utf8), Array("\(count)".utf8)]),
-                    RedisCommand(
-                        "HINCRBY", [self.keys.changes, Keyspace.stateChanges, Array("1".utf8)]),
-                ]))
+            try await client.run(
+                ScriptLibrary.reserveIDs, keys: [self.keys.pool, self.keys.changes],
+                arguments: [Array("\(count)".utf8)])
         }
-        guard let last = reply.elements?.first?.integer, last <= PoolKey.idMax, last >= count else {
+        guard let last = reply.integer, last <= PoolKey.idMax, last >= count else {
             throw .damaged(what: "the last id of the key pool")
         }
         return last - count + 1

@@ -91,7 +91,8 @@ public enum ScriptLibrary {
         beginRestore, restoreValues, restoreSubjects, restoreSeen, restoreAccounts, finishRestore,
         cutDay, readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard,
         beginBoard, readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople,
-        listPeople, importKeys, assignKeys, changeKey, deleteKey, setThreshold, listKeys,
+        listPeople, reserveIDs, importKeys, assignKeys, changeKey, deleteKey, setThreshold,
+        listKeys,
         listHeldKeys, readHolders, restorePool, restoreAudit, scanRecords, beginAct, endAct,
         putRules, tellBudgets,
         claimNotices, settleNotice, listNotices,
@@ -121,6 +122,8 @@ public enum ScriptLibrary {
     /// Reads some profiles in one of their orders.
     static let listPeople = script("list_people", PackageResources.list_people_lua)
 
+    /// Takes ids for keys of a pool.
+    static let reserveIDs = script("reserve_ids", PackageResources.reserve_ids_lua)
     /// Adds keys to a pool.
     static let importKeys = script("import_keys", PackageResources.import_keys_lua)
     /// Hands out keys of a pool.

@@ -295,8 +295,7 @@ import Testing
 
     /// What is counted while a person is erased.
     private final class Progress {
-        var sent = 0
-        var done = 0
+        var (sent, done) = (0, 0)
         var counted: [String: Int] = [:]
         var isOver = false
     }
@@ -324,7 +323,7 @@ import Testing
                             world.bench.engine.record(
                                 event(name, ["tokens": 1], id: "more-\(progress.sent)")
                             ) {
-                                if $0.counted != nil { progress.counted[name, default: 0] += 1 }
+                                progress.counted[name, default: 0] += $0.counted == nil ? 0 : 1
                                 #expect($0.counted != nil || name != "bob")
                                 progress.done += 1
                             }

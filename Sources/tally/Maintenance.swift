@@ -86,8 +86,10 @@ actor Maintenance {
             if client.isReady, checked != current {
                 await attempt("workspaces were not read") { try await store.refresh() }
                 queries.keep(directory.workspaces)
-                // Whoever is told that the service is ready may ask anything.
-                await queries.engine(of: directory.defaults).waitUntilReady()
+                // Whoever is told that the service is ready may ask anything. Its settings are those that were
+                // read: by others a second engine would take the place of the one that is in use.
+                let settings = directory.settings(of: .default) ?? directory.defaults
+                await queries.engine(of: settings).waitUntilReady()
                 if await check(client, probe) { checked = current }
             } else if client.isReady {
                 // A fifth of a second, a second, 10 and 100 seconds.

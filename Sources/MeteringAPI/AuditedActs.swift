@@ -16,8 +16,9 @@ extension Route {
     func isNoted(_ call: API.Call) -> Bool { isAudited || isBackfill(call) }
 
     fileprivate func isBackfill(_ call: API.Call) -> Bool {
-        method == .post && name == "/v1/events" && Access.admin.includes(call.principal.role)
-            && call.request.query?.contains("backfill=true") == true
+        guard method == .post, name == "/v1/events", call.request.query != nil else { return false }
+        let parameters = try? QueryParameters(call.request.query, allowed: ["backfill"])
+        return (try? parameters?.flag("backfill")) == true
     }
 
     /// The route that shows what this one changes: of the same path, or of the path without the verb

@@ -203,6 +203,18 @@ private func short(_ entry: [String: Any]) -> String {
         }
     }
 
+    @Test func `Events of any age are noted, without what they are`() async throws {
+        try await withAPI { _, api, _ in
+            for query in [nil, "backfill=true", "backfill=%74rue", "backfill=false"] {
+                let event = #"{"id":"\#(query ?? "none")","subject":"a","meters":{"tokens":1}}"#
+                #expect(await api.post(event, query: query).status == 200)
+            }
+            let told = await api.audit()
+            #expect(told.map(short) == Array(repeating: "operator POST /v1/events 200", count: 2))
+            #expect(told.allSatisfy { $0["after"] is NSNull && $0["before"] is NSNull })
+        }
+    }
+
     @Test func `Of long JSON is told how long it was`() async throws {
         try await withAPI { _, api, _ in
             let models = (0..<400).map { #""model-\#($0)":{"input":1,"output":2}"# }

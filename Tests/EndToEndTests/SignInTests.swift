@@ -55,6 +55,35 @@ extension EndToEnd {
         }
     }
 
+    @Test func `Wrong secrets hold up no token, and a key may look like one`() async throws {
+        try await blocking {
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            let secret = String(repeating: "s", count: 32)
+            let file = "\(folder)/keys.json"
+            try Self.set(secret).write(toFile: file, atomically: true, encoding: .utf8)
+            let dotted = "a.key.for-tests-only"
+            let service = try TallyProcess(
+                arguments: ["--jwt-keys", file], environment: ["TALLY_ADMIN_KEY": dotted])
+            try service.start()
+            func status(_ key: String) throws -> Int {
+                try BlockingHTTPClient(port: service.port, key: key).get("/v1/subjects/ann").status
+            }
+            #expect(try status(dotted) == 404)
+            let now = Int(Date().timeIntervalSince1970)
+            let valid = Self.token(#"{"sub":"ann","exp":\#(now + 300)}"#, secret)
+            // What is over is no guess; what is wrongly signed is one.
+            let over = Self.token(#"{"sub":"ann","exp":\#(now - 300)}"#, secret)
+            for _ in 0..<101 { #expect(try status(over) == 401) }
+            let forged = Self.token(#"{"sub":"ann","exp":\#(now + 300)}"#, dotted)
+            for _ in 0..<100 { #expect(try status(forged) == 401) }
+            #expect(try status(forged) == 429)
+            #expect(try status("tally_0123456789abcdef") == 429)
+            #expect(try status(valid) == 404)
+            #expect(try status(dotted) == 404)
+        }
+    }
+
     @Test func `Pages of the origins that are configured may call, and no others`() async throws {
         try await blocking {
             let service = try TallyProcess(arguments: [

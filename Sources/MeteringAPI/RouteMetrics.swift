@@ -12,6 +12,7 @@ public final class RouteMetrics: Sendable {
         private let name: String
         /// The usual answer, without looking its counter up.
         private let ok: Counter
+        private let others = Mutex<[Int: Counter]>([:])
         private let latency: Histogram
 
         init(_ name: String, _ registry: MetricsRegistry) {
@@ -33,8 +34,18 @@ public final class RouteMetrics: Sendable {
 
         /// Counts an answer; `microseconds` since the request was whole.
         func observe(_ status: HTTPStatus, microseconds: Int) {
-            (status.code == 200 ? ok : Self.counter(name, status.code, registry)).add()
+            (status.code == 200 ? ok : other(status.code)).add()
             latency.observe(microseconds)
+        }
+
+        /// Denials come as fast as anything: the registry, which reads names, is asked once.
+        private func other(_ status: Int) -> Counter {
+            others.withLock { others in
+                if let counter = others[status] { return counter }
+                let counter = Self.counter(name, status, registry)
+                others[status] = counter
+                return counter
+            }
         }
     }
 

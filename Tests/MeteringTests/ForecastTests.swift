@@ -107,6 +107,17 @@ import Testing
         }
     }
 
+    /// So far are the `soFar` of a month; `days` are still to come behind today.
+    @Test(arguments: [(0, 8), (40, 8), (100, 8), (500, 8), (2000, 8), (500, 0)])
+    func `A busy today leaves the days to come as they are`(ofToday: Int, days: Int) throws {
+        let forecast = try #require(
+            Forecast(Array(repeating: 100, count: 56), from: Self.day(-56)))
+        let rest = forecast.rest(
+            of: Self.monday, spent: Double(ofToday), until: Self.day(days))
+        #expect(abs(rest.value - Double(100 * days + max(0, 100 - ofToday))) < 1e-6)
+        #expect(rest.deviation.map { $0 < 1e-6 } ?? false)
+    }
+
     @Test func `A balance runs out on the day that takes the last of it`() throws {
         #expect(Self.depletion(10, month: 95)?.day == Self.day(9))
         #expect(Self.depletion(10, month: 95)?.earliest == Self.day(9))
@@ -114,6 +125,8 @@ import Testing
         #expect(Self.depletion(10, month: 101)?.day == Self.day(10))
         // What today has brought already is gone from the balance.
         #expect(Self.depletion(10, month: 95, spentToday: 10)?.day == Self.day(10))
+        // A busy today takes nothing away from the days to come.
+        #expect(Self.depletion(10, month: 95, spentToday: 1000)?.day == Self.day(10))
         #expect(Self.depletion(10, month: -5)?.day == Self.monday)
         #expect(Self.depletion(0, month: 1)?.day == nil)
         #expect(Self.depletion(1, month: 100_000)?.day == nil)

@@ -40,10 +40,10 @@ public struct Depletion: Sendable {
                     if reset > today { month = allowance + max(0, min(month, rolloverMax)) }
                     resets.removeFirst()
                 }
-                let sum = forecast.sum(today...day)
-                let bound = sum.value + sign * Forecast.quantile * (sum.deviation ?? 0)
+                let rest = forecast.rest(of: today, spent: spentToday, until: day)
+                let bound = rest.value + sign * Forecast.quantile * (rest.deviation ?? 0)
                 // Of a bound that falls a day costs nothing: what was spent stays spent.
-                let total = max(before, bound - spentToday)
+                let total = max(before, bound)
                 var cost = total - before
                 before = total
                 let part = min(cost, max(0, month))

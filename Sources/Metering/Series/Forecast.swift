@@ -89,6 +89,24 @@ public struct Forecast: Sendable {
         }
     }
 
+    /// What is still to come from now until the end of a day. What today has brought already is not to
+    /// come any more; what it has brought beyond its expectation is nothing that the days behind it
+    /// will not bring. O(days).
+    ///
+    /// - Parameters:
+    ///   - spent: of today.
+    ///   - last: today, or later.
+    public func rest(of today: CivilDay, spent: Double, until last: CivilDay) -> Expectation {
+        let expected = value(of: today)
+        let whole = sum(today...last)
+        let value = whole.value - min(spent, expected)
+        guard spent >= expected, today < last else {
+            return Expectation(value: value, deviation: whole.deviation)
+        }
+        let days = sum(CivilDay(number: today.number + 1)...last)
+        return Expectation(value: value, deviation: days.deviation)
+    }
+
     /// What some days are expected to bring together. O(days).
     public func sum(_ days: ClosedRange<CivilDay>) -> Expectation {
         let numbers = days.lowerBound.number...days.upperBound.number

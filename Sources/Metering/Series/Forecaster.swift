@@ -50,11 +50,8 @@ extension QueryEngine {
                 first: first, last: last, soFar: soFar, value: nil, interval: nil, method: nil,
                 dayCount: 0, warnings: warnings)
         }
-        let rest = forecast.sum(today...last)
-        // What today has brought already is no longer to come.
-        func total(_ coming: Double) -> Int {
-            Self.rounded(Double(soFar) + max(0, coming - Double(ofToday)))
-        }
+        let rest = forecast.rest(of: today, spent: Double(ofToday), until: last)
+        func total(_ coming: Double) -> Int { Self.rounded(Double(soFar) + coming) }
         return MonthForecast(
             first: first, last: last, soFar: soFar, value: total(rest.value),
             interval: rest.interval.map { total($0.lowerBound)...total($0.upperBound) },

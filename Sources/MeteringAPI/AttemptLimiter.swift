@@ -2,9 +2,9 @@
 
 internal import Synchronization
 
-/// Slows the guessing of keys: an address from which many unknown keys came within a minute is
-/// answered without a look at what it sends, but for keys that were right before, so that those who
-/// share its address go on. Shared by the loops.
+/// Slows the guessing of keys: an address (of IPv6: a network) from which many unknown keys came within
+/// a minute is answered without a look at what it sends, but for keys that were right before, so that
+/// those who share its address go on. Shared by the loops.
 public final class AttemptLimiter: Sendable {
     private static let failureCountMax = 100
     private static let windowUS = 60_000_000
@@ -15,6 +15,8 @@ public final class AttemptLimiter: Sendable {
         var failures: [String: (count: Int, since: Int)] = [:]
         /// Hashes with this process's own seed; none of them can be turned back.
         var known: Set<Int> = []
+        /// The operator's: never forgotten for others.
+        var operatorKey: Int?
     }
 
     private let state = Mutex(State())
@@ -27,6 +29,7 @@ public final class AttemptLimiter: Sendable {
         // Nobody guesses nearly always.
         guard slowedCount.load(ordering: .relaxed) > 0 else { return false }
         let hash = secret().hashValue
+        let address = GuestLimiter.network(of: address)
         return state.withLock { state in
             guard let failures = state.failures[address], failures.count >= Self.failureCountMax
             else { return false }
@@ -35,12 +38,13 @@ public final class AttemptLimiter: Sendable {
                 slowedCount.subtract(1, ordering: .relaxed)
                 return false
             }
-            return !state.known.contains(hash)
+            return state.operatorKey != hash && !state.known.contains(hash)
         }
     }
 
     func fail(_ address: String) {
         let now = monotonicMicroseconds()
+        let address = GuestLimiter.network(of: address)
         state.withLock { state in
             if state.failures.count >= Self.addressCountMax { forget(&state, now) }
             var failures = state.failures[address] ?? (0, now)
@@ -57,8 +61,9 @@ public final class AttemptLimiter: Sendable {
     }
 
     /// Remembers a key that was right.
-    func succeed(_ secret: [UInt8]) {
+    func succeed(_ secret: [UInt8], isOperator: Bool = false) {
         state.withLock { state in
+            guard !isOperator else { return state.operatorKey = secret.hashValue }
             if state.known.count >= Self.secretCountMax { state.known.removeAll() }
             state.known.insert(secret.hashValue)
         }

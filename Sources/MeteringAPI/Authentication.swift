@@ -70,7 +70,7 @@ final class Authentication {
             return .refused(.tooManyAttempts)
         }
         if areEqualSecrets(secret, operatorKey) {
-            if !knowsOperator { attempts.succeed(operatorKey) }
+            if !knowsOperator { attempts.succeed(operatorKey, isOperator: true) }
             knowsOperator = true
             return .principal(Principal(role: .operator, workspace: .default, name: "operator"))
         }

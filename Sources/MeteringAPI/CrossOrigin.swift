@@ -9,8 +9,8 @@ public struct CrossOrigin: Sendable {
         "ETag, RateLimit, RateLimit-Policy, Retry-After, Location, X-Tally-Remaining"
     private static let methods = "GET, HEAD, POST, PUT, PATCH, DELETE"
     private static let headers =
-        "Authorization, Content-Type, Idempotency-Key, If-Match, X-Guest-ID, X-Tally-Workspace, "
-        + "Last-Event-ID"
+        "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Guest-ID, "
+        + "X-Tally-Workspace, Last-Event-ID"
 
     private let origins: Set<String>
 

@@ -85,6 +85,7 @@ extension API {
     }
 
     private func csvRows(_ body: [UInt8]) throws -> [Row] {
+        let body = body.droppingByteOrderMark
         guard String(validating: body, as: UTF8.self) != nil else {
             throw HTTPProblem.badRequest("invalid_encoding", "the text is not valid UTF-8")
         }

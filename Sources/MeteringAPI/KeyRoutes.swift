@@ -10,6 +10,7 @@ extension API {
     static let keyRoutes: [Route] = [
         Route(.post, "/v1/keys", access: .admin) { try await $0.makeKey($1) },
         Route(.get, "/v1/keys", access: .admin) { try await $0.keys($1) },
+        Route(.get, "/v1/keys/{key}", access: .admin) { try await $0.key($1) },
         Route(.delete, "/v1/keys/{key}", access: .admin) { try await $0.revokeKey($1) },
     ]
 
@@ -102,21 +103,23 @@ extension API {
         json.beginObject()
         json.key("keys")
         json.beginArray()
-        for (key, usedMS) in keys.prefix(limit) {
-            json.beginObject()
-            json.members(of: key)
-            json.key("last_used_at")
-            if let usedMS {
-                json.string(Timestamp(milliseconds: usedMS).text)
-            } else {
-                json.null()
-            }
-            json.endObject()
-        }
+        for (key, usedMS) in keys.prefix(limit) { json.listed(key, usedMS) }
         json.endArray()
         json.key("cursor")
         if keys.count > limit { json.string("\(offset + limit)") } else { json.null() }
         json.endObject()
+        return .json(json.bytes)
+    }
+
+    /// `GET /v1/keys/{id}`: as in the list.
+    func key(_ call: Call) async throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        guard
+            let (key, usedMS) = try await store.key(
+                call.parameters[0], of: call.principal.workspace)
+        else { throw HTTPProblem.notFound("there is no such key") }
+        var json = JSONWriter()
+        json.listed(key, usedMS)
         return .json(json.bytes)
     }
 
@@ -131,6 +134,14 @@ extension API {
 }
 
 extension JSONWriter {
+    fileprivate mutating func listed(_ key: APIKey, _ usedMS: Int?) {
+        beginObject()
+        members(of: key)
+        self.key("last_used_at")
+        if let usedMS { string(Timestamp(milliseconds: usedMS).text) } else { null() }
+        endObject()
+    }
+
     fileprivate mutating func members(of key: APIKey) {
         self.key("id")
         string(key.id)

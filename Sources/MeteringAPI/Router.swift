@@ -89,7 +89,9 @@ public final class Router: HTTPResponder {
     }
 
     public func respondNow(to request: HTTPRequest, reply: HTTPReply) -> Bool {
-        if request.method == .get, request.path == "/healthz", request.query == nil {
+        if request.method == .get, request.path == "/healthz", request.query == nil,
+            crossOrigin.origin(of: request) == nil
+        {
             reply.send(API.healthy)
             healthRoute.observe(.ok, microseconds: 0)
             return true

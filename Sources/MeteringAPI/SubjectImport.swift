@@ -77,16 +77,16 @@ extension API {
         }
         guard
             parts.dropFirst().allSatisfy({
-                $0 == "charset=utf-8" || $0 == "charset=\"utf-8\"" || $0.hasPrefix("header")
+                $0 == "charset=utf-8" || $0 == "charset=\"utf-8\"" || $0 == "header=present"
             })
-        else { throw HTTPProblem.unsupportedMediaType("send text/csv in UTF-8") }
+        else { throw HTTPProblem.unsupportedMediaType("send text/csv in UTF-8, with a header") }
         return true
     }
 
     /// One profile a line; empty lines are passed over.
     private func objects(_ request: HTTPRequest) throws -> [ImportedRow] {
         var rows: [ImportedRow] = []
-        let lines = request.body.split(
+        let lines = request.body.droppingByteOrderMark.split(
             separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         for (index, line) in lines.enumerated() {
             let bytes = line.last == 0x0d ? line.dropLast() : line
@@ -118,8 +118,7 @@ extension API {
 
     /// A header that names the members, then a profile a row.
     private func table(_ request: HTTPRequest) throws -> [ImportedRow] {
-        var body = request.body
-        if body.starts(with: [0xef, 0xbb, 0xbf]) { body.removeFirst(3) }
+        let body = request.body.droppingByteOrderMark
         guard String(validating: body, as: UTF8.self) != nil else {
             throw HTTPProblem.badRequest("invalid_encoding", "the text is not valid UTF-8")
         }
@@ -197,4 +196,11 @@ extension JSONWriter {
 extension HTTPProblem {
     fileprivate static let importSize = HTTPProblem.unprocessable(
         "batch_size", "an import holds 1 to \(QueryEngine.importCountMax) profiles")
+}
+
+extension [UInt8] {
+    /// Spreadsheets put one before the first column's name.
+    var droppingByteOrderMark: [UInt8] {
+        starts(with: [0xef, 0xbb, 0xbf]) ? Array(dropFirst(3)) : self
+    }
 }

@@ -15,6 +15,8 @@ public struct APIKey: Sendable {
     public let name: String
     public let role: Role
     public let workspace: WorkspaceID
+    /// The `WorkspaceSettings.birth` of its workspace.
+    let birth: String
     /// Whose key it is; nil but for the role `self`.
     public let subject: SubjectID?
     public let createdAt: Timestamp
@@ -26,13 +28,13 @@ public struct APIKey: Sendable {
     /// Makes a key, and the secret that is shown this once: 192 random bits, so that a plain digest
     /// is enough to keep it.
     static func make(
-        name: String, role: Role, workspace: WorkspaceID, subject: SubjectID?, now: Timestamp,
-        expiresAt: Timestamp?
+        name: String, role: Role, workspace: WorkspaceID, birth: String, subject: SubjectID?,
+        now: Timestamp, expiresAt: Timestamp?
     ) -> (key: APIKey, secret: String) {
         let id = hexadecimal(randomBytes(idByteCount))
         let secret = "\(prefix)\(id)_\(hexadecimal(randomBytes(secretByteCount)))"
         let key = APIKey(
-            id: id, name: name, role: role, workspace: workspace, subject: subject,
+            id: id, name: name, role: role, workspace: workspace, birth: birth, subject: subject,
             createdAt: now, expiresAt: expiresAt, digest: digest(of: Array(secret.utf8)))
         return (key, secret)
     }
@@ -73,6 +75,10 @@ public struct APIKey: Sendable {
         json.string(role.rawValue)
         json.key("workspace")
         json.string(workspace.text)
+        if !birth.isEmpty {
+            json.key("birth")
+            json.string(birth)
+        }
         json.key("subject")
         if let subject { json.string(bytes: subject.id.bytes) } else { json.null() }
         json.key("created_ms")
@@ -97,16 +103,18 @@ public struct APIKey: Sendable {
         // A key of nobody would be for everybody's.
         guard role != .oneself || subject != nil else { return nil }
         self.init(
-            id: id, name: name, role: role, workspace: workspace, subject: subject,
+            id: id, name: name, role: role, workspace: workspace,
+            birth: value["birth"]?.text ?? "", subject: subject,
             createdAt: Timestamp(milliseconds: created),
             expiresAt: value["expires_ms"]?.integer.map { Timestamp(milliseconds: $0) },
             digest: digest)
     }
 
     private init(
-        id: String, name: String, role: Role, workspace: WorkspaceID, subject: SubjectID?,
-        createdAt: Timestamp, expiresAt: Timestamp?, digest: String
+        id: String, name: String, role: Role, workspace: WorkspaceID, birth: String,
+        subject: SubjectID?, createdAt: Timestamp, expiresAt: Timestamp?, digest: String
     ) {
+        self.birth = birth
         (self.id, self.name, self.role, self.workspace) = (id, name, role, workspace)
         (self.subject, self.createdAt, self.expiresAt) = (subject, createdAt, expiresAt)
         self.digest = digest

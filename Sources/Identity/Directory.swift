@@ -12,8 +12,18 @@ public final class Directory: Sendable {
     private struct State {
         var version: [UInt8]?
         var workspaces: [WorkspaceID: WorkspaceSettings]
-        var doomed: [WorkspaceID] = []
+        var doomed: [Doomed] = []
         var keys: [String: APIKey] = [:]
+    }
+
+    /// A workspace that was deleted, and has data still.
+    public struct Doomed: Hashable, Sendable {
+        public let id: WorkspaceID
+        /// Its `WorkspaceSettings.birth`.
+        public let birth: String
+
+        /// What stands in its place.
+        var entry: [UInt8] { DirectoryKeyspace.doomed(birth) }
     }
 
     /// The settings of `default`, which new workspaces begin with.
@@ -40,13 +50,13 @@ public final class Directory: Sendable {
     }
 
     /// Workspaces that were deleted, and have data still.
-    public var doomed: [WorkspaceID] { state.withLock { $0.doomed } }
+    public var doomed: [Doomed] { state.withLock { $0.doomed } }
 
     var version: [UInt8]? { state.withLock { $0.version } }
 
     /// Takes what Redis has, and forgets keys: each is looked up again.
     func replace(
-        _ workspaces: [WorkspaceSettings], doomed: [WorkspaceID], version: [UInt8]
+        _ workspaces: [WorkspaceSettings], doomed: [Doomed], version: [UInt8]
     ) {
         state.withLock { state in
             state.workspaces = [defaults.id: defaults]

@@ -13,11 +13,12 @@ extension DirectoryStore {
 
     /// Adds a workspace; false when there is one of its id.
     public func addWorkspace(_ settings: WorkspaceSettings) async throws(MeteringError) -> Bool {
-        let entry = settings.entry
+        var settings = settings
+        settings.birth = String(UInt64.random(in: .min ... .max), radix: 36)
         let isNew =
             settings.id != .default
             ? try await change(
-                Self.names(of: settings.id), settings.id.text, from: [], to: entry) : false
+                Self.names(of: settings.id), settings.id.text, from: [], to: settings.entry) : false
         try await refresh()
         return isNew
     }
@@ -29,10 +30,7 @@ extension DirectoryStore {
         _ id: WorkspaceID, _ make: (inout WorkspaceSettings) throws -> Void
     ) async throws -> WorkspaceSettings? {
         for _ in 0..<20 {
-            var command = RedisCommand("HGET")
-            command.append(DirectoryKeyspace.workspaces)
-            command.append(id.text)
-            let old = try await send(command).bytes
+            let old = try await entry(of: id)
             try await refresh()
             guard var settings = directory.settings(of: id) else { return nil }
             try make(&settings)
@@ -49,14 +47,11 @@ extension DirectoryStore {
     /// Takes a workspace out of the directory with its keys; false when there is none. Its id is
     /// not free before `removeData` has removed what it had.
     public func removeWorkspace(_ id: WorkspaceID) async throws(MeteringError) -> Bool {
-        var command = RedisCommand("HGET")
-        command.append(DirectoryKeyspace.workspaces)
-        command.append(id.text)
-        guard id != .default, let old = try await send(command).bytes,
-            old != DirectoryKeyspace.doomed
+        guard id != .default, let old = try await entry(of: id), !DirectoryKeyspace.isDoomed(old),
+            let settings = WorkspaceSettings(id, entry: old, defaults: directory.defaults)
         else { return false }
         let isRemoved = try await change(
-            Self.names, id.text, from: old, to: DirectoryKeyspace.doomed)
+            Self.names, id.text, from: old, to: DirectoryKeyspace.doomed(settings.birth))
         while isRemoved {
             let keys = try await keys(of: id, offset: 0, limit: 500)
             if keys.isEmpty { break }
@@ -66,25 +61,98 @@ extension DirectoryStore {
         return isRemoved
     }
 
-    /// Removes all that a deleted workspace has in Redis, in small steps, and frees its id.
-    public func removeData(of id: WorkspaceID) async throws(MeteringError) {
+    /// Whether a deleted workspace still has its place: nobody else has removed all of it.
+    public func isHere(_ doomed: Directory.Doomed) async throws(MeteringError) -> Bool {
+        try await entry(of: doomed.id) == doomed.entry
+    }
+
+    /// The name of the data that Redis has of a workspace; nil when it has none.
+    public func dataset(of id: WorkspaceID) async throws(MeteringError) -> String? {
+        try await send(RedisCommand("HGET"), DirectoryKeyspace.meta(of: id), Array("dataset".utf8))
+            .text
+    }
+
+    /// Removes all that a deleted workspace has in Redis, in small steps, and frees its id. Several
+    /// processes may do so at once: none touches anything once another one has freed the id.
+    public func removeData(of doomed: Directory.Doomed) async throws(MeteringError) {
+        try await removeKeys(of: doomed)
+        let pattern = DirectoryKeyspace.pattern(of: doomed.id)
+        try await eachPage(of: RedisCommand("SCAN"), matching: pattern) {
+            (names) async throws(MeteringError) in
+            guard !names.isEmpty else { return true }
+            return try await unlink(names, of: doomed)
+        }
+        _ = try await change(Self.names, doomed.id.text, from: doomed.entry, to: [])
+        try await refresh()
+    }
+
+    /// False when the workspace's id was freed by now.
+    private func unlink(
+        _ names: [[UInt8]], of doomed: Directory.Doomed
+    ) async throws(MeteringError) -> Bool {
+        do {
+            return try await client.run(
+                ScriptLibrary.unlinkDoomed, keys: [DirectoryKeyspace.workspaces] + names,
+                arguments: [Array(doomed.id.text.utf8), doomed.entry]
+            ).integer == 1
+        } catch {
+            throw .unavailable(error)
+        }
+    }
+
+    /// Removes the keys that a deletion that was cut short has left, in the workspace's list or not.
+    private func removeKeys(of doomed: Directory.Doomed) async throws(MeteringError) {
+        var scan = RedisCommand("HSCAN")
+        scan.append(DirectoryKeyspace.apiKeys)
+        try await eachPage(of: scan, matching: nil) { (fields) async throws(MeteringError) in
+            var ids: [[UInt8]] = []
+            for index in stride(from: 0, to: fields.count - 1, by: 2) {
+                let id = String(decoding: fields[index], as: UTF8.self)
+                guard let key = APIKey(id: id, record: fields[index + 1], json),
+                    key.workspace == doomed.id, key.birth == doomed.birth
+                else { continue }
+                ids.append(fields[index])
+            }
+            guard !ids.isEmpty else { return true }
+            for hash in [DirectoryKeyspace.apiKeys, DirectoryKeyspace.apiKeysUsed] {
+                var command = RedisCommand("HDEL")
+                command.append(hash)
+                for id in ids { command.append(id) }
+                _ = try await send(command)
+            }
+            return true
+        }
+    }
+
+    /// Goes through what a scan finds, page by page, until it is told to stop.
+    ///
+    /// - Parameter body: false to stop.
+    private func eachPage(
+        of command: RedisCommand, matching pattern: [UInt8]?,
+        _ body: ([[UInt8]]) async throws(MeteringError) -> Bool
+    ) async throws(MeteringError) {
         var cursor = Array("0".utf8)
         repeat {
-            var scan = RedisCommand("SCAN")
+            var scan = command
             scan.append(cursor)
-            scan.append("MATCH")
-            scan.append(DirectoryKeyspace.pattern(of: id))
+            if let pattern {
+                scan.append("MATCH")
+                scan.append(pattern)
+            }
             scan.append("COUNT")
             scan.append(500)
             guard let page = try await send(scan).array, page.count == 2,
                 let next = page[0].bytes, let names = page[1].array
             else { throw .damaged(what: "SCAN") }
             cursor = next
-            var unlink = RedisCommand("UNLINK")
-            for name in names.compactMap(\.bytes) { unlink.append(name) }
-            if !names.isEmpty { _ = try await send(unlink) }
+            guard try await body(names.compactMap(\.bytes)) else { return }
         } while cursor != Array("0".utf8)
-        _ = try await change(Self.names, id.text, from: DirectoryKeyspace.doomed, to: [])
-        try await refresh()
+    }
+
+    private func entry(of id: WorkspaceID) async throws(MeteringError) -> [UInt8]? {
+        var command = RedisCommand("HGET")
+        command.append(DirectoryKeyspace.workspaces)
+        command.append(id.text)
+        return try await send(command).bytes
     }
 }

@@ -26,13 +26,13 @@ public final class DirectoryStore {
         let entries = try await send(RedisCommand("HGETALL"), DirectoryKeyspace.workspaces)
         guard let fields = entries.array else { throw .damaged(what: "the list of workspaces") }
         var workspaces: [WorkspaceSettings] = []
-        var doomed: [WorkspaceID] = []
+        var doomed: [Directory.Doomed] = []
         for index in stride(from: 0, to: fields.count - 1, by: 2) {
             guard let id = fields[index].text.flatMap({ WorkspaceID($0) }),
                 let entry = fields[index + 1].bytes
             else { throw .damaged(what: "the list of workspaces") }
-            if entry == DirectoryKeyspace.doomed {
-                doomed.append(id)
+            if let birth = DirectoryKeyspace.birth(ofDoomed: entry) {
+                doomed.append(Directory.Doomed(id: id, birth: birth))
             } else if let settings = WorkspaceSettings(
                 id, entry: entry, defaults: directory.defaults)
             {
@@ -65,8 +65,9 @@ public final class DirectoryStore {
 
     private func principal(of key: APIKey, _ secret: [UInt8]) -> Principal? {
         let now = clock.now
+        // A key outlives its workspace for a moment: it is nothing to the next one of the same id.
         guard key.isSecret(secret), key.isValid(at: now),
-            directory.settings(of: key.workspace) != nil
+            directory.settings(of: key.workspace)?.birth == key.birth
         else { return nil }
         note(key, now)
         return key.principal
@@ -101,7 +102,8 @@ public final class DirectoryStore {
         expiresAt: Timestamp?
     ) async throws(MeteringError) -> (key: APIKey, secret: String) {
         let made = APIKey.make(
-            name: name, role: role, workspace: workspace, subject: subject, now: clock.now,
+            name: name, role: role, workspace: workspace,
+            birth: directory.settings(of: workspace)?.birth ?? "", subject: subject, now: clock.now,
             expiresAt: expiresAt)
         guard
             try await change(
@@ -160,6 +162,16 @@ public final class DirectoryStore {
             keys.append((key, used[index].text.flatMap { Int($0) }))
         }
         return keys
+    }
+
+    /// A key of a workspace, with the milliseconds of its last use; nil when it has none of this id.
+    public func key(
+        _ id: String, of workspace: WorkspaceID
+    ) async throws(MeteringError) -> (key: APIKey, usedMS: Int?)? {
+        guard let key = try await key(id), key.workspace == workspace else { return nil }
+        let used = try await send(
+            RedisCommand("HGET"), DirectoryKeyspace.apiKeysUsed, Array(id.utf8))
+        return (key, used.text.flatMap { Int($0) })
     }
 
     // MARK: Redis

@@ -34,6 +34,9 @@ public enum CountPolicy: String, Sendable {
 /// How a workspace counts.
 public struct WorkspaceSettings: Sendable, Hashable {
     public var id: WorkspaceID
+    /// Tells it from the workspaces that had its id before: made at random with it, and never changed.
+    /// Empty for `default`.
+    public var birth = ""
     /// The zone in which its days, hours and months begin.
     public var calendar: WorkspaceCalendar
     /// Meters with leaderboards. Each costs one sorted-set update per event and subject.

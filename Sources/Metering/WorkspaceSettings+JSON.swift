@@ -93,6 +93,10 @@ extension WorkspaceSettings {
     public var entry: [UInt8] {
         var json = JSONWriter()
         json.beginObject()
+        if !birth.isEmpty {
+            json.key("birth")
+            json.string(birth)
+        }
         write(&json)
         json.endObject()
         return json.bytes
@@ -108,8 +112,9 @@ extension WorkspaceSettings {
         }
         var settings = defaults
         settings.id = id
+        settings.birth = value["birth"]?.text ?? ""
         // Of `default` the configuration of the process says these, each time that it starts.
-        let others = id == .default ? Self.configured : []
+        let others = id == .default ? Self.configured.union(["birth"]) : ["birth"]
         guard (try? settings.change(by: value, except: others)) != nil else { return nil }
         self = settings
     }

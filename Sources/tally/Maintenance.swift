@@ -26,7 +26,9 @@ actor Maintenance {
     private var isStopped = false
     private let connections = Counter()
     /// Workspaces whose data are being removed.
-    private var removing: Set<WorkspaceID> = []
+    private var removing: Set<Directory.Doomed> = []
+    /// The directory's, when the engines were last made to follow it.
+    private var generation = -1
     /// How long others may need until they notice that a workspace is gone.
     private static let noticing = Duration.seconds(3)
     /// What the Redis that may be used promises; nil when it may not.
@@ -61,6 +63,7 @@ actor Maintenance {
             on: loop, configuration: redis,
             scripts: [
                 ScriptLibrary.closeDays, ScriptLibrary.forgetHolds, ScriptLibrary.changeDirectory,
+                ScriptLibrary.unlinkDoomed,
             ], metrics: metrics, logger: logger)
         self.client = client
         // Every new connection may lead to another Redis.
@@ -85,7 +88,7 @@ actor Maintenance {
             let current = connections.current
             if client.isReady, checked != current {
                 await attempt("workspaces were not read") { try await store.refresh() }
-                queries.keep(directory.workspaces)
+                keepEngines()
                 // Whoever is told that the service is ready may ask anything. Its settings are those that were
                 // read: by others a second engine would take the place of the one that is in use.
                 let settings = directory.settings(of: .default) ?? directory.defaults
@@ -106,23 +109,32 @@ actor Maintenance {
 
     /// Takes what others changed of workspaces and keys, so that it is in force within a second.
     private func refresh(_ store: DirectoryStore) async {
-        let generation = directory.generation
         await attempt("workspaces were not read") { try await store.refresh() }
-        if generation != directory.generation { queries.keep(directory.workspaces) }
-        for id in directory.doomed where !removing.contains(id) {
-            removing.insert(id)
-            Task { await remove(id, store) }
+        // Others that serve requests read the directory, too: what they have read counts as well.
+        if generation != directory.generation { keepEngines() }
+        for doomed in directory.doomed where !removing.contains(doomed) {
+            removing.insert(doomed)
+            Task { await remove(doomed, store) }
         }
     }
 
+    private func keepEngines() {
+        generation = directory.generation
+        queries.keep(directory.workspaces)
+    }
+
     /// Removes what a deleted workspace had, when all processes have noticed that it is gone.
-    private func remove(_ id: WorkspaceID, _ store: DirectoryStore) async {
+    private func remove(_ doomed: Directory.Doomed, _ store: DirectoryStore) async {
         await loop.sleep(for: Self.noticing)
         await attempt("a workspace was not removed") {
-            try await queries.removeSnapshots(of: id)
-            try await store.removeData(of: id)
+            // Each process has a folder of its own. Another one may have been faster with what is in
+            // Redis; files of the next workspace of the same id stay.
+            let next =
+                try await store.isHere(doomed) ? nil : try await store.dataset(of: doomed.id)
+            try await queries.removeSnapshots(of: doomed.id, but: next)
+            try await store.removeData(of: doomed)
         }
-        removing.remove(id)
+        removing.remove(doomed)
     }
 
     private func keepHolds(_ client: RedisClient) async {

@@ -55,9 +55,9 @@ final class QueryEngines: Sendable {
         }
     }
 
-    /// Removes the files of a workspace that was deleted.
-    func removeSnapshots(of id: WorkspaceID) async throws {
-        try await back(unstarted(WorkspaceSettings(id: id)).removeSnapshots())
+    /// Removes the files of a workspace that was deleted, but those of another dataset.
+    func removeSnapshots(of id: WorkspaceID, but dataset: String?) async throws {
+        try await back(unstarted(WorkspaceSettings(id: id)).removeSnapshots(but: dataset))
     }
 
     func stop() async {

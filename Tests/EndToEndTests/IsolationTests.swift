@@ -42,17 +42,8 @@ extension EndToEnd {
         @discardableResult private func make(
             _ method: String, _ path: String, _ body: String, _ key: String?
         ) throws -> [String: Any] {
-            let client = BlockingHTTPClient(port: service.port, key: key ?? TallyProcess.key)
-            for _ in 0..<200 {
-                let answer = try client.request(
-                    method, path, Array(body.utf8), "application/json", [:])
-                if (200..<300).contains(answer.status) { return answer.json }
-                guard answer.status == 503 else {
-                    throw Failure(description: "\(path): \(answer.text)")
-                }
-                usleep(20_000)
-            }
-            throw Failure(description: "\(path): 503")
+            try BlockingHTTPClient(port: service.port, key: key ?? TallyProcess.key)
+                .requestUntilReady(method, path, body).json
         }
 
         /// Puts something of everything into the other workspace.

@@ -65,6 +65,22 @@ public final class BlockingHTTPClient {
         }
     }
 
+    /// Sends a request with a body of JSON, or none, again while the service, or the workspace, is not
+    /// ready (503), and while a deleted workspace's id is not free (409).
+    @discardableResult public func requestUntilReady(
+        _ method: String, _ path: String, _ body: String? = nil
+    ) throws -> Answer {
+        var last: Answer?
+        for _ in 0..<500 {
+            let answer = try request(method, path, body.map { Array($0.utf8) }, "application/json")
+            if (200..<300).contains(answer.status) { return answer }
+            last = answer
+            guard answer.status == 503 || answer.text.contains("workspace_exists") else { break }
+            usleep(20_000)
+        }
+        throw Broken(reason: "\(method) \(path): \(last?.text ?? "")")
+    }
+
     /// Sends bytes as they are and reads one answer.
     public func raw(_ bytes: [UInt8]) throws -> Answer {
         if descriptor < 0 { try connect() }

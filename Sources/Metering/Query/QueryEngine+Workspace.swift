@@ -16,10 +16,19 @@ extension QueryEngine {
     }
 
     /// Removes the snapshots of a workspace that was deleted.
-    public func removeSnapshots() throws {
+    ///
+    /// - Parameter dataset: what the next workspace of this id has in Redis, whose files stay; nil when
+    ///   there is none.
+    public func removeSnapshots(but dataset: String?) throws {
         let folder = SnapshotFolder(data: data, workspace: settings.id).path
-        if FileManager.default.fileExists(atPath: folder) {
-            try FileManager.default.removeItem(atPath: folder)
+        let files = FileManager.default
+        guard files.fileExists(atPath: folder) else { return }
+        guard let dataset else { return try files.removeItem(atPath: folder) }
+        for name in try files.subpathsOfDirectory(atPath: folder) where name.hasSuffix(".json") {
+            let path = "\(folder)/\(name)"
+            if let head = try SnapshotHead(path: path), head.dataset != dataset {
+                try files.removeItem(atPath: path)
+            }
         }
     }
 }

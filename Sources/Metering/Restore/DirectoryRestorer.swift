@@ -74,7 +74,7 @@ final class DirectoryRestorer {
             // Files of before settings were written: without an entry nobody could call.
             let reply = try await writer.send(
                 RedisCommand("HGET", [DirectoryKeyspace.workspaces, name]))
-            if reply.bytes == nil || reply.bytes == DirectoryKeyspace.doomed {
+            if reply.bytes.map(DirectoryKeyspace.isDoomed) ?? true {
                 settings =
                     WorkspaceSettings(
                         id: workspace, calendar: WorkspaceCalendar(zone: zone) ?? .utc

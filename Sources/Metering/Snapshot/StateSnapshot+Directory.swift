@@ -11,7 +11,7 @@ extension StateSnapshot {
     func writeSettings(to file: SnapshotFile) async throws(FlushError) {
         let id = workspace.id.text
         let values = try await hash.values(DirectoryKeyspace.workspaces, of: [Array(id.utf8)])
-        guard let entry = values[0], entry != DirectoryKeyspace.doomed else { return }
+        guard let entry = values[0], !DirectoryKeyspace.isDoomed(entry) else { return }
         guard !entry.contains(UInt8(ascii: "\n")),
             let settings = WorkspaceSettings(workspace.id, entry: entry)
         else {

@@ -202,8 +202,17 @@ public enum DirectoryKeyspace {
     public static let apiKeysUsed = Array("t1:{@}:keys:used".utf8)
     /// String: grows with each change of the hashes.
     public static let version = Array("t1:{@}:version".utf8)
+    private static let deleted = Array("deleted ".utf8)
+
     /// What stands in the place of a workspace whose data are being removed.
-    public static let doomed = Array("deleted".utf8)
+    public static func doomed(_ birth: String) -> [UInt8] { deleted + Array(birth.utf8) }
+    /// The birth of the workspace in whose place this stands; nil when it is no such entry.
+    public static func birth(ofDoomed entry: [UInt8]) -> String? {
+        guard entry.starts(with: deleted) else { return nil }
+        return String(decoding: entry.dropFirst(deleted.count), as: UTF8.self)
+    }
+    /// Whether a workspace has been deleted in whose place this stands.
+    public static func isDoomed(_ entry: [UInt8]) -> Bool { birth(ofDoomed: entry) != nil }
 
     /// Sorted set: ids of a workspace's keys, by when they were made.
     public static func apiKeys(of workspace: WorkspaceID) -> [UInt8] {
@@ -212,6 +221,10 @@ public enum DirectoryKeyspace {
     /// Hash: as `Keyspace.changes`.
     public static func changes(of workspace: WorkspaceID) -> [UInt8] {
         Keyspace(workspace: workspace).changes
+    }
+    /// Hash: as `Keyspace.meta`.
+    public static func meta(of workspace: WorkspaceID) -> [UInt8] {
+        Keyspace(workspace: workspace).meta
     }
     /// What all keys of a workspace match, and no others.
     public static func pattern(of workspace: WorkspaceID) -> [UInt8] {

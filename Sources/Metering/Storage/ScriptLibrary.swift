@@ -70,6 +70,8 @@ public enum ScriptLibrary {
     /// Changes a workspace's or a key's entry.
     public static let changeDirectory = script(
         "change_directory", PackageResources.change_directory_lua)
+    /// Removes keys of a workspace that was deleted.
+    public static let unlinkDoomed = script("unlink_doomed", PackageResources.unlink_doomed_lua)
 
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [

@@ -16,7 +16,7 @@ extension QueryEngine {
             guard let id = fields[index].text.flatMap({ WorkspaceID($0) }),
                 let entry = fields[index + 1].bytes
             else { throw MeteringError.damaged(what: "the list of workspaces") }
-            if entry == DirectoryKeyspace.doomed { continue }
+            if DirectoryKeyspace.isDoomed(entry) { continue }
             guard let settings = WorkspaceSettings(id, entry: entry) else {
                 throw MeteringError.damaged(what: "the settings of \(id.text)")
             }

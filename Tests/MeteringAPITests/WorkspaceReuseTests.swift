@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Identity
+import JSON
+import Metering
+import Observability
+import Redis
+import TestSupport
+import Testing
+
+/// A workspace that takes the id of one that was deleted has nothing of it, and keeps what is its own.
+@Suite struct WorkspaceReuseTests {
+    /// Workspaces and keys, as another process knows them.
+    private static func store(_ redis: RedisServer, on loop: EventLoop) async throws
+        -> (store: DirectoryStore, client: RedisClient)
+    {
+        let client = RedisClient(
+            on: loop, configuration: RedisConfiguration(address: .unix(redis.socketPath)),
+            scripts: [ScriptLibrary.changeDirectory, ScriptLibrary.unlinkDoomed],
+            metrics: MetricsRegistry(), logger: Logger(level: .error))
+        client.connect()
+        while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
+        let store = DirectoryStore(
+            client: client, directory: Directory(defaults: WorkspaceSettings()),
+            clock: ManualClock(1_800_000_000_000), json: try JSONReader())
+        try await store.refresh()
+        return (store, client)
+    }
+
+    @discardableResult private static func ask(
+        _ client: RedisClient, _ name: StaticString, _ words: String...
+    ) async throws -> RedisValue {
+        var command = RedisCommand(name)
+        for word in words { command.append(word) }
+        return try await client.send(command)
+    }
+
+    @Test func `Who is late with removing a workspace leaves the next one alone`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let (fast, one) = try await Self.store(redis, on: host.loop)
+                let (late, other) = try await Self.store(redis, on: host.loop)
+                let id = try #require(WorkspaceID("acme"))
+                for round in 0..<3 {
+                    #expect(try await fast.addWorkspace(WorkspaceSettings(id: id)))
+                    try await Self.ask(one, "HSET", "t1:{acme}:subjects", "old", "x")
+                    #expect(try await fast.removeWorkspace(id))
+                    try await late.refresh()
+                    let doomed = try #require(late.directory.doomed.first)
+                    #expect(try await late.isHere(doomed))
+                    try await fast.removeData(of: doomed)
+                    #expect(try await Self.ask(one, "KEYS", "t1:{acme}:*").array == [])
+
+                    #expect(try await fast.addWorkspace(WorkspaceSettings(id: id)))
+                    try await Self.ask(one, "HSET", "t1:{acme}:subjects", "new", "\(round)")
+                    if round == 1 {
+                        // It may be going already, too: its own removal is another one.
+                        #expect(try await fast.removeWorkspace(id))
+                    }
+                    #expect(try await late.isHere(doomed) == false)
+                    try await late.removeData(of: doomed)
+                    #expect(
+                        try await Self.ask(one, "HGET", "t1:{acme}:subjects", "new").text
+                            == "\(round)")
+                    try await late.refresh()
+                    #expect((late.directory.settings(of: id) == nil) == (round == 1))
+
+                    if round != 1 { #expect(try await late.removeWorkspace(id)) }
+                    try await late.removeData(of: try #require(late.directory.doomed.first))
+                    #expect(late.directory.doomed.isEmpty)
+                }
+                one.close()
+                other.close()
+            }
+        }
+    }
+
+    /// The deletion was cut short: the workspace is marked, and its keys are there.
+    @Test func `Keys that a deletion has left open nothing`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let (store, client) = try await Self.store(redis, on: host.loop)
+                let id = try #require(WorkspaceID("acme"))
+                #expect(try await store.addWorkspace(WorkspaceSettings(id: id)))
+                let old = try await store.makeKey(
+                    name: "old", role: .admin, workspace: id, subject: nil, expiresAt: nil)
+                let others = try await store.makeKey(
+                    name: "others", role: .admin, workspace: .default, subject: nil,
+                    expiresAt: nil)
+                let record = try #require(
+                    await Self.ask(client, "HGET", "t1:{@}:keys", old.key.id).text)
+                #expect(try await store.removeWorkspace(id))
+                // As it was before its revocation; and one that is in no list, as if made meanwhile.
+                try await Self.ask(client, "HSET", "t1:{@}:keys", old.key.id, record)
+                let doomed = try #require(store.directory.doomed.first)
+                #expect(try await store.principal(ofSecret: Array(old.secret.utf8)) == nil)
+                try await store.removeData(of: doomed)
+                #expect(try await Self.ask(client, "HGET", "t1:{@}:keys", old.key.id) == .null)
+
+                #expect(try await store.addWorkspace(WorkspaceSettings(id: id)))
+                // Whoever was held up longer than that.
+                try await Self.ask(client, "HSET", "t1:{@}:keys", old.key.id, record)
+                #expect(try await store.principal(ofSecret: Array(old.secret.utf8)) == nil)
+                let new = try await store.makeKey(
+                    name: "new", role: .admin, workspace: id, subject: nil, expiresAt: nil)
+                for made in [new, others] {
+                    #expect(
+                        try await store.principal(ofSecret: Array(made.secret.utf8))?.workspace
+                            == made.key.workspace)
+                }
+                client.close()
+            }
+        }
+    }
+}

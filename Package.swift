@@ -36,6 +36,8 @@ let package = Package(
         .systemLibrary(name: "CZlib"),
         .target(name: "CLlhttp"),
         .target(name: "CSimdjson", linkerSettings: [.linkedLibrary("simdjson")]),
+        // Files of docs and web, for the same.
+        .target(name: "CAssets"),
 
         // From the bottom up: nothing imports a target that stands below it in this list.
         library("Observability", []),
@@ -57,11 +59,9 @@ let package = Package(
             "MeteringAPI",
             [
                 "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography", "Transfer",
-                "Observability",
-            ], resources: [.embedInCode("openapi.json")]),
-        library(
-            "Pages", ["HTTPServer", "Cryptography", "CZlib"],
-            resources: [.embedInCode("web")]),
+                "Observability", "CAssets",
+            ]),
+        library("Pages", ["HTTPServer", "Cryptography", "CZlib", "CAssets"]),
         library("TallyCommand", ["Transfer", "CSV", "Observability"]),
         .executableTarget(
             name: "tally",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CAssets
 internal import Cryptography
 internal import HTTPServer
 
@@ -10,7 +11,10 @@ extension API {
     ]
 
     /// The description of a service of this version; the same bytes from every process of it.
-    static let openAPI: [UInt8] = PackageResources.openapi_json
+    static let openAPI: [UInt8] = {
+        let file = tally_openapi()
+        return Array(UnsafeBufferPointer(start: file.bytes, count: file.length))
+    }()
 
     private static let openAPITag: String = {
         let digest = StreamingDigest()

@@ -3,6 +3,7 @@
 import Foundation
 import HTTPServer
 import Metering
+import Synchronization
 import TestSupport
 import Testing
 
@@ -133,6 +134,84 @@ import Testing
             #expect(await Self.erase(api, "uu").status == 200)
             let after = try redis.request("HLEN t1:{default}:merged")
             #expect(after == ":0\r\n")
+        }
+    }
+
+    /// What surfaces tell that count or list people.
+    private static func told(_ api: Harness) async throws -> [String] {
+        var texts: [String] = []
+        for call in [
+            "overview?days=30", "daily-trend?days=3", "stats", "coverage",
+            "users?limit=50&sort_by=email", "users?limit=50&sort_by=total",
+        ] {
+            let parts = call.split(separator: "?").map(String.init)
+            let answer = await api.credits(parts[0], parts.count > 1 ? parts[1] : nil)
+            #expect(answer.status == 200, "\(call): \(answer.text)")
+            texts.append(answer.text)
+        }
+        // The rows of `export.csv`.
+        let accounts = try await api.queries.creditBalances()
+        texts.append("\(accounts.map(\.subject.text))")
+        return texts + [await api.get("/admin/analytics").text]
+    }
+
+    @Test func `No surface counts or lists a guest who has become a user`() async throws {
+        try await withPoolAPI { _, api, _ in
+            await api.introduce("1", "ann@example.com")
+            await api.introduce("2", "demo@example.com", #","demo":true"#)
+            for guest in ["guest:v", "guest:w", "guest:d"] {
+                await api.allow(guest, "10")
+                await api.count([
+                    creditEvent(guest, "chat", credits: "2", more: #","meters":{"tokens":3}"#)
+                ])
+            }
+            await api.count([creditEvent("guest:stays", "chat", credits: "1")])
+            // One was merged and is in demo mode; of one nothing was ever counted.
+            for guest in ["guest:v", "guest:w", "guest:d", "guest:never"] {
+                await Self.merge(api, guest, into: "1")
+            }
+            _ = await api.send(.put, "/v1/subjects/guest:d", #"{"demo":true}"#)
+            let told = try await Self.told(api)
+            #expect(told[0].contains(#""active_users":2"#), "\(told[0])")
+            #expect(told[1].contains(#""unique_users":2"#), "\(told[1])")
+            #expect(told[2].contains(#""active_users":2,"users_with_balance":2"#), "\(told[2])")
+            #expect(told[3].contains(#""total_users":2,"users_with_balance":2"#), "\(told[3])")
+            for listed in told[4...5] { #expect(listed.contains(#""count":2"#), "\(listed)") }
+            #expect(told[6] == #"["1", "guest:stays"]"#)
+            #expect(told[7].contains(#""total_users":1,"total_guests":1"#), "\(told[7])")
+        }
+    }
+
+    @Test func `Nor after the loss of Redis and a restore`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let data = try makeTemporaryFolder()
+                defer { removeFolder(data) }
+                let api = await Harness(redis, on: host.loop, data: data)
+                for name in ["guest:v", "guest:w", "guest:stays", "1"] {
+                    await api.allow(name, "10")
+                    await api.count([creditEvent(name, "chat", credits: "2")])
+                }
+                for guest in ["guest:v", "guest:w", "guest:never"] {
+                    await Self.merge(api, guest, into: "1")
+                }
+                let before = try await Self.told(api)
+                #expect(before[0].contains(#""active_users":2"#), "\(before[0])")
+                #expect(before[7].contains(#""total_users":1,"total_guests":1"#), "\(before[7])")
+                try await ReceiptRestoreTests.flush(api, redis, on: host.loop, data)
+                let found = Mutex<[String]>([])
+                try await api.queries.verify(
+                    snapshots: "\(data)/rollups/default", progress: { _ in },
+                    report: { difference in found.withLock { $0.append("\(difference)") } })
+                #expect(found.withLock { $0 } == [])
+                try redis.request("FLUSHALL")
+                _ = try await api.queries.restore(
+                    from: "\(data)/rollups/default", into: nil, isForced: false,
+                    progress: { _, _ in })
+                let restored = try await Self.told(api)
+                for (one, other) in zip(restored, before) { #expect(one == other) }
+                await api.queries.stop()
+            }
         }
     }
 }

@@ -49,18 +49,20 @@ call('SCARD', KEYS[7])
 for i = 1, #days do call('HLEN', KEYS[17 + i]) end
 
 -- What it spent ever, and what it received: sums over all accounts and holders stay.
-local used, holder = accounts[1], holders[1]
+local used = accounts[1]
 if used and (used[TOTAL_USED] ~= 0 or used[MONTH_USED] ~= 0) then
   local old = call('HGET', KEYS[3], anonymous)
   local kept = old and unpacked(old) or {0, used[ANCHOR], 0, 0, 0, 0, used[NEXT_RESET], 0, 0, 0, 0}
   kept[MONTH_USED], kept[TOTAL_USED] = kept[MONTH_USED] + used[MONTH_USED], kept[TOTAL_USED] + used[TOTAL_USED]
   call('HSET', KEYS[3], anonymous, pack(kept))
 end
-if holder then
-  local old = call('HGET', KEYS[10], anonymous)
-  local kept = old and unpacked(old) or {0, 0, 0, 0, 0, 0, 0, 0}
-  for _, place in ipairs({RECEIVED, FIRST_USES}) do kept[place] = kept[place] + holder[place] end
-  call('HSET', KEYS[10], anonymous, pack(kept))
+for i = 1, #names do
+  if holders[i] then
+    local old = call('HGET', KEYS[10], anonymous)
+    local kept = old and unpacked(old) or {0, 0, 0, 0, 0, 0, 0, 0}
+    for _, place in ipairs({RECEIVED, FIRST_USES}) do kept[place] = kept[place] + holders[i][place] end
+    call('HSET', KEYS[10], anonymous, pack(kept))
+  end
 end
 if call('SREM', KEYS[7], names[1]) == 1 then call('SADD', KEYS[7], anonymous) end
 if #names > 1 then call('SREM', KEYS[7], unpack(names, 2)) end

@@ -18,8 +18,9 @@ extension API {
     /// `DELETE /v1/subjects/{id}?erase=true`: 200 when it is done within a few seconds, else 202.
     func erase(_ subject: SubjectID, _ call: Call) async throws -> HTTPResponse {
         guard !subject.isErased else { throw EventRejection.reservedID }
+        let names = try await back(queries.erasableNames(of: subject))
         // Nobody acts as the person from here on.
-        let keyCount = try await revokeKeys(of: subject, in: call.principal.workspace)
+        let keyCount = try await revokeKeys(of: Set(names), in: call.principal.workspace)
         let anonymous: SubjectID
         if let given = call.anonymous {
             anonymous = given
@@ -39,7 +40,7 @@ extension API {
     }
 
     private func revokeKeys(
-        of subject: SubjectID, in workspace: WorkspaceID
+        of subjects: Set<SubjectID>, in workspace: WorkspaceID
     ) async throws -> Int {
         var found: [String] = []
         var offset = 0
@@ -47,7 +48,9 @@ extension API {
             let keys = try await store.keys(of: workspace, offset: offset, limit: 1000)
             if keys.isEmpty { break }
             offset += keys.count
-            found += keys.filter { $0.key.subject == subject }.map(\.key.id)
+            found += keys.map(\.key).filter { key in
+                key.subject.map { subjects.contains($0) } ?? false
+            }.map(\.id)
         }
         var count = 0
         for id in found where try await store.revokeKey(id, of: workspace) { count += 1 }

@@ -43,6 +43,7 @@ import Testing
         Case(.post, assign, #"{"user_id":1.5,"quantity":5}"#, 422, "integer_required"),
         Case(.post, assign, #"{"user_id":9007199254740992,"quantity":5}"#, 422, "out_of_range"),
         Case(.post, assign, #"{"user_id":"a\n","quantity":5}"#, 422, "invalid_id"),
+        Case(.post, assign, #"{"user_id":"guest:5","quantity":1}"#, 422, "invalid_id"),
         Case(.post, assign, #"{"user_id":5,"quantity":1,"x":1}"#, 400, "unknown_field"),
         Case(.post, assign, #"[]"#, 422, "wrong_type"),
         Case(.post, assign, #"{"#, 400, "invalid_json"),

@@ -5,16 +5,18 @@ import HTTPServer
 import Metering
 import TestSupport
 import Testing
+import Transfer
 
 /// The API with a data folder, in which secrets can be sealed.
 func withPoolAPI(
+    _ courier: Courier = Courier(),
     _ body: @Sendable (isolated LoopHost, Harness, RedisServer) async throws -> Void
 ) async throws {
     let folder = try makeTemporaryFolder()
     defer { removeFolder(folder) }
     try await withRedis { redis in
         try await onLoop { host in
-            let harness = await Harness(redis, on: host.loop, data: folder)
+            let harness = await Harness(redis, on: host.loop, data: folder, courier: courier)
             do {
                 try await body(host, harness, redis)
                 await harness.queries.stop()

@@ -25,7 +25,7 @@ import Testing
         return texts
     }
 
-    private static func flush(
+    static func flush(
         _ harness: Harness, _ redis: RedisServer, on loop: EventLoop, _ data: String
     ) async throws {
         let registry = MetricsRegistry()

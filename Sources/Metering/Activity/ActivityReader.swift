@@ -5,6 +5,15 @@ internal import Redis
 /// Reads what subjects did with files and calls. On its loop's thread only.
 final class ActivityReader {
     private static let triesMax = 5
+    private static let scanCount = Array("400".utf8)
+
+    /// Subjects of whom something was counted.
+    struct People {
+        let all: Int
+        let guests: Int
+        /// Those of the guests who are users by now.
+        let merged: Int
+    }
 
     /// Sums of days that have left Redis, by the revision of their files.
     typealias ColdSums = [CivilDay: (revision: Int, sums: [Meter: Int])]
@@ -44,17 +53,35 @@ final class ActivityReader {
         return activity
     }
 
-    /// How many subjects there are, and how many of them are known to be guests.
-    func people() async throws(MeteringError) -> (all: Int, guests: Int) {
+    /// How many subjects there are, how many of them are known to be guests, and how many of these were
+    /// merged into users. O(merged guests), in slices.
+    func people() async throws(MeteringError) -> People {
+        var merged = 0
+        var cursor = Array("0".utf8)
+        repeat {
+            let reply = try await send([
+                RedisCommand("HSCAN", [keys.merged, cursor, Array("COUNT".utf8), Self.scanCount])
+            ]).first
+            guard let parts = reply?.elements, parts.count == 2, let next = parts[0].bytes,
+                let pairs = parts[1].elements?.compactMap(\.bytes)
+            else { throw .damaged(what: "the merged guests") }
+            let guests = stride(from: 0, to: pairs.count, by: 2).map { pairs[$0] }
+            if !guests.isEmpty {
+                // Who never used anything is no subject that was counted.
+                let known = try await send([RedisCommand("SMISMEMBER", [keys.guests] + guests)])
+                merged += (known.first?.elements ?? []).count { $0.integer == 1 }
+            }
+            cursor = next
+        } while cursor != Array("0".utf8)
         let counts = try await send([
             RedisCommand("HLEN", [keys.subjects]), RedisCommand("SCARD", [keys.guests]),
         ]).compactMap(\.integer)
         guard counts.count == 2 else { throw .damaged(what: "the subjects") }
-        return (counts[0], counts[1])
+        return People(all: counts[0], guests: counts[1], merged: merged)
     }
 
     /// Everybody's. O(days * their actions and models), of days that have left O(days).
-    func activity(_ people: (all: Int, guests: Int)) async throws -> WorkspaceActivity {
+    func activity(_ people: People) async throws -> WorkspaceActivity {
         for _ in 0..<Self.triesMax {
             let cold = try await archive.coldDays()
             var sums: [Meter: Int] = [:]
@@ -78,7 +105,8 @@ final class ActivityReader {
                 throw EventRejection.sumOverflow
             }
             return WorkspaceActivity(
-                userCount: max(0, people.all - people.guests), guestCount: people.guests,
+                userCount: max(0, people.all - people.guests),
+                guestCount: max(0, people.guests - people.merged),
                 sums: SubjectActivity(totals: sums.map { ($0.key, $0.value) }), warnings: warnings)
         }
         throw MeteringError.unavailable(.unexpectedReply("days come and go"))

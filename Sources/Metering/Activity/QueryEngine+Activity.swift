@@ -18,7 +18,7 @@ extension QueryEngine {
         return try await activityReader().activity(of: subject)
     }
 
-    /// What everybody in the workspace did. O(days), not O(subjects).
+    /// What everybody in the workspace did. O(days + merged guests), not O(subjects).
     ///
     /// - Throws: `EventRejection` when a sum passes 2^53 − 1; `MeteringError`.
     public func activity() async throws -> WorkspaceActivity {

@@ -6,6 +6,7 @@ internal import Redis
 
 extension QueryEngine {
     private static let lookMS = 1_000
+    private static let scanCount = Array("400".utf8)
 
     /// Begins to erase a subject, unless that is under way; what it used is counted for an anonymous one
     /// from then on. What was counted since it was taken out is erased by another erasure. It is worked at in the background, here and by whoever comes after this process.
@@ -24,28 +25,51 @@ extension QueryEngine {
             startErasing()
             return open
         }
-        guard try await user(ofGuest: subject) == nil else {
-            throw EventRejection(
-                status: 409, code: "guest_merged", field: "",
-                detail: "the guest has become a user, with all that it used")
-        }
+        let names = try await erasableNames(of: subject)
         let profile = try await profile(of: subject)
         let others = try await client.send(
             [keys.subjects, keys.accounts, keys.poolHolders, keys.alertsTold].map {
                 RedisCommand("HEXISTS", [$0, subject.id.bytes])
             })
         var isKnown =
-            profile != nil || apiKeyCount > 0 || others.contains { $0.integer == 1 }
+            profile != nil || apiKeyCount > 0 || names.count > 1
+            || others.contains { $0.integer == 1 }
         // Of one whose profile was deleted the audit log tells who it was; one under way goes through that.
         if !isKnown, open == nil { isKnown = try await isAudited(subject) }
         guard isKnown else { return open }
-        let texts = [profile?.username, profile?.email, profile?.fullName, profile?.phone]
         let erasure = Erasure(
-            of: subject, as: anonymous, texts: texts.compactMap { $0 }.filter { $0 != .empty },
+            of: subject, as: anonymous, texts: profile?.identifyingTexts ?? [],
             apiKeyCount: apiKeyCount, at: clock.now)
         let id = try await store.begin(erasure, of: subject)
         startErasing()
         return try await store.erasure(id)
+    }
+
+    /// The subject, then the guests that were merged into it, if it can be erased.
+    ///
+    /// - Throws: `EventRejection` (409 `guest_merged`) for a guest who is a user by now; `MeteringError`.
+    /// - Complexity: O(merged guests), in slices.
+    public func erasableNames(of subject: SubjectID) async throws -> [SubjectID] {
+        guard try await user(ofGuest: subject) == nil else {
+            throw EventRejection(
+                status: 409, code: "guest_merged", field: "",
+                detail: "the guest has become a user, with all that it used")
+        }
+        var guests: Set<ByteString> = []
+        var cursor = Array("0".utf8)
+        repeat {
+            let reply = try await send(
+                RedisCommand("HSCAN", [keys.merged, cursor, Array("COUNT".utf8), Self.scanCount]))
+            guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes,
+                let pairs = parts[1].elements?.compactMap(\.bytes), pairs.count % 2 == 0
+            else { throw MeteringError.damaged(what: "the merged guests") }
+            for index in stride(from: 0, to: pairs.count, by: 2)
+            where pairs[index + 1] == subject.id.bytes {
+                guests.insert(ByteString(bytes: pairs[index]))
+            }
+            cursor = next
+        } while cursor != Array("0".utf8)
+        return [subject] + guests.sorted().map { SubjectID(stored: $0) }
     }
 
     /// Whether an act names a subject. O(acts), in slices of 100.

@@ -57,7 +57,7 @@ extension SubjectEraser {
         for (act, value) in zip(acts, values) {
             guard var parts = value.bytes.flatMap({ MessagePackValue($0)?.array }),
                 parts.count == 3, let after = parts[2].bytes,
-                redaction.erases(after, of: act.fields)
+                redaction.erases(outcome: after, of: act.fields)
             else { continue }
             try await countChanges(of: [act.id])
             parts[2] = .string([])

@@ -9,7 +9,13 @@ extension SubjectEraser {
 
     /// Removes who it was, and what it was given to use.
     func erasePerson() async throws {
-        if try await context.queries.removeProfile(of: subject) { erasure.add(1, to: .profiles) }
+        try await findNames()
+        for name in erasure.names.map({ SubjectID(stored: $0) }) {
+            guard let profile = try await context.queries.profile(of: name) else { continue }
+            erasure.texts += profile.identifyingTexts.filter { !erasure.texts.contains($0) }
+            try await store.save(erasure)
+            if try await context.queries.removeProfile(of: name) { erasure.add(1, to: .profiles) }
+        }
         try await removeAlerts()
         erasure.add(
             try await eraseNamed(
@@ -34,10 +40,14 @@ extension SubjectEraser {
         erasure.add(count, to: .alerts)
     }
 
-    /// Has the keys of pools given back that it holds.
+    /// Has the keys of pools given back that the subject and its guests hold.
     func returnPoolKeys() async throws {
+        for name in names { try await returnPoolKeys(of: name) }
+    }
+
+    private func returnPoolKeys(of name: [UInt8]) async throws {
         // Whose a key is stands first, with its length: lua/include/pool_members.lua.
-        let prefix = GrantRecord.name(of: subject.id.bytes, [])
+        let prefix = GrantRecord.name(of: name, [])
         while true {
             let reply = try await send(
                 "ZRANGE",

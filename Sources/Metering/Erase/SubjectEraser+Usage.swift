@@ -32,10 +32,12 @@ extension SubjectEraser {
         for number in 0..<Self.triesMax {
             if number >= Self.patience { try await holdBack() }
             try await moveUsage()
+            let looked = erasure.names
+            let mergedCount = try await findNames()
+            // Of a guest that was merged meanwhile nothing was removed yet.
+            if erasure.names != looked { try await erasePerson() }
             try await returnPoolKeys()
-            var found = try await find()
-            erasure.names = found.names.map(\.id)
-            try await store.save(erasure)
+            var found = try await find(mergedCount)
             try await follow()
             try await replaceSeen()
             try await holdSnapshots()
@@ -100,16 +102,25 @@ extension SubjectEraser {
 
     // MARK: Looking
 
-    private func find() async throws -> Finding {
+    /// Notes which guests were merged into the subject: they are it, too. O(merged guests).
+    ///
+    /// - Returns: how many guests were merged into anybody when it began to look.
+    @discardableResult
+    func findNames() async throws -> Int {
         let mergedCount = try await send("HLEN", [keys.merged]).integer ?? 0
         var guests: Set<ByteString> = []
-        let subject = subject
+        let subject = subject.id
         try await eachField(of: keys.merged) { guest, user in
-            if user == subject.id.bytes { guests.insert(ByteString(bytes: guest)) }
+            if user == subject.bytes { guests.insert(ByteString(bytes: guest)) }
         }
+        erasure.names = [subject] + guests.sorted()
+        try await store.save(erasure)
+        return mergedCount
+    }
+
+    private func find(_ mergedCount: Int) async throws -> Finding {
         var found = Finding(
-            names: [subject] + guests.sorted().map { SubjectID(stored: $0) },
-            mergedCount: mergedCount)
+            names: erasure.names.map { SubjectID(stored: $0) }, mergedCount: mergedCount)
         for name in found.names {
             let record = try await context.queries.record(of: name)
             found.last.append(record?.latest.packed ?? -1)

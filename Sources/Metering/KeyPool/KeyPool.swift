@@ -110,6 +110,11 @@ final class KeyPool {
         _ assignment: PoolAssignment, of provider: PoolProvider
     ) async throws -> [PoolKeyDetail] {
         if assignment.subject.isErased { throw EventRejection.reservedID }
+        guard assignment.subject.kind == .user else {
+            throw EventRejection(
+                code: "invalid_id", field: "user_id",
+                detail: "keys are handed out to users, not to guests")
+        }
         let reply = try await run(
             ScriptLibrary.assignKeys, provider,
             [assignment.subject.id.bytes, Array("\(assignment.quantity)".utf8)])

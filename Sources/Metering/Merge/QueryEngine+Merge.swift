@@ -12,6 +12,14 @@ extension QueryEngine {
         return reply.bytes.map { SubjectID(stored: ByteString(bytes: $0)) }
     }
 
+    /// Those of some subjects who are guests and were merged into users. O(subjects).
+    func merged(among subjects: [ByteString]) async throws(MeteringError) -> Set<ByteString> {
+        let guests = subjects.filter { SubjectID(stored: $0).kind == .guest }
+        guard !guests.isEmpty else { return [] }
+        let reply = try await send(RedisCommand("HMGET", [keys.merged] + guests.map(\.bytes)))
+        return Set(zip(guests, reply.elements ?? []).filter { $1.bytes != nil }.map { $0.0 })
+    }
+
     /// What a guest has used by day, as it is now, or a part of it when its days are too many for one
     /// batch: then the rest is to be looked at when the part has moved. Days that have left Redis come back for
     /// it. O(days of the workspace).

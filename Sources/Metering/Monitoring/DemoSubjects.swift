@@ -7,7 +7,7 @@ struct DemoSubjects {
     private static let countPerRead = 200
 
     let ids: Set<ByteString>
-    /// Of those who have one: mostly nobody has.
+    /// Of those who have one: mostly nobody has. What a guest had who was merged is a user's.
     let records: [(subject: SubjectID, record: SubjectRecord)]
 
     /// Those with an event as late as this.
@@ -35,10 +35,16 @@ struct DemoSubjects {
             var records: [(subject: SubjectID, record: SubjectRecord)] = []
             for start in stride(from: 0, to: listed.count, by: countPerRead) {
                 let slice = listed[start..<min(start + countPerRead, listed.count)]
-                let reply = try await client.send(
-                    RedisCommand("HMGET", [keys.subjects] + slice.map(\.bytes)))
-                for (id, value) in zip(slice, reply.elements ?? []) {
-                    guard let bytes = value.bytes else { continue }
+                let replies = try await client.send(
+                    [keys.subjects, keys.merged].map {
+                        RedisCommand("HMGET", [$0] + slice.map(\.bytes))
+                    }
+                ).map { $0.elements ?? [] }
+                guard replies.count == 2, replies.allSatisfy({ $0.count == slice.count }) else {
+                    throw MeteringError.damaged(what: "the subjects in demo mode")
+                }
+                for (id, (value, user)) in zip(slice, zip(replies[0], replies[1])) {
+                    guard user.bytes == nil, let bytes = value.bytes else { continue }
                     guard let record = SubjectRecord(bytes) else {
                         throw MeteringError.damaged(what: "a subject's record")
                     }

@@ -32,7 +32,7 @@ struct RecordTotals {
             let reply: RedisValue
             do {
                 reply = try await client.run(
-                    ScriptLibrary.scanRecords, keys: [keys.subjects],
+                    ScriptLibrary.scanRecords, keys: [keys.subjects, keys.merged],
                     arguments: [
                         cursor, sliceCount, Array("\(since.milliseconds)".utf8),
                         Array("\(credits.code ?? 0)".utf8),

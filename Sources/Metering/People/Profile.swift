@@ -44,6 +44,11 @@ extension Profile {
         return ByteString(bytes: first == UInt8(ascii: "+") ? [UInt8(ascii: "+")] + digits : digits)
     }
 
+    /// What tells who it is, besides the id.
+    var identifyingTexts: [ByteString] {
+        [username, email, fullName, phone].filter { $0 != .empty }
+    }
+
     /// Whether a text, in lower case, is part of one of the names.
     func mentions(_ text: ByteString) -> Bool {
         let phone = Self.phoneKey(self.phone)

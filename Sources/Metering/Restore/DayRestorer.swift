@@ -149,7 +149,9 @@ final class DayRestorer {
         writer.packer.array(rows.count)
         for row in rows { writer.packer.string(row.subject) }
         try await writer.check(
-            writer.run(ScriptLibrary.restoreSeen, [keys.meta] + names, [writer.packer.take()]))
+            writer.run(
+                ScriptLibrary.restoreSeen, [keys.meta, keys.merged] + names, [writer.packer.take()])
+        )
     }
 
     // MARK: Sums

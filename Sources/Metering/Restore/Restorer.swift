@@ -76,8 +76,6 @@ final class Restorer {
         let calendar = WorkspaceCalendar(zone: source.zone) ?? .utc
         let today = calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
         let floor = CivilDay(number: today.number - hotDays)
-        // The last day first: lua/restore_subjects.lua.
-        for day in source.days.reversed() { try await restore(day, floor, calendar) }
         let directory = DirectoryRestorer(
             writer, workspace, zone: source.zone, path: source.state?.path ?? source.path)
         if let state = source.state {
@@ -89,6 +87,9 @@ final class Restorer {
             }
             report.accounts = try await restorer.run()
         }
+        // Behind the state, which tells which guests are users by now. The last day first:
+        // lua/restore_subjects.lua.
+        for day in source.days.reversed() { try await restore(day, floor, calendar) }
         try await AuditRestorer(writer).run(source.audit) { [self] in try await advance($0) }
         try await directory.finish()
         report.apiKeys = directory.keyCount

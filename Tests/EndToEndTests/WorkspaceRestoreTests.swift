@@ -219,7 +219,7 @@ extension EndToEnd {
             try whole.write(to: URL(filePath: path))
             try SnapshotReading.forge(path) {
                 $0.replacing(
-                    #""workspace":"acme","subject""#, with: #""workspace":"beta","subject""#)
+                    #""workspace":"acme","birth""#, with: #""workspace":"beta","birth""#)
             }
             let foreign = try TallyProcess.run(restore + ["--workspace", "acme"])
             #expect(foreign.status == 1 && foreign.errors.contains("key"), "\(foreign)")

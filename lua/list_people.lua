@@ -4,14 +4,16 @@
 
   KEYS     the order, people; subjects, if their last events are asked for
   ARGV     member behind which to begin ('': at the start), most profiles, what stands before the subject
-           in a member: 'nothing', 'text' (up to a zero byte) or 'time' (7 bytes)
+           in a member: 'nothing', 'text' (up to a zero byte) or 'time' (7 bytes); 'down' to go backwards
   Returns  flat, per profile: member, subject, profile, time of its last event in ms (0: none known)
   Time     O(log profiles + most)
 ]]
 --@constants constants
 
 local call, rule = redis.call, ARGV[3]
-local members = call('ZRANGEBYLEX', KEYS[1], ARGV[1] == '' and '-' or '(' .. ARGV[1], '+', 'LIMIT', 0, ARGV[2])
+local walk, start, finish = 'ZRANGEBYLEX', '-', '+'
+if ARGV[4] == 'down' then walk, start, finish = 'ZREVRANGEBYLEX', '+', '-' end
+local members = call(walk, KEYS[1], ARGV[1] == '' and start or '(' .. ARGV[1], finish, 'LIMIT', 0, ARGV[2])
 if #members == 0 then return {} end
 local subjects = {}
 for i, member in ipairs(members) do

@@ -14,10 +14,13 @@ export class Problem extends Error {
 
 const workspaceKey = "tally.workspace";
 const guestKey = "tally.guest";
-let signedOut = () => {};
+let [signedOut, forbidden] = [() => {}, () => {}];
 
 /** What is done when the service does not know the caller any more. */
 export function onSignedOut(action) { signedOut = action; }
+
+/** What is done when the caller may not what it asked for: who it is may have changed. */
+export function onForbidden(action) { forbidden = action; }
 
 /** The workspace that the operator looks at; null for the one of the key. */
 export const workspace = {
@@ -75,12 +78,19 @@ async function send(method, path, { query, body, headers, signal } = {}) {
         if (error.name === "AbortError") throw error;
         throw new Problem(0, { detail: t("error.network") });
     }
-    if (!response.ok) {
-        const problem = new Problem(response.status, await response.json().catch(() => ({})));
-        if (response.status === 401 && !headers?.Authorization) signedOut();
-        throw problem;
-    }
+    if (!response.ok) throw await problemOf(response, Boolean(headers?.Authorization));
     return response;
+}
+
+/**
+ * What an answer that is an error says. Who is not known any more, or may not any more, is brought to where it can go on.
+ * @param isSigningIn whether a key was tried that is not the one of the session.
+ */
+export async function problemOf(response, isSigningIn = false) {
+    const found = new Problem(response.status, await response.json().catch(() => ({})));
+    if (response.status === 401 && !isSigningIn) signedOut();
+    if (response.status === 403 && !isSigningIn) forbidden();
+    return found;
 }
 
 async function answer(method, path, options) {

@@ -5,23 +5,26 @@ import * as api from "./api.js";
 import { button, fill, h, onFailure } from "./dom.js";
 import { useWorkspace } from "./format.js";
 import { language, languages, setLanguage, t, word } from "./i18n.js";
-import { redraw, removePlots } from "./plots.js";
+import { library, redraw, removePlots } from "./plots.js";
 import { signInForm } from "./page-signin.js";
 
 const readers = ["operator", "admin", "writer", "reader"];
 const admins = ["operator", "admin"];
 
+/** Loads a module, and at the same time what it imports besides the shell's: not one behind the other. */
+const modules = (...names) => async () => (await Promise.all(names.map((name) => import(`./${name}.js`))))[0];
+
 // In the order of the navigation; the first one that a role may see is its first page.
 const pages = [
-    { path: "/dashboard/users", name: "users", roles: readers, load: () => import("./page-users.js") },
-    { path: "/dashboard/workspace", name: "workspace", roles: readers, load: () => import("./page-workspace.js") },
-    { path: "/dashboard/credits", name: "credits", roles: admins, load: () => import("./page-credits.js") },
-    { path: "/dashboard/live", name: "live", roles: readers, load: () => import("./page-live.js") },
-    { path: "/dashboard/keys", name: "keys", roles: admins, load: () => import("./page-keys.js") },
-    { path: "/dashboard/limits", name: "limits", roles: readers, load: () => import("./page-limits.js") },
-    { path: "/usage", name: "usage", roles: [...admins, "self", "guest"], load: () => import("./page-usage.js") },
-    { path: "/dashboard/alerts", name: "alerts", roles: admins, load: () => import("./page-alerts.js") },
-    { path: "/dashboard/audit", name: "audit", roles: admins, load: () => import("./page-audit.js") },
+    { path: "/dashboard/users", name: "users", roles: readers, load: modules("page-users", "people", "user-dialogs") },
+    { path: "/dashboard/workspace", name: "workspace", roles: readers, hasCharts: true, load: modules("page-workspace", "tiles") },
+    { path: "/dashboard/credits", name: "credits", roles: admins, hasCharts: true, load: modules("page-credits", "credit-user", "people", "tiles") },
+    { path: "/dashboard/live", name: "live", roles: readers, load: modules("page-live", "people", "stream") },
+    { path: "/dashboard/keys", name: "keys", roles: admins, load: modules("page-keys", "people", "user-dialogs") },
+    { path: "/dashboard/limits", name: "limits", roles: readers, load: modules("page-limits", "people", "rules") },
+    { path: "/usage", name: "usage", roles: [...admins, "self", "guest"], load: modules("page-usage", "people", "tiles") },
+    { path: "/dashboard/alerts", name: "alerts", roles: admins, load: modules("page-alerts", "people", "rules") },
+    { path: "/dashboard/audit", name: "audit", roles: admins, load: modules("page-audit") },
 ];
 
 const app = document.getElementById("app");
@@ -60,6 +63,9 @@ function leavePage() {
 
 async function begin() {
     if (!session && (api.guest.get() || localStorage.getItem(signedInKey))) {
+        // It comes while the service is asked who is signed in; whether it did is seen when the page is opened.
+        const page = pages.find((one) => one.path === location.pathname);
+        if (page) moduleOf(page).catch(() => {});
         try {
             session = await currentSession();
         } catch (error) {
@@ -74,8 +80,8 @@ async function currentSession() {
     try {
         return await api.get("/v1/session");
     } catch (error) {
-        // The workspace that was chosen may be gone.
-        if (error.status !== 404 || !api.workspace.get()) throw error;
+        // The workspace that was chosen may be gone, or not be for the key that is signed in with now.
+        if (![403, 404].includes(error.status) || !api.workspace.get()) throw error;
         api.workspace.set(null);
         return api.get("/v1/session");
     }
@@ -93,6 +99,25 @@ api.onSignedOut(() => {
     forget();
     show();
     say(t("session.ended"), true);
+});
+
+// Who signs in in another tab is signed in here, too.
+let isAsking = false;
+api.onForbidden(async () => {
+    if (!session || isAsking) return;
+    isAsking = true;
+    try {
+        const found = await currentSession();
+        if (session && ["role", "subject", "workspace"].some((name) => found[name] !== session[name])) {
+            session = found;
+            show();
+            say(t("session.other"), true);
+        }
+    } catch {
+        // What was refused is said where it was asked for.
+    } finally {
+        isAsking = false;
+    }
 });
 
 async function signOut() {
@@ -162,13 +187,23 @@ async function open(page, main) {
     }
 }
 
+/** The module of a page, which is asked for once unless it did not come, together with what draws its charts. */
+function moduleOf(page) {
+    if (page.hasCharts) library();
+    page.module ??= page.load().catch((error) => {
+        page.module = null;
+        throw error;
+    });
+    return page.module;
+}
+
 /**
  * The module of a page. A newer service has other files, and the document that names them: it is loaded anew, once,
  * where the service can be reached.
  */
 async function loaded(page, status) {
     try {
-        const module = await page.load();
+        const module = await moduleOf(page);
         sessionStorage.removeItem(reloadedKey);
         return module;
     } catch {
@@ -202,7 +237,7 @@ function who() {
     const { role, name, subject } = session;
     if (["guest", "operator"].includes(role)) return h("span", { class: "who" }, word("role", role));
     const isID = name.startsWith(keyPrefix);
-    const shown = h("span", null, subject ?? (isID ? "" : name.replace(/^token:/, "")));
+    const shown = h("bdi", null, subject ?? (isID ? "" : name.replace(/^token:/, "")));
     // Only administrators may look into the list of keys.
     if (isID && !subject && role === "admin") {
         const signedIn = session;

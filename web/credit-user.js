@@ -3,50 +3,79 @@
 
 import * as api from "./api.js";
 import { button, fill, h } from "./dom.js";
-import { credits, dateTime } from "./format.js";
+import { addDays, credits, dateTime, today } from "./format.js";
 import { t, word } from "./i18n.js";
-import { byAction, eventColumns } from "./page-credits.js";
+import { byAction, called, eventColumns } from "./page-credits.js";
 import { plainTable, Table } from "./table.js";
 import { creditTiles } from "./tiles.js";
 
-/** Shows who has an e-mail in an element. */
-export async function userDetail(element, email, days) {
+const recentEvents = 20;
+
+let asked = 0;
+
+/** Shows who has an `id` in an element, with what it did in so many days. */
+export async function userDetail(element, who, days) {
+    const turn = ++asked;
+    const { id } = who;
     fill(element, h("p", { class: "status", role: "status" }, t("table.loading")));
+    const path = `/v1/credits/${api.segment(id)}`;
+    const from = addDays(today(), 1 - days);
     try {
-        // All events of these days have to be looked through for it: it comes behind the rest.
-        const events = api.get(`/api/v1/admin/credits/user/${api.segment(email)}`, { days });
-        events.catch(() => {});
-        const { subjects: [profile] } = await api.get("/v1/subjects", { email });
-        // It knows whether there is anybody of this name.
-        if (!profile) await events;
-        // Who has no profile has its e-mail as id.
-        const path = `/v1/credits/${api.segment(profile?.id ?? email)}`;
+        // What somebody did is read behind the rest, and its sums may take long: each is shown when it comes.
+        const events = api.get(`/v1/subjects/${api.segment(id)}/events`, { from, limit: recentEvents });
+        const sums = api.get("/v1/series", { meter: "credits_micro", bucket: "day", group_by: "action", subject: id, from });
+        for (const one of [events, sums]) one.catch(() => {});
         const [account, forecast] = await Promise.all([api.get(path), api.get(`${path}/forecast`)]);
-        const heading = h("h2", { tabindex: "-1" }, profile?.full_name ?? email);
-        const actions = h("div");
-        const recent = h("div");
+        if (turn !== asked) return;
+        const name = called(who);
+        const heading = h("h2", { tabindex: "-1" }, h("bdi", null, name));
+        const [actions, recent] = [h("div"), h("div")];
         fill(element, h("section", { class: "panel" },
-            h("div", { class: "panel-head" }, heading, h("span", { class: "muted" }, profile?.email ?? email),
+            h("div", { class: "panel-head" }, heading,
+                h("span", { class: "muted" }, h("bdi", null, who.email ?? (name === id ? "" : id))),
                 button(t("dialog.close"), () => fill(element))),
             creditTiles(account, forecast),
             h("div", { class: "columns" }, actions, ledger(path)), recent));
         heading.focus();
-        await showEvents(actions, recent, events);
+        await Promise.all([
+            put(actions, sums, (found) => byAction(sumsByAction(found))),
+            put(recent, events, (found) => [
+                h("h3", null, t("credits.recent")), plainTable(t("credits.recent"), eventColumns(), found.events.map(asMonitored)),
+            ]),
+        ]);
+    } catch (error) {
+        if (turn === asked) fill(element, h("p", { class: "error", role: "alert" }, error.message));
+    }
+}
+
+async function put(element, answer, draw) {
+    fill(element, h("p", { class: "status", role: "status" }, t("table.loading")));
+    try {
+        fill(element, draw(await answer));
     } catch (error) {
         fill(element, h("p", { class: "error", role: "alert" }, error.message));
     }
 }
 
-async function showEvents(actions, recent, events) {
-    fill(actions, h("p", { class: "status", role: "status" }, t("table.loading")));
-    try {
-        const found = await events;
-        fill(actions, byAction(found.by_action_type));
-        fill(recent, h("h3", null, t("credits.recent")), plainTable(t("credits.recent"), eventColumns(), found.recent_events));
-    } catch (error) {
-        fill(actions, h("p", { class: "error", role: "alert" }, error.message));
+/** The rows of `byAction` from a series that is grouped by it, most credits first. */
+function sumsByAction({ buckets }) {
+    const sums = new Map();
+    for (const { action, value, events } of buckets.flatMap((bucket) => bucket.groups)) {
+        const sum = sums.get(action) ?? { value: 0, events: 0 };
+        sums.set(action, { value: sum.value + value, events: sum.events + events });
     }
+    return [...sums].filter(([, { value, events }]) => value || events).sort(([, left], [, right]) => right.value - left.value)
+        .map(([action, { value, events }]) => ({
+            action_type: action ?? "–", event_count: events, total_credits: value / 1_000_000,
+            avg_per_event: events ? value / 1_000_000 / events : 0,
+        }));
 }
+
+/** An event of the history as the credits' lists have it. */
+const asMonitored = (event) => ({
+    ...event, timestamp: event.time, action_type: event.action, credits: event.credits ?? 0,
+    input_tokens: event.meters.input_tokens ?? 0, output_tokens: event.meters.output_tokens ?? 0,
+});
 
 function ledger(path) {
     const table = new Table({

@@ -19,8 +19,16 @@ export function h(tag, attributes, ...children) {
 }
 
 function parts(children) {
-    return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+    return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false)
+        .map((child) => (child instanceof Node ? child : visible(String(child))));
 }
+
+// Control characters, and those that are not seen but turn the direction of what stands around them.
+const unseen = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+
+/** A text in which nothing is hidden: what is not seen stands there by its number. */
+const visible = (text) =>
+    text.replace(unseen, (one) => `[U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
 
 /** Puts children in the place of all that an element has. The focus goes to what is in the place of what had it. */
 export function fill(element, ...children) {

@@ -3,20 +3,21 @@
 
 import * as api from "./api.js";
 import { button, h } from "./dom.js";
-import { field, showDialog, values } from "./dialog.js";
+import { boundPeriod, field, showDialog, values } from "./dialog.js";
 import { dateTime } from "./format.js";
 import { t } from "./i18n.js";
 import { Table } from "./table.js";
 
 export async function open({ main }) {
     const form = h("form", {
-        class: "filters", onsubmit: (event) => { event.preventDefault(); table.reload(); }, onchange: () => table.reload(),
+        class: "filters", onsubmit: (event) => { event.preventDefault(); apply(); }, onchange: () => apply(),
     }, [
         { name: "actor", label: t("audit.actor"), placeholder: t("users.any") },
         { name: "action", label: t("users.actions"), placeholder: "PUT /v1/prices" },
         { name: "from", label: t("period.from"), type: "date" },
         { name: "to", label: t("period.to"), type: "date" },
     ].map(field));
+    const apply = () => { if (boundPeriod(form)) table.reload(); };
     const table = new Table({
         caption: t("page.audit"), columns: columns(), isFiltered: () => Object.values(values(form)).some(Boolean),
         load: async ({ cursor, signal }) => {
@@ -25,8 +26,9 @@ export async function open({ main }) {
         },
     });
     main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" }, ["csv", "json"].map((format) =>
-        button(t("export.as", { format: format.toUpperCase() }), () =>
-            api.download("/v1/export/audit", { ...values(form), format }, `audit.${format}`))))), table.element);
+        button(t("export.as", { format: format.toUpperCase() }), async () => {
+            if (boundPeriod(form)) await api.download("/v1/export/audit", { ...values(form), format }, `audit.${format}`);
+        })))), table.element);
     await table.reload();
 }
 

@@ -6,6 +6,7 @@ import { button, fill, h } from "./dom.js";
 import { field, values } from "./dialog.js";
 import { credits, day, dateTime, money, number } from "./format.js";
 import { t } from "./i18n.js";
+import { findSubject } from "./people.js";
 import { Plot, removePlots } from "./plots.js";
 import { plainTable, Table } from "./table.js";
 import { tile, warnings } from "./tiles.js";
@@ -26,41 +27,64 @@ export async function open({ main, onLeave }) {
     const summary = h("div");
     const actions = h("div", { class: "actions" }, button(t("credits.export"), () =>
         api.download(`${base}/export.csv`, {}, "balances.csv")));
-    const lookUp = (email) => userDetail(detail, email, values(form).days);
+    const lookUp = (who) => userDetail(detail, who, Number(values(form).days));
     const [people, events] = [balances(lookUp), unusual(lookUp)];
     const search = h("form", {
         class: "filters", role: "search",
-        onsubmit: (event) => { event.preventDefault(); lookUp(values(search).email); },
-    }, field({ name: "email", label: t("credits.find"), type: "email", required: true }),
+        onsubmit: async (event) => {
+            event.preventDefault();
+            const { subject } = values(search);
+            if (!subject) return;
+            fill(detail, loading());
+            try {
+                const { id, profile } = await findSubject(subject);
+                await lookUp(profile ?? { id });
+            } catch (error) {
+                fill(detail, h("p", { class: "error", role: "alert" }, error.message));
+            }
+        },
+    }, field({ name: "subject", label: t("credits.find"), required: true }),
     h("button", { type: "submit", class: "primary" }, t("audit.show")));
     main.append(h("div", { class: "toolbar" }, form, actions), summary, search, detail, people.element, events.element);
 
+    const [figures, trend, taken, consumed, lacks] = Array.from({ length: 5 }, () => h("div"));
+    const charges = h("section", { class: "panel" });
+    summary.append(figures, trend, h("div", { class: "columns" }, h("div", null, taken, charges), consumed), lacks);
     let asked = 0;
+
+    /** Shows a part as soon as what it needs has come; until then what it showed before stays. */
+    async function put(element, turn, answer, draw) {
+        if (!element.children.length) fill(element, loading());
+        try {
+            const found = await answer;
+            if (turn === asked) fill(element, draw(found));
+        } catch (error) {
+            if (turn === asked) fill(element, h("p", { class: "error", role: "alert" }, error.message), button(t("table.retry"), show));
+        }
+    }
+
     async function show() {
         const turn = ++asked;
         const { days } = values(form);
         summary.setAttribute("aria-busy", "true");
-        if (!summary.children.length) fill(summary, h("p", { class: "status", role: "status" }, t("table.loading")));
-        try {
-            const [overview, trend, top, forecast, health] = await Promise.all([
-                api.get(`${base}/overview`, { days }), api.get(`${base}/daily-trend`, { days }),
-                api.get(`${base}/top-consumers`, { days, limit: 10 }),
-                api.get("/v1/forecast", { meter: "credits_micro" }), api.get(`${base}/health`),
-            ]);
-            if (turn !== asked) return;
-            removePlots();
-            const [covered, uncovered] = [h("span", null, "…"), h("div")];
-            fill(summary, figures(overview, covered, forecast, health), charts(trend.daily_trend),
-                h("div", { class: "columns" },
-                    h("div", null, byAction(overview.by_action_type), costs(days)), consumers(top.top_consumers, lookUp)),
-                warnings(overview), uncovered);
-            showCoverage(covered, uncovered);
-        } catch (error) {
-            if (turn !== asked) return;
-            removePlots();
-            fill(summary, h("p", { class: "error", role: "alert" }, error.message), button(t("table.retry"), show));
-        }
+        const covered = h("span", null, "…");
+        const overview = api.get(`${base}/overview`, { days });
+        await Promise.all([
+            put(trend, turn, api.get(`${base}/daily-trend`, { days }), ({ daily_trend: rows }) => {
+                removePlots();
+                return charts(rows);
+            }),
+            put(figures, turn, overview, (found) => {
+                fill(lacks, warnings(found));
+                return tiles(found, covered, api.get("/v1/forecast", { meter: "credits_micro" }), api.get(`${base}/health`));
+            }),
+            put(taken, turn, overview, (found) => byAction(found.by_action_type)),
+            put(consumed, turn, api.get(`${base}/top-consumers`, { days, limit: 10 }), (found) => consumers(found.top_consumers, lookUp)),
+        ]);
+        if (turn !== asked) return;
         summary.removeAttribute("aria-busy");
+        showCoverage(covered, lacks);
+        costs(charges, days);
     }
     onLeave(() => { asked += 1; });
     await show();
@@ -68,15 +92,28 @@ export async function open({ main, onLeave }) {
     for (const list of [people, events]) if (main.contains(list.element)) await list.read();
 }
 
-function figures(overview, covered, forecast, health) {
+const loading = () => h("p", { class: "status", role: "status" }, t("table.loading"));
+
+/** The figures; those that are read by themselves come behind the others. */
+function tiles(overview, covered, forecast, health) {
     const inCredits = (value) => (value === null ? "–" : credits(value / 1_000_000));
+    const interval = (found) => found.interval
+        ? t("credits.interval", { low: inCredits(found.interval.low), high: inCredits(found.interval.high) }) : null;
     return h("dl", { class: "tiles" },
         tile(t("credits.total"), credits(overview.total_credits), t("credits.events", { count: number(overview.total_events) })),
         tile(t("credits.cost"), money(overview.total_api_cost_dollars)),
         tile(t("credits.activeUsers"), number(overview.active_users), covered),
-        tile(t("credits.forecast"), inCredits(forecast.forecast), forecast.interval
-            ? t("credits.interval", { low: inCredits(forecast.interval.low), high: inCredits(forecast.interval.high) }) : null),
-        tile(t("credits.lastHour"), number(health.events_last_hour), t("credits.lastEvent", { time: dateTime(health.last_event) })));
+        laterTile(t("credits.forecast"), forecast, (found) => [inCredits(found.forecast), interval(found)]),
+        laterTile(t("credits.lastHour"), health, (found) =>
+            [number(found.events_last_hour), t("credits.lastEvent", { time: dateTime(found.last_event) })]));
+}
+
+/** A tile whose figure and note come later. */
+function laterTile(label, answer, read) {
+    const element = tile(label, "…");
+    answer.then((found) => element.replaceWith(tile(label, ...read(found))),
+        (error) => element.replaceWith(tile(label, "–", h("span", { class: "error" }, error.message))));
+    return element;
 }
 
 function charts(rows) {
@@ -102,11 +139,11 @@ export const byAction = (rows) => h("section", { class: "panel" }, h("h2", null,
     { label: t("credits.perEvent"), numeric: true, value: (row) => row.avg_per_event, cell: (row) => credits(row.avg_per_event) },
 ], rows));
 
-/** A name that opens the detail; who has no e-mail has none. */
-function person(row, lookUp) {
-    const name = row.full_name ?? row.email ?? "–";
-    return row.email ? button(name, () => lookUp(row.email), { class: "link" }) : name;
-}
+/** By what somebody is called here. */
+export const called = (row) => row.full_name ?? row.email ?? row.username ?? row.id;
+
+/** A name that opens the detail. */
+const person = (row, lookUp) => button(h("bdi", null, called(row)), () => lookUp(row), { class: "link" });
 
 const consumers = (rows, lookUp) => h("section", { class: "panel" }, h("h2", null, t("credits.top")), plainTable(t("credits.top"), [
     { label: t("users.username"), cell: (row) => person(row, lookUp) },
@@ -114,11 +151,11 @@ const consumers = (rows, lookUp) => h("section", { class: "panel" }, h("h2", nul
     { label: t("users.credits"), numeric: true, value: (row) => row.total_credits, cell: (row) => credits(row.total_credits) },
 ], rows));
 
-/** Charges beside costs. After a start the service takes seconds to count them: they come behind the rest. */
-function costs(days) {
+/** Charges beside costs, in an element. After a start the service takes seconds to count them: they come behind the rest. */
+function costs(element, days) {
     const content = h("div");
     async function read() {
-        fill(content, h("p", { class: "status", role: "status" }, t("table.loading")));
+        fill(content, loading());
         try {
             const { validation, credit_rate: rate } = await api.get(`${base}/validation`, { days });
             fill(content, h("p", { class: "muted" }, t("credits.validationText", { rate: number(rate, 6) })),
@@ -128,8 +165,8 @@ function costs(days) {
                 button(t("table.retry"), read));
         }
     }
+    fill(element, h("h2", null, t("credits.validation")), content);
     read();
-    return h("section", { class: "panel" }, h("h2", null, t("credits.validation")), content);
 }
 
 const validationColumns = () => [
@@ -144,13 +181,15 @@ const validationColumns = () => [
 ];
 
 /** Who has a balance, for which all accounts are looked through: it comes behind the rest. */
-async function showCoverage(covered, uncovered) {
+async function showCoverage(covered, lacks) {
     try {
         const coverage = await api.get(`${base}/coverage`, { limit: 10 });
+        // The sums of another period have been asked for since.
+        if (!covered.isConnected) return;
+        const nameless = coverage.users_without_balance.map((name, index) => [index ? ", " : null, h("bdi", null, name)]);
         fill(covered, t("credits.coverage", { with: number(coverage.users_with_balance), of: number(coverage.total_users) }));
-        fill(uncovered, coverage.demo_events ? h("p", { class: "warn" }, t("credits.demo", { count: number(coverage.demo_events) })) : null,
-            coverage.users_without_balance.length
-                ? h("p", { class: "muted" }, t("credits.without", { users: coverage.users_without_balance.map((user) => user.email ?? user.id ?? user).join(", ") })) : null);
+        lacks.append(...[coverage.demo_events ? h("p", { class: "warn" }, t("credits.demo", { count: number(coverage.demo_events) })) : null,
+        nameless.length ? h("p", { class: "muted" }, t("credits.without", { users: "" }), nameless) : null].filter(Boolean));
     } catch (error) {
         fill(covered, h("span", { class: "error" }, error.message));
     }
@@ -162,7 +201,7 @@ function balances(lookUp) {
     const table = new Table({
         caption: t("credits.balances"),
         columns: [
-            { label: t("users.username"), value: (row) => row.full_name ?? row.email, cell: (row) => person(row, lookUp) },
+            { label: t("users.username"), value: called, cell: (row) => person(row, lookUp) },
             { label: t("users.email"), cell: (row) => row.email ?? "–" },
             ...["current_balance", "monthly_allowance", "current_month_consumed", "total_consumed"].map((name) => ({
                 label: t(`credits.${name}`), numeric: true, value: (row) => row[name],
@@ -180,7 +219,8 @@ function unusual(lookUp) {
     const least = h("input", { type: "number", min: "0", step: "any", value: "1", "aria-label": t("credits.least"), onchange: () => table.reload() });
     const table = new Table({
         caption: t("credits.unusual"),
-        columns: eventColumns([{ label: t("users.email"), cell: (row) => person(row, lookUp) }]), isFiltered: () => true,
+        // Their own `id` is that of the event.
+        columns: eventColumns([{ label: t("users.username"), cell: (row) => person({ ...row, id: row.subject }, lookUp) }]), isFiltered: () => true,
         load: async ({ cursor, signal }) => {
             const answer = await api.get(`${base}/events`, {
                 min_credits: least.value || "0", days: unusualDays, sort: "credits", limit: 20, cursor,

@@ -64,7 +64,7 @@ const integer = (text) => (text === "" ? null : Number(text));
 const limitDialog = (limit, save) => formDialog({
     title: limit ? t("users.editTitle", { name: limit.name }) : t("limits.add"),
     fields: [
-        { name: "name", label: t("limits.name"), value: limit?.name, required: true, pattern: "[a-z][a-z0-9_]{0,63}" },
+        { name: "name", label: t("limits.name"), value: limit?.name, required: true, pattern: "[a-z0-9_\\-]{1,64}" },
         { name: "meter", label: t("live.meter"), value: limit?.meter, required: true, pattern: "[a-z][a-z0-9_]{0,63}" },
         { name: "window", label: t("limits.window"), value: limit?.window ?? "day", options: windows.map((name) => [name, word("window", name)]) },
         { name: "period_s", label: t("limits.period"), type: "number", min: "1", value: limit?.period_s ?? "", help: t("limits.periodHelp") },
@@ -73,6 +73,7 @@ const limitDialog = (limit, save) => formDialog({
         { name: "guest", label: t("limits.guest"), type: "number", min: "0", value: limit?.guest ?? "", help: t("limits.emptyHelp") },
     ],
     submit: ({ name, meter, window, period_s: period, burst, user, guest }) => {
+        if (!user && !guest) throw new Error(t("limits.amountNeeded"));
         const changed = { name, meter, window, user: integer(user), guest: integer(guest) };
         if (period) changed.period_s = Number(period);
         if (burst) changed.burst = Number(burst);
@@ -113,16 +114,20 @@ async function ownLimit(limit, say) {
 // MARK: Prices
 
 function showPrices(book, save) {
+    const models = Object.entries(book.models);
     const rows = [
-        ...Object.entries(book.models).map(([name, prices]) => ({ name, prices })),
+        ...models.map(([name, prices]) => ({ name, prices })),
         ...(book.default ? [{ name: null, prices: book.default }] : []),
     ];
+    // As entries: a name such as `__proto__` would be no member of an object that is written to.
     const write = (name, prices) => {
         if (name === null) return save({ ...book, default: prices ?? undefined });
-        const models = { ...book.models };
-        delete models[name];
-        if (prices) models[name] = prices;
-        return save({ ...book, models });
+        const kept = prices ? models.map((one) => (one[0] === name ? [name, prices] : one)) : models.filter((one) => one[0] !== name);
+        return save({ ...book, models: Object.fromEntries(kept) });
+    };
+    const add = (name, prices) => {
+        if (models.some((one) => one[0] === name)) throw new Error(t("prices.exists", { name }));
+        return save({ ...book, models: Object.fromEntries([...models, [name, prices]]) });
     };
     return [
         h("h2", null, t("prices.title")),
@@ -140,7 +145,7 @@ function showPrices(book, save) {
             }] : []),
         ], rows, t("prices.none")),
         save ? h("div", { class: "actions" },
-            button(t("prices.add"), () => priceDialog(null, (name, prices) => write(name, prices))),
+            button(t("prices.add"), () => priceDialog(null, add)),
             button(t("prices.editFlat"), () => formDialog({
                 title: t("prices.editFlat"),
                 fields: [

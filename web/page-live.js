@@ -147,7 +147,7 @@ class Board {
         const most = entries[0]?.value || 1;
         fill(this.status, entries.length ? "" : t("live.nobody"));
         fill(this.list, entries.map((entry) => h("li", { "data-subject": entry.subject },
-            h("span", { class: "name" }, entry.subject), h("span", { class: "number" }, amountOf(this.meter, entry.value)),
+            h("bdi", { class: "name" }, entry.subject), h("span", { class: "number" }, amountOf(this.meter, entry.value)),
             h("meter", { min: "0", max: String(most), value: entry.value, "aria-hidden": "true" }))));
         if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
         for (const item of this.list.children) {

@@ -13,7 +13,11 @@ export function signInForm({ start, withGuests = true }) {
         name: "key", label: t("signin.key"), type: "password", required: true, autocomplete: "current-password",
         help: t("signin.keyHelp"),
     }], async ({ key }) => {
-        await api.signIn(key);
+        try {
+            await api.signIn(key);
+        } catch (problem) {
+            throw problem.status === 401 ? new Error(t("signin.wrong")) : problem;
+        }
         start(await api.get("/v1/session"));
     });
     return [
@@ -50,7 +54,7 @@ function form(action, error, fields, submit) {
             try {
                 await submit(values(element));
             } catch (problem) {
-                fill(error, problem.status === 401 ? t("signin.wrong", { detail: problem.message }) : problem.message);
+                fill(error, problem.message);
             }
             submitButton.removeAttribute("aria-disabled");
         },

@@ -13,11 +13,14 @@ import { adjustCredits, assignKeys, editProfile, showKeys } from "./user-dialogs
 const pageSize = 50;
 // No role has a control character in it.
 const otherRole = "\u0001";
+const [byTokens, firstOrder] = ["-tokens", "username"];
+const orders = { username: ["username", "-username"], email: ["email", "-email"], tokens: [byTokens] };
 
 export async function open({ main, say, isAdmin }) {
     const { ranked_meters: ranked } = await api.get("/v1/workspace");
     const ordersTokens = ranked.includes("tokens");
-    const filters = filterForm(() => table.reload());
+    const asked = Object.fromEntries(new URLSearchParams(location.search));
+    const filters = filterForm(asked, () => table.reload());
     const act = async (action, subject) => {
         const told = await action(subject);
         if (told) {
@@ -26,9 +29,11 @@ export async function open({ main, say, isAdmin }) {
         }
     };
     const table = new Table({
-        caption: t("page.users"), columns: columns(isAdmin, ordersTokens, act), order: "username",
+        caption: t("page.users"), columns: columns(isAdmin, ordersTokens, act),
+        order: Object.values(orders).flat().find((one) => one === asked.sort && (ordersTokens || one !== byTokens)) ?? firstOrder,
         isFiltered: () => Object.values(values(filters)).some(Boolean),
         load: async ({ cursor, order, signal }) => {
+            if (table.element.isConnected) keepInAddress(values(filters), order);
             const answer = await api.get("/v1/subjects", {
                 ...question(values(filters)), kind: "user", sort: order, limit: pageSize, cursor,
                 include: isAdmin ? "usage,keys" : "usage",
@@ -45,7 +50,14 @@ export async function open({ main, say, isAdmin }) {
     await table.reload();
 }
 
-function filterForm(apply) {
+/** The filters are in the address, so that they are there again when the page is loaded anew or come back to. */
+function keepInAddress({ q, role, active, inactive }, order) {
+    const shown = { q, role: role === otherRole ? null : role, active, inactive, sort: order === firstOrder ? null : order };
+    const address = api.address(location.pathname, shown);
+    if (address !== location.pathname + location.search) history.replaceState(null, "", address);
+}
+
+function filterForm(asked, apply) {
     let waiting;
     const form = h("form", {
         class: "filters", role: "search",
@@ -61,17 +73,21 @@ function filterForm(apply) {
             waiting = setTimeout(apply, 300);
         },
     }, [
-        { name: "q", label: t("users.search"), type: "search", maxlength: "200" },
+        { name: "q", label: t("users.search"), type: "search", maxlength: "200", value: asked.q },
         {
-            name: "role", label: t("users.role"),
+            name: "role", label: t("users.role"), value: asked.role,
             options: [["", t("users.any")], ["user", "user"], ["admin", "admin"], [otherRole, t("users.otherRole")]],
         },
-        { name: "active", label: t("users.status"), options: [["", t("users.any")], ["true", t("users.active")], ["false", t("users.inactive")]] },
+        { name: "active", label: t("users.status"), value: asked.active, options: [["", t("users.any")], ["true", t("users.active")], ["false", t("users.inactive")]] },
         {
-            name: "inactive", label: t("users.inactiveSince"),
+            name: "inactive", label: t("users.inactiveSince"), value: asked.inactive,
             options: [["", t("users.any")], ...[7, 30, 90].map((days) => [String(days), t("users.days", { days })])],
         },
     ].map(field));
+    if (asked.role) {
+        offerRole(form, asked.role);
+        form.elements.role.value = asked.role;
+    }
     return form;
 }
 
@@ -109,10 +125,10 @@ function columns(isAdmin, ordersTokens, act) {
     const tokens = (row) => row.usage.totals.tokens ?? 0;
     return [
         {
-            label: t("users.username"), order: "username",
+            label: t("users.username"), orders: orders.username,
             cell: nameWithID,
         },
-        { label: t("users.email"), order: "email", isWide: true, cell: (row) => mail(row.email) },
+        { label: t("users.email"), orders: orders.email, isWide: true, cell: (row) => mail(row.email) },
         { label: t("users.role"), value: (row) => row.role, cell: (row) => row.role },
         ...(isAdmin ? [
             {
@@ -128,7 +144,7 @@ function columns(isAdmin, ordersTokens, act) {
         ] : []),
         {
             label: t("users.tokens"), numeric: true, cell: (row) => number(tokens(row)),
-            ...(ordersTokens ? { order: "-tokens" } : { value: tokens }),
+            ...(ordersTokens ? { orders: orders.tokens } : { value: tokens }),
         },
         {
             label: t("users.lastSeen"), isTime: true, value: (row) => row.usage.last_event_at ?? "",
@@ -138,7 +154,7 @@ function columns(isAdmin, ordersTokens, act) {
             label: t("users.status"), value: (row) => String(row.active),
             cell: (row) => [
                 h("span", { class: row.active ? "good" : "bad" }, row.active ? t("users.active") : t("users.inactive")),
-                row.demo ? h("span", { class: "tag" }, t("users.demo")) : null,
+                row.demo ? [" ", h("span", { class: "tag" }, t("users.demo"))] : null,
             ],
         },
         ...(isAdmin ? [{
@@ -165,7 +181,7 @@ async function exportCSV(filter, isAdmin, order) {
     const keys = ["current_assigned_keys", "active_keys_count", "ready_keys_count", "total_keys_received", "total_keys_used"];
     const lines = [[...head, ...(isAdmin ? keys : [])]];
     // By a number that grows meanwhile, somebody could be told twice or be left out.
-    const sort = order.startsWith("-") ? "username" : order;
+    const sort = order === byTokens ? firstOrder : order;
     let cursor = null;
     do {
         const answer = await api.get("/v1/subjects", {

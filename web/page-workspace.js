@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { button, fill, h } from "./dom.js";
-import { field, values } from "./dialog.js";
+import { boundPeriod, field, values } from "./dialog.js";
 import { addDays, change, day, money, month, number, today } from "./format.js";
 import { t } from "./i18n.js";
 import { Plot, removePlots } from "./plots.js";
@@ -15,7 +15,7 @@ export async function open({ main, session }) {
     const form = periodForm(() => show());
     const content = h("div");
     const exportAs = (format) => button(t("export.as", { format: format.toUpperCase() }), async () => {
-        if (!form.reportValidity()) return;
+        if (!boundPeriod(form)) return;
         const { from, to } = period(form);
         await api.download(path("export"), { format, startDate: from, endDate: to }, `usage-${from}-${to}.${format}`);
     });
@@ -23,7 +23,7 @@ export async function open({ main, session }) {
 
     let asked = 0;
     async function show() {
-        if (!form.reportValidity()) return;
+        if (!boundPeriod(form)) return;
         const turn = ++asked;
         const { from, to, days } = period(form);
         content.setAttribute("aria-busy", "true");
@@ -113,7 +113,7 @@ function charts({ dailyUsage: days, peakHours: hours }) {
 
 const clients = (rows) => h("section", { class: "panel" }, h("h2", null, t("workspace.clients")), plainTable(t("workspace.clients"), [
     { label: t("workspace.client"), value: (row) => row.clientName ?? row.clientId, cell: (row) => row.clientName ?? row.clientId },
-    { label: t("users.phone"), cell: (row) => row.clientPhone ?? "–" },
+    { label: t("users.phone"), cell: (row) => h("span", { class: "phone" }, row.clientPhone ?? "–") },
     { label: t("workspace.cost"), numeric: true, value: (row) => row.cost, cell: (row) => money(row.cost) },
     { label: t("workspace.messages"), numeric: true, value: (row) => row.messages, cell: (row) => number(row.messages) },
 ], rows));

@@ -10,7 +10,7 @@ export const nameOf = (row) => row.username ?? row.full_name ?? row.id;
 
 /** Who a row is, with the id where that is another. */
 export const nameWithID = (row) =>
-    [nameOf(row), nameOf(row) === row.id ? null : h("small", { class: "id muted" }, row.id)];
+    [h("bdi", null, nameOf(row)), nameOf(row) === row.id ? null : [" ", h("small", { class: "id muted" }, row.id)]];
 
 /**
  * Finds who has an id, an e-mail, a username or a full name.
@@ -18,16 +18,46 @@ export const nameWithID = (row) =>
  * @throws an error with what is to be said when there is nobody, or more than one.
  */
 export async function findSubject(text) {
-    const known = await byID(text);
+    const found = await profilesCalled(text);
+    if (found.length === 1 && found[0].id === text) return { id: text, profile: found[0] };
+    // The id of who was counted only is before a name that another has. Where nobody is called so, asking for it may be refused.
+    const known = found.length ? await counted(text) : await byID(text);
     if (known) return known;
-    if (text.includes("@")) {
-        const { subjects: [profile] } = await api.get("/v1/subjects", { email: text });
-        if (profile) return { id: profile.id, profile };
-    }
-    const found = await byName(text);
     if (found.length > 1) throw new Error(t("people.several", { name: text, ids: found.map((one) => one.id).join(", ") }));
     if (!found.length) throw new Error(t("people.unknown", { name: text }));
     return { id: found[0].id, profile: found[0] };
+}
+
+/** Who has an id and no profile, if an event of it is kept. */
+async function counted(id) {
+    try {
+        const { events } = await api.get("/v1/events", { subject: id, limit: 1 });
+        return events.length ? { id, profile: null } : null;
+    } catch (error) {
+        if (error.code === "invalid_id") return null;
+        throw error;
+    }
+}
+
+/** Who has it as id, e-mail, username or full name: those of the first of these that somebody has. */
+async function profilesCalled(text) {
+    if (text.includes("@")) {
+        const { subjects } = await api.get("/v1/subjects", { email: text });
+        if (subjects.length) return subjects;
+    }
+    const isIt = (name) => name?.toLocaleLowerCase() === text.toLocaleLowerCase();
+    const found = [];
+    let cursor = null;
+    do {
+        // The service looks for parts of names.
+        const page = await api.get("/v1/subjects", { q: text, limit: 1000, cursor });
+        const itself = page.subjects.find((one) => one.id === text);
+        if (itself) return [itself];
+        found.push(...page.subjects.filter((one) => isIt(one.username) || isIt(one.full_name)));
+        cursor = page.next;
+    } while (cursor);
+    const named = found.filter((one) => isIt(one.username));
+    return named.length ? named : found;
 }
 
 async function byID(text) {
@@ -40,18 +70,4 @@ async function byID(text) {
         if (error.status === 404 || error.code === "invalid_id") return null;
         throw error;
     }
-}
-
-/** Those who are called just so; the service looks for parts of names. */
-async function byName(text) {
-    const isIt = (name) => name?.toLocaleLowerCase() === text.toLocaleLowerCase();
-    const found = [];
-    let cursor = null;
-    do {
-        const page = await api.get("/v1/subjects", { q: text, limit: 1000, cursor });
-        found.push(...page.subjects.filter((one) => isIt(one.username) || isIt(one.full_name)));
-        cursor = page.next;
-    } while (cursor);
-    const named = found.filter((one) => isIt(one.username));
-    return named.length ? named : found;
 }

@@ -8,8 +8,8 @@ import { plainTable } from "./table.js";
 
 let loading;
 
-/** The library, which is loaded when the first chart is drawn; null where it is not there. */
-function library() {
+/** The library, which is loaded when the first page with charts is asked for; null where it is not there. */
+export function library() {
     loading ??= new Promise((resolve) => {
         const script = h("script", { src: new URL("chart.js", import.meta.url).href });
         script.addEventListener("load", () => resolve(globalThis.Chart ?? null));

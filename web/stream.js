@@ -2,7 +2,7 @@
 // Server-sent events, read by `fetch`: EventSource sends no header fields, such as the operator's workspace, and
 // does not tell why it was refused.
 
-import { address, callHeaders, Problem } from "./api.js";
+import { address, callHeaders, problemOf } from "./api.js";
 
 const retryMost = 30_000;
 
@@ -31,7 +31,7 @@ async function run(path, query, { message, state }, signal) {
                 state("open");
                 await read(response.body, place, message);
             } else {
-                const problem = new Problem(response.status, await response.json().catch(() => ({})));
+                const problem = await problemOf(response);
                 // Too far behind: on with what comes now.
                 if (response.status === 410) place.id = "";
                 else if (response.status < 500) return state("refused", problem.message);

@@ -8,10 +8,13 @@ import { t } from "./i18n.js";
 // of them, numbers leave the room to words.
 const [plainColumns, roomyColumns] = [3, 6];
 
+// What would make a table wider than the window if it stood in one line; shorter words stay whole.
+const longWord = /\S{25,}/;
+
 /**
  * A column: `label`, `cell(row)` (text or an element), and perhaps
- *   `numeric` or `isTime`, `isWide` in a card; `value(row)` to sort the shown rows by; `order`, the service's name of an
- *   order over all pages, with a minus when it is descending.
+ *   `numeric` or `isTime`, `isWide` in a card; `value(row)` to sort the shown rows by; `orders`, the service's names of
+ *   orders over all pages, of which a click takes the next one, with a minus when it is descending.
  */
 export class Table {
     /**
@@ -50,24 +53,25 @@ export class Table {
                 scope: "col", role: "columnheader", class: tone(column),
                 "aria-sort": isSorted ? (isDescending ? "descending" : "ascending") : null,
             };
-            if (!column.value && !column.order) return h("th", attributes, column.label);
+            if (!column.value && !column.orders) return h("th", attributes, column.label);
             const mark = isSorted ? (isDescending ? "\u00a0▼" : "\u00a0▲") : "";
             return h("th", attributes, h("button", {
-                type: "button", class: "sort", title: column.order ? t("table.sortAll") : t("table.sortPage"),
+                type: "button", class: "sort", title: column.orders ? t("table.sortAll") : t("table.sortPage"),
                 onclick: () => this.sort(column),
             }, column.label, h("span", { "aria-hidden": "true" }, mark)));
         }));
     }
 
     isSorted(column) {
-        return this.sorting ? this.sorting.column === column : column.order === this.order && Boolean(column.order);
+        return this.sorting ? this.sorting.column === column : Boolean(column.orders?.includes(this.order));
     }
 
     sort(column) {
         const index = this.columns.indexOf(column);
-        if (column.order) {
+        if (column.orders) {
+            const place = this.sorting ? -1 : column.orders.indexOf(this.order);
             this.sorting = null;
-            this.order = column.order;
+            this.order = column.orders[(place + 1) % column.orders.length];
             this.reload();
         } else {
             const isAgain = this.sorting?.column === column;
@@ -132,11 +136,14 @@ export class Table {
             const sign = isDescending ? -1 : 1;
             rows = [...rows].sort((left, right) => sign * compare(column.value(left), column.value(right)));
         }
-        fill(this.body, rows.map((row) => h("tr", { role: "row" }, this.columns.map((column, index) =>
-            h(index === 0 ? "th" : "td", {
+        fill(this.body, rows.map((row) => h("tr", { role: "row" }, this.columns.map((column, index) => {
+            const cell = h(index === 0 ? "th" : "td", {
                 scope: index === 0 ? "row" : null, role: index === 0 ? "rowheader" : "cell",
                 class: [tone(column), column.isWide ? "wide" : null].filter(Boolean).join(" ") || null, "data-label": column.label,
-            }, column.cell(row))))));
+            }, column.cell(row));
+            if (longWord.test(cell.textContent)) cell.classList.add("breaks");
+            return cell;
+        }))));
     }
 
     showPager() {

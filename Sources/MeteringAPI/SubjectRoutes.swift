@@ -101,7 +101,8 @@ extension API {
         return .json(json.bytes)
     }
 
-    /// A page in the order that `sort` names: a field of profiles, or a minus and a meter that is ranked.
+    /// A page in the order that `sort` names: a field of profiles, with a minus for backwards, or a minus and a
+    /// meter that is ranked.
     private func profiles(
         _ query: QueryParameters
     ) async throws -> (profiles: [Profile], next: String?) {
@@ -119,15 +120,21 @@ extension API {
                 queries.profiles(filter, byMost: meter, limit: limit, after: cursor ?? nil))
             return (page.profiles, page.next?.text)
         }
-        guard let order = ProfileOrder(rawValue: sort) else {
+        let isDescending = sort.hasPrefix("-")
+        guard let order = ProfileOrder(rawValue: String(sort.dropFirst(isDescending ? 1 : 0)))
+        else {
             throw HTTPProblem.badRequest(
                 "invalid_parameter",
-                "sort is id, email, username, created_at, or a minus and a meter with leaderboards")
+                "sort is id, email, username, created_at, these with a minus, or a minus and a "
+                    + "meter with leaderboards")
         }
-        let cursor = query.text("cursor").map { ProfileCursor($0, of: order) }
+        let cursor = query.text("cursor").map {
+            ProfileCursor($0, of: order, isDescending: isDescending)
+        }
         if case .some(nil) = cursor { throw wrongCursor }
         let page = try await back(
-            queries.profiles(filter, by: order, limit: limit, after: cursor ?? nil))
+            queries.profiles(
+                filter, by: order, isDescending: isDescending, limit: limit, after: cursor ?? nil))
         return (page.profiles, page.next?.text)
     }
 

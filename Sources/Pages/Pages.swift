@@ -23,9 +23,16 @@ public struct Pages: Sendable {
     /// - Parameter charts: the library that draws charts, as its package brings it; without it pages
     ///   have tables only.
     public init(charts: [UInt8]?) {
+        self.init(html: Self.html, charts: charts)
+    }
+
+    /// - Parameter html: the document, with `{{assets}}` where the files' path belongs.
+    init(html: [UInt8], charts: [UInt8]?) {
         var files = Self.files
         if let charts { files["chart.js"] = charts }
         let digest = StreamingDigest()
+        // The document, too, is known by it.
+        html.withUnsafeBytes { digest.update($0) }
         for (name, bytes) in files.sorted(by: { $0.key < $1.key }) {
             Array(name.utf8).withUnsafeBytes { digest.update($0) }
             bytes.withUnsafeBytes { digest.update($0) }
@@ -34,9 +41,9 @@ public struct Pages: Sendable {
         prefix = "\(Self.assetsPath)\(version)/"
         etag = "\"\(version)\""
         assets = Dictionary(uniqueKeysWithValues: files.map { ($0, Asset($0, $1)) })
-        let html = String(decoding: Self.html, as: UTF8.self)
+        let template = String(decoding: html, as: UTF8.self)
         var parts: [Substring] = []
-        var rest = html[...]
+        var rest = template[...]
         // `Foundation` is not linked: it would be most of the binary.
         while let range = rest.firstRange(of: "{{assets}}/") {
             parts.append(rest[..<range.lowerBound])

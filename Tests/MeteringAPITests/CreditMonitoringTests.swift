@@ -126,11 +126,13 @@ func creditEvent(
                 """
             #expect(
                 await api.credits("users", "limit=50&sort_by=consumed").text == """
-                    {"users":[{"email":"User@Example.com","full_name":"John Doe",\(balance)}],\
+                    {"users":[{"email":"User@Example.com","full_name":"John Doe","username":null,\
+                    "id":"17",\(balance)}],\
                     "count":1}
                     """)
             let expected = """
-                {"user":{"email":"User@Example.com","full_name":"John Doe","demo_mode":false},\
+                {"user":{"email":"User@Example.com","full_name":"John Doe","username":null,"id":"17",\
+                "demo_mode":false},\
                 "balance":{\(balance)},"recent_events":[\
                 {"timestamp":"2026-11-21T10:00:00Z","action_type":"ai_chat_message",\
                 "credits":0.142,"description":"AI chat message","input_tokens":1000,\
@@ -148,7 +150,8 @@ func creditEvent(
             }
             #expect(
                 await api.credits("top-consumers", "days=30&limit=20").text == """
-                    {"top_consumers":[{"email":"User@Example.com","full_name":"John Doe",\
+                    {"top_consumers":[{"email":"User@Example.com","full_name":"John Doe","username":null,\
+                    "id":"17",\
                     "events":2,"total_credits":14.77}]}
                     """)
         }
@@ -203,6 +206,10 @@ func creditEvent(
             #expect(
                 unusual.list("events").compactMap { $0["email"] as? String }
                     == ["b+tag@example.com", "b+tag@example.com"])
+            // Whose they are all the same.
+            #expect(
+                unusual.list("events").compactMap { $0["subject"] as? String }
+                    == ["b+tag@example.com", "b"])
             let next = try #require(unusual.json["next"] as? String)
             let rest = await api.credits(
                 "events", "min_credits=1&sort=credits&limit=2&cursor=\(next)")

@@ -52,14 +52,31 @@ import Testing
     @Test func `What the first script imports, and what that imports, is loaded at once`() throws {
         let html = String(decoding: try #require(bytes(get("/"))), as: UTF8.self)
         let preloaded = html.matches(of: /"modulepreload" href="\/assets\/[^"\/]+\/([^"]+)"/)
+        let shell = try imports(of: "app.js")
+        #expect(shell == Set(preloaded.map { String($0.1) }))
+        // Neither does a page wait for what it has to itself.
+        let lists = try text("app.js").matches(of: /load: modules\(([^)]*)\)/)
+        #expect(lists.count == 9)
+        for list in lists {
+            let names = list.1.matches(of: /"([^"]+)"/).map { "\($0.1).js" }
+            let page = try #require(names.first)
+            #expect(try imports(of: page).union([page]).subtracting(shell) == Set(names), "\(page)")
+        }
+    }
+
+    private func text(_ name: String) throws -> String {
+        String(decoding: try #require(Pages.files[name]), as: UTF8.self)
+    }
+
+    /// What a module imports, and what that imports.
+    private func imports(of name: String) throws -> Set<String> {
         var found: Set<String> = []
-        var waiting = ["app.js"]
+        var waiting = [name]
         while let name = waiting.popLast() {
-            let text = String(decoding: try #require(Pages.files[name]), as: UTF8.self)
-            for match in text.matches(of: /from "\.\/([^"]+)"/)
+            for match in try text(name).matches(of: /from "\.\/([^"]+)"/)
             where found.insert(String(match.1)).inserted { waiting.append(String(match.1)) }
         }
-        #expect(found == Set(preloaded.map { String($0.1) }))
+        return found
     }
 
     @Test func `What is compressed is the same, and only for who takes it`() throws {
@@ -83,6 +100,11 @@ import Testing
         let again = get("/", ["If-None-Match": etag])
         #expect(again?.status == .notModified)
         #expect(get("/", ["If-None-Match": "\"other\""])?.status == .ok)
+        // One whose markup is another, over the same files.
+        let other = Pages(
+            html: Pages.html + Array("<!-- -->".utf8), charts: Array("var Chart".utf8))
+        let request = HTTPRequest(method: .get, path: "/", headers: ["If-None-Match": etag])
+        #expect(other.response(to: request)?.status == .ok)
     }
 
     @Test func `Only GET and HEAD are answered`() {

@@ -143,3 +143,18 @@ def accessible(page, what):
         f"{one['id']} at {one['nodes'][0]['target']}" for one in violations if one["impact"] in ("serious", "critical")
     ]
     assert not serious, f"{what}: {'; '.join(serious)}"
+
+
+def in_width(page, what):
+    width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1], f"{what} is {width[0]} wide in {width[1]}"
+
+
+def tables_in_width(page, what):
+    # Those that are behind a chart, too.
+    page.evaluate("() => { for (const one of document.querySelectorAll('main details')) one.open = true; }")
+    page.wait_for_function("() => [...document.querySelectorAll('main details')].every((one) => one.querySelector('tbody tr'))")
+    hidden = page.evaluate("""() => [...document.querySelectorAll('.scroll')]
+        .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.getAttribute('aria-label'))""")
+    page.evaluate("() => { for (const one of document.querySelectorAll('main details')) one.open = false; }")
+    assert not hidden, f"{what}: cut off at the right: {hidden}"

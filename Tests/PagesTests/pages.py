@@ -14,7 +14,8 @@ from playwright.sync_api import sync_playwright
 import edits
 import faults
 import flows
-from browser import Service, accessible, watched
+import odd
+from browser import Service, accessible, in_width, tables_in_width, watched
 
 # By what a page shows when it has data.
 PAGES = {
@@ -35,21 +36,6 @@ checks = []
 def check(function):
     checks.append(function)
     return function
-
-
-def in_width(page, what):
-    width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert width[0] <= width[1], f"{what} is {width[0]} wide in {width[1]}"
-
-
-def tables_in_width(page, what):
-    # Those that are behind a chart, too.
-    page.evaluate("() => { for (const one of document.querySelectorAll('main details')) one.open = true; }")
-    page.wait_for_function("() => [...document.querySelectorAll('main details')].every((one) => one.querySelector('tbody tr'))")
-    hidden = page.evaluate("""() => [...document.querySelectorAll('.scroll')]
-        .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.getAttribute('aria-label'))""")
-    page.evaluate("() => { for (const one of document.querySelectorAll('main details')) one.open = false; }")
-    assert not hidden, f"{what}: cut off at the right: {hidden}"
 
 
 def shot(page, screenshots, name):
@@ -126,7 +112,7 @@ def main():
     url, screenshots = sys.argv[1:3]
     os.makedirs(screenshots, exist_ok=True)
     service = Service(url, os.environ["TALLY_ADMIN_KEY"])
-    every = checks + flows.checks + edits.checks + faults.checks
+    every = checks + flows.checks + edits.checks + faults.checks + odd.checks
     failures = 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])

@@ -76,6 +76,7 @@ public struct CreditPerson: Sendable {
     /// That of its profile; else its id, if that looks like one; else nil.
     public let email: ByteString?
     public let fullName: ByteString?
+    public let username: ByteString?
 
     init(_ subject: ByteString, _ profile: Profile?) {
         self.subject = subject
@@ -84,6 +85,7 @@ public struct CreditPerson: Sendable {
         }
         email = known(profile?.email) ?? (Self.isEmail(subject) ? subject : nil)
         fullName = known(profile?.fullName)
+        username = known(profile?.username)
     }
 
     /// Whether a text looks like an e-mail: something, one `@`, and a name with a dot inside.

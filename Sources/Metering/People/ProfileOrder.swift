@@ -22,44 +22,49 @@ public enum ProfileOrder: String, Sendable, CaseIterable {
         }
     }
 
-    fileprivate var letter: UInt8 {
-        switch self {
-        case .id: UInt8(ascii: "i")
-        case .email: UInt8(ascii: "e")
-        case .username: UInt8(ascii: "u")
-        case .createdAt: UInt8(ascii: "c")
-        }
+    /// What a cursor begins with; a capital for the order backwards.
+    fileprivate func letter(isDescending: Bool) -> UInt8 {
+        let letter =
+            switch self {
+            case .id: UInt8(ascii: "i")
+            case .email: UInt8(ascii: "e")
+            case .username: UInt8(ascii: "u")
+            case .createdAt: UInt8(ascii: "c")
+            }
+        return isDescending ? letter - 32 : letter
     }
 }
 
 /// A place in an order of profiles: behind one of them, also when it has gone since.
 public struct ProfileCursor: Sendable, Equatable {
     let order: ProfileOrder
+    let isDescending: Bool
     /// A member of the order.
     let member: [UInt8]
 
-    init(_ order: ProfileOrder, _ member: [UInt8]) {
+    init(_ order: ProfileOrder, isDescending: Bool = false, _ member: [UInt8]) {
         self.order = order
+        self.isDescending = isDescending
         self.member = member
     }
 
-    /// Reads what `text` wrote for a list in this order; nil for anything else.
-    public init?(_ text: String, of order: ProfileOrder) {
+    /// Reads what `text` wrote for a list in this order and direction; nil for anything else.
+    public init?(_ text: String, of order: ProfileOrder, isDescending: Bool = false) {
         guard text.utf8.count <= 1024 else { return nil }
         var plain = text.replacing("-", with: "+").replacing("_", with: "/")
         while plain.utf8.count % 4 != 0 { plain += "=" }
         guard let bytes = Data(base64Encoded: plain).map({ Array($0) }), bytes.count > 1,
-            bytes[0] == order.letter
+            bytes[0] == order.letter(isDescending: isDescending)
         else { return nil }
-        self.init(order, Array(bytes.dropFirst()))
+        self.init(order, isDescending: isDescending, Array(bytes.dropFirst()))
         // In one spelling only.
         guard self.text == text else { return nil }
     }
 
     /// It as a text of letters, digits, `-` and `_`.
     public var text: String {
-        Data([order.letter] + member).base64EncodedString().replacing("+", with: "-")
-            .replacing("/", with: "_").replacing("=", with: "")
+        Data([order.letter(isDescending: isDescending)] + member).base64EncodedString()
+            .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
     }
 }
 

@@ -52,14 +52,17 @@ final class ProfileReader {
     ///
     /// - Parameter limit: 1 or more.
     func page(
-        _ filter: ProfileFilter, by order: ProfileOrder, limit: Int, after cursor: ProfileCursor?
+        _ filter: ProfileFilter, by order: ProfileOrder, isDescending: Bool = false, limit: Int,
+        after cursor: ProfileCursor?
     ) async throws(MeteringError) -> ProfilePage {
         if filter.email != nil || filter.phone != nil { return try await found(filter) }
         let isWanted = filter.test()
         var profiles: [Profile] = []
         var after = cursor?.member ?? []
+        var place: ProfileCursor { ProfileCursor(order, isDescending: isDescending, after) }
         for _ in 0..<Self.sliceCountMax {
-            let slice = try await slice(order, after, withTimes: filter.inactiveSince != nil)
+            let slice = try await slice(
+                order, isDescending, after, withTimes: filter.inactiveSince != nil)
             for entry in slice {
                 // Removed between two calls of a script that is one step: it cannot be.
                 guard let profile = entry.profile else {
@@ -67,7 +70,7 @@ final class ProfileReader {
                 }
                 guard isWanted(profile, entry.last) else { continue }
                 if profiles.count == limit {
-                    return ProfilePage(profiles: profiles, next: ProfileCursor(order, after))
+                    return ProfilePage(profiles: profiles, next: place)
                 }
                 profiles.append(profile)
                 after = entry.member
@@ -78,7 +81,7 @@ final class ProfileReader {
             after = last.member
             if profiles.count == limit { break }
         }
-        return ProfilePage(profiles: profiles, next: ProfileCursor(order, after))
+        return ProfilePage(profiles: profiles, next: place)
     }
 
     private struct Entry {
@@ -88,7 +91,7 @@ final class ProfileReader {
     }
 
     private func slice(
-        _ order: ProfileOrder, _ after: [UInt8], withTimes: Bool
+        _ order: ProfileOrder, _ isDescending: Bool, _ after: [UInt8], withTimes: Bool
     ) async throws(MeteringError) -> [Entry] {
         var names = [keys.people(by: order), keys.people]
         if withTimes { names.append(keys.subjects) }
@@ -96,7 +99,10 @@ final class ProfileReader {
         do {
             reply = try await client.run(
                 ScriptLibrary.listPeople, keys: names,
-                arguments: [after, Array("\(Self.sliceCount)".utf8), Array(order.rule.utf8)])
+                arguments: [
+                    after, Array("\(Self.sliceCount)".utf8), Array(order.rule.utf8),
+                    Array((isDescending ? "down" : "up").utf8),
+                ])
         } catch {
             throw .unavailable(error)
         }

@@ -66,13 +66,15 @@ extension QueryEngine {
     /// `limit`, and a next page all the same.
     ///
     /// - Parameters:
+    ///   - isDescending: the same order, backwards.
     ///   - limit: 1 to 1000.
     ///   - cursor: `next` of the page before, nil for the first.
     public func profiles(
-        _ filter: ProfileFilter = ProfileFilter(), by order: ProfileOrder = .id, limit: Int,
-        after cursor: ProfileCursor? = nil
+        _ filter: ProfileFilter = ProfileFilter(), by order: ProfileOrder = .id,
+        isDescending: Bool = false, limit: Int, after cursor: ProfileCursor? = nil
     ) async throws(MeteringError) -> ProfilePage {
-        try await profileReader().page(filter, by: order, limit: limit, after: cursor)
+        try await profileReader().page(
+            filter, by: order, isDescending: isDescending, limit: limit, after: cursor)
     }
 
     func profileReader() throws(MeteringError) -> ProfileReader {

@@ -42,6 +42,10 @@ extension JSONWriter {
         text(person.email)
         key("full_name")
         text(person.fullName)
+        key("username")
+        text(person.username)
+        key("id")
+        string(bytes: person.subject.bytes)
     }
 
     mutating func creditBalance(_ account: AccountSummary?) {

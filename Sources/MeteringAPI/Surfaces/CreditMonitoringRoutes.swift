@@ -189,6 +189,13 @@ extension API {
             json.key("email")
             json.text(person.email)
             json.creditMembers(of: event)
+            // `id` is that of the event.
+            json.key("subject")
+            json.string(bytes: person.subject.bytes)
+            json.key("full_name")
+            json.text(person.fullName)
+            json.key("username")
+            json.text(person.username)
             json.endObject()
         }
         json.endArray()

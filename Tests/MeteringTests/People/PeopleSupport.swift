@@ -38,16 +38,21 @@ extension QueryEngine {
 
     /// All profiles of a list, read by pages of a length.
     func all(
-        _ filter: ProfileFilter = ProfileFilter(), by order: ProfileOrder = .id, limit: Int = 1000
+        _ filter: ProfileFilter = ProfileFilter(), by order: ProfileOrder = .id,
+        isDescending: Bool = false, limit: Int = 1000
     ) async throws -> [Profile] {
         var profiles: [Profile] = []
         var cursor: ProfileCursor?
         repeat {
-            let page = try await self.profiles(filter, by: order, limit: limit, after: cursor)
+            let page = try await self.profiles(
+                filter, by: order, isDescending: isDescending, limit: limit, after: cursor)
             #expect(page.profiles.count <= limit)
             profiles += page.profiles
             cursor = page.next
-            if let text = cursor?.text { #expect(ProfileCursor(text, of: order) == cursor) }
+            if let text = cursor?.text {
+                #expect(ProfileCursor(text, of: order, isDescending: isDescending) == cursor)
+                #expect(ProfileCursor(text, of: order, isDescending: !isDescending) == nil)
+            }
         } while cursor != nil
         return profiles
     }

@@ -205,7 +205,11 @@ private struct PlainRegistry {
         func ids(
             _ order: ProfileOrder, _ filter: ProfileFilter = ProfileFilter()
         ) async throws -> [String] {
-            try await queries.all(filter, by: order, limit: 3).map(\.subject.id.text)
+            let ids = try await queries.all(filter, by: order, limit: 3).map(\.subject.id.text)
+            let backwards = try await queries.all(
+                filter, by: order, isDescending: true, limit: 3)
+            #expect(backwards.map(\.subject.id.text) == ids.reversed())
+            return ids
         }
         let all: (String, PlainRegistry.Person) -> Bool = { _, _ in true }
         #expect(try await ids(.id) == model.ids(by: { id, _ in id }, all))

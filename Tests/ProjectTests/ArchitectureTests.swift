@@ -20,9 +20,9 @@ import Testing
         "Identity": ["Metering", "Redis", "EventLoop", "JSON", "Cryptography", "Observability"],
         "MeteringAPI": [
             "Identity", "Metering", "HTTPServer", "JSON", "CSV", "Cryptography", "Transfer",
-            "Observability",
+            "Observability", "CAssets",
         ],
-        "Pages": ["HTTPServer", "Cryptography", "CZlib"],
+        "Pages": ["HTTPServer", "Cryptography", "CZlib", "CAssets"],
         "TallyCommand": ["Transfer", "CSV", "Observability"],
         "tally": [
             "TallyCommand", "Pages", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON",

@@ -113,8 +113,14 @@ private struct EventStream: Sendable {
                 guard await isStillAllowed() else { return }
             }
             try await output.write(bytes)
-            guard let next = try await back(queries.live(query, from: place)) else { return }
-            (events, place) = next
+            do {
+                guard let next = try await back(queries.live(query, from: place)) else { return }
+                (events, place) = next
+            } catch {
+                // With a workspace goes its engine, and with its settings.
+                guard await isStillAllowed() else { return }
+                throw error
+            }
         }
     }
 

@@ -101,10 +101,17 @@ extension EndToEnd {
                 let allowed = answer.headers["access-control-allow-origin"]
                 #expect(allowed == (isAllowed ? origin : nil))
                 #expect(answer.headers["vary"] == "Origin")
+                let health = try client.request(
+                    "GET", "/healthz", nil, "", ["Origin": origin])
+                #expect(
+                    health.headers["access-control-allow-origin"] == (isAllowed ? origin : nil))
                 let asked = try client.request(
                     "OPTIONS", "/v1/events", nil, "",
                     ["Origin": origin, "Access-Control-Request-Method": "POST"])
                 #expect(asked.status == 204)
+                #expect(
+                    (asked.headers["access-control-allow-headers"]?.contains("If-None-Match")
+                        ?? false) == isAllowed)
                 #expect(
                     (asked.headers["access-control-allow-methods"]?.contains("POST") ?? false)
                         == isAllowed)

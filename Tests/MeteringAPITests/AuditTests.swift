@@ -203,6 +203,21 @@ private func short(_ entry: [String: Any]) -> String {
         }
     }
 
+    @Test func `A key that is revoked is told as it was`() async throws {
+        try await withAPI { _, api, _ in
+            let made = await api.send(.post, "/v1/keys", #"{"role":"reader","name":"desk"}"#)
+            let id = try #require(made.json["id"] as? String)
+            let shown = await api.get("/v1/keys/\(id)")
+            #expect(shown.json["name"] as? String == "desk" && shown.json["secret"] == nil)
+            #expect(await api.send(.authorized(.delete, "/v1/keys/\(id)")).status == 204)
+            #expect(await api.get("/v1/keys/\(id)").status == 404)
+            let act = try #require(await api.audit().first)
+            #expect(act["action"] as? String == "DELETE /v1/keys/{key}")
+            #expect((act["before"] as? [String: Any])?["name"] as? String == "desk", "\(act)")
+            #expect(act["after"] is NSNull)
+        }
+    }
+
     @Test func `Events of any age are noted, without what they are`() async throws {
         try await withAPI { _, api, _ in
             for query in [nil, "backfill=true", "backfill=%74rue", "backfill=false"] {

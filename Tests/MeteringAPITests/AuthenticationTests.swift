@@ -4,6 +4,8 @@ import HTTPServer
 import TestSupport
 import Testing
 
+@testable import MeteringAPI
+
 @Suite(.timeLimit(.minutes(15))) struct AuthenticationTests {
     private static let values = [
         absent, "", "Bearer", "Bearer ", "Bearer  \(key)", "Bearer \(key) ", "Bearer \(key)x",
@@ -13,6 +15,22 @@ import Testing
         "Bearer=\(key)", "Bearer \"\(key)\"", "Bearer \(key),\(key)", "Bearer é", "Bearer \u{0}",
         "Bearer \(String(repeating: "k", count: 4096))",
     ]
+
+    @Test func `Wrong secrets count by networks, and the operator is never held up`() {
+        let attempts = AttemptLimiter()
+        attempts.succeed(Array("operator".utf8), isOperator: true)
+        for host in 1...100 { attempts.fail("2001:db8::\(host)") }
+        let other = Array("other".utf8)
+        #expect(attempts.isSlowed("2001:db8:0:0:ffff::1", other))
+        #expect(!attempts.isSlowed("2001:db8:0:1::1", other))
+        #expect(!attempts.isSlowed("127.0.0.1", other))
+        attempts.succeed(other)
+        #expect(!attempts.isSlowed("2001:db8::1", other))
+        // So many right ones that those before are forgotten.
+        for number in 0..<10_001 { attempts.succeed(Array("key \(number)".utf8)) }
+        #expect(attempts.isSlowed("2001:db8::1", other))
+        #expect(!attempts.isSlowed("2001:db8::1", Array("operator".utf8)))
+    }
 
     @Test func `Without the right key nothing is counted, read or told`() async throws {
         try await withAPI { host, harness, redis in

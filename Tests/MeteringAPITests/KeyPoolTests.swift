@@ -207,7 +207,7 @@ extension Answer {
                     == #"{"success":true,"imported_count":3,"failed_count":0,"results":["#
                     + #"{"id":1,"status":201},{"id":2,"status":201},{"id":3,"status":201}]}"#)
             let csv = Array(
-                "name,secret,status,credit_balance\r\n\"K, 4\",sk-csv-secret-0001,,\r\nK5,sk-secret-of-key-0,active,7\r\nK6,,dead,1\r\nK7,x,dead\r\n"
+                "\u{feff}name,secret,status,credit_balance\r\n\"K, 4\",sk-csv-secret-0001,,\r\nK5,sk-secret-of-key-0,active,7\r\nK6,,dead,1\r\nK7,x,dead\r\n"
                     .utf8)
             let second = await api.send(
                 .authorized(

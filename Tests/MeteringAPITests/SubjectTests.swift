@@ -195,6 +195,29 @@ import Testing
         }
     }
 
+    @Test func `Imports begin with a byte order mark or without, tables with a header`()
+        async throws
+    {
+        try await withAPI { _, harness, _ in
+            func send(_ type: String, _ body: String) async -> Answer {
+                await harness.send(
+                    .authorized(
+                        .post, "/v1/subjects/import", headers: ["Content-Type": type],
+                        body: Array(body.utf8)))
+            }
+            for (type, body) in [
+                ("application/x-ndjson", "\u{feff}{\"id\":\"a\"}\n"),
+                ("text/csv; header=present", "\u{feff}id\nb\n"),
+            ] {
+                let answer = await send(type, body)
+                #expect(answer.statuses == ["created"], "\(answer.text)")
+            }
+            let refused = await send("text/csv; header=absent", "id\nc\n")
+            #expect(refused.status == 415, "\(refused.text)")
+            #expect(await harness.get("/v1/subjects/c").status == 404)
+        }
+    }
+
     @Test func `Lines and tables are imported, each row for itself`() async throws {
         try await withAPI { _, harness, _ in
             func send(_ type: String, _ body: String) async -> Answer {

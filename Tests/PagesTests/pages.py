@@ -21,7 +21,7 @@ from browser import Service, accessible, in_width, tables_in_width, watched
 PAGES = {
     "/dashboard/users": "tbody tr",
     "/dashboard/workspace": "canvas",
-    "/dashboard/credits": "canvas",
+    "/dashboard/credits": "main:has(.tiles):has(canvas)",
     "/dashboard/live": ".board li",
     "/dashboard/keys": "tbody tr",
     "/dashboard/limits": "tbody tr",

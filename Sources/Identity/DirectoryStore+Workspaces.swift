@@ -7,8 +7,8 @@ extension DirectoryStore {
     /// What `change` needs of a workspace that has, or will have, no data.
     private static let names = [DirectoryKeyspace.workspaces, DirectoryKeyspace.version]
 
-    private static func names(of workspace: WorkspaceID) -> [[UInt8]] {
-        names + [DirectoryKeyspace.changes(of: workspace)]
+    private static func names(of settings: WorkspaceSettings) -> [[UInt8]] {
+        names + [DirectoryKeyspace.changes(of: settings.id, settings.birth)]
     }
 
     /// Adds a workspace; false when there is one of its id.
@@ -18,7 +18,7 @@ extension DirectoryStore {
         let isNew =
             settings.id != .default
             ? try await change(
-                Self.names(of: settings.id), settings.id.text, from: [], to: settings.entry) : false
+                Self.names(of: settings), settings.id.text, from: [], to: settings.entry) : false
         try await refresh()
         return isNew
     }
@@ -35,7 +35,7 @@ extension DirectoryStore {
             guard var settings = directory.settings(of: id) else { return nil }
             try make(&settings)
             if try await change(
-                Self.names(of: id), id.text, from: old ?? [], to: settings.entry)
+                Self.names(of: settings), id.text, from: old ?? [], to: settings.entry)
             {
                 try await refresh()
                 return settings
@@ -53,9 +53,9 @@ extension DirectoryStore {
         let isRemoved = try await change(
             Self.names, id.text, from: old, to: DirectoryKeyspace.doomed(settings.birth))
         while isRemoved {
-            let keys = try await keys(of: id, offset: 0, limit: 500)
+            let keys = try await keys(of: id, settings.birth, offset: 0, limit: 500)
             if keys.isEmpty { break }
-            for (key, _) in keys { _ = try await revokeKey(key.id, of: id) }
+            for (key, _) in keys { _ = try await revoke(key) }
         }
         try await refresh()
         return isRemoved
@@ -66,34 +66,43 @@ extension DirectoryStore {
         try await entry(of: doomed.id) == doomed.entry
     }
 
-    /// The name of the data that Redis has of a workspace; nil when it has none.
+    /// The name of the data that Redis has of the workspace of this id; nil when there is none, or it
+    /// has none.
     public func dataset(of id: WorkspaceID) async throws(MeteringError) -> String? {
-        try await send(RedisCommand("HGET"), DirectoryKeyspace.meta(of: id), Array("dataset".utf8))
-            .text
+        try await refresh()
+        guard let settings = directory.settings(of: id) else { return nil }
+        return try await send(
+            RedisCommand("HGET"), DirectoryKeyspace.meta(of: settings), Array("dataset".utf8)
+        ).text
     }
 
     /// Removes all that a deleted workspace has in Redis, in small steps, and frees its id. Several
-    /// processes may do so at once: none touches anything once another one has freed the id.
+    /// processes may do so at once, and again when its id has been free for long.
     public func removeData(of doomed: Directory.Doomed) async throws(MeteringError) {
+        try await refresh()
+        guard directory.settings(of: doomed.id)?.birth != doomed.birth else {
+            return directory.forget(doomed)
+        }
         try await removeKeys(of: doomed)
-        let pattern = DirectoryKeyspace.pattern(of: doomed.id)
+        let pattern = DirectoryKeyspace.pattern(of: doomed.id, doomed.birth)
         try await eachPage(of: RedisCommand("SCAN"), matching: pattern) {
             (names) async throws(MeteringError) in
             guard !names.isEmpty else { return true }
             return try await unlink(names, of: doomed)
         }
         _ = try await change(Self.names, doomed.id.text, from: doomed.entry, to: [])
+        directory.forget(doomed)
         try await refresh()
     }
 
-    /// False when the workspace's id was freed by now.
+    /// False when there is a workspace of this id and birth: a restore has brought it back.
     private func unlink(
         _ names: [[UInt8]], of doomed: Directory.Doomed
     ) async throws(MeteringError) -> Bool {
         do {
             return try await client.run(
                 ScriptLibrary.unlinkDoomed, keys: [DirectoryKeyspace.workspaces] + names,
-                arguments: [Array(doomed.id.text.utf8), doomed.entry]
+                arguments: [Array(doomed.id.text.utf8), Array(doomed.birth.utf8)]
             ).integer == 1
         } catch {
             throw .unavailable(error)

@@ -65,10 +65,9 @@ public final class DirectoryStore {
 
     private func principal(of key: APIKey, _ secret: [UInt8]) -> Principal? {
         let now = clock.now
-        // A key outlives its workspace for a moment: it is nothing to the next one of the same id.
-        guard key.isSecret(secret), key.isValid(at: now),
-            directory.settings(of: key.workspace)?.birth == key.birth
-        else { return nil }
+        guard key.isSecret(secret), key.isValid(at: now), isKey(key, of: key.workspace) else {
+            return nil
+        }
         note(key, now)
         return key.principal
     }
@@ -107,18 +106,19 @@ public final class DirectoryStore {
             expiresAt: expiresAt)
         guard
             try await change(
-                Self.names(ofKeysOf: workspace), made.key.id, from: [], to: made.key.record,
+                Self.names(of: made.key), made.key.id, from: [], to: made.key.record,
                 score: made.key.createdAt.milliseconds)
         else { throw .undecided(reason: "another key has its id") }
         try await refresh()
         return made
     }
 
-    /// What `change` needs to change a key of a workspace.
-    private static func names(ofKeysOf workspace: WorkspaceID) -> [[UInt8]] {
+    /// What `change` needs to change a key.
+    private static func names(of key: APIKey) -> [[UInt8]] {
         [
             DirectoryKeyspace.apiKeys, DirectoryKeyspace.version,
-            DirectoryKeyspace.changes(of: workspace), DirectoryKeyspace.apiKeys(of: workspace),
+            DirectoryKeyspace.changes(of: key.workspace, key.birth),
+            DirectoryKeyspace.apiKeys(of: key.workspace, key.birth),
         ]
     }
 
@@ -126,11 +126,19 @@ public final class DirectoryStore {
     public func revokeKey(
         _ id: String, of workspace: WorkspaceID
     ) async throws(MeteringError) -> Bool {
-        guard let key = try await key(id), key.workspace == workspace else { return false }
-        let isRevoked = try await change(
-            Self.names(ofKeysOf: workspace), id, from: key.record, to: [])
+        guard let key = try await key(id), isKey(key, of: workspace) else { return false }
+        let isRevoked = try await revoke(key)
         try await refresh()
         return isRevoked
+    }
+
+    func revoke(_ key: APIKey) async throws(MeteringError) -> Bool {
+        try await change(Self.names(of: key), key.id, from: key.record, to: [])
+    }
+
+    /// A key outlives its workspace for a moment: it is none of the next one of the same id.
+    private func isKey(_ key: APIKey, of workspace: WorkspaceID) -> Bool {
+        key.workspace == workspace && directory.settings(of: workspace)?.birth == key.birth
     }
 
     /// Keys of a workspace, the newest first, with the milliseconds of their last use.
@@ -139,8 +147,15 @@ public final class DirectoryStore {
     public func keys(
         of workspace: WorkspaceID, offset: Int, limit: Int
     ) async throws(MeteringError) -> [(key: APIKey, usedMS: Int?)] {
+        guard let settings = directory.settings(of: workspace) else { return [] }
+        return try await keys(of: workspace, settings.birth, offset: offset, limit: limit)
+    }
+
+    func keys(
+        of workspace: WorkspaceID, _ birth: String, offset: Int, limit: Int
+    ) async throws(MeteringError) -> [(key: APIKey, usedMS: Int?)] {
         var command = RedisCommand("ZREVRANGE")
-        command.append(DirectoryKeyspace.apiKeys(of: workspace))
+        command.append(DirectoryKeyspace.apiKeys(of: workspace, birth))
         command.append(offset)
         command.append(offset + limit - 1)
         let ids = (try await send(command).array ?? []).compactMap(\.bytes)
@@ -168,7 +183,7 @@ public final class DirectoryStore {
     public func key(
         _ id: String, of workspace: WorkspaceID
     ) async throws(MeteringError) -> (key: APIKey, usedMS: Int?)? {
-        guard let key = try await key(id), key.workspace == workspace else { return nil }
+        guard let key = try await key(id), isKey(key, of: workspace) else { return nil }
         let used = try await send(
             RedisCommand("HGET"), DirectoryKeyspace.apiKeysUsed, Array(id.utf8))
         return (key, used.text.flatMap { Int($0) })

@@ -25,7 +25,7 @@ public final class DayCloser {
         self.client = client
         self.settings = settings
         self.clock = clock
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     /// Closes all days before today, unless that was done already.

@@ -20,7 +20,7 @@ public final class HoldKeeper {
     public init(client: RedisClient, settings: WorkspaceSettings, clock: any Clock) {
         self.client = client
         self.clock = clock
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         reader = AccountReader(client: client, settings: settings, clock: clock)
     }
 

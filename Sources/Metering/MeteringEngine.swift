@@ -40,7 +40,7 @@ public final class MeteringEngine {
         self.client = client
         self.clock = clock
         self.settings = settings
-        let keys = Keyspace(workspace: settings.id)
+        let keys = Keyspace(settings)
         rulesStore = RulesStore(client: client, keys: keys)
         batcher = EventBatcher(
             on: loop, client: client, script: ScriptLibrary.recordEvents, rules: rulesStore,

@@ -35,7 +35,7 @@ public enum CountPolicy: String, Sendable {
 public struct WorkspaceSettings: Sendable, Hashable {
     public var id: WorkspaceID
     /// Tells it from the workspaces that had its id before: made at random with it, and never changed.
-    /// Empty for `default`.
+    /// Empty for `default`; else 1 to 13 of a to z and 0 to 9. The names of its keys in Redis have it.
     public var birth = ""
     /// The zone in which its days, hours and months begin.
     public var calendar: WorkspaceCalendar

@@ -112,11 +112,21 @@ extension WorkspaceSettings {
         }
         var settings = defaults
         settings.id = id
-        settings.birth = value["birth"]?.text ?? ""
+        settings.birth = id == .default ? "" : value["birth"]?.text ?? ""
+        guard Self.isBirth(settings.birth) else { return nil }
         // Of `default` the configuration of the process says these, each time that it starts.
         let others = id == .default ? Self.configured.union(["birth"]) : ["birth"]
         guard (try? settings.change(by: value, except: others)) != nil else { return nil }
         self = settings
+    }
+
+    /// Whether it may stand in the names of keys, and in patterns that are looked for.
+    private static func isBirth(_ text: String) -> Bool {
+        text.utf8.count <= 13
+            && text.utf8.allSatisfy {
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                    || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0)
+            }
     }
 
     private static func text(

@@ -214,7 +214,8 @@ public final class Router: HTTPResponder {
             generation = directory.generation
             apis = apis.filter { id, made in directory.settings(of: id) == made.settings }
         }
-        if let made = apis[workspace] { return made.api }
+        // Settings may have changed and changed back since.
+        if let made = apis[workspace], !made.api.queries.isRetired { return made.api }
         // A key of a workspace that was just deleted.
         guard let settings = directory.settings(of: workspace) else { throw .unknownKey }
         let api = make(settings, json)

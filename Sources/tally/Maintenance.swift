@@ -89,10 +89,8 @@ actor Maintenance {
             if client.isReady, checked != current {
                 await attempt("workspaces were not read") { try await store.refresh() }
                 keepEngines()
-                // Whoever is told that the service is ready may ask anything. Its settings are those that were
-                // read: by others a second engine would take the place of the one that is in use.
-                let settings = directory.settings(of: .default) ?? directory.defaults
-                await queries.engine(of: settings).waitUntilReady()
+                // Whoever is told that the service is ready may ask anything.
+                await queries.engine(of: .default).waitUntilReady()
                 if await check(client, probe) { checked = current }
             } else if client.isReady {
                 // A fifth of a second, a second, 10 and 100 seconds.
@@ -120,7 +118,7 @@ actor Maintenance {
 
     private func keepEngines() {
         generation = directory.generation
-        queries.keep(directory.workspaces)
+        queries.keep()
     }
 
     /// Removes what a deleted workspace had, when all processes have noticed that it is gone.
@@ -169,7 +167,7 @@ actor Maintenance {
         guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
         var isRestoring = false
         for settings in directory.workspaces where !isRestoring {
-            guard let isSet = try? await RestoreMark.isSet(client, settings.id) else {
+            guard let isSet = try? await RestoreMark.isSet(client, settings) else {
                 return false
             }
             isRestoring = isSet

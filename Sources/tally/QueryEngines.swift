@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import EventLoop
+internal import Identity
 internal import Metering
 internal import Observability
 internal import Redis
@@ -11,6 +12,7 @@ internal import Synchronization
 final class QueryEngines: Sendable {
     private let loop: EventLoop
     private let redis: RedisConfiguration
+    private let directory: Directory
     private let clock: any Clock
     private let data: String
     private let metrics: MetricsRegistry
@@ -20,39 +22,42 @@ final class QueryEngines: Sendable {
         [:])
 
     init(
-        on loop: EventLoop, redis: RedisConfiguration, clock: any Clock, data: String,
+        on loop: EventLoop, redis: RedisConfiguration, directory: Directory, clock: any Clock,
+        data: String,
         metrics: MetricsRegistry, logger: Logger, carry: @escaping AlertCarrier
     ) {
         self.carry = carry
+        self.directory = directory
         (self.loop, self.redis, self.clock, self.data) = (loop, redis, clock, data)
         (self.metrics, self.logger) = (metrics, logger)
     }
 
-    /// The engine of a workspace, which is made and started where there is none, or one that goes by
-    /// other settings.
-    func engine(of settings: WorkspaceSettings) -> QueryEngine {
+    /// The engine of a workspace as it is now, which is made and started where there is none, or one
+    /// that goes by other settings: whoever asks may have read them a moment ago. Retired if there is
+    /// no such workspace any more.
+    func engine(of id: WorkspaceID) -> QueryEngine {
         engines.withLock { engines in
-            if let made = engines[settings.id] {
+            let settings = directory.settings(of: id)
+            if let made = engines[id] {
                 if made.settings == settings { return made.engine }
-                Task { await made.engine.stop() }
+                made.engine.retire()
+                engines[id] = nil
             }
-            let engine = unstarted(settings)
-            engines[settings.id] = (settings, engine)
+            let engine = unstarted(settings ?? WorkspaceSettings(id: id))
+            guard let settings else {
+                engine.retire()
+                return engine
+            }
+            engines[id] = (settings, engine)
             Task { await engine.start() }
             return engine
         }
     }
 
-    /// Starts the engines of workspaces, and ends those of others.
-    func keep(_ workspaces: [WorkspaceSettings]) {
-        for settings in workspaces { _ = engine(of: settings) }
-        let ids = Set(workspaces.map(\.id))
-        engines.withLock { engines in
-            for (id, made) in engines where !ids.contains(id) {
-                Task { await made.engine.stop() }
-                engines[id] = nil
-            }
-        }
+    /// Starts the engines of all workspaces, and ends those of others.
+    func keep() {
+        let ids = engines.withLock { Set($0.keys) }.union(directory.workspaces.map(\.id))
+        for id in ids { _ = engine(of: id) }
     }
 
     /// Removes the files of a workspace that was deleted, but those of another dataset.

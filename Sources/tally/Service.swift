@@ -38,7 +38,8 @@ final class Service: Sendable {
         self.directory = directory
         let courier = Courier(configuration.outbound)
         queries = QueryEngines(
-            on: querying, redis: redis, clock: clock, data: configuration.dataFolder,
+            on: querying, redis: redis, directory: directory, clock: clock,
+            data: configuration.dataFolder,
             metrics: metrics, logger: logger, carry: courier.carry)
         let environment = API.Environment(
             metrics: metrics, routes: RouteMetrics(metrics), readiness: readiness,
@@ -73,7 +74,7 @@ final class Service: Sendable {
                     attempts: attempts, tokens: tokens?.verifier,
                     crossOrigin: CrossOrigin(origins: configuration.signIn.corsOrigins), json: json
                 ) { settings, json in
-                    let queries = queries.engine(of: settings)
+                    let queries = queries.engine(of: settings.id)
                     let engine = MeteringEngine(
                         on: loop, client: client, settings: settings, clock: clock,
                         metrics: engineMetrics, epoch: epoch, thaw: { await queries.thaw($0) })
@@ -109,7 +110,7 @@ final class Service: Sendable {
         for loop in loops { loop.start() }
         await maintenance.start()
         await snapshots.start()
-        queries.keep(directory.workspaces)
+        queries.keep()
         for server in servers {
             do {
                 let (descriptor, _) = try HTTPServer.bind(host: configuration.host, port: port)

@@ -71,7 +71,12 @@ extension BlockingHTTPClient {
 
     /// What is counted for a subject.
     func usage(of subject: String) throws -> Usage {
-        let answer = try get("/v1/subjects/\(subject)")
+        var answer = try get("/v1/subjects/\(subject)")
+        // After a fault, the loop that this connection is on may still be connecting.
+        for _ in 0..<500 where answer.status == 503 {
+            usleep(10_000)
+            answer = try get("/v1/subjects/\(subject)")
+        }
         if answer.status == 404 { return Usage() }
         guard answer.status == 200 else {
             throw Failure(description: "\(answer.status) \(answer.text)")

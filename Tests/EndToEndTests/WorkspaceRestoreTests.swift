@@ -146,6 +146,36 @@ extension EndToEnd {
         }
     }
 
+    @Test func `A restore takes the place of another workspace of the same id`() async throws {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "2"])
+            try service.start()
+            let spaces = try Spaces(service, seed: 14)
+            let before = try spaces.reading(service)
+            #expect(service.terminate() == 0)
+            let second = try TallyProcess(arguments: ["--threads", "2"])
+            try second.start()
+            let other = try Spaces(second, seed: 15)
+            #expect(second.terminate() == 0)
+            let restored = try TallyProcess.run(
+                ["restore", "\(service.data)/rollups", "--data", second.data, "--force"])
+            #expect(restored.status == 0, "\(restored)")
+            try second.start()
+            let after = try spaces.reading(second)
+            #expect(zip(after, before).filter { $0 != $1 }.map { "\($0)\n\($1)" } == [])
+            for name in Spaces.names {
+                let client = BlockingHTTPClient(port: second.port, key: other.secrets[name])
+                #expect(try client.get("/v1/workspace").status == 401)
+                let tags = try second.redis("KEYS t1:{\(name)*").split(separator: "\r\n")
+                    .filter { $0.hasPrefix("t1:") }.map { $0.prefix { $0 != "}" } }
+                #expect(Set(tags).count == 1, "\(tags)")
+            }
+            #expect(second.terminate() == 0)
+            let verified = try TallyProcess.run(["verify", "--data", second.data])
+            #expect(verified.status == 0, "\(verified)")
+        }
+    }
+
     @Test func `Of a key that came after the snapshots nothing is left`() async throws {
         try await blocking {
             let service = try TallyProcess(arguments: ["--threads", "1", "--flush-interval", "1"])
@@ -232,7 +262,10 @@ extension EndToEnd {
                         $0.hasPrefix("2") && $0.hasSuffix(".json")
                     }
                     .sorted().last?.dropFirst(5).dropLast(5))
-            try service.redis("ZINCRBY t1:{beta}:rank:\(day):tokens -5 u1")
+            let name = try #require(
+                service.redis("KEYS t1:{beta@*}:rank:\(day):tokens")
+                    .split(separator: "\r\n").last)
+            try service.redis("ZINCRBY \(name) -5 u1")
             let changed = try TallyProcess.run(verify)
             #expect(changed.status == 1 && changed.errors.hasSuffix(" in beta\n"), "\(changed)")
             #expect(changed.output.split(separator: "\n").allSatisfy { $0.hasPrefix("beta: ") })

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Glibc
+import Synchronization
 import TestSupport
 import Testing
 
@@ -53,6 +55,86 @@ extension EndToEnd {
                 #expect(gone.status == 202)
             }
         }
+        for service in services { service.terminate() }
+    }
+
+    /// A process is stopped for the whole of a deletion, with requests for the first workspace before
+    /// it: it answers them as it wakes up, before it can know.
+    @Test func `What was under way for a workspace that is gone reaches nothing of the next one`()
+        async throws
+    {
+        let redis = try RedisServer(.appendOnly(fsync: "everysec"))
+        let services = try (0..<2).map { _ in
+            try TallyProcess(
+                arguments: ["--redis", "unix://\(redis.socketPath)", "--threads", "1"])
+        }
+        try await blocking { for service in services { try service.start() } }
+        let secret = try await blocking {
+            let host = services[0].client()
+            try host.requestUntilReady("POST", "/v1/workspaces", #"{"id":"acme"}"#)
+            let key =
+                try host.requestUntilReady(
+                    "POST", "/v1/keys", #"{"role":"admin","workspace":"acme"}"#
+                ).json["secret"] as? String
+            for service in services {
+                let client = BlockingHTTPClient(port: service.port, key: key)
+                while try client.get("/v1/workspace").status != 200 { usleep(20_000) }
+                try client.requestUntilReady(
+                    "POST", "/v1/events", #"{"subject":"first","meters":{"tokens":1}}"#)
+            }
+            return key
+        }
+        let stopped = try #require(services[1].processID)
+        Glibc.kill(stopped, SIGSTOP)
+        let acts = [
+            ("POST", "/v1/events", #"{"id":"zebra","subject":"zebra","meters":{"tokens":7}}"#),
+            ("POST", "/v1/events", #"[{"subject":"zebra","meters":{"tokens":7}}]"#),
+            ("PUT", "/v1/subjects/zebra", #"{"email":"zebra@example.com"}"#),
+            ("POST", "/v1/credits/zebra/grants", #"{"id":"zebra","credits":"3"}"#),
+            ("PUT", "/v1/prices", #"{"models":{"zebra":{"input":"1"}}}"#),
+            ("POST", "/v1/keys", #"{"role":"reader","name":"zebra"}"#),
+            ("POST", "/api/zebra/keys/import", #"[{"name":"zebra","secret":"s"}]"#),
+        ]
+        let secrets = Mutex<[String]>([])
+        await inParallel(acts.count + 1) { index in
+            if index < acts.count {
+                let client = BlockingHTTPClient(port: services[1].port, key: secret)
+                let (method, path, body) = acts[index]
+                _ = try? client.request(method, path, Array(body.utf8), "application/json")
+                return
+            }
+            defer { Glibc.kill(stopped, SIGCONT) }
+            let host = services[0].client()
+            usleep(300_000)
+            _ = try? host.request("DELETE", "/v1/workspaces/acme", nil, "")
+            _ = try? host.requestUntilReady("POST", "/v1/workspaces", #"{"id":"acme"}"#)
+            let made = try? host.requestUntilReady(
+                "POST", "/v1/keys", #"{"role":"admin","workspace":"acme"}"#)
+            secrets.withLock { $0 = [made?.json["secret"] as? String ?? ""] }
+        }
+        let key = try #require(secrets.withLock { $0.first })
+        try await blocking {
+            let clients = services.map { BlockingHTTPClient(port: $0.port, key: key) }
+            while try clients[1].get("/v1/workspace").status != 200 { usleep(20_000) }
+            try clients[0].requestUntilReady(
+                "POST", "/v1/events", #"{"subject":"next","meters":{"tokens":2}}"#)
+            // What is left of the first one is looked for three seconds after it was missed.
+            sleep(5)
+            for client in clients {
+                for path in [
+                    "/v1/events", "/v1/subjects", "/v1/leaderboards/tokens", "/v1/prices",
+                    "/v1/keys", "/v1/audit", "/api/zebra/keys",
+                ] {
+                    let text = try client.requestUntilReady("GET", path).text
+                    #expect(!text.contains("\"zebra"), "\(path): \(text)")
+                }
+                let board = try client.requestUntilReady("GET", "/v1/leaderboards/tokens").json
+                #expect((board["entries"] as? [[String: Any]])?.count == 1)
+            }
+        }
+        let tags = try redis.request("KEYS t1:{acme*").split(separator: "\r\n")
+            .filter { $0.hasPrefix("t1:") }.map { $0.prefix { $0 != "}" } }
+        #expect(Set(tags).count == 1, "\(tags)")
         for service in services { service.terminate() }
     }
 }

@@ -36,6 +36,12 @@ import Testing
         return try await client.send(command)
     }
 
+    /// What the keys of the workspace begin with.
+    private static func prefix(_ store: DirectoryStore, _ id: WorkspaceID) throws -> String {
+        let settings = try #require(store.directory.settings(of: id))
+        return "t1:{\(id.text)@\(settings.birth)}:"
+    }
+
     @Test func `Who is late with removing a workspace leaves the next one alone`() async throws {
         try await withRedis { redis in
             try await onLoop { host in
@@ -44,25 +50,28 @@ import Testing
                 let id = try #require(WorkspaceID("acme"))
                 for round in 0..<3 {
                     #expect(try await fast.addWorkspace(WorkspaceSettings(id: id)))
-                    try await Self.ask(one, "HSET", "t1:{acme}:subjects", "old", "x")
+                    let first = try Self.prefix(fast, id)
+                    try await Self.ask(one, "HSET", first + "subjects", "old", "x")
                     #expect(try await fast.removeWorkspace(id))
                     try await late.refresh()
                     let doomed = try #require(late.directory.doomed.first)
                     #expect(try await late.isHere(doomed))
                     try await fast.removeData(of: doomed)
-                    #expect(try await Self.ask(one, "KEYS", "t1:{acme}:*").array == [])
+                    #expect(try await Self.ask(one, "KEYS", "t1:{acme*").array == [])
 
                     #expect(try await fast.addWorkspace(WorkspaceSettings(id: id)))
-                    try await Self.ask(one, "HSET", "t1:{acme}:subjects", "new", "\(round)")
+                    let next = try Self.prefix(fast, id) + "subjects"
+                    try await Self.ask(one, "HSET", next, "new", "\(round)")
+                    // What was on its way for the first one all the time.
+                    try await Self.ask(other, "HSET", first + "subjects", "late", "x")
                     if round == 1 {
                         // It may be going already, too: its own removal is another one.
                         #expect(try await fast.removeWorkspace(id))
                     }
                     #expect(try await late.isHere(doomed) == false)
                     try await late.removeData(of: doomed)
-                    #expect(
-                        try await Self.ask(one, "HGET", "t1:{acme}:subjects", "new").text
-                            == "\(round)")
+                    #expect(try await Self.ask(one, "HGET", next, "new").text == "\(round)")
+                    #expect(try await Self.ask(one, "EXISTS", first + "subjects").integer == 0)
                     try await late.refresh()
                     #expect((late.directory.settings(of: id) == nil) == (round == 1))
 

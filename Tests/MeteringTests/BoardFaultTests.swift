@@ -35,7 +35,7 @@ import Testing
                 for event in first { model.count(event, at: noon) }
                 _ = await bench.record(first)
                 // As far as a process came that was killed: two of three slices.
-                let keys = Keyspace(workspace: .default)
+                let keys = Keyspace(WorkspaceSettings())
                 let writer = MessagePackWriter()
                 guard
                     case .bulk(var packed) = try await bench.client.send(

@@ -237,7 +237,7 @@ import Testing
                 _ = await flushing.flusher.flush()
                 let archive = try flushing.archive(all.settings)
                 let head = try await archive.head(Self.day)
-                let keys = Keyspace(workspace: .default)
+                let keys = Keyspace(WorkspaceSettings())
                 let meters = all.settings.rankedMeters
                 let querying = try await client(redis, on: host.loop)
                 func cool(_ revision: Int, _ dataset: String) async throws -> Int? {

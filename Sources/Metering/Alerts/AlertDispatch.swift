@@ -79,7 +79,7 @@ final class AlertDispatch {
         self.clock = clock
         self.data = data
         self.metrics = AlertMetrics(metrics)
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         outbox = AlertOutbox(client: client, keys: keys)
         store = RulesStore(client: client, keys: keys)
         budgets = BudgetWatch(client: client, settings: settings)

@@ -20,7 +20,7 @@ final class BudgetWatch {
     init(client: RedisClient, settings: WorkspaceSettings) {
         self.client = client
         calendar = settings.calendar
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     /// A month of the workspace's zone.

@@ -41,7 +41,7 @@ final class Archive {
     {
         self.client = client
         workspace = settings.id
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         folder = SnapshotFolder(data: data, workspace: settings.id)
         damaged = metrics.counter(
             "tally_snapshots_damaged_total",

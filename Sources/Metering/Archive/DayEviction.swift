@@ -25,7 +25,7 @@ final class DayEviction {
         self.settings = settings
         self.clock = clock
         self.archive = archive
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     /// Whether it is so old that it may leave.

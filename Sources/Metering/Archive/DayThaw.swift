@@ -33,7 +33,7 @@ final class DayThaw {
         self.client = client
         ranked = settings.rankedMeters
         rankedCounts = ranked.map { _ in 0 }
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     /// Returns when the day is in Redis, as all of it.

@@ -19,7 +19,7 @@ struct AuditSnapshot {
 
     init(_ context: FlushContext) {
         self.context = context
-        keys = Keyspace(workspace: context.settings.id)
+        keys = Keyspace(context.settings)
         log = AuditLog(context.client, keys)
     }
 

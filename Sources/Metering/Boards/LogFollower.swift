@@ -39,7 +39,7 @@ final class LogFollower {
     init(_ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock) {
         self.client = client
         self.clock = clock
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         reader = LogItemReader(settings)
     }
 

@@ -66,7 +66,7 @@ final class WindowBoards {
         if !settings.rankedMeters.contains(.costMicro) { settings.rankedMeters.append(.costMicro) }
         self.settings = settings
         self.archive = archive
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         follower = LogFollower(client, settings, clock)
         reader = BoardReader(client: client, keys: keys)
     }

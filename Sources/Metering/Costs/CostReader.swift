@@ -24,7 +24,7 @@ final class CostReader {
         client: RedisClient, settings: WorkspaceSettings, archive: Archive, rollups: DayRollups
     ) {
         self.client = client
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         calendar = settings.calendar
         self.archive = archive
         self.rollups = rollups

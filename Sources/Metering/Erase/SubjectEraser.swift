@@ -49,7 +49,7 @@ final class SubjectEraser {
     init(_ erasure: Erasure, _ context: Context) {
         self.erasure = erasure
         self.context = context
-        keys = Keyspace(workspace: context.settings.id)
+        keys = Keyspace(context.settings)
         store = ErasureStore(context.client, keys)
         lease = FlushLease(
             context.client, keys, lengthMS: Self.leaseMS, context.clock, key: keys.eraseLease)

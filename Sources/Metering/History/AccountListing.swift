@@ -39,7 +39,7 @@ public actor AccountListing {
 
     public init(_ queries: QueryEngine) {
         self.queries = queries
-        keys = Keyspace(workspace: queries.settings.id)
+        keys = Keyspace(queries.settings)
         resets = MonthResets(queries.settings.calendar)
     }
 

@@ -30,7 +30,7 @@ final class EventHistory {
         self.client = client
         self.settings = settings
         self.clock = clock
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     /// A page of at most `limit` events. O(events read), in pieces of at most 20 entries.

@@ -33,7 +33,7 @@ final class KeyPool {
         self.clock = clock
         self.data = data
         workspace = settings.id
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     // MARK: Changes

@@ -30,7 +30,7 @@ final class PoolReader {
 
     init(client: RedisClient, settings: WorkspaceSettings) {
         self.client = client
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     /// A key; nil when there is no such key of the provider.

@@ -37,7 +37,7 @@ final class PoolUsers {
 
     init(client: RedisClient, settings: WorkspaceSettings) {
         self.client = client
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         reader = PoolReader(client: client, settings: settings)
         people = ProfileReader(client: client, keys: keys)
     }

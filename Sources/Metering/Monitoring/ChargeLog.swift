@@ -58,7 +58,7 @@ final class ChargeLog {
         self.client = client
         self.settings = settings
         self.clock = clock
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         calendar = CachedCalendar(settings.calendar)
     }
 

@@ -26,7 +26,7 @@ final class CreditMonitor {
         self.settings = settings
         self.clock = clock
         self.history = history
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         reader = series
         profiles = ProfileReader(client: client, keys: keys)
     }

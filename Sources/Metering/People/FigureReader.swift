@@ -24,7 +24,7 @@ final class FigureReader {
 
     init(client: RedisClient, settings: WorkspaceSettings) {
         self.client = client
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         pool = PoolReader(client: client, settings: settings)
     }
 

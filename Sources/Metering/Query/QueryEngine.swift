@@ -3,6 +3,7 @@
 public import EventLoop
 public import Observability
 public import Redis
+internal import Synchronization
 
 /// Answers questions that go over many days, subjects or events, or that read files.
 ///
@@ -17,6 +18,7 @@ public actor QueryEngine {
     let data: String
     let logger: Logger
     private let redis: RedisConfiguration
+    private let retired = Atomic(false)
     let metrics: MetricsRegistry
     private var connection: RedisClient?
     private(set) var boards: WindowBoards?
@@ -58,7 +60,7 @@ public actor QueryEngine {
         self.data = data
         self.metrics = metrics
         self.logger = logger
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     /// Connects. Until Redis can be reached, questions throw `MeteringError.unavailable`.
@@ -105,6 +107,15 @@ public actor QueryEngine {
         feed = nil
         moving = nil
     }
+
+    /// Ends it, from anywhere: another one has taken its place.
+    public nonisolated func retire() {
+        retired.store(true, ordering: .relaxed)
+        Task { await stop() }
+    }
+
+    /// Whether another one has taken its place.
+    public nonisolated var isRetired: Bool { retired.load(ordering: .relaxed) }
 
     /// Whether Redis can be asked now.
     public var isReady: Bool { connection?.isReady ?? false }

@@ -15,7 +15,7 @@ public final class AccountReader {
         self.client = client
         self.settings = settings
         self.clock = clock
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     // MARK: Holds

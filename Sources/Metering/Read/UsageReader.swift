@@ -16,7 +16,7 @@ public final class UsageReader {
         self.client = client
         self.settings = settings
         self.clock = clock
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     /// Today, in the workspace's zone.

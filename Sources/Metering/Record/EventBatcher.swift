@@ -73,7 +73,7 @@ final class EventBatcher {
         self.clock = clock
         self.metrics = metrics
         self.limits = limits
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         calendar = CachedCalendar(settings.calendar)
         sender = String(UInt64.random(in: .min ... .max), radix: 36)
         sweep = LoopTimer(on: loop, isRepeating: true) { [unowned self] in expire() }

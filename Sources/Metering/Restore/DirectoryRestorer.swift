@@ -6,15 +6,19 @@ internal import Redis
 /// Writes the workspace's entries of the directory: its settings and its API keys.
 final class DirectoryRestorer {
     private let writer: RestoreWriter
-    private let workspace: WorkspaceID
+    private let workspace: WorkspaceSettings
     /// In which the days of the files begin.
     private let zone: String
     private let path: String
     private var settings: [UInt8]?
     private var waiting: [APIKeyRecord] = []
     private(set) var keyCount = 0
+    /// Whether what is written differs from what the file says: the workspace that is there has
+    /// another birth.
+    private(set) var isChanged = false
 
-    init(_ writer: RestoreWriter, _ workspace: WorkspaceID, zone: String, path: String) {
+    /// - Parameter workspace: its birth is what the keys of Redis have.
+    init(_ writer: RestoreWriter, _ workspace: WorkspaceSettings, zone: String, path: String) {
         (self.writer, self.workspace, self.zone, self.path) = (writer, workspace, zone, path)
     }
 
@@ -22,22 +26,26 @@ final class DirectoryRestorer {
 
     /// Takes the settings as the file has them.
     func take(settings entry: [UInt8]) throws {
-        guard let told = WorkspaceSettings(workspace, entry: entry) else {
+        guard var told = WorkspaceSettings(workspace.id, entry: entry) else {
             throw SnapshotFault(file: path, reason: "its settings are not those of a workspace")
         }
-        guard workspace == .default || told.calendar.zone == zone else {
+        guard workspace.id == .default || told.calendar.zone == zone else {
             throw SnapshotFault(
                 file: path, reason: "its settings have another zone (\(told.calendar.zone))")
         }
-        settings = entry
+        guard told.birth != workspace.birth else { return settings = entry }
+        told.birth = workspace.birth
+        settings = told.entry
+        isChanged = true
     }
 
     /// Takes a line of `api_keys`; false when it is none of a key of this workspace.
     func take(_ value: JSONValue, _ line: [UInt8]) -> Bool {
         guard let id = value["id"]?.string,
-            let key = APIKeyRecord(line: line, id: Array(id), of: workspace)
+            let key = APIKeyRecord(line: line, id: Array(id), of: workspace.id),
+            let restored = key.given(workspace.birth)
         else { return false }
-        waiting.append(key)
+        waiting.append(restored)
         return true
     }
 
@@ -69,16 +77,16 @@ final class DirectoryRestorer {
 
     /// Writes the settings, and has all processes read the directory anew.
     func finish() async throws {
-        let name = Array(workspace.text.utf8)
-        if settings == nil, workspace != .default {
+        let name = Array(workspace.id.text.utf8)
+        if settings == nil, workspace.id != .default {
             // Files of before settings were written: without an entry nobody could call.
             let reply = try await writer.send(
                 RedisCommand("HGET", [DirectoryKeyspace.workspaces, name]))
             if reply.bytes.map(DirectoryKeyspace.isDoomed) ?? true {
-                settings =
-                    WorkspaceSettings(
-                        id: workspace, calendar: WorkspaceCalendar(zone: zone) ?? .utc
-                    ).entry
+                var made = WorkspaceSettings(
+                    id: workspace.id, calendar: WorkspaceCalendar(zone: zone) ?? .utc)
+                made.birth = workspace.birth
+                settings = made.entry
             }
         }
         if let settings {

@@ -31,13 +31,30 @@ extension QueryEngine {
         _ path: String, _ token: RestoreToken,
         _ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
     ) async throws -> Restorer {
-        Restorer(
-            try SnapshotSource(path), client: try await connected(), workspace: settings.id,
-            hotDays: settings.hotDays, clock: clock, token: token
+        let client = try await connected()
+        var workspace = settings
+        // What is there keeps its birth: keys of Redis have it.
+        if let other = try await present(client) { workspace.birth = other.birth }
+        return Restorer(
+            try SnapshotSource(path), client: client, workspace: workspace, clock: clock,
+            token: token
         ) { [self] done, total in
             progress(done, total)
             await pause()
         }
+    }
+
+    /// The workspace of this id that Redis has.
+    private func present(_ client: RedisClient) async throws -> WorkspaceSettings? {
+        let name = Array(settings.id.text.utf8)
+        let reply = try await client.send(
+            RedisCommand("HGET", [DirectoryKeyspace.workspaces, name]))
+        guard settings.id != .default, let entry = reply.bytes, !DirectoryKeyspace.isDoomed(entry)
+        else { return nil }
+        guard let found = WorkspaceSettings(settings.id, entry: entry) else {
+            throw MeteringError.damaged(what: "the settings of \(settings.id.text)")
+        }
+        return found
     }
 
     /// Checks all files of this workspace's folder, and whether they may be restored. Changes nothing.

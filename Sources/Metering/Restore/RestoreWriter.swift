@@ -144,9 +144,9 @@ public struct RestoreToken: Sendable {
 public enum RestoreMark {
     /// Whether a workspace's data have it: no service may count on them.
     public static func isSet(
-        _ client: RedisClient, _ workspace: WorkspaceID
+        _ client: RedisClient, _ workspace: WorkspaceSettings
     ) async throws(RedisError) -> Bool {
-        let names = [Keyspace(workspace: workspace).meta, Array("restoring".utf8)]
+        let names = [Keyspace(workspace).meta, Array("restoring".utf8)]
         return try await client.send(RedisCommand("HEXISTS", names)).integer == 1
     }
 }

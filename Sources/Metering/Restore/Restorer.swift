@@ -22,8 +22,7 @@ final class Restorer {
     private let source: SnapshotSource
     private let writer: RestoreWriter
     private let keys: Keyspace
-    private let workspace: WorkspaceID
-    private let hotDays: Int
+    private let workspace: WorkspaceSettings
     private let clock: any Clock
     private let progress: (_ done: Int, _ total: Int) async -> Void
     private var doneCount = 0
@@ -32,16 +31,15 @@ final class Restorer {
     /// - Parameter progress: called after each MiB or so, with the bytes that were read of those
     ///   that have to be.
     init(
-        _ source: SnapshotSource, client: RedisClient, workspace: WorkspaceID, hotDays: Int,
+        _ source: SnapshotSource, client: RedisClient, workspace: WorkspaceSettings,
         clock: any Clock, token: RestoreToken,
         progress: @escaping (_ done: Int, _ total: Int) async -> Void
     ) {
         self.source = source
         self.workspace = workspace
-        self.hotDays = hotDays
         self.clock = clock
         self.progress = progress
-        keys = Keyspace(workspace: workspace)
+        keys = Keyspace(workspace)
         writer = RestoreWriter(client, keys, token)
     }
 
@@ -57,7 +55,7 @@ final class Restorer {
         }
         if isForced { return }
         guard try await writer.isEmpty() else {
-            throw RestoreError.notEmpty(workspace: workspace.text)
+            throw RestoreError.notEmpty(workspace: workspace.id.text)
         }
         if let data { try copy(to: data, isForced: false).check() }
     }
@@ -69,19 +67,19 @@ final class Restorer {
         doneCount = source.byteCount
         var fence = SnapshotSource.fence(source.path)
         if let data {
-            fence = max(fence, SnapshotSource.fence("\(data)/rollups/\(workspace.text)"))
+            fence = max(fence, SnapshotSource.fence("\(data)/rollups/\(workspace.id.text)"))
             try copy(to: data, isForced: isForced).run()
         }
         try await writer.begin()
         let calendar = WorkspaceCalendar(zone: source.zone) ?? .utc
         let today = calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
-        let floor = CivilDay(number: today.number - hotDays)
+        let floor = CivilDay(number: today.number - workspace.hotDays)
         let directory = DirectoryRestorer(
             writer, workspace, zone: source.zone, path: source.state?.path ?? source.path)
         if let state = source.state {
             let restorer = StateRestorer(
                 state.path, writer, directory, clock: clock,
-                logSeconds: WorkspaceSettings(hotDays: hotDays).lifetimes.log
+                logSeconds: workspace.lifetimes.log
             ) { [self] in
                 try await advance($0)
             }
@@ -93,7 +91,7 @@ final class Restorer {
         try await AuditRestorer(writer).run(source.audit) { [self] in try await advance($0) }
         try await directory.finish()
         report.apiKeys = directory.keyCount
-        try await writeMarks(floor, fence)
+        try await writeMarks(floor, fence, isStateChanged: directory.isChanged)
         return report
     }
 
@@ -104,7 +102,7 @@ final class Restorer {
     }
 
     private func copy(to data: String, isForced: Bool) -> SnapshotCopy {
-        SnapshotCopy(from: source, to: "\(data)/rollups/\(workspace.text)", isForced: isForced)
+        SnapshotCopy(from: source, to: "\(data)/rollups/\(workspace.id.text)", isForced: isForced)
     }
 
     private func checkTitles() throws {
@@ -112,9 +110,10 @@ final class Restorer {
             throw RestoreError.nothing(folder: source.path)
         }
         for file in source.files {
-            guard file.title.workspace == workspace.text else {
+            guard file.title.workspace == workspace.id.text else {
                 throw RestoreError.mixed(
-                    "\(file.path) is of the workspace \(file.title.workspace), not \(workspace.text)"
+                    "\(file.path) is of the workspace \(file.title.workspace), "
+                        + "not \(workspace.id.text)"
                 )
             }
             guard file.title.dataset == first.title.dataset else {
@@ -149,7 +148,11 @@ final class Restorer {
     }
 
     /// What says of the days that they are there, and of the data which they are.
-    private func writeMarks(_ floor: CivilDay, _ fence: Int) async throws {
+    ///
+    /// - Parameter isStateChanged: whether a file of the state is behind what was written.
+    private func writeMarks(
+        _ floor: CivilDay, _ fence: Int, isStateChanged: Bool
+    ) async throws {
         let cold = source.days.filter { !isHot($0, floor) }
         try await writer.put(cold, to: keys.cold, .plain) { day, packer in
             packer.string("\(day.day.number)")
@@ -166,7 +169,8 @@ final class Restorer {
             packer.string("\(day.title.revision)")
         }
         if let state = source.state {
-            try await writer.put([state.title.revision], to: keys.changes, .plain) {
+            let revision = state.title.revision + (isStateChanged ? 1 : 0)
+            try await writer.put([revision], to: keys.changes, .plain) {
                 $1.string(Keyspace.stateChanges)
                 $1.string("\($0)")
             }

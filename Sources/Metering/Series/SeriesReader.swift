@@ -31,7 +31,7 @@ final class SeriesReader {
         self.history = history
         self.follower = follower
         self.rollups = rollups
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
     }
 
     /// The buckets of a question. O(days * their actions and models), for a subject O(days), or,

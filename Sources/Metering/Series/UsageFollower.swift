@@ -32,7 +32,7 @@ final class UsageFollower {
         self.client = client
         self.settings = settings
         self.clock = clock
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         calendar = CachedCalendar(settings.calendar)
     }
 

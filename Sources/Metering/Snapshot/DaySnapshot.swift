@@ -57,7 +57,7 @@ final class DaySnapshot {
         self.isFinal = isFinal
         self.isThorough = isThorough
         self.context = context
-        keys = Keyspace(workspace: context.settings.id)
+        keys = Keyspace(context.settings)
         // Clocks of other processes may be ahead or behind by some minutes.
         let today = context.clock.now.milliseconds.flooredQuotient(86_400_000)
         arrivals = (today - 1...today + 1).map { CivilDay(number: $0) }

@@ -39,7 +39,7 @@ final class DayTail {
         self.ends = ends
         self.arrivals = arrivals
         self.client = client
-        let keys = Keyspace(workspace: settings.id)
+        let keys = Keyspace(settings)
         logs = arrivals.map { keys.log(arrival: $0) }
         calendar = CachedCalendar(settings.calendar)
     }

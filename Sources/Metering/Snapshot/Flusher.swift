@@ -55,7 +55,7 @@ public final class Flusher {
         self.options = options
         self.metrics = metrics
         self.logger = logger
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         self.data = data
         folder = SnapshotFolder(data: data, workspace: settings.id)
         lease = FlushLease(client, keys, lengthMS: options.leaseMS, clock)

@@ -80,6 +80,26 @@ struct APIKeyRecord {
         self.init(id: id, record: Array(line.dropFirst(start.count).dropLast()), of: workspace)
     }
 
+    /// The same key of the same workspace when that has another birth.
+    func given(_ birth: String) -> APIKeyRecord? {
+        guard let reader = try? JSONReader(), let value = try? reader.read(record),
+            let workspace = value["workspace"]?.text.flatMap({ WorkspaceID($0) })
+        else { return nil }
+        if value["birth"]?.text ?? "" == birth { return self }
+        var json = JSONWriter()
+        json.beginObject()
+        for (name, member) in value.members where name.text != "birth" {
+            json.key(bytes: Array(name.bytes))
+            json.value(member)
+        }
+        if !birth.isEmpty {
+            json.key("birth")
+            json.string(birth)
+        }
+        json.endObject()
+        return APIKeyRecord(id: id, record: json.bytes, of: workspace)
+    }
+
     /// As it stands in a snapshot.
     var line: [UInt8] { Self.start(id) + record + [UInt8(ascii: "}")] }
 

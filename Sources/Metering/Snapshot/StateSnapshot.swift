@@ -31,7 +31,7 @@ final class StateSnapshot {
         self.revision = revision
         self.context = context
         workspace = context.settings
-        keys = Keyspace(workspace: workspace.id)
+        keys = Keyspace(workspace)
         hash = OrderedHash(client: context.client, byteCountMax: context.idByteCountMax) {
             () async throws(FlushError) in try await context.checkpoint()
         }

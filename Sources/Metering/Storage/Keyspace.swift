@@ -3,16 +3,24 @@
 // Every key of Tally in Redis is named here, and nowhere else; docs/keys.md says what each holds.
 //
 // `t1` is the version of the layout. All keys of a workspace carry its hash tag, so that one
-// script may touch them and Redis Cluster keeps them together. A workspace id and a meter name
-// are made of harmless characters (they are validated before they get here); other text of users
-// stands in fields and members only, never in a key's name.
+// script may touch them and Redis Cluster keeps them together. The tag is its id and its birth, so
+// that whoever is late with a command for a workspace that is gone reaches nothing of the next one
+// of that id (ADR 20). A workspace id and a meter name are made of harmless characters (they are
+// validated before they get here); other text of users stands in fields and members only, never in
+// a key's name.
 
 /// Names the keys of one workspace.
 struct Keyspace: Sendable {
     private let prefix: [UInt8]
 
-    init(workspace: WorkspaceID) {
-        prefix = Array("t1:{\(workspace.text)}:".utf8)
+    init(_ settings: WorkspaceSettings) {
+        self.init(workspace: settings.id, birth: settings.birth)
+    }
+
+    /// - Parameter birth: `WorkspaceSettings.birth`; empty for `default`.
+    init(workspace: WorkspaceID, birth: String) {
+        let tag = birth.isEmpty ? workspace.text : "\(workspace.text)@\(birth)"
+        prefix = Array("t1:{\(tag)}:".utf8)
     }
 
     /// What all keys of the workspace match, and no others: nothing in it has a meaning in patterns.
@@ -192,7 +200,8 @@ struct Keyspace: Sendable {
     private func key(_ name: String) -> [UInt8] { prefix + Array(name.utf8) }
 }
 
-/// Names the keys that belong to no workspace: `@` is in no workspace's id.
+/// Names the keys that belong to no workspace, `@` alone being the tag of none, and those that are
+/// changed with them.
 public enum DirectoryKeyspace {
     /// Hash: workspace → settings.
     public static let workspaces = Array("t1:{@}:workspaces".utf8)
@@ -215,19 +224,17 @@ public enum DirectoryKeyspace {
     public static func isDoomed(_ entry: [UInt8]) -> Bool { birth(ofDoomed: entry) != nil }
 
     /// Sorted set: ids of a workspace's keys, by when they were made.
-    public static func apiKeys(of workspace: WorkspaceID) -> [UInt8] {
-        Keyspace(workspace: workspace).apiKeys
+    public static func apiKeys(of workspace: WorkspaceID, _ birth: String) -> [UInt8] {
+        Keyspace(workspace: workspace, birth: birth).apiKeys
     }
     /// Hash: as `Keyspace.changes`.
-    public static func changes(of workspace: WorkspaceID) -> [UInt8] {
-        Keyspace(workspace: workspace).changes
+    public static func changes(of workspace: WorkspaceID, _ birth: String) -> [UInt8] {
+        Keyspace(workspace: workspace, birth: birth).changes
     }
     /// Hash: as `Keyspace.meta`.
-    public static func meta(of workspace: WorkspaceID) -> [UInt8] {
-        Keyspace(workspace: workspace).meta
-    }
+    public static func meta(of workspace: WorkspaceSettings) -> [UInt8] { Keyspace(workspace).meta }
     /// What all keys of a workspace match, and no others.
-    public static func pattern(of workspace: WorkspaceID) -> [UInt8] {
-        Keyspace(workspace: workspace).pattern
+    public static func pattern(of workspace: WorkspaceID, _ birth: String) -> [UInt8] {
+        Keyspace(workspace: workspace, birth: birth).pattern
     }
 }

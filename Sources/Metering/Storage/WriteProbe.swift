@@ -22,7 +22,7 @@ public final class WriteProbe {
 
     public init(client: RedisClient, settings: WorkspaceSettings) {
         self.client = client
-        let keys = Keyspace(workspace: settings.id)
+        let keys = Keyspace(settings)
         command = RedisCommand(
             "SET", [keys.probe, Array("1".utf8), Array("EX".utf8), Array("10".utf8)])
     }

@@ -6,6 +6,9 @@ internal import Redis
 
 /// Recomputes what can be recomputed of a workspace, from its files and from Redis.
 final class Verifier {
+    /// How often totals are added up anew when a day comes or leaves meanwhile.
+    private static let lookCount = 10
+
     private let context: VerifyContext
     private let folder: String
     private let ranked: [Meter]
@@ -58,7 +61,7 @@ final class Verifier {
                 Difference("day \(day)", "days of Redis", expected: "it", found: "nothing of it"))
         }
         progress("totals")
-        try await attempt("totals") { try await verifyLifetimes(hot.sorted(), cold) }
+        try await attempt("totals") { try await verifyLifetimes(Set(boards.keys)) }
         progress("accounts")
         try await attempt("accounts") { try await AccountVerifier(context).run() }
         if let state { try await attempt("rules and accounts") { try await verify(state) } }
@@ -186,11 +189,41 @@ final class Verifier {
         return boards
     }
 
-    private func verifyLifetimes(_ hot: [CivilDay], _ cold: [CivilDay: Int]) async throws {
+    /// The days that are in Redis, and those that have left it.
+    private struct Days: Equatable {
+        var hot: Set<CivilDay>
+        var cold: [CivilDay: Int]
+    }
+
+    private func days() async throws -> Days {
+        let changes = try await context.daysOf(keys.changes, in: "changes")
+        let cold = try await context.daysOf(keys.cold, in: "cold days")
+        return Days(hot: Set(changes.keys).subtracting(cold.keys), cold: cold)
+    }
+
+    private func verifyLifetimes(_ boards: Set<CivilDay>) async throws {
+        for _ in 0..<Self.lookCount {
+            let days = try await days()
+            let hot = days.hot.union(boards.filter { days.cold[$0] == nil })
+            guard let verifier = try await lifetimes(hot, days.cold) else { return }
+            var found: [Difference] = []
+            try await verifier.run { found.append($0) }
+            if found.isEmpty { return }
+            // Of a day that came or left meanwhile a part was not added up.
+            guard try await self.days() == days else { continue }
+            for difference in found { context.report(difference) }
+            return
+        }
+    }
+
+    /// Nil when they cannot be recomputed: a file is missing, which was told before.
+    private func lifetimes(
+        _ hot: Set<CivilDay>, _ cold: [CivilDay: Int]
+    ) async throws -> LifetimeVerifier? {
         // Of a day that Redis has lost the file tells.
         var present: [CivilDay] = []
         var onShelf: [SnapshotSource.Day] = []
-        for day in hot + cold.keys {
+        for day in hot.union(cold.keys) {
             if cold[day] == nil,
                 try await context.send(RedisCommand("EXISTS", [keys.hours(day)])).integer == 1
             {
@@ -198,21 +231,11 @@ final class Verifier {
             } else if let file = files[day] {
                 onShelf.append(file)
             } else if cold[day] != nil {
-                // Told before; without it no lifetime can be recomputed.
-                return
+                return nil
             }
         }
-        for _ in 0..<3 {
-            var found: [Difference] = []
-            let verifier = try LifetimeVerifier(
-                hot: present.sorted(), cold: onShelf.sorted { $0.day < $1.day }, context)
-            try await verifier.run { found.append($0) }
-            let after = try await context.daysOf(keys.cold, in: "cold days")
-            guard after == cold else { return }
-            if found.isEmpty { return }
-            for difference in found { context.report(difference) }
-            return
-        }
+        return try LifetimeVerifier(
+            hot: present.sorted(), cold: onShelf.sorted { $0.day < $1.day }, context)
     }
 
     // MARK: State

@@ -28,7 +28,7 @@ final class VerifyContext {
     ) {
         (self.client, self.loop, self.settings, self.clock) = (client, loop, settings, clock)
         (self.dataset, self.scratch, self.report) = (dataset, scratch, report)
-        keys = Keyspace(workspace: settings.id)
+        keys = Keyspace(settings)
         hash = OrderedHash(client: client, byteCountMax: 32 << 20) {
             () async throws(FlushError) in await loop.sleep(for: .zero)
         }

@@ -7,10 +7,14 @@ internal import Metering
 
 extension Route {
     /// Whether what it does is noted in the audit log: it changes something, and is for
-    /// administrators only.
+    /// administrators only, or makes one person of two for good.
     var isAudited: Bool {
-        method != .get && method != .head && (access == .admin || access == .operator)
+        method != .get && method != .head
+            && (access == .admin || access == .operator || isMerge)
     }
+
+    /// Its answer says who came to whom, which the user's own record does not.
+    fileprivate var isMerge: Bool { name == "/v1/subjects/{id}/merge" }
 
     /// Whether a call is noted: also events of any age, which only administrators may send.
     func isNoted(_ call: API.Call) -> Bool { isAudited || isBackfill(call) }
@@ -73,7 +77,8 @@ extension API {
             var after: [UInt8]?
             // Ids of events are not for the log.
             if response.status.code < 400, call.anonymous == nil, !route.isBackfill(call) {
-                after = route.shown == nil ? kept(response) : await shown(by: route, call)
+                let isAnswer = route.shown == nil || route.isMerge
+                after = isAnswer ? kept(response) : await shown(by: route, call)
             }
             await note(id, response.status.code, after, in: workspace)
             return response

@@ -18,43 +18,23 @@ extension API {
     /// `DELETE /v1/subjects/{id}?erase=true`: 200 when it is done within a few seconds, else 202.
     func erase(_ subject: SubjectID, _ call: Call) async throws -> HTTPResponse {
         guard !subject.isErased else { throw EventRejection.reservedID }
-        let names = try await back(queries.erasableNames(of: subject))
-        // Nobody acts as the person from here on.
-        let keyCount = try await revokeKeys(of: Set(names), in: call.principal.workspace)
         let anonymous: SubjectID
         if let given = call.anonymous {
             anonymous = given
         } else {
             anonymous = try await back(queries.anonymousID(for: subject))
         }
-        guard
-            let begun = try await back(
-                queries.erase(subject, as: anonymous, apiKeyCount: keyCount))
-        else { throw HTTPProblem.notFound("nothing is known of this subject") }
+        guard let begun = try await back(queries.erase(subject, as: anonymous)) else {
+            throw HTTPProblem.notFound("nothing is known of this subject")
+        }
+        // Nobody acts as the person from here on: its keys are revoked.
+        try await store.refresh()
         let erasure = try await back(queries.erasure(begun.id, withinMS: Self.patienceMS)) ?? begun
         var json = JSONWriter()
         json.erasure(erasure, of: subject)
         var response = HTTPResponse.json(json.bytes)
         if !erasure.isDone { response.status = .accepted }
         return response
-    }
-
-    private func revokeKeys(
-        of subjects: Set<SubjectID>, in workspace: WorkspaceID
-    ) async throws -> Int {
-        var found: [String] = []
-        var offset = 0
-        while true {
-            let keys = try await store.keys(of: workspace, offset: offset, limit: 1000)
-            if keys.isEmpty { break }
-            offset += keys.count
-            found += keys.map(\.key).filter { key in
-                key.subject.map { subjects.contains($0) } ?? false
-            }.map(\.id)
-        }
-        var count = 0
-        for id in found where try await store.revokeKey(id, of: workspace) { count += 1 }
-        return count
     }
 
     /// `GET /v1/erasures?limit=&cursor=`: the newest first.

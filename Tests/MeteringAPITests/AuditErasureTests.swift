@@ -82,4 +82,40 @@ import Transfer
             #expect(imports.first?["imported_count"] as? Int == 2)
         }
     }
+
+    @Test func `A merge by a back end is noted, and names nobody who was erased`() async throws {
+        try await withAPI { _, api, redis in
+            for name in [Self.ann, "guest:zq7331", "bob", "guest:other"] {
+                _ = await api.post(#"{"subject":"\#(name)","meters":{"tokens":2}}"#)
+            }
+            let made = await api.send(.post, "/v1/keys", #"{"role":"writer","name":"back end"}"#)
+            let writer = try #require(made.json["secret"] as? String)
+            for (user, guest) in [(Self.ann, "guest:zq7331"), ("bob", "guest:other")] {
+                let merged = await api.send(
+                    .authorized(
+                        .post, "/v1/subjects/\(percentEncoded(user))/merge",
+                        headers: [
+                            "Authorization": "Bearer \(writer)",
+                            "Content-Type": "application/json",
+                        ], body: Array(#"{"guest":"\#(guest)"}"#.utf8)))
+                #expect(merged.status == 200, "\(merged.text)")
+            }
+            let merges = await api.get("/v1/audit").list("entries").filter {
+                $0["action"] as? String == "POST /v1/subjects/{id}/merge"
+            }
+            #expect(merges.count == 2 && merges.allSatisfy { $0["role"] as? String == "writer" })
+            let before = merges[0]["before"] as? [String: Any]
+            #expect((before?["totals"] as? [String: Int])?["tokens"] == 2)
+            let after = merges[0]["after"] as? [String: Any]
+            #expect(after?["guest"] as? String == "guest:other" && after?["events"] as? Int == 1)
+
+            await Self.erase(api, Self.ann)
+            let left = await api.get("/v1/audit").text
+            #expect(!left.contains(Self.ann) && !left.contains("zq7331"))
+            #expect(left.contains("guest:other") && left.contains("/v1/subjects/bob/merge"))
+            for key in ["XRANGE t1:{default}:audit - +", "HVALS t1:{default}:audit:outcomes"] {
+                #expect(try !redis.request(key).contains("zq7331"))
+            }
+        }
+    }
 }

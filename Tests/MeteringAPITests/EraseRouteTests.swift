@@ -207,4 +207,44 @@ import Testing
             }
         }
     }
+
+    @Test func `A guest that is merged while its user is erased loses its key, too`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let folder = try makeTemporaryFolder()
+                defer { removeFolder(folder) }
+                let harness = await Harness(redis, on: host.loop, data: folder)
+                _ = await harness.post(#"{"subject":"ann@example.com","meters":{"tokens":5}}"#)
+                _ = await harness.post(#"{"subject":"guest:g","meters":{"tokens":2}}"#)
+                let own = await makeKey(harness, #""role":"self","subject":"guest:g""#)
+                let bobs = await makeKey(harness, #""role":"self","subject":"bob""#)
+                func status(_ key: String) async -> Int {
+                    await harness.send(
+                        .authorized(
+                            .get, "/v1/usage", headers: ["Authorization": "Bearer \(key)"])
+                    ).status
+                }
+                #expect(await status(own) != 401)
+                // Another process is to go on with it, and has not begun.
+                try redis.request(#"SET t1:{default}:lease:erase "\xa5other\x01""#)
+                let answer = await harness.send(
+                    .authorized(.delete, Self.path, query: "erase=true"))
+                #expect(answer.status == 202, "\(answer.text)")
+                let merged = await harness.send(
+                    .post, "/v1/subjects/ann%40example.com/merge", #"{"guest":"guest:g"}"#)
+                #expect(merged.status == 200, "\(merged.text)")
+                try redis.request("DEL t1:{default}:lease:erase")
+                _ = await harness.queries.goOnErasing()
+                let id = answer.json["id"] as? String ?? ""
+                let receipt = await harness.get("/v1/erasures/\(id)")
+                #expect(receipt.json["state"] as? String == "done", "\(receipt.text)")
+                let removed = receipt.json["removed"] as? [String: Int] ?? [:]
+                #expect(removed["api_keys"] == 1 && removed["guests"] == 1, "\(removed)")
+                _ = await makeKey(harness, #""role":"reader""#)
+                #expect(await status(own) == 401)
+                #expect(await status(bobs) != 401)
+                await harness.queries.stop()
+            }
+        }
+    }
 }

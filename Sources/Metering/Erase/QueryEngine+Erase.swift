@@ -9,23 +9,24 @@ extension QueryEngine {
     private static let scanCount = Array("400".utf8)
 
     /// Begins to erase a subject, unless that is under way; what it used is counted for an anonymous one
-    /// from then on. What was counted since it was taken out is erased by another erasure. It is worked at in the background, here and by whoever comes after this process.
+    /// from then on. Its API keys are revoked at once. What was counted since it was taken out is erased by
+    /// another erasure. It is worked at in the background, here and by whoever comes after this process.
     ///
-    /// - Parameters:
-    ///   - anonymous: the id to use, from `anonymousID(for:)`.
-    ///   - apiKeyCount: how many keys of its own were revoked.
+    /// - Parameter anonymous: the id to use, from `anonymousID(for:)`.
     /// - Returns: nil when nothing is known of the subject.
     /// - Throws: `EventRejection` (409 `guest_merged`) for a guest who is a user by now; `MeteringError`.
     public func erase(
-        _ subject: SubjectID, as anonymous: SubjectID, apiKeyCount: Int = 0
+        _ subject: SubjectID, as anonymous: SubjectID
     ) async throws -> Erasure? {
         let store = ErasureStore(try client, keys)
+        let names = try await erasableNames(of: subject)
+        let apiKeyCount = try await SubjectKeys(client: client, keys: keys).revoke(
+            of: Set(names.map(\.id)))
         let open = try await openErasure(of: subject)
         if let open, !open.hasTakenOut {
             startErasing()
             return open
         }
-        let names = try await erasableNames(of: subject)
         let profile = try await profile(of: subject)
         let others = try await client.send(
             [keys.subjects, keys.accounts, keys.poolHolders, keys.alertsTold].map {

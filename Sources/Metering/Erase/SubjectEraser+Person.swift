@@ -16,12 +16,19 @@ extension SubjectEraser {
             try await store.save(erasure)
             if try await context.queries.removeProfile(of: name) { erasure.add(1, to: .profiles) }
         }
+        try await revokeAPIKeys()
         try await removeAlerts()
         erasure.add(
             try await eraseNamed(
                 keys.notices, [keys.dueNotices, keys.deadNotices], place: Self.noticeSubject,
                 time: (Self.noticeTime, context.clock.now)), to: .notices)
         try await returnPoolKeys()
+    }
+
+    /// Nobody acts as the person, or as a guest that it was.
+    func revokeAPIKeys() async throws {
+        let owned = SubjectKeys(client: client, keys: keys)
+        erasure.add(try await owned.revoke(of: Set(erasure.names)), to: .apiKeys)
     }
 
     /// Removes alerts that are about the person, or sent to it.

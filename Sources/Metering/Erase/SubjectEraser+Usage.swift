@@ -37,6 +37,8 @@ extension SubjectEraser {
             // Of a guest that was merged meanwhile nothing was removed yet.
             if erasure.names != looked { try await erasePerson() }
             try await returnPoolKeys()
+            try await revokeAPIKeys()
+            try await store.save(erasure)
             var found = try await find(mergedCount)
             try await follow()
             try await replaceSeen()

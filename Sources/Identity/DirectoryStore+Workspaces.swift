@@ -26,6 +26,8 @@ extension DirectoryStore {
     /// Changes a workspace; nil when there is none.
     ///
     /// - Parameter make: changes the settings as they are, once or more often.
+    /// - Throws: what `make` throws; 409 `time_zone_in_use` for another zone once something was counted;
+    ///   `MeteringError`.
     public func changeWorkspace(
         _ id: WorkspaceID, _ make: (inout WorkspaceSettings) throws -> Void
     ) async throws -> WorkspaceSettings? {
@@ -33,15 +35,41 @@ extension DirectoryStore {
             let old = try await entry(of: id)
             try await refresh()
             guard var settings = directory.settings(of: id) else { return nil }
+            let zone = settings.calendar.zone
             try make(&settings)
-            if try await change(
-                Self.names(of: settings), id.text, from: old ?? [], to: settings.entry)
-            {
+            let changed =
+                settings.calendar.zone == zone
+                ? try await change(
+                    Self.names(of: settings), id.text, from: old ?? [], to: settings.entry)
+                : try await move(settings, from: old ?? [], zone)
+            if changed {
                 try await refresh()
                 return settings
             }
         }
         throw MeteringError.undecided(reason: "others keep changing the workspace")
+    }
+
+    /// Changes a workspace to another zone: what others have cut into days of the old one, and not
+    /// counted yet, is refused from then on.
+    private func move(
+        _ settings: WorkspaceSettings, from old: [UInt8], _ zone: String
+    ) async throws -> Bool {
+        let names = [
+            DirectoryKeyspace.rules(of: settings), DirectoryKeyspace.subjects(of: settings),
+        ]
+        let reply = try await run(
+            Self.names(of: settings) + names,
+            [
+                Array(settings.id.text.utf8), old, settings.entry, Array("0".utf8),
+                Array(settings.calendar.zone.utf8),
+            ])
+        guard reply != 2 else {
+            throw EventRejection(
+                status: 409, code: "time_zone_in_use", field: "time_zone",
+                detail: "events were counted into days of \(zone)")
+        }
+        return reply == 1
     }
 
     /// Takes a workspace out of the directory with its keys; false when there is none. Its id is

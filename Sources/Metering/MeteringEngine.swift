@@ -41,7 +41,8 @@ public final class MeteringEngine {
         self.clock = clock
         self.settings = settings
         let keys = Keyspace(settings)
-        rulesStore = RulesStore(client: client, keys: keys)
+        rulesStore = RulesStore(
+            client: client, keys: keys, zone: settings.calendar.zone)
         batcher = EventBatcher(
             on: loop, client: client, script: ScriptLibrary.recordEvents, rules: rulesStore,
             settings: settings, clock: clock, metrics: metrics, thaw: thaw,

@@ -98,23 +98,10 @@ extension API {
                     detail: "\(key.text) of default is an option of tally serve")
             }
         }
-        var hasCounted = false
-        let isMoved = value["time_zone"] != nil
-        if isMoved, store.directory.settings(of: id) != nil {
-            let queries = try sibling(id).queries
-            await back(queries.waitUntilReady())
-            hasCounted = try await back(queries.hasCounted())
-        }
         let changed = try await store.changeWorkspace(id) { settings in
-            let zone = settings.calendar.zone
             // Read again: what stood in the reader may have gone while others were waited for.
             try settings.change(
                 by: try self.json.read(call.request.body), except: ["month_reset"])
-            guard settings.calendar.zone == zone || !hasCounted else {
-                throw HTTPProblem(
-                    .conflict, code: "time_zone_in_use",
-                    detail: "events were counted into days of \(zone)")
-            }
         }
         guard let changed else { throw HTTPProblem.noSuchWorkspace }
         await back((try sibling(id)).queries.waitUntilReady())

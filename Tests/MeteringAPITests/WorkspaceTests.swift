@@ -84,6 +84,36 @@ import Testing
         }
     }
 
+    @Test func `What another process cuts by the zone of before is not counted`() async throws {
+        try await withAPI { host, api, redis in
+            let other = await Harness(redis, on: host.loop)
+            let acme = ["X-Tally-Workspace": "acme"]
+            let event = Self.request(
+                .post, "/v1/events", #"{"subject":"a","meters":{"messages":1}}"#, headers: acme)
+            _ = await api.send(.post, "/v1/workspaces", #"{"id":"acme"}"#)
+            // It knows the workspace from here on, and looks at no other settings by itself.
+            _ = await other.send(.patch, "/v1/workspaces/acme", #"{"currency":"EUR"}"#)
+            let check = Self.request(
+                .post, "/v1/check", #"{"subject":"a","amounts":{"files_uploaded":1}}"#,
+                headers: acme)
+            #expect(await other.send(check).status == 200)
+            let moved = await api.send(
+                .patch, "/v1/workspaces/acme", #"{"time_zone":"Asia/Tokyo"}"#)
+            #expect(moved.status == 200, "\(moved.text)")
+
+            let late = await other.send(event)
+            #expect(late.status == 503, "\(late.text)")
+            let counted = await api.send(event)
+            #expect(counted.totals["messages"] == 1, "\(counted.text)")
+            _ = await other.send(.patch, "/v1/workspaces/acme", #"{"currency":"EUR"}"#)
+            let next = await other.send(event)
+            #expect(next.totals["messages"] == 2, "\(next.text)")
+            let back = await other.send(.patch, "/v1/workspaces/acme", #"{"time_zone":"UTC"}"#)
+            #expect(back.status == 409 && back.code == "time_zone_in_use")
+            await other.queries.stop()
+        }
+    }
+
     @Test func `Nothing of one workspace is seen in another`() async throws {
         try await withAPI { _, api, _ in
             _ = await api.send(.post, "/v1/workspaces", #"{"id":"one"}"#)

@@ -5,11 +5,6 @@ internal import Foundation
 internal import Redis
 
 extension QueryEngine {
-    /// Whether anything was ever counted in the workspace.
-    public func hasCounted() async throws(MeteringError) -> Bool {
-        try await send(RedisCommand("EXISTS", [keys.subjects])).integer != 0
-    }
-
     /// Waits for its first connection, for a second at most: for a workspace that was just made.
     public func waitUntilReady() async {
         for _ in 0..<200 where !isReady { await loop.sleep(for: .milliseconds(5)) }

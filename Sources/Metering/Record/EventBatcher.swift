@@ -212,14 +212,13 @@ final class EventBatcher {
         rules.load { [self] result in
             isLoadingRules = false
             switch result {
-            case .failure(.unavailable), .failure(.undecided), .failure(.building),
-                .failure(.tooMany):
+            case .failure(.unavailable), .failure(.building), .failure(.tooMany):
                 // The sweep tries again; what waits too long is told so.
                 isResendDue = inFlight != nil
+            case .failure(.undecided(let reason)):
+                giveUp(reason)
             case .failure(.damaged(let what)):
-                let items = inFlight?.items ?? waiting.takeBatch(followers) ?? []
-                inFlight = nil
-                for item in items { item.giveUp("Redis holds something else: \(what)") }
+                giveUp("Redis holds something else: \(what)")
             case .success(let rules):
                 guard let batch = inFlight else { return flush() }
                 let rebuilt = EventBatch(batch.items, rules)
@@ -228,6 +227,14 @@ final class EventBatcher {
                 if inFlight == nil { flush() } else { send(rebuilt) }
             }
         }
+    }
+
+    /// There are no rules to count by.
+    private func giveUp(_ reason: String) {
+        let items = inFlight?.items ?? waiting.takeBatch(followers) ?? []
+        inFlight = nil
+        for item in items { item.giveUp(reason) }
+        if !waiting.isEmpty { scheduleFlush() }
     }
 
     private func send(_ batch: EventBatch) {

@@ -9,6 +9,8 @@ internal import Redis
 public final class Rules: Sendable {
     /// What Redis calls it; empty before anything was set.
     let version: [UInt8]
+    /// By which days are cut; nil where it never was another one.
+    let zone: String?
     public let prices: PriceBook
     public let limits: LimitBook
     public let credits: CreditPolicy
@@ -17,10 +19,12 @@ public final class Rules: Sendable {
     let judgedAlerts: [(alert: Alert, limit: Int)]
 
     init(
-        version: [UInt8] = [], prices: PriceBook = .initial, limits: LimitBook = .initial,
+        version: [UInt8] = [], zone: String? = nil, prices: PriceBook = .initial,
+        limits: LimitBook = .initial,
         credits: CreditPolicy = CreditPolicy(), alerts: AlertBook = .empty
     ) {
         self.version = version
+        self.zone = zone
         self.prices = prices
         self.limits = limits
         self.credits = credits
@@ -70,6 +74,7 @@ public final class Rules: Sendable {
         do {
             self.init(
                 version: fields["version"] ?? [],
+                zone: fields["zone"].map { String(decoding: $0, as: UTF8.self) },
                 prices: try part(.prices, .initial) { try PriceBook($0) },
                 limits: try part(.limits, .initial) { try LimitBook(stored: $0) },
                 credits: try part(.credits, CreditPolicy()) { try CreditPolicy($0) },

@@ -7,18 +7,26 @@ internal import Redis
 ///
 /// Nothing has to tell other processes of a change: a batch that names an old version is refused by
 /// its script, and built again.
+///
+/// A workspace's zone may change before anything is counted. The rules tell of it in the same step: an
+/// engine that goes by the old one reads no rules from then on, and so counts nothing.
 final class RulesStore {
+    private static let moved = "the workspace has got another time zone; ask again in a second"
+
     /// The rules last read; nil before the first reading.
     private(set) var current: Rules?
 
     private let client: RedisClient
     private let keys: Keyspace
+    /// By which days are cut here; nil where none are.
+    private let zone: String?
     private let reader: JSONReader
     private var isPutting = false
     private var putters: [CheckedContinuation<Void, Never>] = []
     private var waiting: [(Result<Rules, MeteringError>) -> Void] = []
 
-    init(client: RedisClient, keys: Keyspace) {
+    init(client: RedisClient, keys: Keyspace, zone: String? = nil) {
+        self.zone = zone
         guard let reader = try? JSONReader() else { preconditionFailure("no memory at the start") }
         self.client = client
         self.keys = keys
@@ -36,8 +44,9 @@ final class RulesStore {
             case .success(.error(_, let message)): outcome = .failure(.damaged(what: message))
             case .success(let value):
                 if let rules = Rules(value, reader) {
-                    current = rules
-                    outcome = .success(rules)
+                    let isMine = zone == nil || rules.zone == nil || rules.zone == zone
+                    current = isMine ? rules : nil
+                    outcome = isMine ? .success(rules) : .failure(.undecided(reason: Self.moved))
                 } else {
                     outcome = .failure(.damaged(what: "the rules"))
                 }

@@ -91,7 +91,8 @@ struct Keyspace: Sendable {
     /// String: written now and then, to see whether Redis takes writes. Expires.
     var probe: [UInt8] { key("probe") }
 
-    /// Hash: version, and the parts of the rules by name.
+    /// Hash: version, the parts of the rules by name, and the zone by which days are cut if that was
+    /// another one before.
     var rules: [UInt8] { key("rules") }
     /// Hash: subject → account (credits, windows, open holds).
     var accounts: [UInt8] { key("accounts") }
@@ -230,6 +231,14 @@ public enum DirectoryKeyspace {
     /// Hash: as `Keyspace.changes`.
     public static func changes(of workspace: WorkspaceID, _ birth: String) -> [UInt8] {
         Keyspace(workspace: workspace, birth: birth).changes
+    }
+    /// Hash: as `Keyspace.rules`.
+    public static func rules(of workspace: WorkspaceSettings) -> [UInt8] {
+        Keyspace(workspace).rules
+    }
+    /// Hash: as `Keyspace.subjects`.
+    public static func subjects(of workspace: WorkspaceSettings) -> [UInt8] {
+        Keyspace(workspace).subjects
     }
     /// Hash: as `Keyspace.meta`.
     public static func meta(of workspace: WorkspaceSettings) -> [UInt8] { Keyspace(workspace).meta }

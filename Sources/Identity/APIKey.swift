@@ -52,6 +52,9 @@ public struct APIKey: Sendable {
         return String(validating: id, as: UTF8.self)
     }
 
+    /// Whether it has the form of a secret, of whatever key.
+    public static func isWellFormed(_ secret: [UInt8]) -> Bool { id(in: secret) != nil }
+
     func isSecret(_ secret: [UInt8]) -> Bool {
         Self.digest(of: secret).utf8.withContiguousStorageIfAvailable {
             areEqualSecrets(UnsafeRawBufferPointer($0), Array(digest.utf8))

@@ -100,7 +100,8 @@ extension DirectoryStore {
         try await refresh()
         guard let settings = directory.settings(of: id) else { return nil }
         return try await send(
-            RedisCommand("HGET"), DirectoryKeyspace.meta(of: settings), Array("dataset".utf8)
+            RedisCommand("HGET"), DirectoryKeyspace.meta(of: id, settings.birth),
+            Array("dataset".utf8)
         ).text
     }
 
@@ -123,14 +124,39 @@ extension DirectoryStore {
         try await refresh()
     }
 
+    /// Removes what processes that ended since have left of workspaces that are gone. O(keys of Redis),
+    /// in slices.
+    public func removeOrphans() async throws(MeteringError) {
+        try await refresh()
+        try await eachPage(of: RedisCommand("SCAN"), matching: DirectoryKeyspace.bornPattern) {
+            (names) async throws(MeteringError) in
+            var orphans: [Directory.Doomed: [[UInt8]]] = [:]
+            for name in names {
+                guard let (id, birth) = DirectoryKeyspace.owner(of: name),
+                    directory.settings(of: id)?.birth != birth
+                else { continue }
+                orphans[Directory.Doomed(id: id, birth: birth), default: []].append(name)
+            }
+            // The script looks whether it is there by now.
+            for (orphan, names) in orphans { _ = try await unlink(names, of: orphan) }
+            return true
+        }
+    }
+
     /// False when there is a workspace of this id and birth: a restore has brought it back.
     private func unlink(
         _ names: [[UInt8]], of doomed: Directory.Doomed
     ) async throws(MeteringError) -> Bool {
         do {
             return try await client.run(
-                ScriptLibrary.unlinkDoomed, keys: [DirectoryKeyspace.workspaces] + names,
-                arguments: [Array(doomed.id.text.utf8), Array(doomed.birth.utf8)]
+                ScriptLibrary.unlinkDoomed,
+                keys: [
+                    DirectoryKeyspace.workspaces,
+                    DirectoryKeyspace.meta(of: doomed.id, doomed.birth),
+                ] + names,
+                arguments: [
+                    Array(doomed.id.text.utf8), Array(doomed.birth.utf8), doomed.entry,
+                ]
             ).integer == 1
         } catch {
             throw .unavailable(error)

@@ -50,8 +50,15 @@ public final class DirectoryStore {
     /// Whose secret it is; nil when it is no key's, or one that is revoked or expired.
     public func principal(ofSecret secret: [UInt8]) async throws(MeteringError) -> Principal? {
         guard let id = APIKey.id(in: secret) else { return nil }
-        let version = directory.version
-        guard let key = try await key(id) else { return nil }
+        var version = directory.version
+        guard var key = try await key(id) else { return nil }
+        if !isKey(key, of: key.workspace) {
+            // Of a workspace that another process has just made, perhaps.
+            try await refresh()
+            version = directory.version
+            guard let present = try await self.key(id) else { return nil }
+            key = present
+        }
         directory.remember(key, version: version)
         return principal(of: key, secret)
     }

@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Identity
 internal import Synchronization
 
 /// Slows the guessing of keys: an address (of IPv6: a network) from which many unknown keys came within
 /// a minute is answered without a look at what it sends, but for keys that were right before, so that
-/// those who share its address go on. Shared by the loops.
+/// those who share its address go on. Of what has the form of a key one is looked at now and then: who was
+/// not known yet gets in, and guesses are too few to matter. Shared by the loops.
 public final class AttemptLimiter: Sendable {
     private static let failureCountMax = 100
     private static let windowUS = 60_000_000
     private static let addressCountMax = 10_000
     private static let secretCountMax = 10_000
+    /// Between two looks at what an address sends that is slowed.
+    private static let lookUS = 20_000
+
+    private struct Failures {
+        var count = 0
+        var since: Int
+        var lookedAt = 0
+    }
 
     private struct State {
-        var failures: [String: (count: Int, since: Int)] = [:]
+        var failures: [String: Failures] = [:]
         /// Hashes with this process's own seed; none of them can be turned back.
         var known: Set<Int> = []
         /// The operator's: never forgotten for others.
@@ -28,17 +38,24 @@ public final class AttemptLimiter: Sendable {
     func isSlowed(_ address: String, _ secret: @autoclosure () -> [UInt8]) -> Bool {
         // Nobody guesses nearly always.
         guard slowedCount.load(ordering: .relaxed) > 0 else { return false }
-        let hash = secret().hashValue
+        let secret = secret()
+        let hash = secret.hashValue
         let address = GuestLimiter.network(of: address)
         return state.withLock { state in
             guard let failures = state.failures[address], failures.count >= Self.failureCountMax
             else { return false }
-            if monotonicMicroseconds() - failures.since > Self.windowUS {
+            let now = monotonicMicroseconds()
+            if now - failures.since > Self.windowUS {
                 state.failures[address] = nil
                 slowedCount.subtract(1, ordering: .relaxed)
                 return false
             }
-            return state.operatorKey != hash && !state.known.contains(hash)
+            if state.operatorKey == hash || state.known.contains(hash) { return false }
+            guard now - failures.lookedAt >= Self.lookUS, APIKey.isWellFormed(secret) else {
+                return true
+            }
+            state.failures[address]?.lookedAt = now
+            return false
         }
     }
 
@@ -47,12 +64,12 @@ public final class AttemptLimiter: Sendable {
         let address = GuestLimiter.network(of: address)
         state.withLock { state in
             if state.failures.count >= Self.addressCountMax { forget(&state, now) }
-            var failures = state.failures[address] ?? (0, now)
+            var failures = state.failures[address] ?? Failures(since: now)
             if now - failures.since > Self.windowUS {
                 if failures.count >= Self.failureCountMax {
                     slowedCount.subtract(1, ordering: .relaxed)
                 }
-                failures = (0, now)
+                failures = Failures(since: now)
             }
             failures.count += 1
             if failures.count == Self.failureCountMax { slowedCount.add(1, ordering: .relaxed) }

@@ -97,7 +97,12 @@ actor Maintenance {
                 if turns % 2 == 0 { await refresh(store) }
                 if turns % 10 == 0 { await look(probe) }
                 if turns % 100 == 0 { await keepHolds(client) }
-                if turns % 1000 == 0 { await closeDays(client) }
+                if turns % 1000 == 0 {
+                    await closeDays(client)
+                    await attempt("what is left of workspaces was not removed") {
+                        try await store.removeOrphans()
+                    }
+                }
             }
             if turns % 10 == 0 { tokens?.reloadIfChanged() }
             turns += 1

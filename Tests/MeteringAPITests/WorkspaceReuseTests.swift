@@ -85,6 +85,53 @@ import Testing
         }
     }
 
+    /// What a process wrote late for a workspace, and ended before it could take it away.
+    @Test func `What is left of a workspace goes, but not what a restore is about to bring back`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let (store, client) = try await Self.store(redis, on: host.loop)
+                let (other, second) = try await Self.store(redis, on: host.loop)
+                let id = try #require(WorkspaceID("acme"))
+                #expect(try await store.addWorkspace(WorkspaceSettings(id: id)))
+                let present = try Self.prefix(store, id)
+                for name in ["t1:{acme@late}:", "t1:{acme@back}:", "t1:{gone@late}:", present] {
+                    try await Self.ask(client, "HSET", name + "meta", "dataset", "x")
+                    try await Self.ask(client, "HSET", name + "subjects", "s", "x")
+                }
+                try await Self.ask(client, "HSET", "t1:{acme@back}:meta", "restoring", "x")
+                try await Self.ask(client, "HSET", "t1:{default}:subjects", "s", "x")
+                // It has not heard of the workspace, and looks at it all the same.
+                try await other.removeOrphans()
+                let names = try await Self.ask(client, "KEYS", "t1:{*}:subjects").array ?? []
+                #expect(
+                    Set(names.compactMap(\.text)) == [
+                        "t1:{acme@back}:subjects", "t1:{default}:subjects", present + "subjects",
+                    ])
+                client.close()
+                second.close()
+            }
+        }
+    }
+
+    @Test func `A key of a workspace that was just made opens it in every process`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let (store, client) = try await Self.store(redis, on: host.loop)
+                let (other, second) = try await Self.store(redis, on: host.loop)
+                let id = try #require(WorkspaceID("acme"))
+                #expect(try await store.addWorkspace(WorkspaceSettings(id: id)))
+                let made = try await store.makeKey(
+                    name: "new", role: .admin, workspace: id, subject: nil, expiresAt: nil)
+                let found = try await other.principal(ofSecret: Array(made.secret.utf8))
+                #expect(found?.workspace == id)
+                client.close()
+                second.close()
+            }
+        }
+    }
+
     /// The deletion was cut short: the workspace is marked, and its keys are there.
     @Test func `Keys that a deletion has left open nothing`() async throws {
         try await withRedis { redis in

@@ -3,6 +3,7 @@
 import EventLoop
 import Foundation
 import Metering
+import Redis
 import TestSupport
 import Testing
 
@@ -135,6 +136,36 @@ import Testing
                 _ = await bench.record(event("a"))
                 let day = try #require(try await flushing.flush()[Self.today])
                 #expect(day.totals.events == 1)
+            }
+        }
+    }
+
+    @Test func `For a workspace that is gone nobody writes`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                var settings = WorkspaceSettings(id: try #require(WorkspaceID("acme")))
+                settings.birth = "first"
+                let entry = String(decoding: settings.entry, as: UTF8.self)
+                let bench = await Bench(
+                    redis.socketPath, on: host.loop, clock: clock, settings: settings)
+                let flushing = try await FlushBench(
+                    redis.socketPath, on: host.loop, clock: clock, settings: settings)
+                func put(_ entry: String) async throws {
+                    var command = RedisCommand("HSET")
+                    for word in ["t1:{@}:workspaces", "acme", entry] { command.append(word) }
+                    _ = try await bench.client.send(command)
+                }
+                _ = await bench.record(event("a"))
+                for other in ["deleted first", entry.replacing("first", with: "second")] {
+                    try await put(other)
+                    #expect(await flushing.flusher.flush().isElsewhere)
+                    #expect(try redis.request("EXISTS t1:{acme@first}:meta").hasPrefix(":0"))
+                    #expect(
+                        try FileManager.default.contentsOfDirectory(atPath: flushing.data) == [])
+                }
+                try await put(entry)
+                #expect(await flushing.flusher.flush().days.count == 1)
             }
         }
     }

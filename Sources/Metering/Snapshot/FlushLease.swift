@@ -55,9 +55,11 @@ final class FlushLease {
     private func ask(_ milliseconds: Int) async throws(FlushError) -> [RedisValue] {
         do {
             let reply = try await client.run(
-                ScriptLibrary.leaseFlush, keys: [key, keys.meta],
+                ScriptLibrary.leaseFlush,
+                keys: [key, keys.meta, DirectoryKeyspace.workspaces],
                 arguments: [
                     Array(token.utf8), Array("\(milliseconds)".utf8), Array(Self.random().utf8),
+                    Array(keys.workspace.text.utf8), Array(keys.birth.utf8),
                 ])
             return reply.elements ?? []
         } catch {

@@ -11,6 +11,9 @@
 
 /// Names the keys of one workspace.
 struct Keyspace: Sendable {
+    let workspace: WorkspaceID
+    /// `WorkspaceSettings.birth`.
+    let birth: String
     private let prefix: [UInt8]
 
     init(_ settings: WorkspaceSettings) {
@@ -19,6 +22,7 @@ struct Keyspace: Sendable {
 
     /// - Parameter birth: `WorkspaceSettings.birth`; empty for `default`.
     init(workspace: WorkspaceID, birth: String) {
+        (self.workspace, self.birth) = (workspace, birth)
         let tag = birth.isEmpty ? workspace.text : "\(workspace.text)@\(birth)"
         prefix = Array("t1:{\(tag)}:".utf8)
     }
@@ -241,7 +245,19 @@ public enum DirectoryKeyspace {
         Keyspace(workspace).subjects
     }
     /// Hash: as `Keyspace.meta`.
-    public static func meta(of workspace: WorkspaceSettings) -> [UInt8] { Keyspace(workspace).meta }
+    public static func meta(of workspace: WorkspaceID, _ birth: String) -> [UInt8] {
+        Keyspace(workspace: workspace, birth: birth).meta
+    }
+    /// What the names of all keys match that carry a birth.
+    public static let bornPattern = Array("t1:{?*@?*}:*".utf8)
+    /// The workspace, and its birth, that a key belongs to; nil for one without a birth.
+    public static func owner(of key: [UInt8]) -> (workspace: WorkspaceID, birth: String)? {
+        let name = String(decoding: key, as: UTF8.self)
+        guard let match = name.prefixMatch(of: /t1:{([^@}]+)@([0-9a-z]{1,13})}:/),
+            let workspace = WorkspaceID(String(match.1))
+        else { return nil }
+        return (workspace, String(match.2))
+    }
     /// What all keys of a workspace match, and no others.
     public static func pattern(of workspace: WorkspaceID, _ birth: String) -> [UInt8] {
         Keyspace(workspace: workspace, birth: birth).pattern

@@ -14,6 +14,8 @@ final class Authentication {
         case refused(HTTPProblem)
         /// Redis has to be asked.
         case unknown
+        /// Nothing is known of the workspace that the operator names: Redis has to be asked.
+        case unknownWorkspace
     }
 
     private static let scheme: StaticString = "bearer "
@@ -92,9 +94,16 @@ final class Authentication {
     ///
     /// - Throws: 401 when that is not known; 503 when it cannot be told now.
     func principal(of request: HTTPRequest) async throws -> Principal {
-        switch find(request) {
+        var finding = find(request)
+        if case .unknownWorkspace = finding {
+            // Another process may have made it a moment ago.
+            try await store.refresh()
+            finding = find(request)
+        }
+        switch finding {
         case .principal(let principal): return principal
         case .refused(let problem): throw problem
+        case .unknownWorkspace: throw HTTPProblem.noSuchWorkspace
         case .unknown: break
         }
         guard let secret = Self.secret(of: request),
@@ -115,9 +124,8 @@ final class Authentication {
         guard request.headers.values(of: Self.workspaceHeader).count == 1 else {
             return .refused(.badRequest("duplicate_header", "More than one X-Tally-Workspace."))
         }
-        guard let id = WorkspaceID(name), store.directory.settings(of: id) != nil else {
-            return .refused(.noSuchWorkspace)
-        }
+        guard let id = WorkspaceID(name) else { return .refused(.noSuchWorkspace) }
+        guard store.directory.settings(of: id) != nil else { return .unknownWorkspace }
         return .principal(
             Principal(role: .operator, workspace: id, name: principal.name))
     }

@@ -52,6 +52,8 @@ public final class Router: HTTPResponder {
     private let crossOrigin: CrossOrigin
     private let make: (WorkspaceSettings, JSONReader) -> API
     private var apis: [WorkspaceID: (api: API, settings: WorkspaceSettings)] = [:]
+    /// The one that was asked for last.
+    private var latest: (workspace: WorkspaceID, api: API)?
     /// The directory's, when `apis` was looked through last.
     private var generation = 0
     private let fallback: API
@@ -117,7 +119,10 @@ public final class Router: HTTPResponder {
         _ handler: (API, API.Call, Recipient) -> Void
     ) -> Bool {
         let finding = authentication.find(request)
-        if case .unknown = finding { return false }
+        switch finding {
+        case .unknown, .unknownWorkspace: return false
+        case .principal, .refused: break
+        }
         environment.routes.inFlight.add(1)
         let recipient = Recipient.reply(reply, route, since: monotonicMicroseconds())
         do throws(HTTPProblem) {
@@ -212,10 +217,17 @@ public final class Router: HTTPResponder {
         let directory = store.directory
         if generation != directory.generation {
             generation = directory.generation
+            latest = nil
             apis = apis.filter { id, made in directory.settings(of: id) == made.settings }
         }
-        // Settings may have changed and changed back since.
-        if let made = apis[workspace], !made.api.queries.isRetired { return made.api }
+        // Settings may have changed and changed back since an engine was retired.
+        if let latest, latest.workspace == workspace, !latest.api.queries.isRetired {
+            return latest.api
+        }
+        if let made = apis[workspace], !made.api.queries.isRetired {
+            latest = (workspace, made.api)
+            return made.api
+        }
         // A key of a workspace that was just deleted.
         guard let settings = directory.settings(of: workspace) else { throw .unknownKey }
         let api = make(settings, json)

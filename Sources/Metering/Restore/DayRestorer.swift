@@ -7,6 +7,8 @@ internal import Redis
 final class DayRestorer {
     /// Longer than a day stays open behind a restore, in seconds.
     private static let seenTTL = 40 * 86_400
+    /// LARGE of lua/include/constants.lua.
+    private static let largeSum = 1 << 40
 
     private let day: SnapshotSource.Day
     private let isHot: Bool
@@ -49,11 +51,11 @@ final class DayRestorer {
         while let piece = try pieces.next() {
             switch piece {
             case .list(let name): list = name
-            case .element(let value) where list == "cells" && isHot:
+            case .element(let value) where list == "cells":
                 let (field, used) = try cell(value, pieces)
                 let ofDay = RollupField(hour: nil, action: field.action, model: field.model)
                 sums[ofDay, default: UsedAmounts()].add(used)
-                cells.append((field, used))
+                if isHot { cells.append((field, used)) }
                 if cells.count == RestoreWriter.valuesPerCall {
                     try await put(cells, to: keys.hours(day.day))
                     cells = []
@@ -70,7 +72,8 @@ final class DayRestorer {
         }
         try await put(cells, to: keys.hours(day.day))
         try await writeRows()
-        try await put(sums.map { ($0.key, $0.value) }, to: keys.day(day.day))
+        if isHot { try await put(sums.map { ($0.key, $0.value) }, to: keys.day(day.day)) }
+        try await markLarge(sums.values)
         try await advance(pieces.lines.readCount - seen)
         return count
     }
@@ -167,6 +170,18 @@ final class DayRestorer {
             hour: hour.milliseconds.flooredQuotient(1000), action: ByteString(action),
             model: ByteString(model))
         return (field, used)
+    }
+
+    /// Has the sums of the day looked at from now on, if they are large: what comes late shall not take them
+    /// past what is counted exactly.
+    private func markLarge(_ sums: some Sequence<UsedAmounts>) async throws {
+        var sum = UsedAmounts()
+        for part in sums { sum.add(part) }
+        guard sum.amounts.values.contains(where: { $0 > Self.largeSum }) else { return }
+        try await writer.put([day.day], to: keys.large, .plain) { day, packer in
+            packer.string("\(day.number)")
+            packer.string("1")
+        }
     }
 
     private func put(_ cells: [(RollupField, UsedAmounts)], to key: [UInt8]) async throws {

@@ -65,6 +65,7 @@ final class Verifier {
         progress("accounts")
         try await attempt("accounts") { try await AccountVerifier(context).run() }
         if let state { try await attempt("rules and accounts") { try await verify(state) } }
+        try await attempt("erasures") { try await verifyErasures() }
         progress("the audit log")
         try await attempt("audit log") { try await verifyAudit() }
     }
@@ -239,6 +240,26 @@ final class Verifier {
     }
 
     // MARK: State
+
+    /// The list by time has each receipt, and no others.
+    private func verifyErasures() async throws {
+        try await context.settled {
+            let kept = try await self.texts("HKEYS", [self.keys.erasures])
+            let all = [Array("0".utf8), Array("-1".utf8)]
+            let listed = try await self.texts("ZRANGE", [self.keys.orderedErasures] + all)
+            return kept.symmetricDifference(listed).map { id in
+                let isKept = kept.contains(id)
+                return Difference(
+                    "erasure \(id)", isKept ? "the list by time" : "its receipt",
+                    expected: "it", found: "nothing of it")
+            }
+        }
+    }
+
+    private func texts(_ command: StaticString, _ words: [[UInt8]]) async throws -> Set<String> {
+        let reply = try await context.send(RedisCommand(command, words))
+        return Set((reply.elements ?? []).compactMap(\.text))
+    }
 
     /// Rules and accounts as Redis has them against the file of the same revision.
     private func verify(_ state: (path: String, title: SnapshotTitle)) async throws {

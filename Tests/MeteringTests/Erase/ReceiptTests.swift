@@ -93,6 +93,14 @@ import Testing
                         found.allSatisfy { "\($0)".contains("erasures ") }, "\(old): \(found)")
                     try whole.write(to: URL(filePath: path))
                 }
+                try redis.request("ZADD t1:{default}:erasures:by_time 1 stranger")
+                try redis.request("ZREM t1:{default}:erasures:by_time \(erasure.id)")
+                #expect(
+                    try await world.verify().map { "\($0.place): \($0.what)" }.sorted()
+                        == [
+                            "erasure \(erasure.id): the list by time",
+                            "erasure stranger: its receipt",
+                        ].sorted())
                 // What is no receipt is not restored.
                 try redis.request("FLUSHALL")
                 try SnapshotReading.forge(path) { $0.replacing(digest, with: "ann") }

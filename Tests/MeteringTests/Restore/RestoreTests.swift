@@ -87,6 +87,37 @@ import Testing
         }
     }
 
+    @Test(arguments: [0, 40])
+    func `The sums of a day that was restored stay exact`(daysLater: Int) async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let history = try await RestoreBench(
+                    redis, on: host.loop, clock: clock, hotDays: 20)
+                let most = 9_007_199_254_740_991
+                _ = await history.bench.record([
+                    event("a", ["tokens": most - 5], action: "a"),
+                    event("b", ["own_meter": 1], action: "b"),
+                ])
+                try await history.flushing.flush()
+                clock.advance(daysLater * RestoreBench.days)
+                try await history.flushing.flush()
+                _ = try await history.restore(isForced: true)
+                #expect(
+                    try redis.request("HKEYS t1:{default}:large").split(separator: "\r\n").count
+                        == 3)
+                // Another cell than the large one, which this batch does not read; of a day that has
+                // left, nothing is counted before it is back.
+                guard daysLater == 0 else { return }
+                let late = await history.bench.record(event("c", ["tokens": 6], action: "c"))
+                #expect(late.code == "counter_overflow")
+                #expect(
+                    await history.bench.record(event("c", ["tokens": 5], action: "c")).counted
+                        != nil)
+            }
+        }
+    }
+
     @Test func `A byte of any file that changes is named, and nothing is restored`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

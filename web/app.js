@@ -18,7 +18,7 @@ const modules = (...names) => async () => (await Promise.all(names.map((name) =>
 const pages = [
     { path: "/dashboard/users", name: "users", roles: readers, load: modules("page-users", "people", "user-dialogs") },
     { path: "/dashboard/workspace", name: "workspace", roles: readers, hasCharts: true, load: modules("page-workspace", "tiles") },
-    { path: "/dashboard/credits", name: "credits", roles: admins, hasCharts: true, load: modules("page-credits", "credit-user", "people", "tiles") },
+    { path: "/dashboard/credits", name: "credits", roles: admins, hasCharts: true, load: modules("page-credits", "credit-tables", "credit-user", "people", "tiles") },
     { path: "/dashboard/live", name: "live", roles: readers, load: modules("page-live", "people", "stream") },
     { path: "/dashboard/keys", name: "keys", roles: admins, load: modules("page-keys", "people", "user-dialogs") },
     { path: "/dashboard/limits", name: "limits", roles: readers, load: modules("page-limits", "people", "rules") },

@@ -2,10 +2,10 @@
 // One user's credits: balance, forecast, events, ledger.
 
 import * as api from "./api.js";
+import { byAction, called, eventColumns } from "./credit-tables.js";
 import { button, fill, h } from "./dom.js";
 import { addDays, credits, dateTime, today } from "./format.js";
 import { t, word } from "./i18n.js";
-import { byAction, called, eventColumns } from "./page-credits.js";
 import { plainTable, Table } from "./table.js";
 import { creditTiles } from "./tiles.js";
 

@@ -2,6 +2,8 @@
 // How credits are taken: overview, trend, actions, consumers, unusual events, one user.
 
 import * as api from "./api.js";
+import { byAction, called, eventColumns } from "./credit-tables.js";
+import { userDetail } from "./credit-user.js";
 import { button, fill, h } from "./dom.js";
 import { field, values } from "./dialog.js";
 import { credits, day, dateTime, money, number } from "./format.js";
@@ -10,7 +12,6 @@ import { findSubject } from "./people.js";
 import { Plot, removePlots } from "./plots.js";
 import { plainTable, Table } from "./table.js";
 import { tile, warnings } from "./tiles.js";
-import { userDetail } from "./credit-user.js";
 
 const base = "/api/v1/admin/credits";
 // All events of these days are looked through.
@@ -132,16 +133,6 @@ function charts(rows) {
         }).element);
 }
 
-export const byAction = (rows) => h("section", { class: "panel" }, h("h2", null, t("credits.byAction")), plainTable(t("credits.byAction"), [
-    { label: t("event.action"), value: (row) => row.action_type, cell: (row) => row.action_type },
-    { label: t("credits.eventCount"), numeric: true, value: (row) => row.event_count, cell: (row) => number(row.event_count) },
-    { label: t("users.credits"), numeric: true, value: (row) => row.total_credits, cell: (row) => credits(row.total_credits) },
-    { label: t("credits.perEvent"), numeric: true, value: (row) => row.avg_per_event, cell: (row) => credits(row.avg_per_event) },
-], rows));
-
-/** By what somebody is called here. */
-export const called = (row) => row.full_name ?? row.email ?? row.username ?? row.id;
-
 /** A name that opens the detail. */
 const person = (row, lookUp) => button(h("bdi", null, called(row)), () => lookUp(row), { class: "link" });
 
@@ -232,14 +223,3 @@ function unusual(lookUp) {
         h("span", { class: "muted" }, t("period.days", { count: unusualDays })), h("span", null, t("credits.least"), " ", least)), table.element);
     return { element, read: () => table.read() };
 }
-
-/** Columns of an event, behind others. */
-export const eventColumns = (first = []) => [
-    { label: t("event.time"), isTime: true, value: (row) => row.timestamp, cell: (row) => dateTime(row.timestamp) }, ...first,
-    { label: t("event.action"), cell: (row) => row.action_type },
-    { label: t("users.credits"), numeric: true, value: (row) => row.credits, cell: (row) => credits(row.credits) },
-    { label: t("event.input"), numeric: true, cell: (row) => number(row.input_tokens) },
-    { label: t("event.output"), numeric: true, cell: (row) => number(row.output_tokens) },
-    { label: t("event.model"), cell: (row) => row.model ?? "–" },
-    { label: t("event.description"), cell: (row) => row.description ?? "–" },
-];

@@ -10,6 +10,9 @@ static const unsigned char api_js[] = {
 static const unsigned char app_js[] = {
 #embed "../../web/app.js"
 };
+static const unsigned char credit_tables_js[] = {
+#embed "../../web/credit-tables.js"
+};
 static const unsigned char credit_user_js[] = {
 #embed "../../web/credit-user.js"
 };
@@ -100,6 +103,7 @@ static const unsigned char vi_js[] = {
 static const struct tally_asset files[] = {
   ASSET("api.js", api_js),
   ASSET("app.js", app_js),
+  ASSET("credit-tables.js", credit_tables_js),
   ASSET("credit-user.js", credit_user_js),
   ASSET("dialog.js", dialog_js),
   ASSET("dom.js", dom_js),

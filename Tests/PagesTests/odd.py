@@ -264,7 +264,7 @@ def what_a_page_needs_is_asked_for_at_once(browser, service, screenshots):
         state = one.context.storage_state()
     with watched(browser, service, storage_state=state) as one:
         # Nobody says who is signed in before all that the page is made of was asked for.
-        needed = ["chart.js", "page-credits.js", "credit-user.js", "tiles.js", "people.js"]
+        needed = ["chart.js", "page-credits.js", "credit-tables.js", "credit-user.js", "tiles.js", "people.js"]
         waiting = []
         one.page.route("**/v1/session", lambda route: waiting.append(route))
         one.page.goto(service.url + "/dashboard/credits")

@@ -1,16 +1,24 @@
 #!lua
 --[[
-  unlink_doomed: remove some keys of a workspace that is gone, unless there is one of its id and birth: a
-  restore may have brought it back since they were found, or be about to.
+  unlink_doomed: remove keys, and API keys, of a workspace that is deleted. Its mark, or the note that it was
+  removed before, has to be there: what is merely not found may have been lost, or be on its way back.
 
-  KEYS     hash of workspaces, meta of the workspace, keys to remove
-  ARGV     the workspace, its birth, the mark that stands in its place while it is removed
-  Returns  1, or 0 when it is there again
+  KEYS     hash of workspaces, hash of those that were removed, hash of API keys, hash of their last use, keys to
+           remove
+  ARGV     the workspace, its birth, the mark of its deletion, its field among those that were removed, ids of
+           API keys
+  Returns  1, or 0 when it is there, or nothing is known of its deletion
   Time     O(number of keys); memory is given back in the background
 ]]
-local entry = redis.call('HGET', KEYS[1], ARGV[1])
+local call, entry = redis.call, redis.call('HGET', KEYS[1], ARGV[1])
 -- Settings are an object; the mark of a deletion is not.
 if entry and entry:sub(1, 1) == '{' and (cjson.decode(entry).birth or '') == ARGV[2] then return 0 end
-if entry ~= ARGV[3] and redis.call('HEXISTS', KEYS[2], 'restoring') == 1 then return 0 end
-if #KEYS > 2 then redis.call('UNLINK', unpack(KEYS, 3)) end
+if entry ~= ARGV[3] and call('HEXISTS', KEYS[2], ARGV[4]) == 0 then return 0 end
+call('HLEN', KEYS[3])
+call('HLEN', KEYS[4])
+if #KEYS > 4 then call('UNLINK', unpack(KEYS, 5)) end
+if #ARGV > 4 then
+  call('HDEL', KEYS[3], unpack(ARGV, 5))
+  call('HDEL', KEYS[4], unpack(ARGV, 5))
+end
 return 1

@@ -13,11 +13,10 @@ public final class Directory: Sendable {
         var version: [UInt8]?
         var workspaces: [WorkspaceID: WorkspaceSettings]
         var doomed: [Doomed] = []
-        var vanished: Set<Doomed> = []
         var keys: [String: APIKey] = [:]
     }
 
-    /// A workspace that was deleted, and may have data still.
+    /// A workspace that was deleted, and has data still.
     public struct Doomed: Hashable, Sendable {
         public let id: WorkspaceID
         /// Its `WorkspaceSettings.birth`.
@@ -50,9 +49,8 @@ public final class Directory: Sendable {
         state.withLock { Array($0.workspaces.values) }.sorted { $0.id.text < $1.id.text }
     }
 
-    /// Workspaces that were deleted and have data still, and those that were deleted and removed while
-    /// this process did not look: what it sent for them may have come after that.
-    public var doomed: Set<Doomed> { state.withLock { $0.vanished.union($0.doomed) } }
+    /// Workspaces that were deleted, and have data still.
+    public var doomed: [Doomed] { state.withLock { $0.doomed } }
 
     var version: [UInt8]? { state.withLock { $0.version } }
 
@@ -61,22 +59,14 @@ public final class Directory: Sendable {
         _ workspaces: [WorkspaceSettings], doomed: [Doomed], version: [UInt8]
     ) {
         state.withLock { state in
-            let before = state.workspaces.values
             state.workspaces = [defaults.id: defaults]
             for workspace in workspaces { state.workspaces[workspace.id] = workspace }
             state.doomed = doomed
-            for old in before where state.workspaces[old.id]?.birth != old.birth {
-                state.vanished.insert(Doomed(id: old.id, birth: old.birth))
-            }
-            state.vanished.subtract(doomed)
             state.version = version
             state.keys.removeAll(keepingCapacity: true)
         }
         changes.add(1, ordering: .relaxed)
     }
-
-    /// Takes note that nothing is left of a workspace.
-    func forget(_ doomed: Doomed) { state.withLock { _ = $0.vanished.remove(doomed) } }
 
     func key(_ id: String) -> APIKey? { state.withLock { $0.keys[id] } }
 

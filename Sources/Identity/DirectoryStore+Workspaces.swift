@@ -78,13 +78,9 @@ extension DirectoryStore {
         guard id != .default, let old = try await entry(of: id), !DirectoryKeyspace.isDoomed(old),
             let settings = WorkspaceSettings(id, entry: old, defaults: directory.defaults)
         else { return false }
+        // Its keys open nothing from then on: the workspace that they are of is not there.
         let isRemoved = try await change(
             Self.names, id.text, from: old, to: DirectoryKeyspace.doomed(settings.birth))
-        while isRemoved {
-            let keys = try await keys(of: id, settings.birth, offset: 0, limit: 500)
-            if keys.isEmpty { break }
-            for (key, _) in keys { _ = try await revoke(key) }
-        }
         try await refresh()
         return isRemoved
     }
@@ -106,12 +102,8 @@ extension DirectoryStore {
     }
 
     /// Removes all that a deleted workspace has in Redis, in small steps, and frees its id. Several
-    /// processes may do so at once, and again when its id has been free for long.
+    /// processes may do so at once; none touches what a restore has brought back since.
     public func removeData(of doomed: Directory.Doomed) async throws(MeteringError) {
-        try await refresh()
-        guard directory.settings(of: doomed.id)?.birth != doomed.birth else {
-            return directory.forget(doomed)
-        }
         try await removeKeys(of: doomed)
         let pattern = DirectoryKeyspace.pattern(of: doomed.id, doomed.birth)
         try await eachPage(of: RedisCommand("SCAN"), matching: pattern) {
@@ -119,13 +111,19 @@ extension DirectoryStore {
             guard !names.isEmpty else { return true }
             return try await unlink(names, of: doomed)
         }
+        // Noted before the mark goes: what comes late for it is removed by this note.
+        if try await isHere(doomed) {
+            _ = try await send(
+                RedisCommand("HSET"), DirectoryKeyspace.removed,
+                DirectoryKeyspace.removed(doomed.id, doomed.birth),
+                Array("\(clock.now.milliseconds)".utf8))
+        }
         _ = try await change(Self.names, doomed.id.text, from: doomed.entry, to: [])
-        directory.forget(doomed)
         try await refresh()
     }
 
-    /// Removes what processes that ended since have left of workspaces that are gone. O(keys of Redis),
-    /// in slices.
+    /// Removes what processes that were late have left of workspaces that were removed. O(keys of Redis), in
+    /// slices.
     public func removeOrphans() async throws(MeteringError) {
         try await refresh()
         try await eachPage(of: RedisCommand("SCAN"), matching: DirectoryKeyspace.bornPattern) {
@@ -135,35 +133,41 @@ extension DirectoryStore {
                 guard let (id, birth) = DirectoryKeyspace.owner(of: name),
                     directory.settings(of: id)?.birth != birth
                 else { continue }
-                orphans[Directory.Doomed(id: id, birth: birth), default: []].append(name)
+                let orphan = Directory.Doomed(id: id, birth: birth)
+                // What is being removed has its time.
+                guard !directory.doomed.contains(orphan) else { continue }
+                orphans[orphan, default: []].append(name)
             }
-            // The script looks whether it is there by now.
-            for (orphan, names) in orphans { _ = try await unlink(names, of: orphan) }
+            // The script looks whether it was removed, and is not there by now.
+            for (orphan, names) in orphans where try await unlink(names, of: orphan) {
+                try await removeKeys(of: orphan)
+            }
             return true
         }
     }
 
-    /// False when there is a workspace of this id and birth: a restore has brought it back.
+    /// False when there is a workspace of this id and birth: a restore has brought it back, or begun to.
     private func unlink(
-        _ names: [[UInt8]], of doomed: Directory.Doomed
+        _ names: [[UInt8]], apiKeys: [[UInt8]] = [], of doomed: Directory.Doomed
     ) async throws(MeteringError) -> Bool {
         do {
             return try await client.run(
                 ScriptLibrary.unlinkDoomed,
                 keys: [
-                    DirectoryKeyspace.workspaces,
-                    DirectoryKeyspace.meta(of: doomed.id, doomed.birth),
+                    DirectoryKeyspace.workspaces, DirectoryKeyspace.removed,
+                    DirectoryKeyspace.apiKeys, DirectoryKeyspace.apiKeysUsed,
                 ] + names,
                 arguments: [
                     Array(doomed.id.text.utf8), Array(doomed.birth.utf8), doomed.entry,
-                ]
+                    DirectoryKeyspace.removed(doomed.id, doomed.birth),
+                ] + apiKeys
             ).integer == 1
         } catch {
             throw .unavailable(error)
         }
     }
 
-    /// Removes the keys that a deletion that was cut short has left, in the workspace's list or not.
+    /// Removes its API keys, those too that are in no list.
     private func removeKeys(of doomed: Directory.Doomed) async throws(MeteringError) {
         var scan = RedisCommand("HSCAN")
         scan.append(DirectoryKeyspace.apiKeys)
@@ -176,14 +180,7 @@ extension DirectoryStore {
                 else { continue }
                 ids.append(fields[index])
             }
-            guard !ids.isEmpty else { return true }
-            for hash in [DirectoryKeyspace.apiKeys, DirectoryKeyspace.apiKeysUsed] {
-                var command = RedisCommand("HDEL")
-                command.append(hash)
-                for id in ids { command.append(id) }
-                _ = try await send(command)
-            }
-            return true
+            return ids.isEmpty ? true : try await unlink([], apiKeys: ids, of: doomed)
         }
     }
 

@@ -51,11 +51,21 @@ public final class AttemptLimiter: Sendable {
                 return false
             }
             if state.operatorKey == hash || state.known.contains(hash) { return false }
-            guard now - failures.lookedAt >= Self.lookUS, APIKey.isWellFormed(secret) else {
-                return true
-            }
+            return now - failures.lookedAt < Self.lookUS || !APIKey.isWellFormed(secret)
+        }
+    }
+
+    /// Whether Redis may be asked about what an address sends; of one that is slowed now and then.
+    func mayLook(_ address: String) -> Bool {
+        guard slowedCount.load(ordering: .relaxed) > 0 else { return true }
+        let address = GuestLimiter.network(of: address)
+        let now = monotonicMicroseconds()
+        return state.withLock { state in
+            guard let failures = state.failures[address], failures.count >= Self.failureCountMax
+            else { return true }
+            guard now - failures.lookedAt >= Self.lookUS else { return false }
             state.failures[address]?.lookedAt = now
-            return false
+            return true
         }
     }
 
@@ -72,6 +82,7 @@ public final class AttemptLimiter: Sendable {
                 failures = Failures(since: now)
             }
             failures.count += 1
+            failures.lookedAt = now
             if failures.count == Self.failureCountMax { slowedCount.add(1, ordering: .relaxed) }
             state.failures[address] = failures
         }

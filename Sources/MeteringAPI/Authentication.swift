@@ -106,6 +106,7 @@ final class Authentication {
         case .unknownWorkspace: throw HTTPProblem.noSuchWorkspace
         case .unknown: break
         }
+        guard attempts.mayLook(request.remoteAddress) else { throw HTTPProblem.tooManyAttempts }
         guard let secret = Self.secret(of: request),
             let principal = try await store.principal(ofSecret: secret)
         else {

@@ -96,13 +96,13 @@ actor Maintenance {
                 // A fifth of a second, a second, 10 and 100 seconds.
                 if turns % 2 == 0 { await refresh(store) }
                 if turns % 10 == 0 { await look(probe) }
-                if turns % 100 == 0 { await keepHolds(client) }
-                if turns % 1000 == 0 {
-                    await closeDays(client)
+                if turns % 100 == 0 {
+                    await keepHolds(client)
                     await attempt("what is left of workspaces was not removed") {
                         try await store.removeOrphans()
                     }
                 }
+                if turns % 1000 == 0 { await closeDays(client) }
             }
             if turns % 10 == 0 { tokens?.reloadIfChanged() }
             turns += 1

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import EventLoop
+import Foundation
 import Glibc
 import Observability
 import Redis
@@ -86,11 +87,17 @@ extension RedisServerProcess {
                 let watched = WatchedClient(configuration, on: host.loop)
                 await watched.ready()
                 _ = try await watched.client.send(command("SET", "k", "kept"))
+                // As one leaves it that is killed while it writes its log anew.
+                for name in ["temp-rewriteaof-bg-7.aof", "temp-7.rdb", "temp-notes.txt"] {
+                    try Data([7]).write(to: URL(filePath: "\(folder)/\(name)"))
+                }
                 kill(id, SIGKILL)
                 await watched.ready(times: 2)
                 let value = try await watched.client.send(command("GET", "k"))
                 #expect(value.text == "kept")
             }
+            let left = try FileManager.default.contentsOfDirectory(atPath: folder)
+            #expect(left.filter { $0.hasPrefix("temp-") } == ["temp-notes.txt"])
             #expect(server.processID != id)
             #expect(metrics.text().contains("tally_redis_child_restarts_total 1\n"))
             await server.stop()

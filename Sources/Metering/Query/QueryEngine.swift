@@ -68,6 +68,7 @@ public actor QueryEngine {
     /// - Parameter isKeeping: whether it also goes along the log by itself now and then, so that no
     ///   question finds it far behind.
     public func start(isKeeping: Bool = true) {
+        guard !isRetired else { return }
         let client = RedisClient(
             on: loop, configuration: redis, scripts: ScriptLibrary.forQueries, metrics: metrics,
             logger: logger)

@@ -7,6 +7,8 @@ internal import Redis
 final class DirectoryRestorer {
     private let writer: RestoreWriter
     private let workspace: WorkspaceSettings
+    /// Whether Redis had an entry of it at the start.
+    private let isPresent: Bool
     /// In which the days of the files begin.
     private let zone: String
     private let path: String
@@ -18,7 +20,11 @@ final class DirectoryRestorer {
     private(set) var isChanged = false
 
     /// - Parameter workspace: its birth is what the keys of Redis have.
-    init(_ writer: RestoreWriter, _ workspace: WorkspaceSettings, zone: String, path: String) {
+    init(
+        _ writer: RestoreWriter, _ workspace: WorkspaceSettings, isPresent: Bool, zone: String,
+        path: String
+    ) {
+        self.isPresent = isPresent
         (self.writer, self.workspace, self.zone, self.path) = (writer, workspace, zone, path)
     }
 
@@ -58,7 +64,12 @@ final class DirectoryRestorer {
         guard let others = others.elements, others.count == waiting.count else {
             throw RedisError.unexpectedReply("HMGET")
         }
-        for (key, other) in zip(waiting, others) where other.bytes != nil {
+        for (key, other) in zip(waiting, others) {
+            // One of another birth is left of a restore that broke off.
+            guard let record = other.bytes,
+                APIKeyRecord(id: key.id, record: record, of: workspace.id)?.birth
+                    ?? workspace.birth == workspace.birth
+            else { continue }
             let id = String(decoding: key.id, as: UTF8.self)
             throw SnapshotFault(
                 file: path, reason: "the API key \(id) is there twice, or is another workspace's")
@@ -78,6 +89,14 @@ final class DirectoryRestorer {
     /// Writes the settings, and has all processes read the directory anew.
     func finish() async throws {
         let name = Array(workspace.id.text.utf8)
+        if workspace.id != .default {
+            let reply = try await writer.send(
+                RedisCommand("HGET", [DirectoryKeyspace.workspaces, name]))
+            let there = reply.bytes.flatMap { WorkspaceSettings(workspace.id, entry: $0) }
+            guard there.map(\.birth) == (isPresent ? workspace.birth : nil) else {
+                throw RestoreError.changed(workspace: workspace.id.text)
+            }
+        }
         if settings == nil, workspace.id != .default {
             // Files of before settings were written: without an entry nobody could call.
             let reply = try await writer.send(

@@ -32,12 +32,11 @@ extension QueryEngine {
         _ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
     ) async throws -> Restorer {
         let client = try await connected()
-        var workspace = settings
         // What is there keeps its birth: keys of Redis have it.
-        if let other = try await present(client) { workspace.birth = other.birth }
+        let present = try await present(client)
         return Restorer(
-            try SnapshotSource(path), client: client, workspace: workspace, clock: clock,
-            token: token
+            try SnapshotSource(path), client: client, workspace: settings, present: present,
+            clock: clock, token: token
         ) { [self] done, total in
             progress(done, total)
             await pause()

@@ -36,7 +36,11 @@ final class RestoreWriter {
     }
 
     /// Takes the right to write, and takes away what is there.
-    func begin() async throws {
+    ///
+    /// - Parameter other: a birth of the workspace under which a restore that broke off may have left
+    ///   something; nil for none.
+    func begin(leaving other: String?) async throws {
+        try await endDeletion(other)
         _ = try await run(ScriptLibrary.beginRestore, [keys.meta], [])
         try await removeAPIKeys()
         var cursor = Array("0".utf8)
@@ -46,6 +50,22 @@ final class RestoreWriter {
             if !others.isEmpty { _ = try await send(RedisCommand("UNLINK", others)) }
             cursor = next
         } while cursor != Array("0".utf8)
+    }
+
+    /// From here on a service that is late with a deletion of the workspace removes nothing of it any more.
+    private func endDeletion(_ other: String?) async throws {
+        let name = Array(keys.workspace.text.utf8)
+        let reply = try await send(RedisCommand("HGET", [DirectoryKeyspace.workspaces, name]))
+        if let entry = reply.bytes, DirectoryKeyspace.isDoomed(entry) {
+            _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.workspaces, name]))
+        }
+        let mine = DirectoryKeyspace.removed(keys.workspace, keys.birth)
+        _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.removed, mine]))
+        if let other, !other.isEmpty {
+            let left = DirectoryKeyspace.removed(keys.workspace, other)
+            _ = try await send(
+                RedisCommand("HSET", [DirectoryKeyspace.removed, left, Array("0".utf8)]))
+        }
     }
 
     /// The records of the workspace's API keys belong to no workspace; the list of them does.
@@ -165,6 +185,8 @@ public enum RestoreError: Error, CustomStringConvertible {
     case tooLarge(subject: String)
     /// Another restore has begun.
     case overtaken
+    /// The workspace was made, or deleted, since the restore began.
+    case changed(workspace: String)
     case file(String)
 
     public var description: String {
@@ -176,6 +198,8 @@ public enum RestoreError: Error, CustomStringConvertible {
         case .occupied(let path): "\(path) is another file: move it away, or use --force"
         case .tooLarge(let subject): "a total of \(subject) passes 2^53 - 1"
         case .overtaken: "another restore has begun"
+        case .changed(let workspace):
+            "the workspace \(workspace) was made or deleted meanwhile; --force takes its place"
         case .file(let what): what
         }
     }

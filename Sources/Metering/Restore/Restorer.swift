@@ -23,6 +23,9 @@ final class Restorer {
     private let writer: RestoreWriter
     private let keys: Keyspace
     private let workspace: WorkspaceSettings
+    /// Of the same workspace in the files, if Redis has it by another birth.
+    private let otherBirth: String?
+    private let isPresent: Bool
     private let clock: any Clock
     private let progress: (_ done: Int, _ total: Int) async -> Void
     private var doneCount = 0
@@ -32,10 +35,14 @@ final class Restorer {
     ///   that have to be.
     init(
         _ source: SnapshotSource, client: RedisClient, workspace: WorkspaceSettings,
-        clock: any Clock, token: RestoreToken,
+        present: WorkspaceSettings?, clock: any Clock, token: RestoreToken,
         progress: @escaping (_ done: Int, _ total: Int) async -> Void
     ) {
         self.source = source
+        var workspace = workspace
+        otherBirth = present.flatMap { $0.birth == workspace.birth ? nil : workspace.birth }
+        isPresent = present != nil
+        workspace.birth = present?.birth ?? workspace.birth
         self.workspace = workspace
         self.clock = clock
         self.progress = progress
@@ -70,12 +77,13 @@ final class Restorer {
             fence = max(fence, SnapshotSource.fence("\(data)/rollups/\(workspace.id.text)"))
             try copy(to: data, isForced: isForced).run()
         }
-        try await writer.begin()
+        try await writer.begin(leaving: otherBirth)
         let calendar = WorkspaceCalendar(zone: source.zone) ?? .utc
         let today = calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
         let floor = CivilDay(number: today.number - workspace.hotDays)
         let directory = DirectoryRestorer(
-            writer, workspace, zone: source.zone, path: source.state?.path ?? source.path)
+            writer, workspace, isPresent: isPresent, zone: source.zone,
+            path: source.state?.path ?? source.path)
         if let state = source.state {
             let restorer = StateRestorer(
                 state.path, writer, directory, clock: clock,

@@ -57,6 +57,8 @@ struct APIKeyRecord {
     /// As Redis has it.
     let record: [UInt8]
     let createdMS: Int
+    /// `WorkspaceSettings.birth` of its workspace.
+    let birth: String
 
     /// Nil when it is no key's record, or another workspace's.
     init?(id: [UInt8], record: [UInt8], of workspace: WorkspaceID) {
@@ -71,6 +73,7 @@ struct APIKeyRecord {
             let created = value["created_ms"]?.integer
         else { return nil }
         (self.id, self.record, createdMS) = (id, record, created)
+        birth = value["birth"]?.text ?? ""
     }
 
     /// Takes a line of a snapshot apart, without the comma behind it.
@@ -82,10 +85,10 @@ struct APIKeyRecord {
 
     /// The same key of the same workspace when that has another birth.
     func given(_ birth: String) -> APIKeyRecord? {
+        if self.birth == birth { return self }
         guard let reader = try? JSONReader(), let value = try? reader.read(record),
             let workspace = value["workspace"]?.text.flatMap({ WorkspaceID($0) })
         else { return nil }
-        if value["birth"]?.text ?? "" == birth { return self }
         var json = JSONWriter()
         json.beginObject()
         for (name, member) in value.members where name.text != "birth" {

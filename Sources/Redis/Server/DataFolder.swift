@@ -65,6 +65,22 @@ final class DataFolder {
         return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
     }
 
+    /// Takes away what a Redis leaves that is killed while it writes its log or a dump anew: each may be as
+    /// large as the data.
+    func removeLeftovers() {
+        guard let stream = opendir(path) else { return }
+        defer { closedir(stream) }
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            guard name.hasPrefix("temp-"), name.hasSuffix(".aof") || name.hasSuffix(".rdb") else {
+                continue
+            }
+            unlink("\(path)/\(name)")
+        }
+    }
+
     /// The last lines that Redis printed.
     func logTail() -> String {
         let descriptor = open("\(path)/\(Self.logName)", O_RDONLY | O_CLOEXEC)

@@ -79,6 +79,7 @@ final class RedisSupervisor {
         var pipe: [Int32] = [-1, -1]
         guard Glibc.pipe(&pipe) == 0 else { throw .system(call: "pipe", errno: errno) }
         for end in pipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        folder.removeLeftovers()
         let log = folder.openLog()
         defer { for descriptor in [pipe[0], pipe[1], log] { close(descriptor) } }
         guard log >= 0 else {

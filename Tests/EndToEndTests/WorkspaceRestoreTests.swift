@@ -176,6 +176,57 @@ extension EndToEnd {
         }
     }
 
+    /// The restore has written keys and data, and not the entry that comes last.
+    @Test func `A restore that broke off can be made again over a workspace that was made since`()
+        async throws
+    {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "1"])
+            try service.start()
+            let spaces = try Spaces(service, seed: 16)
+            let before = try spaces.reading(service)
+            #expect(service.terminate() == 0)
+            let rollups = "\(service.data)/rollups"
+            let second = try TallyProcess(arguments: ["--threads", "1"])
+            #expect(
+                try TallyProcess.run(["restore", rollups, "--data", second.data]).status == 0)
+            try second.start()
+            try second.redis("HDEL t1:{@}:workspaces acme")
+            try second.redis("INCR t1:{@}:version")
+            let old = try #require(
+                second.redis("KEYS t1:{acme@*}:meta").split(separator: "\r\n").last)
+            try second.redis("HSET \(old) restoring x")
+            let host = second.client()
+            while try host.get("/v1/workspaces/acme").status != 404 { usleep(10_000) }
+            try host.requestUntilReady("POST", "/v1/workspaces", #"{"id":"acme"}"#)
+            let late =
+                try host.requestUntilReady(
+                    "POST", "/v1/keys", #"{"role":"reader","workspace":"acme"}"#
+                ).json["secret"] as? String
+            #expect(second.terminate() == 0)
+
+            let words = ["restore", rollups, "--data", second.data]
+            #expect(try TallyProcess.run(words).status == 1)
+            let forced = try TallyProcess.run(words + ["--force"])
+            #expect(forced.status == 0, "\(forced)")
+            try second.start()
+            let after = try spaces.reading(second)
+            #expect(zip(after, before).filter { $0 != $1 }.map { "\($0)\n\($1)" } == [])
+            let client = BlockingHTTPClient(port: second.port, key: late)
+            #expect(try client.get("/v1/workspace").status == 401)
+            // What the first restore has left is found within ten seconds.
+            func tags() throws -> Set<Substring> {
+                let names = try second.redis("KEYS t1:{acme*").split(separator: "\r\n")
+                return Set(names.filter { $0.hasPrefix("t1:") }.map { $0.prefix { $0 != "}" } })
+            }
+            for _ in 0..<600 where try tags().count != 1 { usleep(100_000) }
+            #expect(try tags().count == 1)
+            #expect(second.terminate() == 0)
+            let verified = try TallyProcess.run(["verify", "--data", second.data])
+            #expect(verified.status == 0, "\(verified)")
+        }
+    }
+
     @Test func `Of a key that came after the snapshots nothing is left`() async throws {
         try await blocking {
             let service = try TallyProcess(arguments: ["--threads", "1", "--flush-interval", "1"])

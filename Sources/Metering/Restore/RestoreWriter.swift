@@ -56,16 +56,18 @@ final class RestoreWriter {
     private func endDeletion(_ other: String?) async throws {
         let name = Array(keys.workspace.text.utf8)
         let reply = try await send(RedisCommand("HGET", [DirectoryKeyspace.workspaces, name]))
-        if let entry = reply.bytes, DirectoryKeyspace.isDoomed(entry) {
+        let doomed = reply.bytes.flatMap { DirectoryKeyspace.birth(ofDoomed: $0) }
+        // What is left of others goes by the note.
+        for birth in Set([doomed, other].compactMap { $0 }) where !birth.isEmpty {
+            let left = DirectoryKeyspace.removed(keys.workspace, birth)
+            _ = try await send(
+                RedisCommand("HSET", [DirectoryKeyspace.removed, left, Array("0".utf8)]))
+        }
+        if doomed != nil {
             _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.workspaces, name]))
         }
         let mine = DirectoryKeyspace.removed(keys.workspace, keys.birth)
         _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.removed, mine]))
-        if let other, !other.isEmpty {
-            let left = DirectoryKeyspace.removed(keys.workspace, other)
-            _ = try await send(
-                RedisCommand("HSET", [DirectoryKeyspace.removed, left, Array("0".utf8)]))
-        }
     }
 
     /// The records of the workspace's API keys belong to no workspace; the list of them does.

@@ -134,13 +134,9 @@ public final class DirectoryStore {
         _ id: String, of workspace: WorkspaceID
     ) async throws(MeteringError) -> Bool {
         guard let key = try await key(id), isKey(key, of: workspace) else { return false }
-        let isRevoked = try await revoke(key)
+        let isRevoked = try await change(Self.names(of: key), key.id, from: key.record, to: [])
         try await refresh()
         return isRevoked
-    }
-
-    func revoke(_ key: APIKey) async throws(MeteringError) -> Bool {
-        try await change(Self.names(of: key), key.id, from: key.record, to: [])
     }
 
     /// A key outlives its workspace for a moment: it is none of the next one of the same id.
@@ -155,14 +151,8 @@ public final class DirectoryStore {
         of workspace: WorkspaceID, offset: Int, limit: Int
     ) async throws(MeteringError) -> [(key: APIKey, usedMS: Int?)] {
         guard let settings = directory.settings(of: workspace) else { return [] }
-        return try await keys(of: workspace, settings.birth, offset: offset, limit: limit)
-    }
-
-    func keys(
-        of workspace: WorkspaceID, _ birth: String, offset: Int, limit: Int
-    ) async throws(MeteringError) -> [(key: APIKey, usedMS: Int?)] {
         var command = RedisCommand("ZREVRANGE")
-        command.append(DirectoryKeyspace.apiKeys(of: workspace, birth))
+        command.append(DirectoryKeyspace.apiKeys(of: workspace, settings.birth))
         command.append(offset)
         command.append(offset + limit - 1)
         let ids = (try await send(command).array ?? []).compactMap(\.bytes)

@@ -61,10 +61,16 @@ public struct APIKey: Sendable {
         } ?? false
     }
 
+    /// It is none of the next workspace that has the id of its own.
+    func isOf(_ settings: WorkspaceSettings) -> Bool {
+        workspace == settings.id && birth == settings.birth
+    }
+
     func isValid(at now: Timestamp) -> Bool { expiresAt.map { now < $0 } ?? true }
 
     var principal: Principal {
-        Principal(role: role, workspace: workspace, subject: subject, name: "key:\(id)")
+        Principal(
+            role: role, workspace: workspace, birth: birth, subject: subject, name: "key:\(id)")
     }
 
     // MARK: As it is kept

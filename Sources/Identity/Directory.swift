@@ -44,6 +44,11 @@ public final class Directory: Sendable {
         state.withLock { $0.workspaces[workspace] }
     }
 
+    /// The settings of a caller's workspace; nil when that is gone, whoever has its id now.
+    public func settings(of principal: Principal) -> WorkspaceSettings? {
+        settings(of: principal.workspace).flatMap { $0.birth == principal.birth ? $0 : nil }
+    }
+
     /// All workspaces, in the order of their ids.
     public var workspaces: [WorkspaceSettings] {
         state.withLock { Array($0.workspaces.values) }.sorted { $0.id.text < $1.id.text }

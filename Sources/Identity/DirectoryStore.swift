@@ -52,7 +52,7 @@ public final class DirectoryStore {
         guard let id = APIKey.id(in: secret) else { return nil }
         var version = directory.version
         guard var key = try await key(id) else { return nil }
-        if !isKey(key, of: key.workspace) {
+        if !isInForce(key) {
             // Of a workspace that another process has just made, perhaps.
             try await refresh()
             version = directory.version
@@ -72,7 +72,7 @@ public final class DirectoryStore {
 
     private func principal(of key: APIKey, _ secret: [UInt8]) -> Principal? {
         let now = clock.now
-        guard key.isSecret(secret), key.isValid(at: now), isKey(key, of: key.workspace) else {
+        guard key.isSecret(secret), key.isValid(at: now), isInForce(key) else {
             return nil
         }
         note(key, now)
@@ -104,13 +104,12 @@ public final class DirectoryStore {
 
     /// Makes a key; its secret is not kept.
     public func makeKey(
-        name: String, role: Role, workspace: WorkspaceID, subject: SubjectID?,
+        name: String, role: Role, in workspace: WorkspaceSettings, subject: SubjectID?,
         expiresAt: Timestamp?
     ) async throws(MeteringError) -> (key: APIKey, secret: String) {
         let made = APIKey.make(
-            name: name, role: role, workspace: workspace,
-            birth: directory.settings(of: workspace)?.birth ?? "", subject: subject, now: clock.now,
-            expiresAt: expiresAt)
+            name: name, role: role, workspace: workspace.id, birth: workspace.birth,
+            subject: subject, now: clock.now, expiresAt: expiresAt)
         guard
             try await change(
                 Self.names(of: made.key), made.key.id, from: [], to: made.key.record,
@@ -131,28 +130,27 @@ public final class DirectoryStore {
 
     /// Revokes a key of a workspace; false when it has none of this id.
     public func revokeKey(
-        _ id: String, of workspace: WorkspaceID
+        _ id: String, of workspace: WorkspaceSettings
     ) async throws(MeteringError) -> Bool {
-        guard let key = try await key(id), isKey(key, of: workspace) else { return false }
+        guard let key = try await key(id), key.isOf(workspace) else { return false }
         let isRevoked = try await change(Self.names(of: key), key.id, from: key.record, to: [])
         try await refresh()
         return isRevoked
     }
 
-    /// A key outlives its workspace for a moment: it is none of the next one of the same id.
-    private func isKey(_ key: APIKey, of workspace: WorkspaceID) -> Bool {
-        key.workspace == workspace && directory.settings(of: workspace)?.birth == key.birth
+    /// A key outlives its workspace for a moment.
+    private func isInForce(_ key: APIKey) -> Bool {
+        directory.settings(of: key.workspace).map { key.isOf($0) } ?? false
     }
 
     /// Keys of a workspace, the newest first, with the milliseconds of their last use.
     ///
     /// - Parameter limit: 1 to 1,000, after `offset` others.
     public func keys(
-        of workspace: WorkspaceID, offset: Int, limit: Int
+        of workspace: WorkspaceSettings, offset: Int, limit: Int
     ) async throws(MeteringError) -> [(key: APIKey, usedMS: Int?)] {
-        guard let settings = directory.settings(of: workspace) else { return [] }
         var command = RedisCommand("ZREVRANGE")
-        command.append(DirectoryKeyspace.apiKeys(of: workspace, settings.birth))
+        command.append(DirectoryKeyspace.apiKeys(of: workspace.id, workspace.birth))
         command.append(offset)
         command.append(offset + limit - 1)
         let ids = (try await send(command).array ?? []).compactMap(\.bytes)
@@ -178,9 +176,9 @@ public final class DirectoryStore {
 
     /// A key of a workspace, with the milliseconds of its last use; nil when it has none of this id.
     public func key(
-        _ id: String, of workspace: WorkspaceID
+        _ id: String, of workspace: WorkspaceSettings
     ) async throws(MeteringError) -> (key: APIKey, usedMS: Int?)? {
-        guard let key = try await key(id), isKey(key, of: workspace) else { return nil }
+        guard let key = try await key(id), key.isOf(workspace) else { return nil }
         let used = try await send(
             RedisCommand("HGET"), DirectoryKeyspace.apiKeysUsed, Array(id.utf8))
         return (key, used.text.flatMap { Int($0) })

@@ -22,14 +22,20 @@ public enum Role: String, Sendable, CaseIterable {
 public struct Principal: Sendable, Hashable {
     public let role: Role
     public let workspace: WorkspaceID
+    /// The `WorkspaceSettings.birth` of its workspace: the next one of that id is not the caller's.
+    public let birth: String
     /// Who an end user or a guest is; nil for others.
     public let subject: SubjectID?
     /// The id of its key, or how else it is known, for the audit log.
     public let name: String
 
-    public init(role: Role, workspace: WorkspaceID, subject: SubjectID? = nil, name: String) {
+    public init(
+        role: Role, workspace: WorkspaceID, birth: String = "", subject: SubjectID? = nil,
+        name: String
+    ) {
         self.role = role
         self.workspace = workspace
+        self.birth = birth
         self.subject = subject
         self.name = name
     }

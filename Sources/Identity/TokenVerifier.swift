@@ -126,7 +126,7 @@ public final class TokenVerifier: Sendable {
             guard let id = named.text.flatMap({ WorkspaceID($0) }) else { return nil }
             workspace = id
         }
-        guard directory.settings(of: workspace) != nil,
+        guard let birth = directory.settings(of: workspace)?.birth,
             let subject = Self.member(claims, rules.subjectClaim).flatMap({ Self.subject($0) })
         else { return nil }
         let role: Role =
@@ -137,7 +137,8 @@ public final class TokenVerifier: Sendable {
             default: .oneself
             }
         return Principal(
-            role: role, workspace: workspace, subject: role == .oneself ? subject : nil,
+            role: role, workspace: workspace, birth: birth,
+            subject: role == .oneself ? subject : nil,
             name: "token:\(String(decoding: subject.id.bytes, as: UTF8.self))")
     }
 

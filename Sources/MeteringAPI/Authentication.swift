@@ -126,9 +126,10 @@ final class Authentication {
             return .refused(.badRequest("duplicate_header", "More than one X-Tally-Workspace."))
         }
         guard let id = WorkspaceID(name) else { return .refused(.noSuchWorkspace) }
-        guard store.directory.settings(of: id) != nil else { return .unknownWorkspace }
+        guard let settings = store.directory.settings(of: id) else { return .unknownWorkspace }
         return .principal(
-            Principal(role: .operator, workspace: id, name: principal.name))
+            Principal(
+                role: .operator, workspace: id, birth: settings.birth, name: principal.name))
     }
 
     /// A guest, who has an id and nothing that proves it.
@@ -145,8 +146,12 @@ final class Authentication {
             else { return nil }
             workspace = named
         }
-        guard store.directory.settings(of: workspace)?.guests == true else { return nil }
-        return Principal(role: .guest, workspace: workspace, subject: subject, name: "guest")
+        guard let settings = store.directory.settings(of: workspace), settings.guests else {
+            return nil
+        }
+        return Principal(
+            role: .guest, workspace: workspace, birth: settings.birth, subject: subject,
+            name: "guest")
     }
 
     /// The key that a request brings, in its header or its cookie.

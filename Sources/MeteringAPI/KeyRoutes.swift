@@ -42,7 +42,7 @@ extension API {
             expires = time
         }
         let made = try await store.makeKey(
-            name: name, role: role, workspace: workspace, subject: subject, expiresAt: expires)
+            name: name, role: role, in: workspace, subject: subject, expiresAt: expires)
         var json = JSONWriter()
         json.beginObject()
         json.members(of: made.key)
@@ -76,13 +76,23 @@ extension API {
     }
 
     /// The caller's workspace; the operator may name another.
-    private func workspace(of value: JSONValue, _ call: Call) throws -> WorkspaceID {
-        guard let name = try Self.text(value, "workspace") else { return call.principal.workspace }
-        guard let id = WorkspaceID(name),
-            id == call.principal.workspace || call.principal.role == .operator,
-            store.directory.settings(of: id) != nil
-        else { throw HTTPProblem.noSuchWorkspace }
-        return id
+    private func workspace(of value: JSONValue, _ call: Call) throws -> WorkspaceSettings {
+        let principal = call.principal
+        guard let name = try Self.text(value, "workspace") else {
+            return try settings(of: principal)
+        }
+        guard let id = WorkspaceID(name) else { throw HTTPProblem.noSuchWorkspace }
+        if id == principal.workspace { return try settings(of: principal) }
+        guard principal.role == .operator, let settings = store.directory.settings(of: id) else {
+            throw HTTPProblem.noSuchWorkspace
+        }
+        return settings
+    }
+
+    /// - Throws: 401 when the caller's workspace has gone.
+    func settings(of principal: Principal) throws(HTTPProblem) -> WorkspaceSettings {
+        guard let settings = store.directory.settings(of: principal) else { throw .unknownKey }
+        return settings
     }
 
     /// A string member; nil when it is missing or null.
@@ -98,7 +108,7 @@ extension API {
         let limit = try query.integer("limit", in: 1...1000, default: 100)
         let offset = try query.integer("cursor", in: 0...1_000_000, default: 0)
         let keys = try await store.keys(
-            of: call.principal.workspace, offset: offset, limit: limit + 1)
+            of: settings(of: call.principal), offset: offset, limit: limit + 1)
         var json = JSONWriter()
         json.beginObject()
         json.key("keys")
@@ -116,7 +126,7 @@ extension API {
         _ = try QueryParameters(call.request.query, allowed: [])
         guard
             let (key, usedMS) = try await store.key(
-                call.parameters[0], of: call.principal.workspace)
+                call.parameters[0], of: settings(of: call.principal))
         else { throw HTTPProblem.notFound("there is no such key") }
         var json = JSONWriter()
         json.listed(key, usedMS)
@@ -126,7 +136,8 @@ extension API {
     /// `DELETE /v1/keys/{id}`: refused within a second, everywhere.
     func revokeKey(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        guard try await store.revokeKey(call.parameters[0], of: call.principal.workspace) else {
+        let own = try settings(of: call.principal)
+        guard try await store.revokeKey(call.parameters[0], of: own) else {
             throw HTTPProblem.notFound("there is no such key")
         }
         return HTTPResponse(status: .noContent)

@@ -53,7 +53,7 @@ public final class Router: HTTPResponder {
     private let make: (WorkspaceSettings, JSONReader) -> API
     private var apis: [WorkspaceID: (api: API, settings: WorkspaceSettings)] = [:]
     /// The one that was asked for last.
-    private var latest: (workspace: WorkspaceID, api: API)?
+    private var latest: (api: API, settings: WorkspaceSettings)?
     /// The directory's, when `apis` was looked through last.
     private var generation = 0
     private let fallback: API
@@ -133,7 +133,7 @@ public final class Router: HTTPResponder {
             guard Access.writer.includes(principal.role) else {
                 throw .forbidden(to: .writer)
             }
-            let api = try api(of: principal.workspace)
+            let api = try api(of: principal.workspace, born: principal.birth)
             handler(api, API.Call(request: request, principal: principal), recipient)
         } catch {
             fallback.send(error.response(at: request.path), to: recipient)
@@ -160,7 +160,7 @@ public final class Router: HTTPResponder {
                 let principal = try await caller(of: request, for: route, parameters)
                 let call = API.Call(
                     request: request, parameters: parameters, principal: principal)
-                let api = try api(of: principal.workspace)
+                let api = try api(of: principal.workspace, born: principal.birth)
                 // An id that anybody may know shall not be the user's.
                 if principal.role == .guest, let guest = principal.subject,
                     try await back(api.queries.user(ofGuest: guest)) != nil
@@ -213,7 +213,18 @@ public final class Router: HTTPResponder {
         return principal
     }
 
-    private func api(of workspace: WorkspaceID) throws(HTTPProblem) -> API {
+    /// - Parameter birth: of the workspace that is meant; nil for whichever has the id now.
+    /// - Throws: 401 when it has gone.
+    private func api(of workspace: WorkspaceID, born birth: String?) throws(HTTPProblem) -> API {
+        let present = try present(workspace)
+        // A key outlives its workspace for a moment, and nothing of it reaches the next one of the id.
+        guard birth == nil || birth == present.settings.birth else { throw .unknownKey }
+        return present.api
+    }
+
+    private func present(
+        _ workspace: WorkspaceID
+    ) throws(HTTPProblem) -> (api: API, settings: WorkspaceSettings) {
         let directory = store.directory
         if generation != directory.generation {
             generation = directory.generation
@@ -221,30 +232,30 @@ public final class Router: HTTPResponder {
             apis = apis.filter { id, made in directory.settings(of: id) == made.settings }
         }
         // Settings may have changed and changed back since an engine was retired.
-        if let latest, latest.workspace == workspace, !latest.api.queries.isRetired {
-            return latest.api
+        if let latest, latest.settings.id == workspace, !latest.api.queries.isRetired {
+            return latest
         }
         if let made = apis[workspace], !made.api.queries.isRetired {
-            latest = (workspace, made.api)
-            return made.api
+            latest = made
+            return made
         }
-        // A key of a workspace that was just deleted.
         guard let settings = directory.settings(of: workspace) else { throw .unknownKey }
         let api = make(settings, json)
         introduce(api, settings)
-        return api
+        return (api, settings)
     }
 
     private func introduce(_ api: API, _ settings: WorkspaceSettings) {
         api.sibling = { [weak self] workspace throws(HTTPProblem) in
             guard let self else { throw .noSuchWorkspace }
-            return try self.api(of: workspace)
+            return try self.api(
+                of: workspace, born: workspace == settings.id ? settings.birth : nil)
         }
         api.isStillAllowed = { [weak self, weak api] call in
             guard let self, let api,
                 let now = try? await self.authentication.principal(of: call.request)
             else { return false }
-            return now == call.principal && (try? self.api(of: now.workspace)) === api
+            return now == call.principal && (try? self.present(now.workspace).api) === api
         }
         apis[settings.id] = (api, settings)
     }

@@ -25,9 +25,7 @@ extension API {
 
     /// Who is signed in, and what pages have to know to show anything.
     private func session(_ call: Call) throws -> HTTPResponse {
-        guard let settings = store.directory.settings(of: call.principal.workspace) else {
-            throw HTTPProblem.noSuchWorkspace
-        }
+        let settings = try settings(of: call.principal)
         var json = JSONWriter()
         json.beginObject()
         json.key("role")

@@ -24,9 +24,7 @@ extension API {
 
     func ownWorkspace(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        guard let settings = store.directory.settings(of: call.principal.workspace) else {
-            throw HTTPProblem.noSuchWorkspace
-        }
+        let settings = try settings(of: call.principal)
         return try await answer(with: settings)
     }
 

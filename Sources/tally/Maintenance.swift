@@ -90,7 +90,7 @@ actor Maintenance {
                 await attempt("workspaces were not read") { try await store.refresh() }
                 keepEngines()
                 // Whoever is told that the service is ready may ask anything.
-                await queries.engine(of: .default).waitUntilReady()
+                await queries.engine(of: directory.defaults).waitUntilReady()
                 if await check(client, probe) { checked = current }
             } else if client.isReady {
                 // A fifth of a second, a second, 10 and 100 seconds.

@@ -32,32 +32,36 @@ final class QueryEngines: Sendable {
         (self.metrics, self.logger) = (metrics, logger)
     }
 
-    /// The engine of a workspace as it is now, which is made and started where there is none, or one
-    /// that goes by other settings: whoever asks may have read them a moment ago. Retired if there is
-    /// no such workspace any more.
-    func engine(of id: WorkspaceID) -> QueryEngine {
-        engines.withLock { engines in
-            let settings = directory.settings(of: id)
-            if let made = engines[id] {
-                if made.settings == settings { return made.engine }
-                made.engine.retire()
-                engines[id] = nil
-            }
-            let engine = unstarted(settings ?? WorkspaceSettings(id: id))
-            guard let settings else {
-                engine.retire()
-                return engine
-            }
-            engines[id] = (settings, engine)
-            Task { await engine.start() }
-            return engine
-        }
+    /// The engine of a workspace as it is now: whoever asks may have read its settings a moment ago.
+    /// Retired if there is no such workspace any more, whoever has its id.
+    func engine(of workspace: WorkspaceSettings) -> QueryEngine {
+        if let engine = engine(of: workspace.id, born: workspace.birth) { return engine }
+        let engine = unstarted(workspace)
+        engine.retire()
+        return engine
     }
 
     /// Starts the engines of all workspaces, and ends those of others.
     func keep() {
         let ids = engines.withLock { Set($0.keys) }.union(directory.workspaces.map(\.id))
-        for id in ids { _ = engine(of: id) }
+        for id in ids { _ = engine(of: id, born: nil) }
+    }
+
+    /// Makes and starts it where there is none, or one that goes by other settings.
+    private func engine(of id: WorkspaceID, born birth: String?) -> QueryEngine? {
+        engines.withLock { engines in
+            let settings = directory.settings(of: id)
+            if let made = engines[id], made.settings != settings {
+                made.engine.retire()
+                engines[id] = nil
+            }
+            guard let settings, birth == nil || birth == settings.birth else { return nil }
+            if let made = engines[id] { return made.engine }
+            let engine = unstarted(settings)
+            engines[id] = (settings, engine)
+            Task { await engine.start() }
+            return engine
+        }
     }
 
     /// Removes the files of a workspace that was deleted, but those of another dataset.

@@ -74,7 +74,7 @@ final class Service: Sendable {
                     attempts: attempts, tokens: tokens?.verifier,
                     crossOrigin: CrossOrigin(origins: configuration.signIn.corsOrigins), json: json
                 ) { settings, json in
-                    let queries = queries.engine(of: settings.id)
+                    let queries = queries.engine(of: settings)
                     let engine = MeteringEngine(
                         on: loop, client: client, settings: settings, clock: clock,
                         metrics: engineMetrics, epoch: epoch, thaw: { await queries.thaw($0) })

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import EventLoop
+import HTTPServer
 import Identity
 import JSON
 import Metering
@@ -129,12 +130,70 @@ import Testing
                 let id = try #require(WorkspaceID("acme"))
                 #expect(try await store.addWorkspace(WorkspaceSettings(id: id)))
                 let made = try await store.makeKey(
-                    name: "new", role: .admin, workspace: id, subject: nil, expiresAt: nil)
+                    name: "new", role: .admin, in: #require(store.directory.settings(of: id)),
+                    subject: nil, expiresAt: nil)
                 let found = try await other.principal(ofSecret: Array(made.secret.utf8))
                 #expect(found?.workspace == id)
                 client.close()
                 second.close()
             }
+        }
+    }
+
+    /// Its caller's key is known still, and the next workspace becomes known while it is under way.
+    @Test func `An act that a deletion overtakes reaches nothing of the next workspace`()
+        async throws
+    {
+        try await withAPI { host, api, redis in
+            let (other, client) = try await Self.store(redis, on: host.loop)
+            let id = try #require(WorkspaceID("acme"))
+            #expect(await api.send(.post, "/v1/workspaces", #"{"id":"acme"}"#).status == 201)
+            func makeKey() async throws -> [String: String] {
+                let made = await api.send(
+                    .post, "/v1/keys", #"{"role":"admin","workspace":"acme"}"#)
+                return [
+                    "Authorization": "Bearer \(try #require(made.json["secret"] as? String))",
+                    "Content-Type": "application/json",
+                ]
+            }
+            let old = try await makeKey()
+            #expect(await api.send(.authorized(.get, "/v1/prices", headers: old)).status == 200)
+            try await other.refresh()
+            #expect(try await other.removeWorkspace(id))
+            try await other.removeData(of: try #require(other.directory.doomed.first))
+            #expect(try await other.addWorkspace(WorkspaceSettings(id: id)))
+
+            let acts = [
+                (HTTPMethod.put, "/v1/prices", #"{"models":{"zebra":{"input":"1"}}}"#),
+                (.put, "/v1/subjects/zebra", #"{"email":"zebra@example.com"}"#),
+                (.post, "/v1/credits/zebra/grants", #"{"id":"zebra","credits":"3"}"#),
+                (.post, "/v1/keys", #"{"role":"reader","name":"zebra"}"#),
+                (.post, "/v1/events", #"{"subject":"zebra","meters":{"tokens":1}}"#),
+            ]
+            var tasks: [Task<Answer, Never>] = []
+            for round in 0..<20 {
+                for (method, path, body) in acts {
+                    let request = HTTPRequest.authorized(
+                        method, path, headers: old, body: Array(body.utf8))
+                    tasks.append(
+                        Task {
+                            _ = host
+                            return await api.send(request)
+                        })
+                }
+                // Each round is further on when the new workspace becomes known.
+                for _ in 0..<round { await Task.yield() }
+            }
+            #expect(await api.get("/v1/workspaces").status == 200)
+            for task in tasks { _ = await task.value }
+
+            let new = try await makeKey()
+            for path in ["/v1/audit", "/v1/keys", "/v1/prices", "/v1/subjects", "/v1/events"] {
+                let answer = await api.send(.authorized(.get, path, headers: new))
+                #expect(
+                    answer.status == 200 && !answer.text.contains("zebra"), "\(answer.text)")
+            }
+            client.close()
         }
     }
 
@@ -146,9 +205,10 @@ import Testing
                 let id = try #require(WorkspaceID("acme"))
                 #expect(try await store.addWorkspace(WorkspaceSettings(id: id)))
                 let old = try await store.makeKey(
-                    name: "old", role: .admin, workspace: id, subject: nil, expiresAt: nil)
+                    name: "old", role: .admin, in: #require(store.directory.settings(of: id)),
+                    subject: nil, expiresAt: nil)
                 let others = try await store.makeKey(
-                    name: "others", role: .admin, workspace: .default, subject: nil,
+                    name: "others", role: .admin, in: WorkspaceSettings(), subject: nil,
                     expiresAt: nil)
                 let record = try #require(
                     await Self.ask(client, "HGET", "t1:{@}:keys", old.key.id).text)
@@ -165,7 +225,8 @@ import Testing
                 try await Self.ask(client, "HSET", "t1:{@}:keys", old.key.id, record)
                 #expect(try await store.principal(ofSecret: Array(old.secret.utf8)) == nil)
                 let new = try await store.makeKey(
-                    name: "new", role: .admin, workspace: id, subject: nil, expiresAt: nil)
+                    name: "new", role: .admin, in: #require(store.directory.settings(of: id)),
+                    subject: nil, expiresAt: nil)
                 for made in [new, others] {
                     #expect(
                         try await store.principal(ofSecret: Array(made.secret.utf8))?.workspace

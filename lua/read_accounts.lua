@@ -11,6 +11,7 @@
 ]]
 --@constants constants
 --@constants account_fields
+--@include read_record
 --@include accounts
 --@include bring_up
 --@include open_account

@@ -19,9 +19,13 @@ end
 -- change of what is held, place of the event or id of the grant or hold. `later` is what the balance
 -- had then and has not any more.
 local function note(account, kind, change, time, held, reference, later)
-  local lines = account.lines
+  local lines, balance = account.lines, balance_of(account.fields) + (later or 0)
+  if not lines then
+    account.lines = {kind, change, balance, time, held, reference}
+    return
+  end
   local n = #lines
-  lines[n + 1], lines[n + 2], lines[n + 3] = kind, change, balance_of(account.fields) + (later or 0)
+  lines[n + 1], lines[n + 2], lines[n + 3] = kind, change, balance
   lines[n + 4], lines[n + 5], lines[n + 6] = time, held, reference
 end
 

@@ -26,7 +26,7 @@ end
 local function ledger_of(context)
   local ledger, n = {}, 0
   for _, account in ipairs(context.accounts) do
-    if account.is_changed and #account.lines > 0 then
+    if account.is_changed and account.lines then
       ledger[n + 1], ledger[n + 2], ledger[n + 3] = account.subject, account.fields[POSITION], account.lines
       account.has_lines, n = true, n + 3
     end

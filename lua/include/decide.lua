@@ -1,6 +1,6 @@
 local function look(_, account)
   return {OK, balance_of(account.fields), held_of(account.fields), cmsgpack.pack(account.fields),
-    cmsgpack.pack(account.lines)}
+    cmsgpack.pack(account.lines or {})}
 end
 
 -- Takes what is asked if all of it may be taken, else nothing.

@@ -19,7 +19,9 @@ end
 -- last, if credits do not suffice, when they will.
 local function judge(context, account, decision)
   local now, limits, status = context.now, decision[LIMITS], OK
-  local answer, n = {OK, balance_of(account.fields), held_of(account.fields)}, ANSWER_HEAD
+  local balance, held, n = balance_of(account.fields), held_of(account.fields), ANSWER_HEAD
+  -- A table that grows one by one is moved: most decisions have one limit.
+  local answer = limits[1] and {OK, balance, held, 0, 0, 0} or {OK, balance, held}
   for q = 1, #limits, 2 do
     local limit, asked = context.limits[limits[q]], limits[q + 1]
     local used, most, at = usage_of(account, limit, asked, now)

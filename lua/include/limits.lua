@@ -26,6 +26,7 @@ end
 -- What open holds keep of a limit, and when the first of them expires.
 local function kept_by_holds(account, id)
   local kept, first, holds = 0, 0, account.fields[HOLDS]
+  if not holds[1] then return 0, 0 end
   for q = 1, #holds, ENTRY_WIDTH do
     local amounts, expires = holds[q + ENTRY_AMOUNTS], holds[q + ENTRY_EXPIRES]
     for j = 1, #amounts, 2 do

@@ -1,10 +1,10 @@
 -- Brings an account, as it is kept, to the present.
 local function open_account(context, subject, class, old)
-  local fields = old and cmsgpack.unpack(old) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  local fields = old and read_record(old) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
   for q = GRANTS, OVERRIDES do
     if fields[q] == 0 then fields[q] = {} end
   end
-  local account = {subject = subject, class = class, lines = {}, fields = fields, is_kept = old and true}
+  local account = {subject = subject, class = class, fields = fields, is_kept = old and true}
   bring_up(context.rules, account, context.now)
   context.accounts[#context.accounts + 1] = account
   return account

@@ -20,6 +20,28 @@ final class DayRollups {
         let rollups: [Rollup]
         /// How many subjects have used something on the day; nil while some have not left it.
         let subjectCount: Int?
+        /// Of all actions and models together; past what is exact where it is more than that.
+        private(set) var eventCount = 0
+        private var amounts: [Meter: Int] = [:]
+
+        init(rollups: [Rollup], subjectCount: Int?) {
+            self.rollups = rollups
+            self.subjectCount = subjectCount
+            for rollup in rollups {
+                eventCount = Self.sum(eventCount, rollup.eventCount)
+                for (meter, amount) in rollup.amounts {
+                    amounts[meter] = Self.sum(amounts[meter] ?? 0, amount)
+                }
+            }
+        }
+
+        /// As `eventCount`.
+        func amount(of meter: Meter) -> Int { amounts[meter] ?? 0 }
+
+        private static func sum(_ left: Int, _ right: Int) -> Int {
+            let (sum, overflows) = left.addingReportingOverflow(right)
+            return overflows ? .max : sum
+        }
     }
 
     /// Days on which something was counted, as they were at a moment after the call.

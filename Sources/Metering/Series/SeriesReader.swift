@@ -99,12 +99,16 @@ final class SeriesReader {
     private func add(
         _ rollups: DayRollups.Day, _ day: CivilDay, _ query: SeriesQuery, _ sums: inout BucketSums
     ) {
+        if let count = rollups.subjectCount { sums.countDay(count, day) }
+        if query.takesWholeDays {
+            guard !rollups.rollups.isEmpty else { return }
+            return sums.add(rollups.amount(of: query.meter), rollups.eventCount, day: day)
+        }
         for rollup in rollups.rollups {
             sums.add(
                 rollup.amount(of: query.meter), rollup.eventCount, day: day,
                 hour: rollup.field.hour, rollup.field.action, rollup.field.model)
         }
-        if let count = rollups.subjectCount { sums.countDay(count, day) }
     }
 
     private func addArchived(
@@ -116,12 +120,17 @@ final class SeriesReader {
             return
         }
         let head = try await archive.head(day)
+        sums.countDay(head.subjectCount, day)
+        if query.takesWholeDays {
+            guard !head.cells.isEmpty else { return }
+            let totals = head.totals
+            return sums.add(totals.amount(of: query.meter), totals.events, day: day)
+        }
         for cell in head.cells {
             sums.add(
                 cell.sums.amount(of: query.meter), cell.sums.events, day: day, hour: cell.hour,
                 cell.action, cell.model)
         }
-        sums.countDay(head.subjectCount, day)
     }
 
     // MARK: Subjects
@@ -288,6 +297,11 @@ final class SeriesReader {
             throw .unavailable(error)
         }
     }
+}
+
+extension SeriesQuery {
+    /// Whether no part of a day is told apart from the others.
+    fileprivate var takesWholeDays: Bool { grouping == nil && !bucket.isWithinDay }
 }
 
 extension SeriesQuery.Bucket {

@@ -57,12 +57,9 @@ public struct CivilDay: Hashable, Comparable, Sendable, CustomStringConvertible 
     public static func < (left: CivilDay, right: CivilDay) -> Bool { left.number < right.number }
 
     public var description: String {
-        let (year, month, day) = date
-        func padded(_ value: Int, _ width: Int) -> String {
-            let digits = String(value)
-            return String(repeating: "0", count: max(0, width - digits.count)) + digits
-        }
-        return "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
+        var text = DateText()
+        text.append(self)
+        return text.string
     }
 
     private static func length(ofMonth month: Int, year: Int) -> Int {
@@ -72,4 +69,32 @@ public struct CivilDay: Hashable, Comparable, Sendable, CustomStringConvertible 
         default: 31
         }
     }
+}
+
+/// A date or time as it is written, byte by byte: answers have hundreds of them.
+struct DateText {
+    private var bytes: [UInt8] = []
+
+    init() { bytes.reserveCapacity(32) }
+
+    var string: String { String(decoding: bytes, as: UTF8.self) }
+
+    /// Appends `2026-11-21`.
+    mutating func append(_ day: CivilDay) {
+        let (year, month, day) = day.date
+        append(year, 4)
+        append("-")
+        append(month, 2)
+        append("-")
+        append(day, 2)
+    }
+
+    /// Appends a number with zeros before it.
+    mutating func append(_ value: Int, _ width: Int) {
+        let digits = String(value).utf8
+        for _ in 0..<max(0, width - digits.count) { append("0") }
+        bytes.append(contentsOf: digits)
+    }
+
+    mutating func append(_ character: Unicode.Scalar) { bytes.append(UInt8(ascii: character)) }
 }

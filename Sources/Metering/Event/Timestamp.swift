@@ -39,7 +39,11 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     }
 
     /// RFC 3339 in UTC; with a fraction of three digits unless it is zero.
-    public var text: String { clockText() + "Z" }
+    public var text: String {
+        var text = clockText
+        text.append("Z")
+        return text.string
+    }
 
     /// RFC 3339 by the clock of a zone.
     ///
@@ -47,20 +51,33 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     ///   offset, as some zones had before 1972, cannot be written: such a time is told in UTC.
     public func text(offset: Int) -> String {
         guard offset != 0, offset % 60 == 0 else { return text }
-        func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let minutes = abs(offset) / 60
-        return Timestamp(milliseconds: milliseconds + offset * 1000).clockText()
-            + (offset < 0 ? "-" : "+") + "\(two(minutes / 60)):\(two(minutes % 60))"
+        var text = Timestamp(milliseconds: milliseconds + offset * 1000).clockText
+        text.append(offset < 0 ? "-" : "+")
+        text.append(minutes / 60, 2)
+        text.append(":")
+        text.append(minutes % 60, 2)
+        return text.string
     }
 
-    private func clockText() -> String {
+    private var clockText: DateText {
         let seconds = milliseconds.flooredQuotient(1000)
         let day = CivilDay(number: seconds.flooredQuotient(86_400))
         let second = seconds - day.number * 86_400
-        func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        var text = DateText()
+        text.append(day)
+        text.append("T")
+        text.append(second / 3600, 2)
+        text.append(":")
+        text.append(second / 60 % 60, 2)
+        text.append(":")
+        text.append(second % 60, 2)
         let fraction = milliseconds - seconds * 1000
-        let digits = fraction == 0 ? "" : "." + String(String(1000 + fraction).dropFirst())
-        return "\(day)T\(two(second / 3600)):\(two(second / 60 % 60)):\(two(second % 60))\(digits)"
+        if fraction != 0 {
+            text.append(".")
+            text.append(fraction, 3)
+        }
+        return text
     }
 
     public static func < (left: Timestamp, right: Timestamp) -> Bool {

@@ -50,6 +50,10 @@ final class DayRollups {
         fileprivate var revisions: [CivilDay: Int] = [:]
         fileprivate let isHourly: Bool
         fileprivate let generation: Int
+
+        /// Whether all days before one were known already: how often each had changed was told with
+        /// them, and neither leaving Redis nor coming back changes a day.
+        func isKnown(before day: CivilDay) -> Bool { revisions.keys.allSatisfy { $0 >= day } }
     }
 
     private struct Place: Hashable {

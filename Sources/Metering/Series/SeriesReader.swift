@@ -73,27 +73,42 @@ final class SeriesReader {
             let days = sums.days
             let hot = days.filter { !cold.contains($0) }
             var reading: DayRollups.Reading?
+            var isCertain = false
             if let subject = query.subject {
                 try await addUse(of: subject, on: hot, query, &sums)
             } else {
                 let read = try await rollups.read(hot, isHourly: query.bucket == .hour)
                 for (day, rollups) in read.days { add(rollups, day, query, &sums) }
                 reading = read
+                // The last two days never leave.
+                isCertain = read.isKnown(before: CivilDay(number: today.number - 1))
             }
             for day in days where cold.contains(day) {
                 do throws(ArchiveError) {
                     try await addArchived(day, query, &sums)
                 } catch {
                     sums.warn("\(error)")
+                    isCertain = false
                 }
             }
-            if try await archive.coldDays().intersection(days) == cold.intersection(days) {
+            if !isCertain { isCertain = try await hasStayed(cold, days) }
+            if isCertain {
                 if let reading { rollups.keep(reading) }
                 return
             }
             sums = before
         }
         throw MeteringError.unavailable(.unexpectedReply("days come and go"))
+    }
+
+    private func hasStayed(
+        _ cold: Set<CivilDay>, _ days: [CivilDay]
+    ) async throws(MeteringError) -> Bool {
+        try await archive.coldDays().intersection(days) == cold.intersection(days)
+    }
+
+    private var today: CivilDay {
+        settings.calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
     }
 
     private func add(
@@ -180,7 +195,7 @@ final class SeriesReader {
         guard let range = sums.range else { return }
         ask.from = Timestamp(milliseconds: range.lowerBound)
         ask.until = Timestamp(milliseconds: range.upperBound)
-        let kept = settings.calendar.day(at: clock.now.milliseconds.flooredQuotient(1000)).number
+        let kept = today.number
         if let first = sums.days.first, first.number < kept - settings.eventsDays {
             sums.warn(
                 "hours, minutes and groups of a subject come from its events, which are kept for "

@@ -28,6 +28,12 @@ extension EventBatch {
         let ids: Int
     }
 
+    /// The arguments' part that its sums make, and its entry of the log.
+    struct Packed {
+        let sums: [UInt8]
+        let entry: [UInt8]
+    }
+
     /// Whether a client named one of the events.
     var hasNamedEvents: Bool { events.contains { $0.event.id != nil } }
 
@@ -36,7 +42,19 @@ extension EventBatch {
         _ context: Context, _ decisions: DecisionList, _ resets: [UInt8], _ digest: IDDigest,
         _ writer: MessagePackWriter
     ) -> [[UInt8]] {
+        let packed = pack(digest, writer)
         writeHead(context, at: decisions.now, writer)
+        let head = writer.take()
+        decisions.write(resets, today: context.today, writer)
+        writer.integer(context.counts == .registered ? 1 : 0)
+        if !context.oldDays.isEmpty { writer.integers(context.oldDays.map(\.number)) }
+        return [head + packed.sums + writer.take(), packed.entry]
+    }
+
+    /// Makes what is most of the work of sending it, before it may be sent.
+    @discardableResult
+    func pack(_ digest: IDDigest, _ writer: MessagePackWriter) -> Packed {
+        if let packed { return packed }
         writer.array(sums.subjects.count)
         for subject in sums.subjects { writer.string(subject.bytes) }
         writeSets(writer)
@@ -44,11 +62,9 @@ extension EventBatch {
         writeFields(writer)
         writeCells(writer)
         writeIDs(digest, writer)
-        decisions.write(resets, today: context.today, writer)
-        writer.integer(context.counts == .registered ? 1 : 0)
-        if !context.oldDays.isEmpty { writer.integers(context.oldDays.map(\.number)) }
-        let ask = writer.take()
-        return [ask, LogEntry.encode(self, writer)]
+        let made = Packed(sums: writer.take(), entry: LogEntry.encode(self, writer))
+        packed = made
+        return made
     }
 
     private func writeHead(

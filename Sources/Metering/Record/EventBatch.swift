@@ -21,6 +21,8 @@ final class EventBatch {
     let sums: EventSums
     /// Made when the batch is sent first, and kept when it is sent again.
     var decisions: DecisionList?
+    /// What does not depend on when it is sent; made once.
+    var packed: Packed?
     /// Whether it moves what a guest was counted for: all of it is done, or nothing.
     var isMerge: Bool { events.first.map { $0.purpose.isMove } ?? false }
     /// How often it was sent whose outcome is not known.

@@ -20,9 +20,9 @@ final class EventBatcher {
     private static let movingMS = 60_000
     private static let sweepMS = 100
 
-    private let client: RedisClient
+    let client: RedisClient
     private let script: RedisScript
-    private let keys: Keyspace
+    let keys: Keyspace
     private let settings: WorkspaceSettings
     private let clock: any Clock
     private let loop: EventLoop
@@ -39,6 +39,8 @@ final class EventBatcher {
 
     var waiting = PendingQueue()
     private var inFlight: EventBatch?
+    /// Made while another one is on its way, so that Redis does not wait for it.
+    private var next: EventBatch?
     private var sequence = 0
     /// Days that subjects had to leave lately, and until when batches come with what that needs.
     private var rolls: Set<CivilDay> = []
@@ -174,6 +176,7 @@ final class EventBatcher {
             isFlushDue = false
             arrival = nil
             flush()
+            prepare()
         }
     }
 
@@ -184,10 +187,9 @@ final class EventBatcher {
     }
 
     private func flush() {
-        guard client.isReady, inFlight == nil, !waiting.isEmpty else { return }
+        guard client.isReady, inFlight == nil, next != nil || !waiting.isEmpty else { return }
         guard let rules = rules.current else { return loadRules() }
-        while let items = waiting.takeBatch(followers) {
-            let batch = EventBatch(items, rules)
+        while let batch = takeBatch(rules) {
             // Nothing is left of a batch whose events cannot be priced.
             guard !batch.items.isEmpty else { continue }
             sequence += 1
@@ -195,6 +197,21 @@ final class EventBatcher {
             metrics.batchSize.observe(batch.items.count)
             return send(batch)
         }
+    }
+
+    private func takeBatch(_ rules: Rules) -> EventBatch? {
+        defer { next = nil }
+        if let next { return next.rules === rules ? next : EventBatch(next.items, rules) }
+        return waiting.takeBatch(followers).map { EventBatch($0, rules) }
+    }
+
+    /// Makes the next batch, if nothing that comes would still get into it.
+    private func prepare() {
+        guard inFlight != nil, next == nil, waiting.count >= EventBatch.eventCountMax,
+            let rules = rules.current
+        else { return }
+        next = takeBatch(rules)
+        next?.pack(digest, writer)
     }
 
     /// A place for events whose id waits already.
@@ -231,7 +248,8 @@ final class EventBatcher {
 
     /// There are no rules to count by.
     private func giveUp(_ reason: String) {
-        let items = inFlight?.items ?? waiting.takeBatch(followers) ?? []
+        let items = (inFlight ?? next)?.items ?? waiting.takeBatch(followers) ?? []
+        if inFlight == nil { next = nil }
         inFlight = nil
         for item in items { item.giveUp(reason) }
         if !waiting.isEmpty { scheduleFlush() }
@@ -290,6 +308,7 @@ final class EventBatcher {
             inFlight = nil
             flush()
             finish(batch, done)
+            prepare()
         case .otherRules:
             loadRules()
         case .merged(let users):
@@ -341,26 +360,9 @@ final class EventBatcher {
         outcomes.resolve { repeated, origin in resolve(repeated, from: origin) }
     }
 
-    /// Finds what was answered when the ids were first counted, in one entry of the log.
-    private func resolve(_ repeated: [(event: PendingEvent, place: Int)], from origin: LogPosition)
-    {
-        client.send(.readLogEntry(keys.log(arrival: origin.day), origin)) { result in
-            guard case .success(let value) = result else {
-                for (event, _) in repeated {
-                    event.resolve(.unavailable(reason: "the first answer could not be read"))
-                }
-                return
-            }
-            let entry = value.elements?.first.flatMap { LogEntry($0, arrival: origin.day) }
-            let counted = entry.map { CountedEvents($0) }
-            for (event, place) in repeated {
-                event.resolve(event.outcome(as: place, of: counted, origin))
-            }
-        }
-    }
-
     private func fail(_ batch: EventBatch, _ reason: String) {
         if inFlight === batch { inFlight = nil }
+        if next === batch { next = nil }
         for item in batch.items { item.giveUp(reason) }
         scheduleFlush()
     }
@@ -373,7 +375,8 @@ final class EventBatcher {
         isHeldUp = !isHeldUp && now - lastSweepMS > 3 * Self.sweepMS
         lastSweepMS = now
         guard !isHeldUp, now - lastReplyMS > limits.waitMS else { return }
-        if let batch = inFlight, batch.items.allSatisfy({ $0.deadlineMS <= now }) {
+        for batch in [inFlight, next].compactMap({ $0 })
+        where batch.items.allSatisfy({ $0.deadlineMS <= now }) {
             // A later answer to it is ignored; the next batch's number makes a late sending stale.
             fail(batch, "Redis does not answer")
         }

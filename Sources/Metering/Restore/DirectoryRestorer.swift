@@ -9,8 +9,8 @@ final class DirectoryRestorer {
     private let workspace: WorkspaceSettings
     /// Whether Redis had an entry of it at the start.
     private let isPresent: Bool
-    /// In which the days of the files begin.
-    private let zone: String
+    /// In which the days of the files begin; nil where no file tells.
+    private let zone: String?
     private let path: String
     private var settings: [UInt8]?
     private var waiting: [APIKeyRecord] = []
@@ -21,7 +21,7 @@ final class DirectoryRestorer {
 
     /// - Parameter workspace: its birth is what the keys of Redis have.
     init(
-        _ writer: RestoreWriter, _ workspace: WorkspaceSettings, isPresent: Bool, zone: String,
+        _ writer: RestoreWriter, _ workspace: WorkspaceSettings, isPresent: Bool, zone: String?,
         path: String
     ) {
         self.isPresent = isPresent
@@ -88,32 +88,39 @@ final class DirectoryRestorer {
 
     /// Writes the settings, and has all processes read the directory anew.
     func finish() async throws {
-        let name = Array(workspace.id.text.utf8)
-        if workspace.id != .default {
-            let reply = try await writer.send(
-                RedisCommand("HGET", [DirectoryKeyspace.workspaces, name]))
-            let there = reply.bytes.flatMap { WorkspaceSettings(workspace.id, entry: $0) }
-            guard there.map(\.birth) == (isPresent ? workspace.birth : nil) else {
-                throw RestoreError.changed(workspace: workspace.id.text)
-            }
-        }
-        if settings == nil, workspace.id != .default {
-            // Files of before settings were written: without an entry nobody could call.
-            let reply = try await writer.send(
-                RedisCommand("HGET", [DirectoryKeyspace.workspaces, name]))
-            if reply.bytes.map(DirectoryKeyspace.isDoomed) ?? true {
-                var made = WorkspaceSettings(
-                    id: workspace.id, calendar: WorkspaceCalendar(zone: zone) ?? .utc)
-                made.birth = workspace.birth
-                settings = made.entry
-            }
-        }
+        // Of `default` the zone is an option of the service.
+        if workspace.id != .default { try await finishZone() }
         if let settings {
             try await writer.put([settings], to: DirectoryKeyspace.workspaces, .plain) {
-                $1.string(name)
+                $1.string(Array(workspace.id.text.utf8))
                 $1.string($0)
             }
         }
         _ = try await writer.send(RedisCommand("INCR", [DirectoryKeyspace.version]))
+    }
+
+    /// Has nobody count by another zone than the one that the files' days were cut by: who still goes by
+    /// what Redis had before is refused by the rules.
+    private func finishZone() async throws {
+        let reply = try await writer.send(
+            RedisCommand(
+                "HGET", [DirectoryKeyspace.workspaces, Array(workspace.id.text.utf8)]))
+        let there = reply.bytes.flatMap { WorkspaceSettings(workspace.id, entry: $0) }
+        guard there.map(\.birth) == (isPresent ? workspace.birth : nil) else {
+            throw RestoreError.changed(workspace: workspace.id.text)
+        }
+        let told = settings.flatMap { WorkspaceSettings(workspace.id, entry: $0) }
+        var last = told ?? there ?? WorkspaceSettings(id: workspace.id)
+        if told == nil {
+            // Files of before settings were written: without an entry nobody could call, and one of
+            // another zone would have the days go on in that.
+            last.birth = workspace.birth
+            if let zone { last.calendar = WorkspaceCalendar(zone: zone) ?? .utc }
+            if last != there { settings = last.entry }
+        }
+        try await writer.put([last.calendar.zone], to: writer.keys.rules, .plain) {
+            $1.string("zone")
+            $1.string($0)
+        }
     }
 }

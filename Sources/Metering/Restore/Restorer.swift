@@ -82,7 +82,7 @@ final class Restorer {
         let today = calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
         let floor = CivilDay(number: today.number - workspace.hotDays)
         let directory = DirectoryRestorer(
-            writer, workspace, isPresent: isPresent, zone: source.zone,
+            writer, workspace, isPresent: isPresent, zone: source.zoned.first?.title.zone,
             path: source.state?.path ?? source.path)
         if let state = source.state {
             let restorer = StateRestorer(

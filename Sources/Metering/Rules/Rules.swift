@@ -9,7 +9,7 @@ internal import Redis
 public final class Rules: Sendable {
     /// What Redis calls it; empty before anything was set.
     let version: [UInt8]
-    /// By which days are cut; nil where it never was another one.
+    /// By which days are cut; nil where it never was another one, nor restored.
     let zone: String?
     public let prices: PriceBook
     public let limits: LimitBook

@@ -96,7 +96,7 @@ struct Keyspace: Sendable {
     var probe: [UInt8] { key("probe") }
 
     /// Hash: version, the parts of the rules by name, and the zone by which days are cut if that was
-    /// another one before.
+    /// another one before, or restored.
     var rules: [UInt8] { key("rules") }
     /// Hash: subject → account (credits, windows, open holds).
     var accounts: [UInt8] { key("accounts") }

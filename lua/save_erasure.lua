@@ -1,7 +1,8 @@
 #!lua
 --[[
   save_erasure: write how far an erasure is, as long as it is under way. In the same step in which it is done it is
-  not any more, and the state counts as changed: the next snapshot has its receipt.
+  not any more, and the state counts as changed: the next snapshot has its receipt. The number of API keys stays:
+  revoke_key counts them, for others too.
 
   KEYS     erasures, those that are under way, changes
   ARGV     id, erasure (see include/erasure_fields)
@@ -10,13 +11,16 @@
 ]]
 --@constants erasure_fields
 
-local call, id = redis.call, ARGV[1]
+local call, id, erasure = redis.call, ARGV[1], cmsgpack.unpack(ARGV[2])
 if call('SISMEMBER', KEYS[2], id) == 0 then return 0 end
 -- All that is written has the right type, or it fails here.
-call('HLEN', KEYS[1])
+local packed = call('HGET', KEYS[1], id)
 call('HLEN', KEYS[3])
-call('HSET', KEYS[1], id, ARGV[2])
-if cmsgpack.unpack(ARGV[2])[ERASURE_STEP] == ERASURE_DONE then
+if packed then
+  erasure[ERASURE_REMOVED][REMOVED_API_KEYS] = cmsgpack.unpack(packed)[ERASURE_REMOVED][REMOVED_API_KEYS]
+end
+call('HSET', KEYS[1], id, cmsgpack.pack(erasure))
+if erasure[ERASURE_STEP] == ERASURE_DONE then
   call('SREM', KEYS[2], id)
   call('HINCRBY', KEYS[3], 'state', 1)
 end

@@ -7,7 +7,7 @@
 internal import Cryptography
 
 /// What an erasure removed, counted. What a process had counted when it was killed in the midst of a step may
-/// be missing.
+/// be missing, but for API keys, which are counted as they are revoked.
 public enum ErasedPart: Int, Sendable, CaseIterable {
     case profiles
     case apiKeys
@@ -112,8 +112,7 @@ public struct Erasure: Sendable {
     var hasTakenOut: Bool { step.rawValue >= Step.log.rawValue }
 
     init(
-        of subject: SubjectID, as anonymous: SubjectID, texts: [ByteString], apiKeyCount: Int,
-        at now: Timestamp
+        of subject: SubjectID, as anonymous: SubjectID, texts: [ByteString], at now: Timestamp
     ) {
         id = hexadecimal(randomBytes(8))
         self.anonymous = anonymous
@@ -121,7 +120,6 @@ public struct Erasure: Sendable {
         digest = Self.digest(id, subject)
         names = [subject.id]
         self.texts = texts
-        removed[.apiKeys] = apiKeyCount
     }
 
     /// An id that nothing links to anybody.

@@ -19,13 +19,13 @@ extension QueryEngine {
         _ subject: SubjectID, as anonymous: SubjectID
     ) async throws -> Erasure? {
         let store = ErasureStore(try client, keys)
-        let names = try await erasableNames(of: subject)
-        let apiKeyCount = try await SubjectKeys(client: client, keys: keys).revoke(
-            of: Set(names.map(\.id)))
+        let names = Set(try await erasableNames(of: subject).map(\.id))
+        let owned = SubjectKeys(client: try client, keys: keys)
         let open = try await openErasure(of: subject)
         if let open, !open.hasTakenOut {
+            try await owned.revoke(of: names, for: open.id)
             startErasing()
-            return open
+            return try await store.erasure(open.id)
         }
         let profile = try await profile(of: subject)
         let others = try await client.send(
@@ -33,15 +33,16 @@ extension QueryEngine {
                 RedisCommand("HEXISTS", [$0, subject.id.bytes])
             })
         var isKnown =
-            profile != nil || apiKeyCount > 0 || names.count > 1
-            || others.contains { $0.integer == 1 }
+            profile != nil || names.count > 1 || others.contains { $0.integer == 1 }
+        if !isKnown { isKnown = try await owned.areThere(of: names) }
         // Of one whose profile was deleted the audit log tells who it was; one under way goes through that.
         if !isKnown, open == nil { isKnown = try await isAudited(subject) }
         guard isKnown else { return open }
         let erasure = Erasure(
-            of: subject, as: anonymous, texts: profile?.identifyingTexts ?? [],
-            apiKeyCount: apiKeyCount, at: clock.now)
+            of: subject, as: anonymous, texts: profile?.identifyingTexts ?? [], at: clock.now)
         let id = try await store.begin(erasure, of: subject)
+        // Its receipt is there by now, which they are counted in.
+        try await owned.revoke(of: names, for: id)
         startErasing()
         return try await store.erasure(id)
     }

@@ -28,7 +28,7 @@ extension SubjectEraser {
     /// Nobody acts as the person, or as a guest that it was.
     func revokeAPIKeys() async throws {
         let owned = SubjectKeys(client: client, keys: keys)
-        erasure.add(try await owned.revoke(of: Set(erasure.names)), to: .apiKeys)
+        try await owned.revoke(of: Set(erasure.names), for: erasure.id)
     }
 
     /// Removes alerts that are about the person, or sent to it.

@@ -149,6 +149,8 @@ public enum ScriptLibrary {
     static let beginErasure = script("begin_erasure", PackageResources.begin_erasure_lua)
     /// Writes how far an erasure is.
     static let saveErasure = script("save_erasure", PackageResources.save_erasure_lua)
+    /// Revokes an API key of a subject that is being erased.
+    static let revokeKey = script("revoke_key", PackageResources.revoke_key_lua)
     /// Takes a subject out of what is kept by subject.
     static let eraseSubject = script("erase_subject", PackageResources.erase_subject_lua)
     /// Takes what is about subjects out of a hash, a slice of it.

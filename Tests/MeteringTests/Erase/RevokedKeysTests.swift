@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Metering
+import Redis
+import TestSupport
+import Testing
+
+/// Receipts of erasures tell how many API keys were revoked in all.
+@Suite(.timeLimit(.minutes(15))) struct RevokedKeysTests {
+    private static let lease = "t1:{default}:lease:erase"
+
+    /// Gives a subject an API key of its own, as the service does.
+    private static func makeKey(
+        _ id: String, of subject: String, _ client: RedisClient
+    ) async throws {
+        let record =
+            #"{"name":"n","role":"self","workspace":"default","subject":"\#(subject)","#
+            + #""created_ms":1,"expires_ms":null,"sha256":"00"}"#
+        var (put, list) = (RedisCommand("HSET"), RedisCommand("ZADD"))
+        for word in ["t1:{@}:keys", id, record] { put.append(word) }
+        for word in ["t1:{default}:keys", "1", id] { list.append(word) }
+        _ = try await client.send(put)
+        _ = try await client.send(list)
+    }
+
+    private static func begin(_ world: RestoreBench, _ name: String) async throws -> Erasure {
+        let (subject, queries) = (subjectID(name), world.queries)
+        let anonymous = try await queries.anonymousID(for: subject)
+        return try #require(try await queries.erase(subject, as: anonymous))
+    }
+
+    private static func apiKeyIDs(_ redis: RedisServer) throws -> [String] {
+        try redis.request("HKEYS t1:{@}:keys").split(separator: "\r\n").map(String.init).filter {
+            !$0.hasPrefix("*") && !$0.hasPrefix("$")
+        }
+    }
+
+    private static func expectReceipt(
+        _ id: String, _ world: RestoreBench, apiKeys count: Int
+    ) async throws {
+        let receipt = try #require(try await world.queries.erasure(id))
+        #expect(receipt.isDone)
+        #expect(receipt.removed[.apiKeys] == count)
+        try await world.flushing.flush()
+        let state = try String(contentsOfFile: "\(world.folder)/state.json", encoding: .utf8)
+        #expect(state.contains("\"api_keys\":\(count)"))
+        #expect(try await world.verify() == [])
+    }
+
+    @Test func `Keys count that are revoked while an erasure waits, or is asked for again`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
+                let client = world.bench.client
+                while await !world.queries.isReady { await world.rest() }
+                _ = await world.bench.record(event("ann", ["tokens": 4]))
+                try await Self.makeKey("0b", of: "bob", client)
+                // Another process is to go on with it, and does not.
+                try redis.request("SET \(Self.lease) \"\\xa5other\\x01\"")
+                var id = ""
+                for number in 1...3 {
+                    try await Self.makeKey("0\(number)", of: "ann", client)
+                    let begun = try await Self.begin(world, "ann")
+                    #expect(id.isEmpty || begun.id == id)
+                    id = begun.id
+                    #expect(try Self.apiKeyIDs(redis) == ["0b"], "revoked at once")
+                    #expect(begun.removed[.apiKeys] == number)
+                }
+                try await Self.makeKey("04", of: "ann", client)
+                try redis.request("DEL \(Self.lease)")
+                while let open = try await world.queries.erasure(id), !open.isDone {
+                    #expect(await world.queries.goOnErasing() == nil)
+                }
+                try await Self.expectReceipt(id, world, apiKeys: 4)
+                #expect(try Self.apiKeyIDs(redis) == ["0b"])
+                await world.queries.stop()
+            }
+        }
+    }
+
+    @Test func `Keys count that were revoked by a step that broke off`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
+                let client = world.bench.client
+                while await !world.queries.isReady { await world.rest() }
+                _ = await world.bench.record(event("ann", ["tokens": 4]))
+                // Keys are revoked before alerts are looked at, which cannot be read.
+                try redis.request("HSET t1:{default}:rules alerts x")
+                let id = try await Self.begin(world, "ann").id
+                for number in 1...3 {
+                    try await Self.makeKey("0\(number)", of: "ann", client)
+                    while try Self.apiKeyIDs(redis) != [] {
+                        #expect(await world.queries.goOnErasing() != nil)
+                    }
+                }
+                try redis.request("HDEL t1:{default}:rules alerts")
+                while let open = try await world.queries.erasure(id), !open.isDone {
+                    _ = await world.queries.goOnErasing()
+                }
+                try await Self.expectReceipt(id, world, apiKeys: 3)
+                await world.queries.stop()
+            }
+        }
+    }
+
+    @Test func `A key that is made once the subject was taken out is nobody's of before`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
+                let client = world.bench.client
+                while await !world.queries.isReady { await world.rest() }
+                _ = await world.bench.record(event("ann", ["tokens": 4]))
+                try await Self.makeKey("01", of: "ann", client)
+                // No files can be written there: it comes to that step, and not further.
+                let stuck = await world.another(data: "/dev/null")
+                let subject = subjectID("ann")
+                let begun = try #require(
+                    try await stuck.erase(subject, as: try await stuck.anonymousID(for: subject)))
+                #expect(await stuck.goOnErasing() != nil)
+                await stuck.stop()
+                try await Self.makeKey("02", of: "ann", client)
+                while let open = try await world.queries.erasure(begun.id), !open.isDone {
+                    _ = await world.queries.goOnErasing()
+                }
+                try await Self.expectReceipt(begun.id, world, apiKeys: 1)
+                #expect(try Self.apiKeyIDs(redis) == ["02"])
+                #expect(try await world.erase("ann").removed[.apiKeys] == 1)
+                #expect(try Self.apiKeyIDs(redis) == [])
+                await world.queries.stop()
+            }
+        }
+    }
+}

@@ -130,8 +130,8 @@ final class AccountVerifier {
         var found: [Difference] = []
         let now = context.clock.now.milliseconds
         let records = try await context.hash.values(keys.holds, of: ids)
-        let open = try await scores(keys.openHolds, ids)
-        let ended = try await scores(keys.endedHolds, ids)
+        let open = try await context.scores(keys.openHolds, ids)
+        let ended = try await context.scores(keys.endedHolds, ids)
         for (index, id) in ids.enumerated() {
             let place = "hold \(ByteString(bytes: id).text)"
             // Forgotten since.
@@ -165,17 +165,6 @@ final class AccountVerifier {
             }
         }
         return found
-    }
-
-    private func scores(_ key: [UInt8], _ members: [[UInt8]]) async throws -> [Int?] {
-        let reply = try await context.send(RedisCommand("ZMSCORE", [key] + members))
-        guard let scores = reply.elements, scores.count == members.count else {
-            throw RedisError.unexpectedReply("ZMSCORE")
-        }
-        return scores.map { score in
-            score.bytes.flatMap { Double(String(decoding: $0, as: UTF8.self)) }
-                .flatMap { Int(exactly: $0) }
-        }
     }
 
     // MARK: Grants

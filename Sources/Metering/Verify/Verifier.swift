@@ -65,6 +65,8 @@ final class Verifier {
         progress("accounts")
         try await attempt("accounts") { try await AccountVerifier(context).run() }
         if let state { try await attempt("rules and accounts") { try await verify(state) } }
+        progress("API keys")
+        try await attempt("API keys") { try await APIKeyVerifier(context).run() }
         try await attempt("erasures") { try await verifyErasures() }
         progress("the audit log")
         try await attempt("audit log") { try await verifyAudit() }

@@ -90,6 +90,18 @@ final class VerifyContext {
         return reply
     }
 
+    /// The scores of some members of a sorted set, nil for those that are not there.
+    func scores(_ key: [UInt8], _ members: [[UInt8]]) async throws -> [Int?] {
+        let reply = try await send(RedisCommand("ZMSCORE", [key] + members))
+        guard let scores = reply.elements, scores.count == members.count else {
+            throw RedisError.unexpectedReply("ZMSCORE")
+        }
+        return scores.map { score in
+            score.bytes.flatMap { Double(String(decoding: $0, as: UTF8.self)) }
+                .flatMap { Int(exactly: $0) }
+        }
+    }
+
     /// A hash of numbers by day, such as `changes`.
     func daysOf(_ key: [UInt8], in place: String) async throws -> [CivilDay: Int] {
         var days: [CivilDay: Int] = [:]

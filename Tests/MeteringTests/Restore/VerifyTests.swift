@@ -75,6 +75,34 @@ import Testing
         Change(
             "a receipt's digest", editAny("erasures", "v[5] = v[5]:reverse()"), tells: "erasures"),
         Change("a receipt gone", dropAny("erasures"), tells: "erasures"),
+        Change(
+            "an API key's record gone", "call('HDEL', 't1:{@}:keys', '0a')",
+            tells: "API key 0a: its record: expected one of this workspace, found none"),
+        Change(
+            "another workspace's API key", editKey("workspace\":\"default", "workspace\":\"other"),
+            tells: "API key 0a: its record: expected one of this workspace, found another"),
+        Change(
+            "an API key of another birth", editKey("\"role", "\"birth\":\"b1\",\"role"),
+            tells: "API key 0a: its record: expected one of this workspace, found another"),
+        Change(
+            "an API key that cannot be read", editKey("{", "["),
+            tells: "API key 0a: its record: expected one of this workspace, found another"),
+        Change(
+            "an API key out of the list", "call('ZREM', k('keys'), '0a')",
+            tells: "API key 0a: its time in the workspace's list: expected 7000, found none"),
+        Change(
+            "an API key more",
+            "call('HSET', 't1:{@}:keys', '0d', call('HGET', 't1:{@}:keys', '0a'))",
+            tells: "API key 0d: its time in the workspace's list: expected 7000, found none"),
+        Change(
+            "an API key more in the list", "call('ZADD', k('keys'), 1, '0d')",
+            tells: "API key 0d: its record: expected one of this workspace, found none"),
+        Change(
+            "an API key's time", "call('ZADD', k('keys'), 7001, '0a')",
+            tells: "API key 0a: its time in the workspace's list: expected 7000, found 7001"),
+        Change(
+            "a list of API keys gone", "call('DEL', k('keys'))",
+            tells: "API key 0a: its time in the workspace's list: expected 7000, found none"),
         Change("rules", "call('HSET', k('rules'), 'version', '77')", tells: "rules_version"),
         Change("changes", "call('HINCRBY', k('changes'), '20778', '-1')", tells: "changes"),
         Change("a day forgotten", "call('HDEL', k('changes'), '20778')", tells: "2026-11-21"),
@@ -93,6 +121,11 @@ import Testing
     private static func editAny(_ key: String, _ change: String) -> String {
         "local f = call('HKEYS', k('\(key)'))[1] local v = unpack(call('HGET', k('\(key)'), f)) "
             + "\(change) call('HSET', k('\(key)'), f, pack(v))"
+    }
+
+    private static func editKey(_ old: String, _ new: String) -> String {
+        "local v = call('HGET', 't1:{@}:keys', '0a'):gsub('\(old)', '\(new)', 1) "
+            + "call('HSET', 't1:{@}:keys', '0a', v)"
     }
 
     private static func dropAny(_ key: String) -> String {
@@ -173,6 +206,19 @@ import Testing
         while await !history.queries.isReady { await history.rest() }
         _ = await bench.record(event("gone", ["tokens": 3]))
         try await history.erase("gone")
+        // Those of other workspaces are none of its concern.
+        for (id, members) in [
+            ("0a", #""workspace":"default""#), ("0b", #""workspace":"other""#),
+            ("0c", #""workspace":"default","birth":"b1""#),
+        ] {
+            let record =
+                #"{"name":"n","role":"reader",\#(members),"created_ms":7000,"sha256":"00"}"#
+            var command = RedisCommand("HSET")
+            for word in ["t1:{@}:keys", id, record] { command.append(word) }
+            _ = try await bench.client.send(command)
+        }
+        _ = try await bench.client.send(
+            Self.eval("redis.call('ZADD', 't1:{default}:keys', 7000, '0a')"))
         try await history.flushing.flush()
     }
 

@@ -55,22 +55,63 @@ final class DirectoryRestorer {
         return true
     }
 
+    /// Looks whether the places of the file's keys are free, or are made so by the restore, which takes away what
+    /// is in the workspace's list. Writes nothing.
+    func check() async throws {
+        let pieces = try SnapshotPieces(path)
+        // The keys are the first list.
+        while let piece = try pieces.next() {
+            switch piece {
+            case .text("settings", let text): try take(settings: text)
+            case .list(let name) where name != "api_keys": return try await checkWaiting()
+            case .element(let value):
+                guard take(value, pieces.line) else { throw pieces.fault("an API key's line") }
+                if isFull { try await checkWaiting() }
+            default: break
+            }
+        }
+        try await checkWaiting()
+    }
+
+    private func checkWaiting() async throws {
+        for (id, record) in try await taken() {
+            let owner = APIKeyRecord.workspace(of: record)
+            if owner == workspace.id.text {
+                let score = try await writer.send(
+                    RedisCommand("ZSCORE", [writer.keys.apiKeys, id]))
+                if score.bytes != nil { continue }
+            }
+            throw RestoreError.keyTaken(
+                id: String(decoding: id, as: UTF8.self), owner: owner, by: workspace.id.text)
+        }
+        waiting = []
+    }
+
+    /// Ids of keys that wait, and the records that have them. One of the same workspace by another birth is left of a
+    /// restore that broke off, and in nobody's way.
+    private func taken() async throws -> [(id: [UInt8], record: [UInt8])] {
+        guard !waiting.isEmpty else { return [] }
+        let reply = try await writer.send(
+            RedisCommand("HMGET", [DirectoryKeyspace.apiKeys] + waiting.map(\.id)))
+        guard let others = reply.elements, others.count == waiting.count else {
+            throw RedisError.unexpectedReply("HMGET")
+        }
+        return zip(waiting, others).compactMap { key, other in
+            guard let record = other.bytes,
+                APIKeyRecord(id: key.id, record: record, of: workspace.id)?.birth
+                    ?? workspace.birth == workspace.birth
+            else { return nil }
+            return (key.id, record)
+        }
+    }
+
     /// Writes the keys that wait. The list of the workspace's keys comes first: what is in it is
     /// taken away when a restore that was interrupted begins anew.
     func flush() async throws {
         guard !waiting.isEmpty else { return }
-        let others = try await writer.send(
-            RedisCommand("HMGET", [DirectoryKeyspace.apiKeys] + waiting.map(\.id)))
-        guard let others = others.elements, others.count == waiting.count else {
-            throw RedisError.unexpectedReply("HMGET")
-        }
-        for (key, other) in zip(waiting, others) {
-            // One of another birth is left of a restore that broke off.
-            guard let record = other.bytes,
-                APIKeyRecord(id: key.id, record: record, of: workspace.id)?.birth
-                    ?? workspace.birth == workspace.birth
-            else { continue }
-            let id = String(decoding: key.id, as: UTF8.self)
+        // What was there before is gone by now.
+        if let other = try await taken().first {
+            let id = String(decoding: other.id, as: UTF8.self)
             throw SnapshotFault(
                 file: path, reason: "the API key \(id) is there twice, or is another workspace's")
         }

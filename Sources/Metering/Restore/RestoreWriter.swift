@@ -189,6 +189,8 @@ public enum RestoreError: Error, CustomStringConvertible {
     case overtaken
     /// The workspace was made, or deleted, since the restore began.
     case changed(workspace: String)
+    /// The id of an API key of the files is that of another record, whose workspace is nil when it cannot be read.
+    case keyTaken(id: String, owner: String?, by: String)
     case file(String)
 
     public var description: String {
@@ -202,6 +204,14 @@ public enum RestoreError: Error, CustomStringConvertible {
         case .overtaken: "another restore has begun"
         case .changed(let workspace):
             "the workspace \(workspace) was made or deleted meanwhile; --force takes its place"
+        case .keyTaken(let id, let owner?, let workspace) where owner == workspace:
+            "the id of the API key \(id) is that of a key in Redis that is in no list of "
+                + "\(workspace): revoke that one (DELETE /v1/keys/\(id)) and restore again"
+        case .keyTaken(let id, let owner, let workspace):
+            "the id of the API key \(id) of \(workspace) is that of "
+                + (owner.map { "a key of the workspace \($0) in Redis: revoke that one there, or" }
+                    ?? "something else in Redis:")
+                + " take it out of t1:{@}:keys (HDEL), and restore again; or restore into another Redis"
         case .file(let what): what
         }
     }

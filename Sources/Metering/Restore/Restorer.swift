@@ -60,11 +60,13 @@ final class Restorer {
         for file in source.files {
             try await SnapshotLines.check(file.path) { try await advance($0) }
         }
-        if isForced { return }
-        guard try await writer.isEmpty() else {
-            throw RestoreError.notEmpty(workspace: workspace.id.text)
+        if !isForced {
+            guard try await writer.isEmpty() else {
+                throw RestoreError.notEmpty(workspace: workspace.id.text)
+            }
+            if let data { try copy(to: data, isForced: false).check() }
         }
-        if let data { try copy(to: data, isForced: false).check() }
+        if let state = source.state { try await directory(of: state.path).check() }
     }
 
     /// Writes what was checked. The data have the mark of a restore until it is ended.
@@ -81,9 +83,7 @@ final class Restorer {
         let calendar = WorkspaceCalendar(zone: source.zone) ?? .utc
         let today = calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
         let floor = CivilDay(number: today.number - workspace.hotDays)
-        let directory = DirectoryRestorer(
-            writer, workspace, isPresent: isPresent, zone: source.zoned.first?.title.zone,
-            path: source.state?.path ?? source.path)
+        let directory = directory(of: source.state?.path ?? source.path)
         if let state = source.state {
             let restorer = StateRestorer(
                 state.path, writer, directory, clock: clock,
@@ -107,6 +107,12 @@ final class Restorer {
     func end() async throws {
         // What is by the hour or minute alone begins here.
         try await writer.finish([("restored_at", "\(clock.now.milliseconds)")])
+    }
+
+    private func directory(of path: String) -> DirectoryRestorer {
+        DirectoryRestorer(
+            writer, workspace, isPresent: isPresent, zone: source.zoned.first?.title.zone,
+            path: path)
     }
 
     private func copy(to data: String, isForced: Bool) -> SnapshotCopy {

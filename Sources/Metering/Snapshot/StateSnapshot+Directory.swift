@@ -76,6 +76,14 @@ struct APIKeyRecord {
         birth = value["birth"]?.text ?? ""
     }
 
+    /// The workspace that a record names; nil when it cannot be read.
+    static func workspace(of record: [UInt8]) -> String? {
+        guard let reader = try? JSONReader(), let value = try? reader.read(record) else {
+            return nil
+        }
+        return value["workspace"]?.text
+    }
+
     /// Takes a line of a snapshot apart, without the comma behind it.
     init?(line: [UInt8], id: [UInt8], of workspace: WorkspaceID) {
         let start = Self.start(id)

@@ -77,8 +77,15 @@ final class RestoreWriter {
             let reply = try await send(RedisCommand("ZRANGE", [keys.apiKeys] + range))
             let ids = (reply.elements ?? []).compactMap(\.bytes)
             if ids.isEmpty { return }
-            _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.apiKeys] + ids))
-            _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.apiKeysUsed] + ids))
+            let records = try await send(RedisCommand("HMGET", [DirectoryKeyspace.apiKeys] + ids))
+            // One that stands in this list by mistake goes on opening its own workspace.
+            let mine = zip(ids, records.elements ?? []).filter { _, record in
+                record.bytes.flatMap { APIKeyRecord.workspace(of: $0) } == keys.workspace.text
+            }.map(\.0)
+            if !mine.isEmpty {
+                _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.apiKeys] + mine))
+                _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.apiKeysUsed] + mine))
+            }
             _ = try await send(RedisCommand("ZREM", [keys.apiKeys] + ids))
         }
     }

@@ -95,4 +95,19 @@ import Testing
             }
         }
     }
+
+    @Test func `Another workspace's key that is in the list by mistake stays`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let world = try await Self.prepare(redis, host)
+                let theirs = Self.record(#""workspace":"other""#)
+                try await Self.send(["HSET", Self.keys, "0c", theirs], world.bench.client)
+                try redis.request("ZADD \(Self.list) 7000 0c")
+                #expect(try await world.restore(isForced: true).apiKeys == 2)
+                #expect(try redis.request("HEXISTS \(Self.keys) 0c") == ":1\r\n")
+                #expect(try redis.request("ZSCORE \(Self.list) 0c") == "$-1\r\n")
+                #expect(try await world.verify() == [])
+            }
+        }
+    }
 }

@@ -48,92 +48,89 @@ import Testing
         #expect(try await world.verify() == [])
     }
 
-    @Test func `Keys count that are revoked while an erasure waits, or is asked for again`()
-        async throws
-    {
+    /// Runs a test's body with somebody who used something.
+    private static func withAnn(
+        _ body: @Sendable (isolated LoopHost, RestoreBench, RedisServer) async throws -> Void
+    ) async throws {
         try await withRedis { redis in
             try await onLoop { host in
                 let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
-                let client = world.bench.client
                 while await !world.queries.isReady { await world.rest() }
                 _ = await world.bench.record(event("ann", ["tokens": 4]))
-                try await Self.makeKey("0b", of: "bob", client)
-                // Another process is to go on with it, and does not.
-                try redis.request("SET \(Self.lease) \"\\xa5other\\x01\"")
-                var id = ""
-                for number in 1...3 {
-                    try await Self.makeKey("0\(number)", of: "ann", client)
-                    let begun = try await Self.begin(world, "ann")
-                    #expect(id.isEmpty || begun.id == id)
-                    id = begun.id
-                    #expect(try Self.apiKeyIDs(redis) == ["0b"], "revoked at once")
-                    #expect(begun.removed[.apiKeys] == number)
-                }
-                try await Self.makeKey("04", of: "ann", client)
-                try redis.request("DEL \(Self.lease)")
-                while let open = try await world.queries.erasure(id), !open.isDone {
-                    #expect(await world.queries.goOnErasing() == nil)
-                }
-                try await Self.expectReceipt(id, world, apiKeys: 4)
-                #expect(try Self.apiKeyIDs(redis) == ["0b"])
+                try await body(host, world, redis)
                 await world.queries.stop()
             }
         }
     }
 
-    @Test func `Keys count that were revoked by a step that broke off`() async throws {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
-                let client = world.bench.client
-                while await !world.queries.isReady { await world.rest() }
-                _ = await world.bench.record(event("ann", ["tokens": 4]))
-                // Keys are revoked before alerts are looked at, which cannot be read.
-                try redis.request("HSET t1:{default}:rules alerts x")
-                let id = try await Self.begin(world, "ann").id
-                for number in 1...3 {
-                    try await Self.makeKey("0\(number)", of: "ann", client)
-                    while try Self.apiKeyIDs(redis) != [] {
-                        #expect(await world.queries.goOnErasing() != nil)
-                    }
-                }
-                try redis.request("HDEL t1:{default}:rules alerts")
-                while let open = try await world.queries.erasure(id), !open.isDone {
-                    _ = await world.queries.goOnErasing()
-                }
-                try await Self.expectReceipt(id, world, apiKeys: 3)
-                await world.queries.stop()
+    @Test func `Keys count that are revoked while an erasure waits, or is asked for again`()
+        async throws
+    {
+        try await Self.withAnn { _, world, redis in
+            let client = world.bench.client
+            try await Self.makeKey("0b", of: "bob", client)
+            // Another process is to go on with it, and does not.
+            try redis.request("SET \(Self.lease) \"\\xa5other\\x01\"")
+            var id = ""
+            for number in 1...3 {
+                try await Self.makeKey("0\(number)", of: "ann", client)
+                let begun = try await Self.begin(world, "ann")
+                #expect(id.isEmpty || begun.id == id)
+                id = begun.id
+                #expect(try Self.apiKeyIDs(redis) == ["0b"], "revoked at once")
+                #expect(begun.removed[.apiKeys] == number)
             }
+            try await Self.makeKey("04", of: "ann", client)
+            try redis.request("DEL \(Self.lease)")
+            while let open = try await world.queries.erasure(id), !open.isDone {
+                #expect(await world.queries.goOnErasing() == nil)
+            }
+            try await Self.expectReceipt(id, world, apiKeys: 4)
+            #expect(try Self.apiKeyIDs(redis) == ["0b"])
+        }
+    }
+
+    @Test func `Keys count that were revoked by a step that broke off`() async throws {
+        try await Self.withAnn { _, world, redis in
+            let client = world.bench.client
+            // Keys are revoked before alerts are looked at, which cannot be read.
+            try redis.request("HSET t1:{default}:rules alerts x")
+            let id = try await Self.begin(world, "ann").id
+            for number in 1...3 {
+                try await Self.makeKey("0\(number)", of: "ann", client)
+                while try Self.apiKeyIDs(redis) != [] {
+                    #expect(await world.queries.goOnErasing() != nil)
+                }
+            }
+            try redis.request("HDEL t1:{default}:rules alerts")
+            while let open = try await world.queries.erasure(id), !open.isDone {
+                _ = await world.queries.goOnErasing()
+            }
+            try await Self.expectReceipt(id, world, apiKeys: 3)
         }
     }
 
     @Test func `A key that is made once the subject was taken out is nobody's of before`()
         async throws
     {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
-                let client = world.bench.client
-                while await !world.queries.isReady { await world.rest() }
-                _ = await world.bench.record(event("ann", ["tokens": 4]))
-                try await Self.makeKey("01", of: "ann", client)
-                // No files can be written there: it comes to that step, and not further.
-                let stuck = await world.another(data: "/dev/null")
-                let subject = subjectID("ann")
-                let begun = try #require(
-                    try await stuck.erase(subject, as: try await stuck.anonymousID(for: subject)))
-                #expect(await stuck.goOnErasing() != nil)
-                await stuck.stop()
-                try await Self.makeKey("02", of: "ann", client)
-                while let open = try await world.queries.erasure(begun.id), !open.isDone {
-                    _ = await world.queries.goOnErasing()
-                }
-                try await Self.expectReceipt(begun.id, world, apiKeys: 1)
-                #expect(try Self.apiKeyIDs(redis) == ["02"])
-                #expect(try await world.erase("ann").removed[.apiKeys] == 1)
-                #expect(try Self.apiKeyIDs(redis) == [])
-                await world.queries.stop()
+        try await Self.withAnn { _, world, redis in
+            let client = world.bench.client
+            try await Self.makeKey("01", of: "ann", client)
+            // No files can be written there: it comes to that step, and not further.
+            let stuck = await world.another(data: "/dev/null")
+            let subject = subjectID("ann")
+            let begun = try #require(
+                try await stuck.erase(subject, as: try await stuck.anonymousID(for: subject)))
+            #expect(await stuck.goOnErasing() != nil)
+            await stuck.stop()
+            try await Self.makeKey("02", of: "ann", client)
+            while let open = try await world.queries.erasure(begun.id), !open.isDone {
+                _ = await world.queries.goOnErasing()
             }
+            try await Self.expectReceipt(begun.id, world, apiKeys: 1)
+            #expect(try Self.apiKeyIDs(redis) == ["02"])
+            #expect(try await world.erase("ann").removed[.apiKeys] == 1)
+            #expect(try Self.apiKeyIDs(redis) == [])
         }
     }
 }

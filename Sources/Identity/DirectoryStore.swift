@@ -167,7 +167,8 @@ public final class DirectoryStore {
         var keys: [(key: APIKey, usedMS: Int?)] = []
         for (index, id) in ids.enumerated() where index < found.count && index < used.count {
             guard let record = found[index].bytes,
-                let key = APIKey(id: String(decoding: id, as: UTF8.self), record: record, json)
+                let key = APIKey(id: String(decoding: id, as: UTF8.self), record: record, json),
+                key.isOf(workspace)
             else { continue }
             keys.append((key, used[index].text.flatMap { Int($0) }))
         }

@@ -55,24 +55,30 @@ public final class AttemptLimiter: Sendable {
         }
     }
 
-    /// Whether Redis may be asked about what an address sends; of one that is slowed now and then.
-    func mayLook(_ address: String) -> Bool {
+    /// Whether Redis may be asked about what an address sends; of one that is slowed now and then, but for
+    /// keys that were right before: what is known of them is forgotten with each change of a key.
+    func mayLook(_ address: String, _ secret: [UInt8]) -> Bool {
         guard slowedCount.load(ordering: .relaxed) > 0 else { return true }
+        let hash = secret.hashValue
         let address = GuestLimiter.network(of: address)
         let now = monotonicMicroseconds()
         return state.withLock { state in
             guard let failures = state.failures[address], failures.count >= Self.failureCountMax
             else { return true }
+            if state.known.contains(hash) { return true }
             guard now - failures.lookedAt >= Self.lookUS else { return false }
             state.failures[address]?.lookedAt = now
             return true
         }
     }
 
-    func fail(_ address: String) {
+    /// Counts a wrong secret, and takes it for no right one any more.
+    func fail(_ address: String, _ secret: [UInt8]? = nil) {
         let now = monotonicMicroseconds()
         let address = GuestLimiter.network(of: address)
+        let hash = secret?.hashValue
         state.withLock { state in
+            if let hash { state.known.remove(hash) }
             if state.failures.count >= Self.addressCountMax { forget(&state, now) }
             var failures = state.failures[address] ?? Failures(since: now)
             if now - failures.since > Self.windowUS {

@@ -77,7 +77,7 @@ final class Authentication {
         switch store.knownPrincipal(ofSecret: Array(secret)) {
         case .some(.some(let principal)): return .principal(principal)
         case .some(.none):
-            attempts.fail(request.remoteAddress)
+            attempts.fail(request.remoteAddress, Array(secret))
             return .refused(.unknownKey)
         case .none: return .unknown
         }
@@ -106,11 +106,12 @@ final class Authentication {
         case .unknownWorkspace: throw HTTPProblem.noSuchWorkspace
         case .unknown: break
         }
-        guard attempts.mayLook(request.remoteAddress) else { throw HTTPProblem.tooManyAttempts }
-        guard let secret = Self.secret(of: request),
-            let principal = try await store.principal(ofSecret: secret)
-        else {
-            attempts.fail(request.remoteAddress)
+        let secret = Self.secret(of: request) ?? []
+        guard attempts.mayLook(request.remoteAddress, secret) else {
+            throw HTTPProblem.tooManyAttempts
+        }
+        guard let principal = try await store.principal(ofSecret: secret) else {
+            attempts.fail(request.remoteAddress, secret)
             throw HTTPProblem.unknownKey
         }
         attempts.succeed(secret)

@@ -220,6 +220,23 @@ extension SubjectCount {
         }
     }
 
+    /// An hour's subjects leave Redis before its sums: that nothing is left of them says nothing of who it was.
+    @Test func `Who had an event that was undone is not known for ever`() async throws {
+        try await withHistory { _, bench, redis in
+            await bench.record([event("ann")])
+            try await bench.reverse(0)
+            let now = bench.clock.now.milliseconds
+            let query = SeriesQuery(tokens, .hour, now - 3_600_000..<now + 1)
+            func subjects() async throws -> [SubjectCount?] {
+                try await bench.queries.series(query).buckets.map(\.subjects)
+            }
+            let none = SubjectCount(count: 0)
+            #expect(try await subjects() == [none, SubjectCount(count: 1)])
+            try redis.request("DEL t1:{default}:seen:hour:\(now / 3_600_000 * 3600)")
+            #expect(try await subjects() == [none, nil])
+        }
+    }
+
     /// Two processes follow one log, each from what it has seen.
     @Test func `The log is followed once, whoever follows it`() async throws {
         try await withHistory { host, bench, redis in

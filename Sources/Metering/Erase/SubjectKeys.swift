@@ -71,7 +71,10 @@ struct SubjectKeys {
             guard let value = try? json.read(record) else {
                 throw MeteringError.damaged(what: "an API key")
             }
-            guard let subject = value["subject"]?.string,
+            // One that stands in this list by mistake is another workspace's.
+            guard value["workspace"]?.text == keys.workspace.text,
+                value["birth"]?.text ?? "" == keys.birth,
+                let subject = value["subject"]?.string,
                 subjects.contains(ByteString(bytes: Array(subject)))
             else { continue }
             owned.append((id, record))

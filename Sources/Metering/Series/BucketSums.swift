@@ -131,7 +131,7 @@ struct BucketSums {
         var buckets = buckets
         for place in buckets.indices {
             // Nothing was counted, so nobody was.
-            if buckets[place].subjects == nil, buckets[place].isEmpty, query.subject == nil {
+            if buckets[place].subjects == nil, !buckets[place].hasEntries, query.subject == nil {
                 buckets[place].subjects = SubjectCount(count: 0, isEstimated: false)
             }
             buckets[place].groups = groups[place].filter { $0.value != (0, 0) }.map {

@@ -37,7 +37,7 @@ extension StateSnapshot {
                 // One that has none was revoked meanwhile.
                 guard let record else { continue }
                 guard let key = APIKeyRecord(id: id, record: record, of: workspace.id) else {
-                    throw .damaged("an API key")
+                    throw .damaged("the API key \(ByteString(bytes: id).text)")
                 }
                 try file.append(isFirst ? "\n" : ",\n")
                 isFirst = false

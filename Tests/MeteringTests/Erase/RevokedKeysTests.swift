@@ -12,10 +12,10 @@ import Testing
 
     /// Gives a subject an API key of its own, as the service does.
     private static func makeKey(
-        _ id: String, of subject: String, _ client: RedisClient
+        _ id: String, of subject: String, in workspace: String = "default", _ client: RedisClient
     ) async throws {
         let record =
-            #"{"name":"n","role":"self","workspace":"default","subject":"\#(subject)","#
+            #"{"name":"n","role":"self","workspace":"\#(workspace)","subject":"\#(subject)","#
             + #""created_ms":1,"expires_ms":null,"sha256":"00"}"#
         var (put, list) = (RedisCommand("HSET"), RedisCommand("ZADD"))
         for word in ["t1:{@}:keys", id, record] { put.append(word) }
@@ -131,6 +131,18 @@ import Testing
             #expect(try Self.apiKeyIDs(redis) == ["02"])
             #expect(try await world.erase("ann").removed[.apiKeys] == 1)
             #expect(try Self.apiKeyIDs(redis) == [])
+        }
+    }
+
+    @Test func `Another workspace's key that is in the list by mistake is not revoked`()
+        async throws
+    {
+        try await Self.withAnn { _, world, redis in
+            let client = world.bench.client
+            try await Self.makeKey("01", of: "ann", client)
+            try await Self.makeKey("0c", of: "ann", in: "other", client)
+            #expect(try await Self.begin(world, "ann").removed[.apiKeys] == 1)
+            #expect(try Self.apiKeyIDs(redis) == ["0c"])
         }
     }
 }

@@ -104,6 +104,46 @@ extension RedisServerProcess {
         }
     }
 
+    /// Redis 7.0 cuts its log at the last whole command, which may be in the midst of a transaction.
+    /// EXEC has 14 bytes, each SET 27.
+    @Test(arguments: [1, 14, 24, 41, 60, 90])
+    func `Of a transaction that was cut while it was written nothing is done`(
+        missing: Int
+    ) async throws {
+        try await withFolder { folder in
+            func run(_ pairs: String, expecting values: [String?]) async throws {
+                let server = try await start(folder)
+                let configuration = server.configuration
+                let found = try await onLoop { host in
+                    let watched = WatchedClient(configuration, on: host.loop)
+                    await watched.ready()
+                    var found: [String?] = []
+                    for name in ["a", "b", "c"] {
+                        found.append(try await watched.client.send(command("GET", name)).text)
+                    }
+                    let script = "for _, k in ipairs(KEYS) do redis.call('SET', k, ARGV[1]) end"
+                    let names = pairs.dropFirst().map { String($0) }
+                    let words =
+                        ["EVAL", script, "\(names.count)"] + names + [String(pairs.prefix(1))]
+                    var eval = RedisCommand("EVAL")
+                    for word in words.dropFirst() { eval.append(word) }
+                    _ = try await watched.client.send(eval)
+                    return found
+                }
+                await server.stop()
+                #expect(found == values)
+            }
+            try await run("1abc", expecting: [nil, nil, nil])
+            try await run("2abc", expecting: ["1", "1", "1"])
+            let log = "\(folder)/appendonlydir/appendonly.aof.1.incr.aof"
+            let bytes = try Data(contentsOf: URL(filePath: log))
+            try bytes.dropLast(missing).write(to: URL(filePath: log))
+            try await run("3b", expecting: ["1", "1", "1"])
+            try await run("3b", expecting: ["1", "3", "1"])
+            try await run("3b", expecting: ["1", "3", "1"])
+        }
+    }
+
     @Test func `No Redis is left when its parent is killed`() async throws {
         try await withFolder { folder in
             await #expect(processExitsWith: .signal(SIGKILL)) { [folder = folder as String] in

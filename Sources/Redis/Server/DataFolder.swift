@@ -46,6 +46,9 @@ final class DataFolder {
 
     deinit { release() }
 
+    /// What names the files of Redis's log.
+    var manifest: String { "\(path)/appendonlydir/appendonly.aof.manifest" }
+
     /// Gives the folder free for others.
     func release() {
         guard !isReleased else { return }

@@ -34,7 +34,9 @@ public struct RedisServerConfiguration: Sendable {
             "port 0", "unixsocket \(Self.quoted(socketPath))", "unixsocketperm 700",
             "dir \(Self.quoted(folder))", "daemonize no", "loglevel notice",
             "save \"\"", "appendonly yes", "appendfsync \(durability.rawValue)",
-            "no-appendfsync-on-rewrite no", "aof-use-rdb-preamble yes", "aof-load-truncated yes",
+            "no-appendfsync-on-rewrite no", "aof-use-rdb-preamble yes",
+            // It leaves the beginning of a transaction there: see RedisSupervisor.mendLog.
+            "aof-load-truncated no",
             "maxmemory-policy noeviction",
             "enable-debug-command no", "enable-module-command no", "enable-protected-configs no",
             "busy-reply-threshold 500", "proto-max-bulk-len 16mb",

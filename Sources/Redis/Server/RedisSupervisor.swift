@@ -9,6 +9,8 @@ internal import Synchronization
 /// got the child's number.
 final class RedisSupervisor {
     private static let stopMillisecondsMax: Int32 = 10_000
+    /// What Redis says of a log whose last write was cut.
+    private static let isCut = "Unexpected end of file reading the append only file"
 
     private let configuration: RedisServerConfiguration
     private let shared: RedisServerProcess.Shared
@@ -40,8 +42,7 @@ final class RedisSupervisor {
         self.program = program
         self.launcher = launcher
         folder = try DataFolder(configuration.folder)
-        try launch()
-        guard waitUntilReady() else {
+        guard try start() else {
             throw .exited(status: child?.ending ?? "", log: folder.logTail())
         }
     }
@@ -64,8 +65,7 @@ final class RedisSupervisor {
             restarts.add()
             startedAt = .now
             do throws(RedisServerError) {
-                try launch()
-                if waitUntilReady() { logger.notice("the private Redis runs again") }
+                if try start() { logger.notice("the private Redis runs again") }
             } catch {
                 logger.error("the private Redis does not start", ["reason": "\(error)"])
             }
@@ -75,19 +75,55 @@ final class RedisSupervisor {
         shared.finish()
     }
 
-    private func launch() throws(RedisServerError) {
-        var pipe: [Int32] = [-1, -1]
-        guard Glibc.pipe(&pipe) == 0 else { throw .system(call: "pipe", errno: errno) }
-        for end in pipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        folder.removeLeftovers()
+    /// Starts Redis; false when it ended before it answered.
+    private func start() throws(RedisServerError) -> Bool {
+        try launch()
+        if waitUntilReady() { return true }
+        guard !shared.isStopping, folder.logTail().contains(Self.isCut) else { return false }
+        try mendLog()
+        try launch()
+        return waitUntilReady()
+    }
+
+    /// Takes what was being written when Redis was killed off the end of its log, the transaction as a whole:
+    /// nobody was told that it was done. Redis 7.0 would cut it at the last whole command (`aof-load-truncated`),
+    /// and carry out its beginning together with the next transaction when it is started once more.
+    private func mendLog() throws(RedisServerError) {
+        guard let program = ChildProcess.find("redis-check-aof") else {
+            throw .notInstalled(program: "redis-check-aof", package: "redis-tools")
+        }
+        let answer = try Self.pipe(holding: "y\n")
         let log = folder.openLog()
-        defer { for descriptor in [pipe[0], pipe[1], log] { close(descriptor) } }
+        defer { for descriptor in [answer, log] { close(descriptor) } }
+        let mending = try ChildProcess(
+            program, ["redis-check-aof", "--fix", folder.manifest], input: answer, output: log,
+            inherited: folder.lock)
+        while !mending.hasExited { mending.wait(orFor: -1, milliseconds: 100) }
+        logger.warning(
+            "the private Redis was killed while it wrote; what nobody was told of is cut off its log",
+            ["ending": mending.ending])
+    }
+
+    /// The end to read from of a pipe that has some text. It is in the pipe before there is a reader, and
+    /// far smaller than a pipe holds.
+    private static func pipe(holding text: String) throws(RedisServerError) -> Int32 {
+        var ends: [Int32] = [-1, -1]
+        guard Glibc.pipe(&ends) == 0 else { throw .system(call: "pipe", errno: errno) }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        _ = write(ends[1], text, text.utf8.count)
+        close(ends[1])
+        return ends[0]
+    }
+
+    private func launch() throws(RedisServerError) {
+        folder.removeLeftovers()
+        let text = try Self.pipe(
+            holding: configuration.text(folder: folder.path, socketPath: folder.socketPath))
+        let log = folder.openLog()
+        defer { for descriptor in [text, log] { close(descriptor) } }
         guard log >= 0 else {
             throw .folder(folder.path, reason: "log: \(systemMessage(errno))")
         }
-        // All of it is in the pipe before there is a reader; it is far smaller than a pipe holds.
-        let text = configuration.text(folder: folder.path, socketPath: folder.socketPath)
-        _ = write(pipe[1], text, text.utf8.count)
         // Without the signal at the parent's death a killed service would leave Redis behind. No
         // signal comes of a death before it was asked for: the shell looks whether we are there.
         let command = #"[ "$PPID" = "$0" ] && exec "$1" -"#
@@ -95,7 +131,7 @@ final class RedisSupervisor {
             launcher,
             ["setpriv", "--pdeathsig", "TERM", "--", "/bin/sh", "-c", command]
                 + ["\(getpid())", program],
-            input: pipe[0], output: log, inherited: folder.lock)
+            input: text, output: log, inherited: folder.lock)
         setProcessID(child?.id)
     }
 

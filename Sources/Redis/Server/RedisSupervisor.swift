@@ -100,7 +100,7 @@ final class RedisSupervisor {
             inherited: folder.lock)
         while !mending.hasExited { mending.wait(orFor: -1, milliseconds: 100) }
         logger.warning(
-            "the private Redis was killed while it wrote; what nobody was told of is cut off its log",
+            "the private Redis was killed while it wrote; redis-check-aof cuts the unfinished end off",
             ["ending": mending.ending])
     }
 

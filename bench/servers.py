@@ -26,6 +26,7 @@ PYTHON = UVICORN.with_name("python")
 
 ADMIN_KEY = f"bench-{secrets.token_hex(32)}"
 ENVIRONMENT = os.environ | {"TALLY_ADMIN_KEY": ADMIN_KEY}
+HUGE_PAGES = ("--disable-thp", "no")  # and MALLOC_CONF: docs/adr/0023-huge-pages.md
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 20
 STOP_SECONDS = 20
@@ -111,11 +112,12 @@ class Server:
         return process
 
     def spawn_redis(self) -> Path:
-        """A private Redis with the settings that every system gets."""
+        """A private Redis with the settings that every system gets: those of the service's own."""
         self.socket = path = self.sockets / "redis.sock"
         self.spawn(
             "redis-server", "--port", "0", "--unixsocket", path, "--dir", self.folder,
-            "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
+            "--save", "", "--appendonly", "yes", "--appendfsync", "everysec", *HUGE_PAGES,
+            MALLOC_CONF="thp:always",
         )
         self.wait(lambda: path.exists())
         return path

@@ -50,6 +50,8 @@ extension RedisServerProcess {
             var status = stat()
             #expect(stat("\(parent)/new/data", &status) == 0 && status.st_mode & 0o777 == 0o700)
             let id = try #require(server.processID)
+            let kernel = try String(contentsOfFile: "/proc/\(id)/status", encoding: .utf8)
+            #expect(kernel.contains("THP_enabled:\t1"), "Redis refuses huge pages by default")
             let configuration = server.configuration
             let report = try await onLoop { host in
                 let watched = WatchedClient(configuration, on: host.loop)

@@ -11,10 +11,11 @@ final class ChildProcess {
     private var status: Int32?
 
     /// Starts a program: no signal blocked or ignored, its own process group (so that Ctrl-C on a
-    /// terminal does not stop it before its parent is done with it), none of our secrets in its
-    /// environment, and no open file but its three standard ones and `inherited`.
+    /// terminal does not stop it before its parent is done with it), no variable of ours but `environment`,
+    /// so that it has none of our secrets, and no open file but its three standard ones and `inherited`.
     init(
-        _ path: String, _ arguments: [String], input: Int32, output: Int32, inherited: Int32
+        _ path: String, _ arguments: [String], environment: [String] = [], input: Int32,
+        output: Int32, inherited: Int32
     ) throws(RedisServerError) {
         var actions = posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
@@ -39,12 +40,13 @@ final class ChildProcess {
             &attributes,
             Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
         var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-        var environment: [UnsafeMutablePointer<CChar>?] = [
-            strdup("PATH=/usr/local/bin:/usr/bin:/bin"), strdup("LANG=C"), nil,
-        ]
-        defer { for word in words + environment { free(word) } }
+        var variables: [UnsafeMutablePointer<CChar>?] =
+            (["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C"] + environment).map { strdup($0) } + [
+                nil
+            ]
+        defer { for word in words + variables { free(word) } }
         var id: pid_t = 0
-        let code = posix_spawn(&id, path, &actions, &attributes, &words, &environment)
+        let code = posix_spawn(&id, path, &actions, &attributes, &words, &variables)
         guard code == 0 else { throw .system(call: "posix_spawn \(path)", errno: code) }
         self.id = id
         exitDescriptor = tally_pidfd_open(id)

@@ -28,6 +28,10 @@ public struct RedisServerConfiguration: Sendable {
         self.executable = executable
     }
 
+    /// Has jemalloc, by which Redis allocates, ask for huge pages: among a million subjects finding the page costs
+    /// the processor about as much as reading it (docs/adr/0023-huge-pages.md).
+    static let environment = ["MALLOC_CONF=thp:always"]
+
     /// The text of `redis.conf`.
     func text(folder: String, socketPath: String) -> String {
         var lines = [
@@ -37,6 +41,7 @@ public struct RedisServerConfiguration: Sendable {
             "no-appendfsync-on-rewrite no", "aof-use-rdb-preamble yes",
             // It leaves the beginning of a transaction there: see RedisSupervisor.mendLog.
             "aof-load-truncated no",
+            "disable-thp no",  // See `environment`.
             "maxmemory-policy noeviction",
             "enable-debug-command no", "enable-module-command no", "enable-protected-configs no",
             "busy-reply-threshold 500", "proto-max-bulk-len 16mb",

@@ -131,7 +131,8 @@ final class RedisSupervisor {
             launcher,
             ["setpriv", "--pdeathsig", "TERM", "--", "/bin/sh", "-c", command]
                 + ["\(getpid())", program],
-            input: text, output: log, inherited: folder.lock)
+            environment: RedisServerConfiguration.environment, input: text, output: log,
+            inherited: folder.lock)
         setProcessID(child?.id)
     }
 

@@ -19,6 +19,9 @@ public struct RedisServerReport: Sendable, Equatable {
     public var evictionPolicy: String?
     /// Such as `7.0.15`. Nil if untold.
     public var version: String?
+    /// Whether it starts with a log that was cut in the midst of a write, and leaves the beginning of a
+    /// transaction there (`aof-load-truncated`). Nil if untold.
+    public var loadsTruncatedLog: Bool?
     /// Whether it follows another Redis and refuses writes. Nil if untold.
     public var isReplica: Bool?
     /// Whether it is part of a Redis Cluster. Nil if untold.
@@ -35,6 +38,9 @@ public struct RedisServerReport: Sendable, Equatable {
         let appendOnly = try await Self.setting("appendonly", of: client)
         let fsync = try await Self.setting("appendfsync", of: client)
         evictionPolicy = try await Self.setting("maxmemory-policy", of: client) ?? evictionPolicy
+        loadsTruncatedLog = try await Self.setting("aof-load-truncated", of: client).map {
+            $0 == "yes"
+        }
         switch (appendOnly, fsync) {
         case ("no", _): durability = .none
         case ("yes", "always"): durability = .fsynced

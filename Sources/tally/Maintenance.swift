@@ -186,6 +186,12 @@ actor Maintenance {
             logger.error("this Redis is refused", ["reason": problem])
         } else {
             durability = report.durability.rawValue
+            if report.durability != .none, report.loadsTruncatedLog == true {
+                logger.warning(
+                    "if this Redis is killed while it writes, it may bring half of a batch back: "
+                        + "set aof-load-truncated no",
+                    ["aof-load-truncated": "yes"])
+            }
             await look(probe)
         }
         return true

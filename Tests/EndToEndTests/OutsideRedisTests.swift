@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import TestSupport
+import Testing
+
+/// A Redis as its owner set it up, and what the service says of it.
+private struct Setup: CustomTestStringConvertible {
+    let settings: [String]
+    /// Part of what `/readyz` gives as the reason of its 503; nil for 200.
+    let refusal: String?
+    var isWarned = false
+    var testDescription: String { settings.joined(separator: " ") }
+}
+
+extension EndToEnd {
+    @Test(arguments: [
+        Setup(settings: ["--appendonly", "no"], refusal: "does not keep its data"),
+        Setup(settings: ["--appendonly", "yes", "--appendfsync", "no"], refusal: "does not keep"),
+        Setup(
+            settings: ["--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"],
+            refusal: "may throw data away (maxmemory-policy allkeys-lru)"),
+        Setup(settings: ["--appendonly", "yes"], refusal: nil, isWarned: true),
+        Setup(settings: ["--appendonly", "yes", "--aof-load-truncated", "no"], refusal: nil),
+    ])
+    private func `A Redis that may lose what was acknowledged is refused, unless that is accepted`(
+        _ setup: Setup
+    ) async throws {
+        let redis = try RedisServer(extra: setup.settings)
+        let address = ["--redis", "unix://\(redis.socketPath)"]
+        let service = try TallyProcess(arguments: address)
+        try await blocking { try service.launch() }
+        try await blocking {
+            let client = service.client()
+            let status = setup.refusal == nil ? 200 : 503
+            try waitUntil("the Redis was looked at") {
+                guard let answer = try? client.get("/readyz") else { return false }
+                let detail = answer.json["detail"] as? String ?? ""
+                return answer.status == status && setup.refusal.map(detail.contains) ?? true
+            }
+            let body = #"{"id":"1","subject":"a","meters":{"tokens":1}}"#
+            #expect(try client.post("/v1/events", body).status == status)
+        }
+        #expect(service.terminate() == 0)
+        #expect(service.log.contains("set aof-load-truncated no") == setup.isWarned)
+
+        let accepting = try TallyProcess(arguments: address + ["--allow-volatile"])
+        try await blocking { try accepting.start() }
+        #expect(accepting.terminate() == 0)
+    }
+}

@@ -195,6 +195,8 @@ final class Connection {
         guard phase == .open else { return }
         core.metrics.countRejected(problem.code)
         reader.owesContinue = false
+        var problem = problem
+        if problem.instance == nil { problem.instance = reader.path ?? "/" }
         makeReply(isHead: false, isHTTP10: false, closes: true).send(problem.response())
     }
 

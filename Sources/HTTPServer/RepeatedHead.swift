@@ -11,9 +11,11 @@ extension RequestHead {
     static let bytesRemembered = 2048
 
     /// This head as it stands at the start of these bytes: in the same bytes, but for other digits,
-    /// as many, in Content-Length. Nil when there is another head, or not all of it.
+    /// as many, in Content-Length. Nil when there is another head, or not all of it, and where a chunked body
+    /// follows: the parser reads that, and has to know from the head that it comes.
     func repeated(in bytes: UnsafeRawBufferPointer, maxBody: Int) -> RequestHead? {
-        headers.withHead { head in
+        if case .chunked = framing { return nil }
+        return headers.withHead { head in
             guard bytes.count >= head.count else { return nil }
             let bytes = UnsafeRawBufferPointer(rebasing: bytes[..<head.count])
             if Self.areEqual(bytes, head, 0..<head.count) { return self }

@@ -22,6 +22,9 @@ final class RequestReader {
     /// The client waits for `100 Continue` before it sends its body; the owner answers and clears.
     var owesContinue = false
 
+    /// Of the request whose body is being read.
+    var path: String? { head?.path }
+
     private let limits: HTTPServerConfiguration
     private let parser: Parser
     private let remoteAddress: String

@@ -147,7 +147,9 @@ extension RequestHead {
         case 4 where equal(name, "host"): try host(value, &known)
         case 6 where equal(name, "expect"):
             guard equal(value, "100-continue") else {
-                throw HTTPProblem(.expectationFailed, code: "expectation_failed")
+                throw HTTPProblem(
+                    .expectationFailed, code: "expectation_failed",
+                    detail: "only 100-continue can be expected here")
             }
             known.expectsContinue = true
         case 14 where equal(name, "content-length"): try contentLength(value, &known)

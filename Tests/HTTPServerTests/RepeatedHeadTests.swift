@@ -94,4 +94,17 @@ import Testing
             }
         }
     }
+
+    @Test func `Chunked bodies follow each other, and nothing of them is read as another request`()
+        async throws
+    {
+        try await withServer { live in
+            let head = "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            let chunked = head + "5\r\nhello\r\n0\r\n\r\n"
+            let text = try answers(live, latin1(chunked + chunked + chunked + canary))
+            #expect(text.map { $0.hasPrefix("200") } == [true, true, true, true])
+            let bad = try answers(live, latin1(chunked + head + canary + canary))
+            #expect(bad.map { String($0.prefix(3)) } == ["200", "400"])
+        }
+    }
 }

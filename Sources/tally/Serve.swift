@@ -23,7 +23,11 @@ struct StartFailure: Error, CustomStringConvertible {
 /// - Returns: the exit status.
 @Sendable func serve(_ configuration: ServiceConfiguration, logger: Logger) async throws -> Int32 {
     signal(SIGPIPE, SIG_IGN)
-    raiseDescriptorLimit()
+    let descriptors = raiseDescriptorLimit()
+    guard connectionsMax(descriptors) >= configuration.threads else {
+        throw StartFailure(
+            description: "only \(descriptors) files may be open, and 512 are needed: ulimit -n 512")
+    }
     let metrics = MetricsRegistry()
     metrics.computed(
         "tally_build_info", help: "1, with the version.", labels: ["version": TallyCommand.version]
@@ -35,8 +39,8 @@ struct StartFailure: Error, CustomStringConvertible {
     do {
         let key = try adminKey(configuration, logger)
         let service = try Service(
-            configuration, redis: redis, settings: settings, adminKey: key, metrics: metrics,
-            logger: logger)
+            configuration, redis: redis, settings: settings, adminKey: key,
+            connectionsMax: connectionsMax(descriptors), metrics: metrics, logger: logger)
         try await service.start(isPrivateRedis: child != nil)
         logger.notice(
             "listening", ["address": configuration.listenAddress, "version": TallyCommand.version])
@@ -106,12 +110,19 @@ private func adminKey(_ configuration: ServiceConfiguration, _ logger: Logger) t
     return key.value
 }
 
-/// As many connections as the system lets this process have.
-private func raiseDescriptorLimit() {
+/// Takes as many descriptors as the system lets this process have, and returns how many these are.
+private func raiseDescriptorLimit() -> Int {
     var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
     limit.rlim_cur = max(limit.rlim_cur, min(limit.rlim_max, 65_536))
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    return Int(clamping: limit.rlim_cur)
+}
+
+/// Clients may not take what Redis, files and the runtime need: libdispatch ends a process in which it can
+/// open nothing.
+private func connectionsMax(_ descriptors: Int) -> Int {
+    descriptors - min(4096, max(256, descriptors / 4))
 }
 
 /// Waits for signals, which otherwise would end the process.

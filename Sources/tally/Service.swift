@@ -24,7 +24,8 @@ final class Service: Sendable {
 
     init(
         _ configuration: ServiceConfiguration, redis: RedisConfiguration,
-        settings: WorkspaceSettings, adminKey: String, metrics: MetricsRegistry, logger: Logger
+        settings: WorkspaceSettings, adminKey: String, connectionsMax: Int,
+        metrics: MetricsRegistry, logger: Logger
     ) throws {
         self.configuration = configuration
         let loops = try (0..<configuration.threads).map { _ in try EventLoop() }
@@ -52,7 +53,8 @@ final class Service: Sendable {
         }
         var limits = HTTPServerConfiguration()
         limits.pathsForGateways = API.pathsForGateways
-        limits.maxConnections = max(1, limits.maxConnections / configuration.threads)
+        limits.maxConnections = max(
+            1, min(limits.maxConnections, connectionsMax) / configuration.threads)
         servers = loops.map { [queries] loop in
             HTTPServer(on: loop, configuration: limits, metrics: metrics, logger: logger) {
                 let client = RedisClient(

@@ -68,4 +68,31 @@ extension EndToEnd {
         let status = Mutex<Int32?>(nil)
         let isRedisLeft = Mutex(true)
     }
+
+    @Test func `Clients cannot take the descriptors that the service needs`() async throws {
+        let service = try TallyProcess(launcher: ["prlimit", "--nofile=600:600", "--"])
+        try await blocking {
+            try service.start()
+            let id = try #require(service.processID)
+            var clients = (0..<500).map { _ in service.client() }
+            let statuses = clients.map { (try? $0.get("/healthz"))?.status ?? 0 }
+            #expect(statuses.count { $0 == 200 } > 200)
+            #expect(statuses.contains(503))
+            let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/fd").count
+            #expect(open < 500)
+            clients = []
+            try waitUntil("connections are free again") {
+                (try? service.client().get("/readyz"))?.status == 200
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
+
+    @Test func `Too few descriptors are refused at the start`() async throws {
+        let service = try TallyProcess(launcher: ["prlimit", "--nofile=200:200", "--"])
+        try await blocking {
+            try service.launch()
+            try waitUntil("the reason is told") { service.log.contains("ulimit -n 512") }
+        }
+    }
 }

@@ -13,6 +13,7 @@ public final class TallyProcess: Sendable {
     public let port: UInt16
     private let arguments: [String]
     private let environment: [String: String]
+    private let launcher: [String]
     private let process: Mutex<pid_t?> = Mutex(nil)
 
     /// Where the package stands.
@@ -25,11 +26,16 @@ public final class TallyProcess: Sendable {
     }
 
     /// Makes a folder and takes a free port; `start` starts the process.
-    public init(arguments: [String] = [], environment: [String: String] = [:]) throws {
+    ///
+    /// - Parameter launcher: words before the binary's, of a program that becomes it.
+    public init(
+        arguments: [String] = [], environment: [String: String] = [:], launcher: [String] = []
+    ) throws {
         folder = try makeTemporaryFolder()
         port = try freePort()
         self.arguments = arguments
         self.environment = environment
+        self.launcher = launcher
     }
 
     deinit {
@@ -50,7 +56,7 @@ public final class TallyProcess: Sendable {
         environment.merge(self.environment) { $1 }
         let words = [Self.binary, "serve", "--listen", "127.0.0.1:\(port)", "--data", data]
         let id = try spawn(
-            words + arguments, environment: environment, output: "\(folder)/log")
+            launcher + words + arguments, environment: environment, output: "\(folder)/log")
         process.withLock { $0 = id }
     }
 

@@ -33,6 +33,8 @@ actor Maintenance {
     private static let noticing = Duration.seconds(3)
     /// What the Redis that may be used promises; nil when it may not.
     private var durability: String?
+    /// Why this Redis may not be used; nil when it may.
+    private var refusal: String?
     /// Why Redis takes no writes; nil when it does.
     private var writeProblem: String?
 
@@ -91,11 +93,16 @@ actor Maintenance {
                 keepEngines()
                 // Whoever is told that the service is ready may ask anything.
                 await queries.engine(of: directory.defaults).waitUntilReady()
-                if await check(client, probe) { checked = current }
+                if await check(client, probe, isNew: true) { checked = current }
             } else if client.isReady {
-                // A fifth of a second, a second, 10 and 100 seconds.
+                // A fifth of a second, a second, 5, 10 and 100 seconds.
                 if turns % 2 == 0 { await refresh(store) }
-                if turns % 10 == 0 { await look(probe) }
+                // What was wrong may be mended, and what was right be changed, while Redis runs.
+                if turns % 50 == 0 || (turns % 10 == 0 && refusal != nil) {
+                    _ = await check(client, probe)
+                } else if turns % 10 == 0 {
+                    await look(probe)
+                }
                 if turns % 100 == 0 {
                     await keepHolds(client)
                     await attempt("what is left of workspaces was not removed") {
@@ -168,7 +175,11 @@ actor Maintenance {
     }
 
     /// Looks at what Redis promises; false when it could not be asked.
-    private func check(_ client: RedisClient, _ probe: WriteProbe) async -> Bool {
+    ///
+    /// - Parameter isNew: whether it is asked for the first time on this connection.
+    private func check(
+        _ client: RedisClient, _ probe: WriteProbe, isNew: Bool = false
+    ) async -> Bool {
         guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
         var isRestoring = false
         for settings in directory.workspaces where !isRestoring {
@@ -183,10 +194,14 @@ actor Maintenance {
         {
             durability = nil
             readiness.refuse(problem)
-            logger.error("this Redis is refused", ["reason": problem])
+            if refusal != problem { logger.error("this Redis is refused", ["reason": problem]) }
+            refusal = problem
         } else {
+            if refusal != nil { logger.notice("this Redis is accepted now") }
+            let isKnown = durability == report.durability.rawValue && !isNew
+            refusal = nil
             durability = report.durability.rawValue
-            if report.durability != .none, report.loadsTruncatedLog == true {
+            if !isKnown, report.durability != .none, report.loadsTruncatedLog == true {
                 logger.warning(
                     "if this Redis is killed while it writes, it may bring half of a batch back: "
                         + "set aof-load-truncated no",
@@ -234,7 +249,9 @@ actor Maintenance {
     private func risk(of report: RedisServerReport) -> String? {
         let hint = "; --allow-volatile accepts it"
         if report.durability == .none {
-            return "Redis does not keep its data (appendonly no)" + hint
+            return
+                "Redis does not keep its data (appendonly no), or leaves it to the system when to "
+                + "write it (appendfsync no)" + hint
         }
         if let policy = report.evictionPolicy, policy != "noeviction" {
             return "Redis may throw data away (maxmemory-policy \(policy))" + hint

@@ -48,4 +48,24 @@ extension EndToEnd {
         try await blocking { try accepting.start() }
         #expect(accepting.terminate() == 0)
     }
+
+    @Test func `A Redis that was refused is accepted when it is mended, and the other way round`()
+        async throws
+    {
+        let redis = try RedisServer(extra: ["--appendonly", "yes"])
+        let service = try TallyProcess(arguments: ["--redis", "unix://\(redis.socketPath)"])
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            for (name, bad, good) in [
+                ("maxmemory-policy", "allkeys-lru", "noeviction"), ("appendonly", "no", "yes"),
+            ] {
+                try redis.request("CONFIG SET \(name) \(bad)")
+                try waitUntil("\(name) is refused") { (try? client.get("/readyz"))?.status == 503 }
+                try redis.request("CONFIG SET \(name) \(good)")
+                try waitUntil("\(name) is accepted") { (try? client.get("/readyz"))?.status == 200 }
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
 }

@@ -67,6 +67,16 @@ extension RedisServerProcess {
         }
     }
 
+    @Test func `A folder that was open to others is closed to them`() async throws {
+        try await withFolder { folder in
+            #expect(chmod(folder, 0o755) == 0)
+            let server = try await start(folder)
+            var status = stat()
+            #expect(stat(folder, &status) == 0 && status.st_mode & 0o777 == 0o700)
+            await server.stop()
+        }
+    }
+
     @Test func `A second start on a folder is refused and names the holder`() async throws {
         try await withFolder { folder in
             let server = try await start(folder)

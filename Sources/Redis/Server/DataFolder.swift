@@ -27,6 +27,7 @@ final class DataFolder {
         }
         self.path = String(cString: resolved)
         free(resolved)
+        try Self.makePrivate(self.path)
         lock = try Self.lock(self.path, orphanWait)
         let socket = "\(self.path)/redis.sock"
         guard socket.utf8.count > RedisConfiguration.socketPathBytesMax else {
@@ -108,6 +109,18 @@ final class DataFolder {
         try make(String(path[..<slash]))
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
             throw .folder(path, reason: systemMessage(errno))
+        }
+    }
+
+    /// A folder that was there before may be open to others.
+    private static func makePrivate(_ path: String) throws(RedisServerError) {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & 0o077 != 0 else { return }
+        guard chmod(path, 0o700) == 0 else {
+            throw .folder(
+                path,
+                reason:
+                    "others may read it, and it cannot be closed to them: \(systemMessage(errno))")
         }
     }
 

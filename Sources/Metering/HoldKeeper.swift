@@ -5,8 +5,8 @@ public import Redis
 /// Counts holds, and forgets those that were over long ago. Nothing depends on when
 /// it runs: a hold expires by its own time.
 public final class HoldKeeper {
-    /// For how long a hold that is over can be looked at.
-    private static let keptDays = 35
+    /// For how long a hold that is over can be looked at, in milliseconds.
+    static let keptMS = 35 * 86_400_000
     /// Holds per script call: less than a millisecond of Redis.
     private static let sliceCount = 200
 
@@ -28,7 +28,7 @@ public final class HoldKeeper {
     @discardableResult
     public func keep() async throws(MeteringError) -> Int {
         counts = try await reader.holdCounts()
-        let before = clock.now.milliseconds - Self.keptDays * 86_400_000
+        let before = clock.now.milliseconds - Self.keptMS
         var forgotten = 0
         for key in [keys.endedHolds, keys.openHolds] {
             var count = 0

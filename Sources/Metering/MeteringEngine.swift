@@ -189,21 +189,21 @@ public final class MeteringEngine {
     ///
     /// - Returns: nil when no such event is known, or not any more, or its subject was erased.
     public func reverse(_ id: ByteString, reason: ByteString) async throws -> EventOutcome? {
-        guard let (event, origin, place, charged) = try await accounts.event(id),
-            !event.subject.isErased
-        else { return nil }
-        guard !event.isReversal else {
+        guard let logged = try await accounts.event(id), !logged.event.subject.isErased else {
+            return nil
+        }
+        guard !logged.event.isReversal else {
             throw EventRejection(
                 status: 409, code: "is_reversal", field: "id",
                 detail: "a reversal cannot be reversed; record the event again")
         }
-        var reversal = event
+        var reversal = logged.event
         // By its place, since an id that was forgotten may name another event.
-        reversal.id = origin.reversalID(place: place)
+        reversal.id = logged.origin.reversalID(place: logged.place)
         reversal.description = reason
-        reversal.amounts = event.amounts.map { ($0.0, -$0.1) }
+        reversal.amounts = logged.event.amounts.map { ($0.0, -$0.1) }
         return await withCheckedContinuation { continuation in
-            record(reversal, for: .reverse(origin, place: place, charged: charged)) { [epoch] in
+            record(reversal, for: .reverse(logged)) { [epoch] in
                 epoch.advance()
                 continuation.resume(returning: $0)
             }

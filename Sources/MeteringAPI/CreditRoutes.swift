@@ -69,7 +69,7 @@ extension API {
         let verdict = try await engine.decide(
             Decision(.setAllowance, subject: subject, credits: allowance))
         guard verdict.status == .allowed else { return denial(of: verdict, at: call.request.path) }
-        return try await account(of: subject)
+        return try await account(of: try await owner(subject))
     }
 
     /// `{"id", "credits", "expires_at"?, "priority"?}`: 201, and 200 when it was granted before.
@@ -94,10 +94,16 @@ extension API {
                 .grant(id: id, expires: body.expires, priority: body.priority), subject: subject,
                 credits: credits))
         switch verdict.status {
-        case .allowed: return try await account(of: subject, status: .created)
-        case .repeated: return try await account(of: subject)
+        case .allowed: return try await account(of: try await owner(subject), status: .created)
+        case .repeated: return try await account(of: try await owner(subject))
         default: return denial(of: verdict, at: call.request.path)
         }
+    }
+
+    /// Whose account a change went to: that of the user whom a guest became.
+    private func owner(_ subject: SubjectID) async throws -> SubjectID {
+        guard subject.kind == .guest else { return subject }
+        return try await back(queries.user(ofGuest: subject)) ?? subject
     }
 
     func ledger(_ call: Call) async throws -> HTTPResponse {

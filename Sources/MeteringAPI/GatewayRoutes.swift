@@ -6,6 +6,7 @@
 // configurations.
 
 internal import HTTPServer
+internal import Identity
 internal import JSON
 internal import Metering
 
@@ -16,7 +17,7 @@ extension API {
 
     /// For the router, which knows paths by method; `respondNow` answers all of them.
     static let gatewayRoutes: [Route] = HTTPMethod.allCases.filter { $0 != .head }.map { method in
-        Route(method, gatewayPath, access: .writer) { api, call in
+        Route(method, gatewayPath, access: .holder) { api, call in
             await api.response { api.checkForGateway(call, for: $0) }
         }
     }
@@ -40,7 +41,7 @@ extension API {
         let request = call.request
         let asked: GatewayCheck
         do {
-            asked = try gatewayCheck(request)
+            asked = try gatewayCheck(call)
         } catch {
             return send(problem(error).response(at: request.path), to: recipient)
         }
@@ -104,7 +105,8 @@ extension API {
     }
     private static let named = ["limits", "subject", "deny", "on_error", "consume", "credits"]
 
-    private func gatewayCheck(_ request: HTTPRequest) throws -> GatewayCheck {
+    private func gatewayCheck(_ call: Call) throws -> GatewayCheck {
+        let request = call.request
         for name in trusted where request.headers.values(of: name.lowercased()).count > 1 {
             throw HTTPProblem.badRequest(
                 "duplicate_header", "\(name) is given twice: the gateway has to replace it")
@@ -130,27 +132,36 @@ extension API {
         }
         let consumes = try query.text("consume") == nil || query.flag("consume")
         let decision = Decision(
-            consumes ? .consume : .check, subject: try subject(request, query),
-            credits: credits, amounts: amounts, limits: limits)
+            consumes ? .consume : .check, subject: try subject(call, query), credits: credits,
+            amounts: try EventDecoder.withTokens(amounts), limits: limits)
         return GatewayCheck(
             decision: decision, denied: try Self.denied(query),
             allowsOnError: try Self.allowsOnError(query))
     }
 
-    /// The query's subject, else that of the gateway's header, else a guest's.
-    private func subject(
-        _ request: HTTPRequest, _ query: QueryParameters
-    ) throws -> SubjectID {
+    /// Whose key it is, where the gateway hands an end user's on; of a back end's key the query's subject,
+    /// else that of the gateway's header, else a guest's.
+    private func subject(_ call: Call, _ query: QueryParameters) throws -> SubjectID {
+        let request = call.request
         let header = request.headers.value(of: environment.subjectHeader.lowercased()).flatMap {
             $0.isEmpty ? nil : $0
         }
-        if let text = query.text("subject") ?? header {
+        let named = try (query.text("subject") ?? header).map { text in
             guard let subject = SubjectID(text) else { throw HTTPProblem.invalidSubject }
             return subject
         }
+        if call.principal.role == .oneself {
+            let own = try ownSubject(call)
+            guard named == nil || named == own else {
+                throw HTTPProblem.forbidden("a key of an end user is checked for that user alone")
+            }
+            return own
+        }
+        if let named { return named }
         guard let guest = request.headers.value(of: "x-guest-id"), !guest.isEmpty else {
             throw HTTPProblem.unauthorized(
-                "name the subject: subject= in the query, \(environment.subjectHeader), or X-Guest-ID"
+                "name the subject: subject= in the query, \(environment.subjectHeader), or X-Guest-ID; "
+                    + "or come with the user's own key"
             )
         }
         guard let subject = SubjectID(SubjectID.guestPrefix + guest) else {

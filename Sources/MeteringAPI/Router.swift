@@ -99,7 +99,9 @@ public final class Router: HTTPResponder {
             return true
         }
         if API.isGatewayPath(request.path) {
-            return answer(request, reply, gatewayRoute) { $0.checkForGateway($1, for: $2) }
+            return answer(request, reply, gatewayRoute, for: .holder) {
+                $0.checkForGateway($1, for: $2)
+            }
         }
         guard request.method == .post, crossOrigin.origin(of: request) == nil else {
             return false
@@ -116,7 +118,7 @@ public final class Router: HTTPResponder {
     /// The hot path: what back ends call. False when it has to be found out first who calls.
     private func answer(
         _ request: HTTPRequest, _ reply: HTTPReply, _ route: RouteMetrics.Route,
-        _ handler: (API, API.Call, Recipient) -> Void
+        for access: Access = .writer, _ handler: (API, API.Call, Recipient) -> Void
     ) -> Bool {
         let finding = authentication.find(request)
         switch finding {
@@ -130,9 +132,7 @@ public final class Router: HTTPResponder {
                 if case .refused(let problem) = finding { throw problem }
                 throw .unknownKey
             }
-            guard Access.writer.includes(principal.role) else {
-                throw .forbidden(to: .writer)
-            }
+            guard access.includes(principal.role) else { throw .forbidden(to: access) }
             let api = try api(of: principal.workspace, born: principal.birth)
             handler(api, API.Call(request: request, principal: principal), recipient)
         } catch {

@@ -63,7 +63,8 @@ extension Verdict {
         var last = time.milliseconds + 1
         if status != .creditsShort {
             for state in violated {
-                guard let at = state.resetsAt else { return nil }
+                // What is more than the limit never fits.
+                guard let at = state.resetsAt, state.asked <= state.most ?? .max else { return nil }
                 last = max(last, at.milliseconds)
             }
         }

@@ -84,4 +84,33 @@ import Testing
             }
         }
     }
+
+    @Test func `What a guest was granted is not granted again to the user whom it became`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = try await Bench(
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon))
+                #expect(try await bench.grant("guest:1", 20 * one, id: "spent") == .allowed)
+                #expect(try await bench.grant("guest:1", 20 * one, id: "begun") == .allowed)
+                await bench.charge("guest:1", 25 * one)
+                #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
+                for id in ["spent", "begun"] {
+                    #expect(
+                        try await bench.grant("guest:1", 20 * one, id: id) == .repeated, "\(id)")
+                    #expect(
+                        try await bench.grant("guest:1", 21 * one, id: id) == .conflict, "\(id)")
+                }
+                #expect(try await bench.account("ann").balance == 15 * one)
+                // New ones are the user's, and known by either name.
+                #expect(try await bench.grant("guest:1", 3 * one, id: "new") == .allowed)
+                for subject in ["guest:1", "ann"] {
+                    #expect(try await bench.grant(subject, 3 * one, id: "new") == .repeated)
+                }
+                #expect(try await bench.account("ann").balance == 18 * one)
+                try await bench.checkedLedger("ann")
+            }
+        }
+    }
 }

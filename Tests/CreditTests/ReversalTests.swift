@@ -220,7 +220,7 @@ import Testing
                     if totals.count == 2 { continuation.resume() }
                 }
                 func undo() {
-                    bench.engine.record(reversal, for: .reverse(found.origin, place: found.place)) {
+                    bench.engine.record(reversal, for: .reverse(found)) {
                         note("undone", $0)
                     }
                 }

@@ -1,10 +1,15 @@
--- Adds a grant, once by its id. EXTRA: id, expires (0: never), priority.
+-- Adds a grant, once by its id. EXTRA: id, expires (0: never), priority, the guest that it was meant for
+-- ('' if it was not meant for one): what that one got before it became this user is not granted again.
 local function grant(context, account, decision)
   local id, credits = decision[EXTRA], decision[CREDITS]
   local expires, priority = decision[EXTRA + 1], decision[EXTRA + 2]
-  local name = struct.pack('>I2', #account.subject) .. account.subject .. id
-  local value = cmsgpack.pack({credits, expires, priority})
-  local old = context.grants[name] or redis.call('HGET', context.keys.grants, name)
+  local function grant_of(subject)
+    local name = struct.pack('>I2', #subject) .. subject .. id
+    return context.grants[name] or redis.call('HGET', context.keys.grants, name), name
+  end
+  local value, former = cmsgpack.pack({credits, expires, priority}), decision[EXTRA + 3] or ''
+  local old, name = grant_of(account.subject)
+  if former ~= '' then old = grant_of(former) or old end
   if old then return taken(account, {old == value and REPEATED or CONFLICT}) end
   local fields = account.fields
   if not (balance_of(fields) + credits <= MAX) then return {TOO_LARGE} end

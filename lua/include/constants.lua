@@ -17,8 +17,8 @@ local ROW_SET, ROW_COUNT, ROW_FIRST, ROW_LAST, ROW_WIDTH = 2, 3, 4, 5, 6
 local CELL_SET, CELL_COUNT, CELL_WIDTH = 3, 4, 5
 -- Which of the parts of a log entry holds its events.
 local LOGGED_EVENTS = 6
--- Of an event that moves what was counted: its flags are at least MOVES, and have how many events it
--- stands for in units of MOVED_EVENTS.
+-- Of an event that moves what was counted: its flags have MOVES, and how many events it stands for in
+-- units of MOVED_EVENTS. Flags of others: see Sources/Metering/Record/LogEntry.swift.
 local MOVES, MOVED_EVENTS = 8, 32
 -- So many subjects of a minute, hour, day or month are counted exactly; more are estimated.
 local EXACT_SUBJECTS = 1000

@@ -11,7 +11,7 @@ local function exclude_events(batch, gone)
   end
   local row_starts, cell_starts = offsets(rows, ROW_WIDTH, ROW_SET), offsets(cells, CELL_WIDTH, CELL_SET)
 
-  -- Per event: {row, cell, time, whether the client gave it, id, description, amount, ...}.
+  -- Per event: {row, cell, time, flags, id, description, amount, ...}.
   local logged, touched = cmsgpack.unpack(ARGV[2]), {}
   local events = logged[LOGGED_EVENTS]
   for place in pairs(gone) do
@@ -21,7 +21,7 @@ local function exclude_events(batch, gone)
     -- Rows of events that undo others count down.
     local one = rows[row + ROW_COUNT] < 0 and -1 or 1
     -- One that moves what was counted stands for many.
-    if event[4] >= MOVES then one = one * math.floor(event[4] / MOVED_EVENTS) end
+    if event[4] % (2 * MOVES) >= MOVES then one = one * math.floor(event[4] / MOVED_EVENTS) end
     rows[row + ROW_COUNT] = rows[row + ROW_COUNT] - one
     cells[cell + CELL_COUNT] = cells[cell + CELL_COUNT] - one
     for j = 1, #event - 6 do

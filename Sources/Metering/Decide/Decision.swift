@@ -47,6 +47,8 @@ public struct Decision: Sendable {
     public let amounts: [(Meter, Int)]
     /// Names of the limits to judge; nil for all that limit one of the amounts.
     public let limits: [String]?
+    /// The guest that it was asked for, if that is a user by now.
+    var formerSubject: SubjectID?
 
     public init(
         _ kind: Kind, subject: SubjectID?, credits: Int? = nil, amounts: [(Meter, Int)] = [],
@@ -66,7 +68,9 @@ extension Decision {
     func judged(by rules: Rules) -> [(index: Int, amount: Int)] {
         rules.limits.limits.indices.compactMap { index in
             let limit = rules.limits.limits[index]
-            let amount = amounts.amount(of: limit.meter)
+            // Credits are what an event counts as this meter.
+            let amount =
+                amounts.amount(of: limit.meter) ?? (limit.meter == .creditsMicro ? credits : nil)
             if let limits { return limits.contains(limit.name) ? (index, amount ?? 0) : nil }
             if let amount { return (index, amount) }
             return amounts.isEmpty && credits == nil ? (index, 0) : nil
@@ -83,9 +87,8 @@ public enum EventPurpose: Sendable {
     /// To settle a hold. `heldCredits`, what it has set aside, is needed for `cap` only: the event is
     /// counted with no more than that, or not at all if it is not what the hold has by then.
     case settle(hold: ByteString, SettlePolicy, heldCredits: Int?)
-    /// To undo the event that was counted there; the amounts are below zero. `charged` is when its
-    /// credits were taken, which for a late event is later than its own time.
-    case reverse(LogPosition, place: Int, charged: Timestamp? = nil)
+    /// To undo an event that was counted; the amounts are below zero.
+    case reverse(LoggedEvent)
     /// To move what a guest was counted for to a user, or, below 0, away from the guest: so many events
     /// of a day, with their sums.
     case move(count: Int)

@@ -154,7 +154,7 @@ extension Rules {
 
     /// An amount that is judged by nothing is a mistake that would allow everything.
     private func rejectionOfAmounts(_ decision: Decision) -> EventRejection? {
-        if let names = decision.limits, !names.isEmpty,
+        if decision.limits != nil,
             decision.amounts.contains(where: { $0.1 > 0 }),
             !decision.judged(by: self).contains(where: { $0.amount > 0 })
         {

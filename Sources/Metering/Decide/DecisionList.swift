@@ -75,17 +75,18 @@ struct DecisionList {
         let event = pending.event
         let sign = if case .reverse = pending.purpose { -1 } else { 1 }
         let credits = sign * (event.amounts.amount(of: .creditsMicro) ?? 0)
-        // Past windows have no counters: what is to be refused is judged, and counted, by the present.
-        let isEnforced = if case .enforce = pending.purpose { true } else { false }
-        let time =
-            isEnforced ? now.milliseconds : min(pending.time.milliseconds, now.milliseconds)
+        let time = windowTime(of: pending)
         var limits: [(index: Int, amount: Int)] = []
         for (index, limit) in rules.limits.limits.enumerated() {
             guard let amount = event.amounts.amount(of: limit.meter), amount != 0,
                 time >= windows.span(of: limit.window, at: now.milliseconds).starts
             else { continue }
             // A limit gives nothing back that it cannot have counted.
-            if sign < 0, time < limit.since { continue }
+            if case .reverse(let logged) = pending.purpose,
+                logged.arrived.milliseconds < limit.since
+            {
+                continue
+            }
             limits.append((index, sign * amount))
         }
         var kind = BatchDecision.Kind.use
@@ -102,10 +103,11 @@ struct DecisionList {
                 .text(hold), .number(policy == .reject ? 1 : 0),
                 .number(policy == .cap ? held ?? -1 : -1),
             ]
-        case .reverse(let origin, let at, let charged):
+        case .reverse(let logged):
             kind = .giveBack
             extra = [
-                .text(origin.pointer(place: at)), .number(charged?.milliseconds ?? time),
+                .text(logged.origin.pointer(place: logged.place)),
+                .number(logged.charged?.milliseconds ?? time),
             ]
         case .move: return nil
         }
@@ -113,6 +115,16 @@ struct DecisionList {
         return BatchDecision(
             kind: kind, account: account(event.subject, asksCredits: asksCredits), place: place,
             time: time, credits: credits, asksCredits: asksCredits, limits: limits, extra: extra)
+    }
+
+    /// The time of the windows that an event counts in, or gives back to; milliseconds since 1970.
+    private func windowTime(of pending: PendingEvent) -> Int {
+        switch pending.purpose {
+        // Past windows have no counters: what is to be refused is judged, and counted, by the present.
+        case .enforce: now.milliseconds
+        case .reverse(let logged): logged.windowTime.milliseconds
+        case .record, .settle, .move: min(pending.time.milliseconds, now.milliseconds)
+        }
     }
 
     private mutating func decision(for asked: Decision) -> BatchDecision {
@@ -139,7 +151,10 @@ struct DecisionList {
             extra = [.text(id)]
         case .grant(let id, let expires, let priority):
             kind = .grant
-            extra = [.text(id), .number(expires?.milliseconds ?? 0), .number(priority)]
+            extra = [
+                .text(id), .number(expires?.milliseconds ?? 0), .number(priority),
+                .text(asked.formerSubject?.id ?? .empty),
+            ]
             asksCredits = true
         case .setAllowance: kind = .setAllowance
         case .setOverride(let amount):

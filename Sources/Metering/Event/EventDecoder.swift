@@ -177,7 +177,11 @@ public enum EventDecoder {
     }
 
     /// Fills in `tokens` as input and output, and brings the meters into their order.
-    static func withTokens(_ amounts: [(Meter, Int)]) throws(EventRejection) -> [(Meter, Int)] {
+    ///
+    /// - Throws: 422 `out_of_range` when that passes 2^53 − 1.
+    public static func withTokens(_ amounts: [(Meter, Int)]) throws(EventRejection) -> [(
+        Meter, Int
+    )] {
         var amounts = amounts
         try addTokens(to: &amounts)
         return amounts

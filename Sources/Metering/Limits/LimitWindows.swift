@@ -41,7 +41,9 @@ final class LimitWindows {
             let span = span(of: window, at: now)
             return (span.ends - span.starts) / 1000
         case .lifetime, .concurrent: return nil
-        case .rolling(let seconds), .rate(let seconds, _): return seconds
+        case .rolling(let seconds): return seconds
+        // A burst is no amount per period.
+        case .rate(let seconds, let burst): return burst == nil ? seconds : nil
         }
     }
 

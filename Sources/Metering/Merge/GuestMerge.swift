@@ -97,7 +97,7 @@ extension GuestMerge.Move {
         PendingEvent(
             event: UsageEvent(
                 time: time, subject: subject, action: Self.action, amounts: amounts),
-            purpose: .move(count: eventCount), time: time, day: day,
+            purpose: .move(count: eventCount), time: time, arrived: time, day: day,
             hour: calendar.place(time).hour, deadlineMS: deadlineMS,
             submission: Submission(single: { _ in }), index: 0)
     }

@@ -3,6 +3,19 @@
 internal import Cryptography
 internal import Redis
 
+/// An event that was counted, as the log has it.
+public struct LoggedEvent: Sendable {
+    /// With its time.
+    public let event: UsageEvent
+    let origin: LogPosition
+    let place: Int
+    let arrived: Timestamp
+    /// The time of the windows that it was counted in.
+    let windowTime: Timestamp
+    /// When its credits were taken, which for a late event is later than its own time; nil if it took none.
+    let charged: Timestamp?
+}
+
 /// Reads single holds and events of one workspace. On its loop's thread only.
 public final class AccountReader {
     private let client: RedisClient
@@ -44,25 +57,25 @@ public final class AccountReader {
     // MARK: Events
 
     /// Finds an event that was counted, by the client's id or Tally's; nil when it is not known,
-    /// or not any more. `charged` is when its credits were taken, if it took any.
-    public func event(
-        _ id: ByteString
-    ) async throws(MeteringError) -> (
-        event: UsageEvent, origin: LogPosition, place: Int, charged: Timestamp?
-    )? {
+    /// or not any more.
+    public func event(_ id: ByteString) async throws(MeteringError) -> LoggedEvent? {
         guard let (position, place) = try await place(of: id) else { return nil }
         let reply = try await send(.readLogEntry(keys.log(arrival: position.day), position))
         guard let entry = reply.elements?.first.flatMap({ LogEntry($0, arrival: position.day) }),
             entry.events.indices.contains(place - 1), !entry.excluded.contains(place),
             !entry.events[place - 1].isMove
         else { return nil }
-        var event = entry.events[place - 1].event
-        event.time = entry.events[place - 1].time
+        let logged = entry.events[place - 1]
+        var event = logged.event
+        event.time = logged.time
         let name = event.id ?? position.eventID(place: place)
         let charge = entry.lines(of: event.subject)?.lines.first {
             $0.kind == .charge && $0.reference == name
         }
-        return (event, position, place, charge?.time)
+        return LoggedEvent(
+            event: event, origin: position, place: place, arrived: logged.arrived,
+            windowTime: logged.isEnforced ? logged.arrived : min(logged.time, logged.arrived),
+            charged: charge?.time)
     }
 
     private func place(

@@ -152,8 +152,8 @@ final class EventBatcher {
                 .event(
                     PendingEvent(
                         event: event, purpose: purpose ?? (event.enforce ? .enforce : .record),
-                        time: time, day: day, hour: hour, deadlineMS: arrival.deadlineMS,
-                        submission: submission, index: index)))
+                        time: time, arrived: arrival.time, day: day, hour: hour,
+                        deadlineMS: arrival.deadlineMS, submission: submission, index: index)))
         }
         scheduleFlush()
     }

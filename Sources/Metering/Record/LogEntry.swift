@@ -15,6 +15,10 @@ struct LogEntry {
     fileprivate static let moveFlag = 8
     fileprivate static let awayFlag = 16
     fileprivate static let movedEvents = 32
+    /// Flags of any other event: that limits had to allow it, and in units of the second how late it came, in ms:
+    /// twice as much, and one less if it came that much before its time.
+    fileprivate static let enforcedFlag = 16
+    fileprivate static let latenessUnit = 32
 
     /// An event of the entry.
     struct Logged {
@@ -24,6 +28,10 @@ struct LogEntry {
         let subject: Int
         let event: UsageEvent
         let time: Timestamp
+        /// When it came, which is its time unless the client gave that.
+        let arrived: Timestamp
+        /// Whether limits had to allow it.
+        let isEnforced: Bool
         /// Whether it moves what was counted before from a guest to a user.
         let isMove: Bool
         /// What it adds to counts of events.
@@ -71,7 +79,7 @@ struct LogEntry {
     }
 
     /// `[row, cell, time, flags, id, description, amount per meter of the row's set]`; the flags are 1 if
-    /// the client gave the time, 2 * what a price book made of it, and those of moves.
+    /// the client gave the time, 2 * what a price book made of it, and those above.
     private static func encode(
         _ pending: PendingEvent, _ place: (row: Int, cell: Int), _ writer: MessagePackWriter
     ) {
@@ -80,7 +88,8 @@ struct LogEntry {
         writer.integer(place.row + 1)
         writer.integer(place.cell + 1)
         writer.integer(pending.time.milliseconds)
-        writer.integer((event.time == nil ? 0 : 1) + 2 * Int(event.derived.rawValue) + pending.move)
+        writer.integer(
+            (event.time == nil ? 0 : 1) + 2 * Int(event.derived.rawValue) + pending.flags)
         if let id = event.id { writer.string(id.bytes) } else { writer.null() }
         writer.string(event.description.bytes)
         for (_, amount) in event.amounts { writer.integer(amount) }
@@ -218,9 +227,13 @@ private struct Parts {
             model: labels[2 * cell - 1], description: description, amounts: amounts,
             derived: DerivedAmounts(rawValue: UInt8(flags >> 1 & 3)))
         let isMove = flags & LogEntry.moveFlag != 0
+        let late = isMove ? 0 : flags / LogEntry.latenessUnit
         let moved = (flags & LogEntry.awayFlag != 0 ? -1 : 1) * (flags / LogEntry.movedEvents)
         return LogEntry.Logged(
-            place: place, row: row, subject: subject, event: event, time: time, isMove: isMove,
+            place: place, row: row, subject: subject, event: event, time: time,
+            arrived: Timestamp(
+                milliseconds: milliseconds + (late & 1 == 1 ? -(late + 1) / 2 : late / 2)),
+            isEnforced: !isMove && flags & LogEntry.enforcedFlag != 0, isMove: isMove,
             count: isMove ? moved : event.isReversal ? -1 : 1)
     }
 }
@@ -248,10 +261,15 @@ extension Meter {
 }
 
 extension PendingEvent {
-    /// What the flags of an event have that moves what was counted.
-    fileprivate var move: Int {
-        guard case .move(let count) = purpose else { return 0 }
-        return LogEntry.moveFlag + (count < 0 ? LogEntry.awayFlag : 0)
-            + LogEntry.movedEvents * abs(count)
+    /// The flags that depend on what it is recorded for, and when.
+    fileprivate var flags: Int {
+        if case .move(let count) = purpose {
+            return LogEntry.moveFlag + (count < 0 ? LogEntry.awayFlag : 0)
+                + LogEntry.movedEvents * abs(count)
+        }
+        let isEnforced = if case .enforce = purpose { true } else { false }
+        let late = arrived.milliseconds - time.milliseconds
+        return (isEnforced ? LogEntry.enforcedFlag : 0)
+            + LogEntry.latenessUnit * (late < 0 ? -2 * late - 1 : 2 * late)
     }
 }

@@ -47,6 +47,7 @@ final class PendingEvent {
     let purpose: EventPurpose
     /// When it happened: the event's own time, or that of its arrival.
     let time: Timestamp
+    let arrived: Timestamp
     let day: CivilDay
     /// Start of its hour, seconds since 1970.
     let hour: Int
@@ -58,12 +59,13 @@ final class PendingEvent {
     private var followers: Followers?
 
     init(
-        event: UsageEvent, purpose: EventPurpose, time: Timestamp, day: CivilDay, hour: Int,
-        deadlineMS: Int, submission: Submission, index: Int
+        event: UsageEvent, purpose: EventPurpose, time: Timestamp, arrived: Timestamp,
+        day: CivilDay, hour: Int, deadlineMS: Int, submission: Submission, index: Int
     ) {
         self.event = event
         self.purpose = purpose
         self.time = time
+        self.arrived = arrived
         self.day = day
         self.hour = hour
         self.deadlineMS = deadlineMS
@@ -133,9 +135,10 @@ enum Pending {
             return self
         case .decision(let pending):
             guard let user = pending.decision.subject.flatMap({ users[$0.id] }) else { return self }
-            let decision = Decision(
+            var decision = Decision(
                 pending.decision.kind, subject: user, credits: pending.decision.credits,
                 amounts: pending.decision.amounts, limits: pending.decision.limits)
+            decision.formerSubject = pending.decision.subject
             return .decision(
                 PendingDecision(
                     decision: decision, deadlineMS: pending.deadlineMS, resolve: pending.resolve))

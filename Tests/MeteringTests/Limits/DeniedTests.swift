@@ -72,7 +72,6 @@ import Testing
                 for decision in [
                     Decision(.look, subject: subjectID(subject)), check(subject, [:]),
                     check(subject, Self.all),
-                    check(subject, ["a": 1], limits: ["a", "i"].dropLast(2)),
                     check(subject, zeros), consume(subject, zeros), consume(subject, ["none": 7]),
                     consume(subject, [:]), release("no-such-hold", subject),
                     Decision(.check, subject: subjectID(subject), credits: 0),
@@ -82,6 +81,10 @@ import Testing
                     #expect([.allowed, .holdMissing].contains(outcome.status), "\(outcome)")
                     #expect(try redis.fingerprint() == before, "\(subject): \(decision)")
                 }
+                // Judged by nothing, it would be allowed whatever it is.
+                #expect(
+                    await bench.decide(check(subject, ["a": 1], limits: [])).code
+                        == "amount_not_judged")
             }
         }
     }

@@ -152,4 +152,42 @@ import Testing
             }
         }
     }
+
+    @Test func `A reversal gives back to the windows that the event was counted in`() async throws {
+        try await withLimits(eachKind) { host, bench, redis in
+            let rates = ["rate", "burst"]
+            // By the present, whatever its own time is.
+            #expect(
+                await bench.record(enforced("s", Self.all, id: "e", at: noon - 86_400_000))
+                    .counted != nil)
+            // Late, after the limits were set, and before that by its own time.
+            #expect(
+                await bench.record(event("t", Self.all, id: "l", at: noon - 3_600_000)).counted
+                    != nil)
+            #expect(await bench.used("lifetime", by: "t") == 4)
+            for (subject, id) in [("s", "e"), ("t", "l")] {
+                _ = try await bench.engine.reverse(ByteString(id), reason: .empty)
+                for limit in eachKind where !rates.contains(limit.name) {
+                    #expect(await bench.used(limit.name, by: subject) == 0, "\(limit.name) \(id)")
+                }
+            }
+        }
+    }
+
+    @Test func `A reversal frees nothing of a day that its event was ahead of`() async throws {
+        try await withLimits([PlainLimit("c", "c", .day, 10)]) { host, bench, redis in
+            let midnight = noon + 14 * 3_600_000
+            bench.clock.advance(midnight - 60_000 - noon)
+            // Counted today, though it says that it is of tomorrow.
+            #expect(
+                await bench.record(event("s", ["c": 8], id: "f", at: midnight + 60_000)).counted
+                    != nil)
+            #expect(await bench.used("c", by: "s") == 8)
+            bench.clock.advance(180_000)
+            #expect(await bench.record(enforced("s", ["c": 8])).counted != nil)
+            _ = try await bench.engine.reverse(ByteString("f"), reason: .empty)
+            #expect(await bench.used("c", by: "s") == 8)
+            #expect(await bench.record(enforced("s", ["c": 3])).counted == nil)
+        }
+    }
 }

@@ -95,9 +95,11 @@ public final class API {
                 .serviceUnavailable, code: "leaderboard_building", title: "Service Unavailable",
                 detail: "\(what) is being built; ask again")
         case MeteringError.tooMany(let what):
-            return HTTPProblem(
+            var problem = HTTPProblem(
                 .serviceUnavailable, code: "too_many_leaderboards", title: "Service Unavailable",
                 detail: "\(what); those that nobody asks for make room after ten minutes")
+            problem.headers = [("Retry-After", "60")]
+            return problem
         case MeteringError.damaged(let what):
             return HTTPProblem(
                 .serviceUnavailable, code: "data_conflict", title: "Service Unavailable",

@@ -105,7 +105,7 @@ extension HTTPProblem {
         switch status {
         case .unauthorized:
             response.headers.append((name: "WWW-Authenticate", value: "Bearer realm=\"tally\""))
-        case .serviceUnavailable:
+        case .serviceUnavailable where !headers.contains { $0.name == "Retry-After" }:
             response.headers.append((name: "Retry-After", value: "1"))
         default: break
         }

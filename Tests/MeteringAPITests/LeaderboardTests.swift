@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import EventLoop
 import Foundation
 import HTTPServer
 import Metering
@@ -184,6 +185,26 @@ import Testing
                     .get, "/v1/leaderboards/\(path)", query: "window=30d")
                 try await harness.expectRefusal(request, 404, "not_found", path)
             }
+        }
+    }
+
+    @Test func `A window more than there may be is refused until one is left alone`() async throws {
+        try await withPoolAPI { host, harness, _ in
+            _ = await harness.post(#"{"subject":"a","meters":{"tokens":1}}"#)
+            var answers: [Answer] = []
+            // Every window of its own length.
+            for days in 2...66 {
+                var answer: Answer
+                repeat {
+                    answer = await harness.get(Self.path, query: "window=\(days)d")
+                    await host.loop.sleep(for: .milliseconds(2))
+                } while answer.code == "leaderboard_building"
+                answers.append(answer)
+            }
+            #expect(answers.prefix(64).allSatisfy { $0.status == 200 })
+            let refused = answers.last
+            #expect(refused?.code == "too_many_leaderboards")
+            #expect(refused?.headers["retry-after"] == "60")
         }
     }
 }

@@ -6,11 +6,15 @@ internal import CCsv
 public struct CSVRow: Equatable, Sendable {
     /// On which line of the file it begins, from 1.
     public var line: Int
+    /// None when the row is not UTF-8: put right, different cells could become the same.
     public var cells: [String]
+    /// Whether all cells are UTF-8.
+    public var isUTF8: Bool
 
-    public init(line: Int, cells: [String]) {
+    public init(line: Int, cells: [String], isUTF8: Bool = true) {
         self.line = line
         self.cells = cells
+        self.isUTF8 = isUTF8
     }
 }
 
@@ -26,6 +30,7 @@ public final class CSVParser {
     private final class Rows {
         var ready: [CSVRow] = []
         var cells: [String] = []
+        var isUTF8 = true
         var start = 1
         var line = 1
         var isAfterReturn = false
@@ -34,14 +39,19 @@ public final class CSVParser {
             if isAfterReturn { line += 1 }
             isAfterReturn = false
             if cells.isEmpty { start = line }
-            cells.append(String(decoding: cell, as: UTF8.self))
+            let text = String(validating: cell, as: UTF8.self)
+            if text == nil { isUTF8 = false }
+            cells.append(text ?? "")
             line += cell.count { $0 == 0x0a }
         }
 
         /// libcsv reports each CR and each LF; together they are one line break.
         func endLine(_ byte: Int32) {
-            if !cells.isEmpty { ready.append(CSVRow(line: start, cells: cells)) }
+            if !cells.isEmpty {
+                ready.append(CSVRow(line: start, cells: isUTF8 ? cells : [], isUTF8: isUTF8))
+            }
             cells = []
+            isUTF8 = true
             if byte == 0x0a {
                 line += 1
                 isAfterReturn = false

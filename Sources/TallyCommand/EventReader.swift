@@ -44,11 +44,11 @@ final class EventReader {
         }
         let rows = try CSVReader(file)
         input = .rows(rows)
-        guard let header = try rows.next() else { throw .input("\(verb.path): is empty") }
-        width = header.cells.count
+        guard let header = try rows.header() else { throw .input("\(verb.path): is empty") }
+        width = header.count
         for (target, column) in verb.columns {
-            guard let index = header.cells.firstIndex(of: column) else {
-                let hint = Text.hint(column, among: header.cells)
+            guard let index = header.firstIndex(of: column) else {
+                let hint = Text.hint(column, among: header)
                 throw .input("\(verb.path): has no column \"\(column)\"\(hint)")
             }
             places.append((target, index))
@@ -69,6 +69,7 @@ final class EventReader {
     private func id(_ line: Int) -> String { "\(verb.sourceName):\(line)" }
 
     private func event(_ row: CSVReader.Row) -> Outcome {
+        guard row.isUTF8 else { return .bad(Text.notUTF8) }
         guard row.cells.count == width else {
             return .bad("has \(row.cells.count) cells, the first line has \(width)")
         }

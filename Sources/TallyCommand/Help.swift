@@ -37,6 +37,8 @@ enum Help {
                 Ids are made of the source's name and the line, so that an import that broke off
                 can be repeated: what was counted is not counted again while the service remembers
                 the ids.
+
+                Files are UTF-8: a line that is not fails.
                 """),
         Verb(
             name: "import-subjects", synopsis: "tally import-subjects FILE [OPTION...]",

@@ -8,8 +8,12 @@ internal import Observability
 struct ImportSubjectsVerb: HasAccess {
     /// A row as the service takes it, or why it is none.
     private struct Row {
+        enum Content {
+            case profile(String)
+            case bad(String)
+        }
         let line: Int
-        let json: String
+        let content: Content
     }
 
     private struct Answer: Decodable {
@@ -77,20 +81,23 @@ struct ImportSubjectsVerb: HasAccess {
             let lines = LineReader(file)
             return { () throws(ClientError) in
                 guard let (number, bytes) = try lines.next() else { return nil }
-                return Row(line: number, json: String(decoding: bytes, as: UTF8.self))
+                let text = String(validating: bytes, as: UTF8.self)
+                return Row(
+                    line: number, content: text.map { .profile($0) } ?? .bad(Text.notUTF8))
             }
         }
         let table = try CSVReader(file)
-        guard let header = try table.next()?.cells, header.contains("id") else {
+        guard let header = try table.header(), header.contains("id") else {
             throw .input("\(path): the first row has to name the columns, and one is id")
         }
         return { () throws(ClientError) in
             guard let row = try table.next() else { return nil }
+            guard row.isUTF8 else { return Row(line: row.line, content: .bad(Text.notUTF8)) }
             guard row.cells.count == header.count else {
                 throw .input(
                     "line \(row.line): \(row.cells.count) cells for \(header.count) columns")
             }
-            return Row(line: row.line, json: Self.object(header, row.cells))
+            return Row(line: row.line, content: .profile(Self.object(header, row.cells)))
         }
     }
 
@@ -120,8 +127,14 @@ struct ImportSubjectsVerb: HasAccess {
         var counts: [String: Int] = [:]
         var errors: [String] = []
         var read = 0
-        var waiting: [Row] = []
+        var waiting: [(line: Int, json: String)] = []
         var bytes = 0
+        func fail(_ line: Int, _ reason: String) {
+            counts["failed", default: 0] += 1
+            if errors.count < Self.shownErrors {
+                errors.append("line \(line): \(Escaping.text(reason))\n")
+            }
+        }
         func flush() throws(ClientError) {
             guard !waiting.isEmpty else { return }
             let body = waiting.map { $0.json + "\n" }.joined()
@@ -130,10 +143,10 @@ struct ImportSubjectsVerb: HasAccess {
                 as: Answer.self)
             guard answer.results.count == waiting.count else { throw .unexpected(status: 200) }
             for (row, result) in zip(waiting, answer.results) {
-                counts[result.status, default: 0] += 1
-                if result.status == "failed", errors.count < Self.shownErrors {
-                    let reason = Escaping.text(result.error?.detail ?? result.status)
-                    errors.append("line \(row.line): \(reason)\n")
+                if result.status == "failed" {
+                    fail(row.line, result.error?.detail ?? result.status)
+                } else {
+                    counts[result.status, default: 0] += 1
                 }
             }
             (waiting, bytes) = ([], 0)
@@ -154,8 +167,12 @@ struct ImportSubjectsVerb: HasAccess {
         do throws(ClientError) {
             while let row = try next() {
                 read += 1
-                waiting.append(row)
-                bytes += row.json.utf8.count
+                switch row.content {
+                case .bad(let reason): fail(row.line, reason)
+                case .profile(let json):
+                    waiting.append((row.line, json))
+                    bytes += json.utf8.count
+                }
                 if waiting.count >= batch || bytes >= Self.batchBytes { try flush() }
             }
             try flush()

@@ -6,7 +6,7 @@ internal import Glibc
 /// A file read piece by piece, without a byte order mark at its start.
 final class InputFile {
     private let descriptor: Int32
-    private let path: String
+    let path: String
     private var isAtStart = true
 
     init(path: String) throws(ClientError) {
@@ -102,6 +102,15 @@ final class CSVReader {
         self.file = file
         guard let parser = CSVParser() else { throw .input("out of memory") }
         self.parser = parser
+    }
+
+    /// The names of the columns, in the first row.
+    func header() throws(ClientError) -> [String]? {
+        guard let row = try next() else { return nil }
+        guard row.isUTF8 else {
+            throw .input("\(file.path): line \(row.line) \(Text.notUTF8)")
+        }
+        return row.cells
     }
 
     func next() throws(ClientError) -> Row? {

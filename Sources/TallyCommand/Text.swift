@@ -2,6 +2,10 @@
 
 /// Small questions about text.
 enum Text {
+    /// What is wrong with a line whose bytes are no text: anything put in their place could make
+    /// different names the same.
+    static let notUTF8 = "is not UTF-8"
+
     static func isDigits(_ text: some StringProtocol) -> Bool {
         !text.isEmpty && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
     }

@@ -74,4 +74,16 @@ import Testing
         read += try parser.rows([])
         #expect(read.map(\.cells) == rows)
     }
+
+    @Test func `A row that is not UTF-8 has no cells, and spoils no other`() throws {
+        let parser = try #require(CSVParser())
+        let text = "a,b\nM\u{fc}ller,1\n\"\u{e9}\n\",2\nc,\u{a0}\nd,3\n"
+        let rows = try parser.rows(text.unicodeScalars.map { UInt8($0.value) })
+        #expect(
+            rows == [
+                CSVRow(line: 1, cells: ["a", "b"]), CSVRow(line: 2, cells: [], isUTF8: false),
+                CSVRow(line: 3, cells: [], isUTF8: false),
+                CSVRow(line: 5, cells: [], isUTF8: false), CSVRow(line: 6, cells: ["d", "3"]),
+            ])
+    }
 }

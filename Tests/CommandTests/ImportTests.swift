@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+@testable import TallyCommand
+
+/// What an import makes of files that are not quite as they should be.
+@Suite struct ImportTests {
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    private func file(_ name: String, latin text: String) throws -> String {
+        let path = "\(folder.path)/\(name)"
+        let data = try #require(text.data(using: .isoLatin1))
+        try data.write(to: URL(filePath: path))
+        return path
+    }
+
+    private func items(
+        _ name: String, _ text: String, _ words: [String] = []
+    ) throws -> [EventReader.Item] {
+        var arguments = Arguments([try folder.file(name, text)] + words, ImportVerb.options)
+        let reader = try EventReader(ImportVerb.read(&arguments, [:]))
+        var items: [EventReader.Item] = []
+        while let item = try reader.next() { items.append(item) }
+        return items
+    }
+
+    @Test func `Rows that are not UTF-8 fail with their lines, and count nothing`() async throws {
+        let service = try StandIn()
+        let words = ["--columns", "subject=subject,tokens=tokens"]
+        let rows = try file(
+            "latin.csv",
+            latin: "subject,tokens,note\nM\u{fc}ller,1,\nali,5,\nM\u{f6}ller,10,\nb,1,\u{e9}")
+        let outcome = await tally(["import", rows] + words, service.environment)
+        #expect(outcome.code == 1)
+        #expect(outcome.output.hasPrefix("read 4, counted 1, duplicates 0, failed 3 ("))
+        #expect(
+            outcome.errors
+                == "line 2: is not UTF-8\nline 4: is not UTF-8\nline 5: is not UTF-8\n")
+        let top = await tally(["top", "tokens"], service.environment)
+        #expect(top.output == "rank  subject  tokens\n   1  ali           5\n")
+        let header = try file("header.csv", latin: "subject,tokens,Gr\u{f6}\u{df}e\na,1,2\n")
+        let refused = await tally(["import", header] + words, service.environment)
+        #expect(refused.code == 66)
+        #expect(refused.errors.contains("header.csv: line 1 is not UTF-8"), "\(refused.errors)")
+    }
+
+    @Test func `Profiles that are not UTF-8 fail with their lines`() async throws {
+        let service = try StandIn()
+        let rows = try file("p.csv", latin: "id,full_name\na,M\u{fc}ller\nb,B\n")
+        let table = await tally(["import-subjects", rows], service.environment)
+        #expect(table.code == 1)
+        #expect(table.output == "read 2, created 1, updated 0, unchanged 0, failed 1\n")
+        #expect(table.errors == "line 2: is not UTF-8\n")
+        let lines = try file("p.ndjson", latin: "{\"id\":\"M\u{fc}ller\"}\n{\"id\":\"c\"}\n")
+        let told = await tally(["import-subjects", lines], service.environment)
+        #expect(told.output == "read 2, created 1, updated 0, unchanged 0, failed 1\n")
+        #expect(told.errors == "line 1: is not UTF-8\n")
+        let header = try file("h.csv", latin: "id,n\u{e4}me\na,b\n")
+        let refused = await tally(["import-subjects", header], service.environment)
+        #expect(refused.code == 66)
+        #expect(refused.errors.contains("h.csv: line 1 is not UTF-8"), "\(refused.errors)")
+    }
+}

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CSV
-internal import FoundationEssentials
-internal import Observability
 
 /// The events of a file, each as a line of JSON or as the reason why it is none.
 final class EventReader {
@@ -14,14 +12,6 @@ final class EventReader {
     enum Outcome: Equatable {
         case event(String)
         case bad(String)
-    }
-
-    /// What a line of NDJSON already has. Everything else in it is sent as it stands.
-    private struct Present: Decodable {
-        var id: String?
-        var subject: String?
-        var action: String?
-        var model: String?
     }
 
     private enum Input {
@@ -97,27 +87,15 @@ final class EventReader {
     }
 
     private func event(_ bytes: ArraySlice<UInt8>, _ line: Int) -> Outcome {
-        guard let text = String(validating: bytes, as: UTF8.self),
-            let present = try? JSONDecoder().decode(Present.self, from: Data(bytes)),
-            let brace = text.firstIndex(of: "{")
-        else { return .bad("is no JSON object of an event") }
-        let added = [
-            ("id", present.id == nil ? id(line) : nil),
-            ("subject", present.subject == nil ? verb.spread?.subject(line: line) : nil),
-            ("action", present.action == nil ? verb.action : nil),
-            ("model", present.model == nil ? verb.model : nil),
-        ]
-        .compactMap { name, value in value.map { "\"\(name)\":\(Escaping.json($0))" } }
-        guard !added.isEmpty else { return .event(trimmed(text)) }
-        let rest = text[text.index(after: brace)...]
-        let isEmpty = rest.first { !$0.isWhitespace } == "}"
-        return .event("{" + added.joined(separator: ",") + (isEmpty ? "" : ",") + trimmed(rest))
-    }
-
-    /// Without what follows the object, such as the CR of a file from elsewhere.
-    private func trimmed(_ text: some StringProtocol) -> String {
-        var text = String(text)
-        while text.last?.isWhitespace == true { text.removeLast() }
-        return text
+        let json = EventLine(bytes)?
+            .json { member in
+                switch member {
+                case .id: id(line)
+                case .subject: verb.spread?.subject(line: line)
+                case .action: verb.action
+                case .model: verb.model
+                }
+            }
+        return json.map { .event($0) } ?? .bad("is no JSON object of an event")
     }
 }

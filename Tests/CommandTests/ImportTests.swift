@@ -64,4 +64,41 @@ import Testing
         #expect(refused.code == 66)
         #expect(refused.errors.contains("h.csv: line 1 is not UTF-8"), "\(refused.errors)")
     }
+
+    @Test(arguments: [
+        (
+            #"{"id":null,"subject":"a","n":1e2}"#,
+            #"{"action":"A","model":"M","id":"s:1","subject":"a","n":1e2}"#
+        ),
+        (
+            #"{"model" : null , "action":null,"subject":"a"}"#,
+            #"{"id":"s:1","model" : "M" , "action":"A","subject":"a"}"#
+        ),
+        (
+            #"{"subject":null,"id":"x","action":"b","model":"c"}"#,
+            #"{"subject":"user-86","id":"x","action":"b","model":"c"}"#
+        ),
+        // Names may be escaped; what looks alike within values stays.
+        (
+            #"{"i\u0064":null,"subject":"\"id\":null","o":{"id":null,"a":[{"id":null}]},"description":null}"#,
+            #"{"action":"A","model":"M","i\u0064":"s:1","subject":"\"id\":null","#
+                + #""o":{"id":null,"a":[{"id":null}]},"description":null}"#
+        ),
+        // A name that stands there twice stays so, for the service to refuse.
+        (
+            #"{"subject":"a","id":null,"id":null,"action":"b","model":"c"}"#,
+            #"{"subject":"a","id":"s:1","id":"s:1","action":"b","model":"c"}"#
+        ),
+    ])
+    func `A member that is null is one that was left out`(line: String, event: String) throws {
+        let items = try items(
+            "e.ndjson", line,
+            ["--source", "s", "--action", "A", "--model", "M", "--subject-spread", "500:42"])
+        #expect(items == [.init(line: 1, result: .event(event))])
+    }
+
+    @Test func `A null that nothing is put in for stays`() throws {
+        let line = #"{"id":"x","subject":null,"action":null,"model":null}"#
+        #expect(try items("e.ndjson", line) == [.init(line: 1, result: .event(line))])
+    }
 }

@@ -66,6 +66,8 @@ final class EventReader {
         var event = Event(id: id(row.line), action: verb.action, model: verb.model)
         for (target, index) in places {
             let cell = row.cells[index]
+            // A table has no other way to leave a value out of one row.
+            if cell.isEmpty { continue }
             switch target {
             case "id": event.id = cell
             case "subject": event.subject = cell

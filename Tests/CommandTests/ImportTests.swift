@@ -101,4 +101,38 @@ import Testing
         let line = #"{"id":"x","subject":null,"action":null,"model":null}"#
         #expect(try items("e.ndjson", line) == [.init(line: 1, result: .event(line))])
     }
+
+    @Test func `An empty cell is a value that was left out`() async throws {
+        let text = """
+            key,when,act,engine,note,In,Out,Who
+            ,,,,,,7,a
+            x,2026-01-31,,,,1,,a
+            y,,chat,big,,1,2,a
+            ,,,,"",,,a
+            ,,,,,3,,
+            """
+        let words = [
+            "--columns",
+            "id=key,time=when,action=act,model=engine,description=note,input_tokens=In,"
+                + "output_tokens=Out,subject=Who", "--action", "A", "--source", "s",
+        ]
+        let items = try items("e.csv", text, words)
+        #expect(
+            items.map(\.result) == [
+                .event(#"{"id":"s:2","subject":"a","action":"A","meters":{"output_tokens":7}}"#),
+                .bad("\"2026-01-31\" is no time"),
+                .event(
+                    #"{"id":"y","subject":"a","action":"chat","model":"big","#
+                        + #""meters":{"input_tokens":1,"output_tokens":2}}"#),
+                .event(#"{"id":"s:5","subject":"a","action":"A","meters":{}}"#),
+                .event(#"{"id":"s:6","action":"A","meters":{"input_tokens":3}}"#),
+            ])
+        let service = try StandIn()
+        let file = try folder.file("e.csv", text)
+        let outcome = await tally(["import", file] + words, service.environment)
+        #expect(outcome.output.hasPrefix("read 5, counted 2, duplicates 0, failed 3 ("))
+        #expect(outcome.errors.contains("line 5: subject or meters is missing\n"))
+        #expect(outcome.errors.contains("line 6: subject or meters is missing\n"))
+        #expect(await tally(["import", "--help"]).output.contains("empty cell"))
+    }
 }

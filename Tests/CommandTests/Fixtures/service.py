@@ -43,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def count(self, event):
         subject = event.get("subject")
         meters = event.get("meters")
-        if not subject or not isinstance(meters, dict):
+        if not subject or not isinstance(meters, dict) or not meters:
             error = {"code": "field_required", "detail": "subject or meters is missing"}
             return {"id": event.get("id"), "status": "failed", "error": error}
         if event["id"] in seen:

@@ -26,6 +26,7 @@ struct Arguments: Sendable {
                 // Only the start is shown: what follows may be a secret.
                 problems.append(
                     "unknown option \(word.prefix(2)): write -- before words that start with -")
+                Self.dropValue(&rest)
             } else {
                 positional.append(word)
             }
@@ -49,9 +50,7 @@ struct Arguments: Sendable {
                 problems.append(
                     "unknown option --\(name)" + Text.hint("--" + name, among: known.map(\.flag)))
             }
-            // What follows is probably its value, and may be a secret: it is not to be repeated as
-            // an argument that nobody expected.
-            if inline == nil, let next = rest.first, !next.hasPrefix("-") { rest.removeFirst() }
+            if inline == nil { Self.dropValue(&rest) }
             return
         }
         if !option.repeats && flags.contains(where: { $0.name == name }) {
@@ -67,6 +66,35 @@ struct Arguments: Sendable {
         } else {
             problems.append("--\(name) needs a value: --\(name) \(option.placeholder)")
         }
+    }
+
+    /// What follows an option that nobody knows is probably its value, and may be a secret: it is
+    /// not to be repeated as an argument that nobody expected.
+    private static func dropValue(_ rest: inout ArraySlice<String>) {
+        if let next = rest.first, !next.hasPrefix("-") { rest.removeFirst() }
+    }
+
+    /// The one word that a verb takes, if there is one.
+    ///
+    /// Words behind it are a problem that names them: asked for the word alone, who gave one would
+    /// not know what is wrong.
+    mutating func onlyWord(_ synopsis: String) -> String? {
+        refuse(positional.dropFirst(), "too many for \(synopsis)")
+        return positional.first.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// Words are a problem to a verb that takes options only.
+    mutating func refuseWords(_ verb: String) {
+        refuse(positional[...], "too many: \(verb) takes options only")
+    }
+
+    private mutating func refuse(_ words: ArraySlice<String>, _ reason: String) {
+        guard !words.isEmpty else { return }
+        // A pattern of a shell may have become a thousand.
+        let most = 3
+        let named = words.prefix(most).map { "\"\($0)\"" }.joined(separator: ", ")
+        let more = words.count > most ? " and \(words.count - most) more" : ""
+        problems.append("\(named)\(more) \(words.count == 1 ? "is" : "are") \(reason)")
     }
 
     /// Puts the flags, and below them the environment, into the settings.

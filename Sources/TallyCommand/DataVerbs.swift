@@ -46,9 +46,7 @@ struct VerifyVerb {
         }
         var verb = VerifyVerb()
         arguments.apply(options, to: &verb, environment: environment)
-        if !arguments.positional.isEmpty {
-            arguments.problems.append("tally verify takes options only")
-        }
+        arguments.refuseWords("tally verify")
         let isFolderGiven = arguments.flags.contains { $0.name == "data" }
         if verb.place.redisURL != nil, verb.place.snapshots == nil, verb.place.folder == nil {
             arguments.problems.append("--redis needs --snapshots DIR, or --data DIR with rollups")
@@ -139,12 +137,13 @@ struct RestoreVerb {
         }
         var verb = RestoreVerb()
         arguments.apply(options, to: &verb, environment: environment)
-        if arguments.positional.count != 1 || arguments.positional.first?.isEmpty ?? true {
+        let snapshots = arguments.onlyWord("tally restore SNAPSHOTS")
+        if snapshots == nil {
             arguments.problems.append(
                 "from which snapshots? tally restore SNAPSHOTS, such as: tally restore backup/rollups"
             )
         }
-        guard arguments.problems.isEmpty, let snapshots = arguments.positional.first else {
+        guard arguments.problems.isEmpty, let snapshots else {
             throw UsageError(problems: arguments.problems)
         }
         if verb.place.redisURL == nil, verb.place.folder == nil { verb.place.folder = "./data" }

@@ -92,12 +92,12 @@ struct ExportVerb: HasAccess {
     ) throws(UsageError) -> ExportVerb {
         var verb = ExportVerb()
         arguments.apply(options, to: &verb, environment: environment)
-        if arguments.positional.count == 1, let subject = Subject(rawValue: arguments.positional[0])
-        {
+        let word = arguments.onlyWord("tally export WHAT")
+        if let subject = word.flatMap({ Subject(rawValue: $0) }) {
             verb.subject = subject
         } else {
             let names = Subject.allCases.map(\.rawValue)
-            let hint = arguments.positional.first.map { Text.hint($0, among: names) } ?? ""
+            let hint = word.map { Text.hint($0, among: names) } ?? ""
             arguments.problems.append(
                 "what? tally export \(names.joined(separator: "|"))\(hint)")
         }

@@ -61,8 +61,8 @@ struct ImportSubjectsVerb: HasAccess {
         }
         var verb = ImportSubjectsVerb()
         arguments.apply(options, to: &verb, environment: environment)
-        if arguments.positional.count == 1, !arguments.positional[0].isEmpty {
-            verb.path = arguments.positional[0]
+        if let path = arguments.onlyWord("tally import-subjects FILE") {
+            verb.path = path
         } else {
             arguments.problems.append("which file? tally import-subjects FILE")
         }

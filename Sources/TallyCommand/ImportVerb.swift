@@ -87,8 +87,8 @@ struct ImportVerb: HasAccess {
     ) throws(UsageError) -> ImportVerb {
         var verb = ImportVerb()
         arguments.apply(options, to: &verb, environment: environment)
-        if arguments.positional.count == 1, !arguments.positional[0].isEmpty {
-            verb.path = arguments.positional[0]
+        if let path = arguments.onlyWord("tally import FILE") {
+            verb.path = path
         } else {
             arguments.problems.append("which file? tally import FILE")
         }

@@ -86,9 +86,7 @@ public struct ServiceConfiguration: Sendable, Equatable {
     ) throws(UsageError) -> (configuration: ServiceConfiguration, notices: [String]) {
         var arguments = arguments
         var configuration = ServiceConfiguration(cores: cores)
-        if !arguments.positional.isEmpty {
-            arguments.problems.append("tally serve takes options only")
-        }
+        arguments.refuseWords("tally serve")
         let configFlag = arguments.flags.last { $0.name == "config" }?.value
         let configVariable = environment["TALLY_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
         var problems: [String] = []

@@ -69,8 +69,8 @@ struct TopVerb: HasAccess {
     ) throws(UsageError) -> TopVerb {
         var verb = TopVerb()
         arguments.apply(options, to: &verb, environment: environment)
-        if arguments.positional.count == 1, Text.isMeter(arguments.positional[0]) {
-            verb.meter = arguments.positional[0]
+        if let meter = arguments.onlyWord("tally top METER"), Text.isMeter(meter) {
+            verb.meter = meter
         } else {
             arguments.problems.append("which meter? tally top METER, such as: tally top tokens")
         }

@@ -100,7 +100,7 @@ import Testing
 
     @Test(arguments: [
         (["export"], "what? tally export"), (["export", "event"], "did you mean events?"),
-        (["export", "events", "balances"], "what?"),
+        (["export", "events", "balances"], "\"balances\" is too many"),
         (["export", "events", "--format", "xml"], "--format is"),
         (["export", "leaderboard"], "needs --meter"),
         (["export", "events", "--output", ""], "--output is"),

@@ -135,4 +135,29 @@ import Testing
         #expect(outcome.errors.contains("line 6: subject or meters is missing\n"))
         #expect(await tally(["import", "--help"]).output.contains("empty cell"))
     }
+
+    @Test(arguments: [
+        (["top", "tokens", "extra"], "\"extra\""),
+        (["import", "a.ndjson", "b.ndjson"], "\"b.ndjson\""),
+        (["import-subjects", "a.csv", "b.csv"], "\"b.csv\""),
+        (["export", "events", "balances"], "\"balances\""), (["restore", "a", "b"], "\"b\""),
+        (["verify", "data"], "\"data\""), (["serve", "data"], "\"data\""),
+        (["import", "a", "b", "c\u{1b}", "d", "e", "f"], "\"b\", \"c\\u{1b}\", \"d\" and 2 more"),
+    ])
+    func `A word too many is named`(words: [String], part: String) async {
+        let outcome = await tally(words)
+        #expect(outcome.code == 2)
+        #expect(outcome.errors.contains(part), "\(outcome.errors)")
+        #expect(outcome.errors.split(separator: "\n").count == 2, "\(outcome.errors)")
+    }
+
+    @Test(arguments: [
+        ["top", "tokens", "-k", "a-secret"], ["record", "a", "n=1", "-k", "a-secret"],
+        ["import", "a", "--kee", "a-secret"],
+    ])
+    func `What follows an option that nobody knows is not repeated`(words: [String]) async {
+        let outcome = await tally(words)
+        #expect(outcome.code == 2)
+        #expect(!outcome.errors.contains("a-secret"), "\(outcome.errors)")
+    }
 }

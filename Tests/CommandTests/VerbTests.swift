@@ -152,7 +152,8 @@ import Testing
     @Test(arguments: [
         (["sevre"], "unknown verb sevre (did you mean serve?)"), (["--verison"], "unknown option"),
         (["top", "tokens", "--limt", "3"], "--limt (did you mean --limit?)"),
-        (["top"], "which meter?"), (["top", "a/b"], "which meter?"), (["top", "a", "b"], "which"),
+        (["top"], "which meter?"), (["top", "a/b"], "which meter?"),
+        (["top", "a", "b"], "\"b\" is too many"),
         (["top", "a", "--limit"], "--limit needs a value"),
         (["top", "a", "--limit=0"], "--limit is"),
         (["top", "a", "--window", "1d&x=1"], "--window is"),

@@ -48,8 +48,8 @@ final class EventReader {
     func next() throws(ClientError) -> Item? {
         switch input {
         case .lines(let lines):
-            guard let (number, bytes) = try lines.next() else { return nil }
-            return Item(line: number, result: event(bytes, number))
+            guard let line = try lines.next() else { return nil }
+            return Item(line: line.number, result: event(line))
         case .rows(let rows):
             guard let row = try rows.next() else { return nil }
             return Item(line: row.line, result: event(row))
@@ -88,12 +88,13 @@ final class EventReader {
         return .event(event.json)
     }
 
-    private func event(_ bytes: ArraySlice<UInt8>, _ line: Int) -> Outcome {
+    private func event(_ line: LineReader.Line) -> Outcome {
+        guard let bytes = line.bytes else { return .bad(LineReader.tooLong) }
         let json = EventLine(bytes)?
             .json { member in
                 switch member {
-                case .id: id(line)
-                case .subject: verb.spread?.subject(line: line)
+                case .id: id(line.number)
+                case .subject: verb.spread?.subject(line: line.number)
                 case .action: verb.action
                 case .model: verb.model
                 }

@@ -80,10 +80,8 @@ struct ImportSubjectsVerb: HasAccess {
         guard isCSV else {
             let lines = LineReader(file)
             return { () throws(ClientError) in
-                guard let (number, bytes) = try lines.next() else { return nil }
-                let text = String(validating: bytes, as: UTF8.self)
-                return Row(
-                    line: number, content: text.map { .profile($0) } ?? .bad(Text.notUTF8))
+                guard let line = try lines.next() else { return nil }
+                return Row(line: line.number, content: Self.content(line.bytes))
             }
         }
         let table = try CSVReader(file)
@@ -99,6 +97,14 @@ struct ImportSubjectsVerb: HasAccess {
             }
             return Row(line: row.line, content: .profile(Self.object(header, row.cells)))
         }
+    }
+
+    private static func content(_ bytes: ArraySlice<UInt8>?) -> Row.Content {
+        guard let bytes else { return .bad(LineReader.tooLong) }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            return .bad(Text.notUTF8)
+        }
+        return .profile(text)
     }
 
     /// An empty cell is null; whatever else a cell holds is judged by the service.

@@ -41,6 +41,14 @@ final class InputFile {
 
 /// The lines of a file; the last one may end without a line break.
 final class LineReader {
+    struct Line {
+        let number: Int
+        /// Nil when there are more than the limit.
+        let bytes: ArraySlice<UInt8>?
+    }
+
+    /// What is wrong with a line without bytes.
+    static let tooLong = "is longer than 1 MiB"
     private static let limit = 1 << 20
     private let file: InputFile
     private var rest: [UInt8] = []
@@ -53,30 +61,30 @@ final class LineReader {
     }
 
     /// The next line that is not blank.
-    func next() throws(ClientError) -> (number: Int, bytes: ArraySlice<UInt8>)? {
+    func next() throws(ClientError) -> Line? {
         while let line = try nextOfAll() {
-            if !line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0d }) {
-                return (number, line)
-            }
+            let isBlank = line.bytes?.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0d }
+            if isBlank != true { return line }
         }
         return nil
     }
 
-    private func nextOfAll() throws(ClientError) -> ArraySlice<UInt8>? {
+    private func nextOfAll() throws(ClientError) -> Line? {
         var searched = position
+        var isTooLong = false
         while true {
             if let end = rest[searched...].firstIndex(of: UInt8(ascii: "\n")) {
                 defer { position = end + 1 }
-                number += 1
-                return rest[position..<end]
+                return line(rest[position..<end], isTooLong)
             }
             if isAtEnd {
                 defer { position = rest.count }
-                number += 1
-                return position < rest.count ? rest[position...] : nil
+                return position < rest.count || isTooLong ? line(rest[position...], isTooLong) : nil
             }
-            guard rest.count - position <= Self.limit else {
-                throw .input("line \(number + 1) is longer than 1 MiB")
+            if rest.count - position > Self.limit {
+                // Nothing of it is kept: a file may be one line.
+                isTooLong = true
+                position = rest.count
             }
             rest.removeFirst(position)
             position = 0
@@ -85,6 +93,12 @@ final class LineReader {
             isAtEnd = bytes.isEmpty
             rest += bytes
         }
+    }
+
+    private func line(_ bytes: ArraySlice<UInt8>, _ isTooLong: Bool) -> Line {
+        number += 1
+        return Line(
+            number: number, bytes: isTooLong || bytes.count > Self.limit ? nil : bytes)
     }
 }
 

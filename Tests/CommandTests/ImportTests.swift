@@ -136,6 +136,34 @@ import Testing
         #expect(await tally(["import", "--help"]).output.contains("empty cell"))
     }
 
+    @Test func `A line that is too long fails alone`() async throws {
+        let service = try StandIn()
+        func event(_ subject: String, _ length: Int) -> String {
+            let rest = #"{"subject":"\#(subject)","meters":{"n":1},"description":""}"#
+            return rest.dropLast(2) + String(repeating: "x", count: length - rest.utf8.count)
+                + "\"}"
+        }
+        let limit = 1 << 20
+        let file = try folder.file(
+            "e.ndjson",
+            [
+                event("a", limit), event("b", limit + 1), event("c", 100), event("d", 5 * limit),
+                event("e", 100), event("f", 3 * limit),
+            ]
+            .joined(separator: "\n"))
+        let outcome = await tally(["import", file], service.environment)
+        #expect(outcome.code == 1)
+        #expect(outcome.output.hasPrefix("read 6, counted 3, duplicates 0, failed 3 ("))
+        #expect(
+            outcome.errors == [2, 4, 6].map { "line \($0): is longer than 1 MiB\n" }.joined())
+        let people = try folder.file(
+            "p.ndjson",
+            "{\"id\":\"\(String(repeating: "x", count: 2 * limit))\"}\n{\"id\":\"a\"}")
+        let told = await tally(["import-subjects", people], service.environment)
+        #expect(told.output == "read 2, created 1, updated 0, unchanged 0, failed 1\n")
+        #expect(told.errors == "line 1: is longer than 1 MiB\n")
+    }
+
     @Test(arguments: [
         (["top", "tokens", "extra"], "\"extra\""),
         (["import", "a.ndjson", "b.ndjson"], "\"b.ndjson\""),

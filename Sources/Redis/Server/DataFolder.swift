@@ -15,7 +15,7 @@ final class DataFolder {
     let path: String
     let socketPath: String
     let lock: Int32
-    private let socketFolder: String?
+    private let socketFolder: SocketFolder?
     private var isReleased = false
 
     /// Makes the folder if need be, and locks it. Waits for a child whose parent was killed, and
@@ -36,9 +36,9 @@ final class DataFolder {
             return
         }
         do throws(RedisServerError) {
-            let folder = try Self.makeSocketFolder()
+            let folder = try SocketFolder(for: self.path)
             socketFolder = folder
-            socketPath = "\(folder)/redis.sock"
+            socketPath = folder.socketPath
         } catch {
             close(lock)
             throw error
@@ -54,10 +54,7 @@ final class DataFolder {
     func release() {
         guard !isReleased else { return }
         isReleased = true
-        if let socketFolder {
-            unlink(socketPath)
-            rmdir(socketFolder)
-        }
+        socketFolder?.remove()
         close(lock)
     }
 
@@ -171,16 +168,5 @@ final class DataFolder {
             return true
         }
         return text[end + 2] != UInt8(ascii: "Z") && text[end + 2] != UInt8(ascii: "X")
-    }
-
-    /// A folder with a short path, for the data's own is too long for a socket.
-    private static func makeSocketFolder() throws(RedisServerError) -> String {
-        let runtime = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) }
-        for base in [runtime, "/tmp"].compactMap({ $0 }) where base.utf8.count < 80 {
-            var template = Array("\(base)/tally-XXXXXX".utf8CString)
-            guard mkdtemp(&template) != nil else { continue }
-            return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-        }
-        throw .system(call: "mkdtemp", errno: errno)
     }
 }

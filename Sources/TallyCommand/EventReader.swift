@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CSV
+internal import JSON
 
 /// The events of a file, each as a line of JSON or as the reason why it is none.
 final class EventReader {
@@ -21,12 +22,19 @@ final class EventReader {
 
     private let verb: ImportVerb
     private let input: Input
+    private let reader: JSONReader
     /// Where each target stands in a row.
     private var places: [(target: String, index: Int)] = []
     private var width = 0
 
     init(_ verb: ImportVerb) throws(ClientError) {
         self.verb = verb
+        do throws(JSONError) {
+            // What else there is to refuse, the service refuses with its reason.
+            reader = try JSONReader(limits: JSONLimits(stringBytes: LineReader.bytesMax))
+        } catch {
+            throw .input("\(error)")
+        }
         let file = try InputFile(path: verb.path)
         guard verb.actualFormat == .csv else {
             input = .lines(LineReader(file))
@@ -90,8 +98,11 @@ final class EventReader {
 
     private func event(_ line: LineReader.Line) -> Outcome {
         guard let bytes = line.bytes else { return .bad(LineReader.tooLong) }
-        let json = EventLine(bytes)?
-            .json { member in
+        do throws(JSONError) {
+            guard let event = try EventLine(bytes, reader) else {
+                return .bad("is no JSON object of an event")
+            }
+            let json = event.json { member in
                 switch member {
                 case .id: id(line.number)
                 case .subject: verb.spread?.subject(line: line.number)
@@ -99,6 +110,9 @@ final class EventReader {
                 case .model: verb.model
                 }
             }
-        return json.map { .event($0) } ?? .bad("is no JSON object of an event")
+            return .event(json)
+        } catch {
+            return .bad("is no JSON object of an event: \(error)")
+        }
     }
 }

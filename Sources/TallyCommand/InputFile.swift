@@ -49,7 +49,7 @@ final class LineReader {
 
     /// What is wrong with a line without bytes.
     static let tooLong = "is longer than 1 MiB"
-    private static let limit = 1 << 20
+    static let bytesMax = 1 << 20
     private let file: InputFile
     private var rest: [UInt8] = []
     private var position = 0
@@ -81,7 +81,7 @@ final class LineReader {
                 defer { position = rest.count }
                 return position < rest.count || isTooLong ? line(rest[position...], isTooLong) : nil
             }
-            if rest.count - position > Self.limit {
+            if rest.count - position > Self.bytesMax {
                 // Nothing of it is kept: a file may be one line.
                 isTooLong = true
                 position = rest.count
@@ -98,7 +98,7 @@ final class LineReader {
     private func line(_ bytes: ArraySlice<UInt8>, _ isTooLong: Bool) -> Line {
         number += 1
         return Line(
-            number: number, bytes: isTooLong || bytes.count > Self.limit ? nil : bytes)
+            number: number, bytes: isTooLong || bytes.count > Self.bytesMax ? nil : bytes)
     }
 }
 

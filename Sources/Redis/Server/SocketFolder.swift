@@ -19,7 +19,9 @@ final class SocketFolder {
     ///
     /// - Parameter data: The path of the data folder, without symbolic links, whose lock is held.
     init(for data: String) throws(RedisServerError) {
-        let name = "tally-" + Self.digest("\(geteuid()) \(data)")
+        var status = stat()
+        guard stat(data, &status) == 0 else { throw .folder(data, reason: systemMessage(errno)) }
+        let name = "tally-\(geteuid())-\(status.st_dev)-\(status.st_ino)"
         let runtime = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) }
         var code = ENAMETOOLONG
         for base in [runtime, "/tmp"].compactMap({ $0 }) {
@@ -79,14 +81,5 @@ final class SocketFolder {
             return nil
         }
         return descriptor
-    }
-
-    /// 64 bits of FNV-1a, in hexadecimal: a name only, the lock is what keeps two apart.
-    private static func digest(_ text: String) -> String {
-        let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { hash, byte in
-            (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
-        }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 }

@@ -201,6 +201,9 @@ final class SeriesReader {
                 "hours, minutes and groups of a subject come from its events, which are kept for "
                     + "\(settings.eventsDays) days")
         }
+        if let restored = try await restoredAt(), range.lowerBound < restored.milliseconds {
+            sums.warn(Self.lostEvents(sums.days, before: restored, settings.calendar))
+        }
         let calendar = CachedCalendar(settings.calendar)
         var cursor: String?
         repeat {
@@ -215,6 +218,19 @@ final class SeriesReader {
             }
             cursor = page.next
         } while cursor != nil
+    }
+
+    /// Names the days of which a restore has brought no events back.
+    private static func lostEvents(
+        _ days: [CivilDay], before restored: Timestamp, _ calendar: WorkspaceCalendar
+    ) -> String {
+        let last = calendar.day(at: restored.milliseconds.flooredQuotient(1000))
+        let lost = days.prefix { $0 <= last }
+        let first = lost.first ?? last
+        let names = first == lost.last ?? last ? "\(first)" : "\(first) to \(lost.last ?? last)"
+        return
+            "hours, minutes and groups of a subject come from its events; those of \(names) before "
+            + "\(restored.text) are not known: the data were restored then"
     }
 
     // MARK: Minutes and counts

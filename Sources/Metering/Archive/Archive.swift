@@ -129,6 +129,19 @@ final class Archive {
         }
     }
 
+    /// Whether the subjects of a day can be read; of a day that has not left Redis they can.
+    func isReadable(_ day: CivilDay) async -> Bool {
+        guard revisions[day] != nil else { return true }
+        do throws(ArchiveError) {
+            let (file, layout) = try await open(day)
+            var reader = ArchiveSubjects(file, layout, lines)
+            _ = try reader.next(Self.sliceCount)
+            return true
+        } catch {
+            return false
+        }
+    }
+
     // MARK: Parts
 
     /// As messages name it.

@@ -14,6 +14,9 @@ final class WindowBoards {
     private static let sweepMS = 10_000
     /// How long a board is kept that nobody asks for.
     private static let keptMS = 86_400_000
+    /// How often it is looked whether what a board lacks can be read by now.
+    private static let lookMS = 2_000
+    private static let dropsMax = 5
     /// Boards cost memory: 130 bytes per subject.
     static let countMax = 64
     /// When boards are built ahead: so many hours before the day ends, and over how many.
@@ -44,6 +47,8 @@ final class WindowBoards {
     /// Who builds. What a broken connection has stopped may be begun anew at once.
     private let process = String(UInt64.random(in: .min ... .max), radix: 16)
     private var buildCount = 0
+    /// When it was looked last whether what boards lack can be read.
+    private var looksMS: [BoardID: Int] = [:]
     private var failures: [BoardID: MeteringError] = [:]
     private var sweptMS = Int.min / 2
 
@@ -90,9 +95,53 @@ final class WindowBoards {
         _ id: BoardID, _ ask: BoardAsk
     ) async throws(MeteringError) -> (part: BoardPart, warnings: [String])? {
         guard let board = board(id) else { throw .damaged(what: "a meter without leaderboards") }
-        let read = try await board.read(ask)
+        var read = try await board.read(ask)
+        if let warnings = read?.warnings, !warnings.isEmpty, try await isMended(id, warnings),
+            try await dropLacking(id, board)
+        {
+            read = nil
+        }
         if read == nil { boards[id] = nil }
         return read
+    }
+
+    // MARK: Boards that lack days
+
+    /// Whether a day can be read by now that could not when the board was built. Looked at now and then
+    /// only: it may take the reading of a whole file.
+    private func isMended(
+        _ id: BoardID, _ warnings: [String]
+    ) async throws(MeteringError) -> Bool {
+        let now = clock.monotonicMS
+        guard let archive, let days = id.days, now - (looksMS[id] ?? .min / 2) >= Self.lookMS else {
+            return false
+        }
+        looksMS[id] = now
+        _ = try await archive.coldDays()
+        var rest = Set(warnings)
+        for number in days.lowerBound.number...days.upperBound.number where !rest.isEmpty {
+            let day = CivilDay(number: number)
+            let name = archive.name(day) + " "
+            guard let warning = rest.first(where: { $0.hasPrefix(name) }) else { continue }
+            rest.remove(warning)
+            if await archive.isReadable(day) { return true }
+        }
+        return false
+    }
+
+    /// Forgets a board that lacks something, as it is at a moment after the call; it is built again.
+    private func dropLacking(
+        _ id: BoardID, _ board: WindowBoard
+    ) async throws(MeteringError) -> Bool {
+        // It changes whenever something is counted.
+        for _ in 0..<Self.dropsMax {
+            let part = try await reader.window(id, .page(limit: 0, after: nil))
+            guard let state = BoardState(part.state) else { return part.state.isEmpty }
+            // Another process has built it anew.
+            if state.warnings.isEmpty { return true }
+            if try await drop(id, unusedSince: 0, state: part.state) { return true }
+        }
+        return false
     }
 
     private func board(_ id: BoardID) -> WindowBoard? {
@@ -184,6 +233,7 @@ final class WindowBoards {
                 [keys.boardsUsed, Array(id.name.utf8), Array("\(clock.now.milliseconds)".utf8)])
             uses[id]?.toldMS = now
         }
+        looksMS = looksMS.filter { now - $0.value < Self.sweepMS }
         uses = uses.filter { now - $0.value.atMS < Self.keptMS }
         windows = windows.filter { now - $0.value < Self.keptMS }
         let limit = clock.now.milliseconds - Self.keptMS
@@ -222,7 +272,11 @@ final class WindowBoards {
     }
 
     /// Forgets a board that was not used since a time.
-    private func drop(_ id: BoardID, unusedSince: Int) async throws(MeteringError) -> Bool {
+    ///
+    /// - Parameter state: in which it is forgotten in any case; empty for none.
+    private func drop(
+        _ id: BoardID, unusedSince: Int, state: [UInt8] = []
+    ) async throws(MeteringError) -> Bool {
         do {
             let reply = try await client.run(
                 ScriptLibrary.dropBoard,
@@ -230,7 +284,7 @@ final class WindowBoards {
                     keys.boardsBuilding, keys.newBoard(id), keys.board(id), keys.boards,
                     keys.boardsUsed,
                 ],
-                arguments: [Array(id.name.utf8), [], Array("\(unusedSince)".utf8)])
+                arguments: [Array(id.name.utf8), state, Array("\(unusedSince)".utf8)])
             return reply.integer == 1
         } catch {
             throw .unavailable(error)

@@ -12,6 +12,8 @@ public enum MeteringError: Error, Sendable {
     case building(what: String)
     /// There are as many of this already as may be; some of them end by themselves.
     case tooMany(what: String)
+    /// What could not be read is needed for the answer.
+    case incomplete(warnings: [String])
     /// Redis holds something under a key of Tally that Tally did not put there.
     case damaged(what: String)
 }

@@ -100,6 +100,7 @@ public final class API {
                 detail: "\(what); those that nobody asks for make room after ten minutes")
             problem.headers = [("Retry-After", "60")]
             return problem
+        case MeteringError.incomplete(let warnings): return .incomplete(warnings)
         case MeteringError.damaged(let what):
             return HTTPProblem(
                 .serviceUnavailable, code: "data_conflict", title: "Service Unavailable",
@@ -111,6 +112,12 @@ public final class API {
 }
 
 extension HTTPProblem {
+    /// What could not be read is needed for the answer.
+    static func incomplete(_ warnings: [String]) -> HTTPProblem {
+        HTTPProblem(
+            .serviceUnavailable, code: "incomplete", detail: warnings.joined(separator: "; "))
+    }
+
     init(_ rejection: EventRejection) {
         let status: HTTPStatus =
             switch rejection.status {

@@ -192,11 +192,3 @@ extension ExportCell {
         text.bytes.isEmpty ? .none : .text(text)
     }
 }
-
-extension HTTPProblem {
-    /// What could not be read.
-    fileprivate static func incomplete(_ warnings: [String]) -> HTTPProblem {
-        HTTPProblem(
-            .serviceUnavailable, code: "incomplete", detail: warnings.joined(separator: "; "))
-    }
-}

@@ -59,9 +59,13 @@ import Testing
                     }
                 }
                 #expect(await Self.board(harness, withWarnings: 2, pause) == ["c 1"])
+                // Who stands there is told, of the others nothing is denied.
                 let place = await harness.get("\(Self.path)/subjects/c", query: Self.window)
                 #expect(place.status == 200)
                 #expect((place.json["warnings"] as? [String])?.count == 2)
+                let unknown = await harness.get("\(Self.path)/subjects/a", query: Self.window)
+                #expect(unknown.status == 503 && unknown.code == "incomplete", "\(unknown.text)")
+                #expect(unknown.detail.contains("2026-11-20.json"))
                 // One of them comes back, then the other, while events go on.
                 try whole[0].write(to: URL(filePath: Self.files(data)[0]))
                 #expect(await harness.post(#"{"subject":"c","meters":{"tokens":1}}"#).status == 200)

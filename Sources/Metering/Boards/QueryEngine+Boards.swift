@@ -28,13 +28,18 @@ extension QueryEngine {
     /// Where a subject stands, and who stands around it; nil when it used nothing.
     ///
     /// - Parameter neighbours: how many above and below, 0 to 100.
+    /// - Throws: `MeteringError.incomplete` when it is not ranked on a board that lacks days which
+    ///   cannot be read.
     public func leaderboardPlace(
         of subject: SubjectID, _ meter: Meter, _ window: LeaderboardWindow, neighbours: Int
     ) async throws(MeteringError) -> LeaderboardPlace? {
         // The gap needs the next above.
         let (part, days, warnings) = try await read(
             meter, window, .place(subject, neighbours: max(1, neighbours)))
-        return LeaderboardPlace(part, neighbours: neighbours, days, warnings)
+        let place = LeaderboardPlace(part, neighbours: neighbours, days, warnings)
+        // It may have used something on a day that is not counted.
+        if place == nil, !warnings.isEmpty { throw .incomplete(warnings: warnings) }
+        return place
     }
 
     private func read(

@@ -229,7 +229,8 @@ final class EventBatcher {
         rules.load { [self] result in
             isLoadingRules = false
             switch result {
-            case .failure(.unavailable), .failure(.building), .failure(.tooMany):
+            case .failure(.unavailable), .failure(.building), .failure(.tooMany),
+                .failure(.incomplete):
                 // The sweep tries again; what waits too long is told so.
                 isResendDue = inFlight != nil
             case .failure(.undecided(let reason)):

@@ -56,7 +56,8 @@ end
 -- Makes all that a guest has the user's, once. The events of the batch move what it has used; they do not
 -- count if anything is refused. EXTRA: the guest's account; position of its last entry and number of
 -- its events, by which these were made; how many events the batch has; 1 if they move a part of its days
--- only: the account goes over with the last part.
+-- only: the account goes over with the last part; 2 if they are a part of an erasure, which takes out the
+-- days' entries itself.
 local function merge_guest(context, user, decision)
   local call, keys, guest = redis.call, context.keys, context.accounts[decision[EXTRA]]
   local function refuse(status)
@@ -72,6 +73,8 @@ local function merge_guest(context, user, decision)
     at, events = record[AT], record[EVENTS]
   end
   if at ~= decision[EXTRA + 1] or events ~= decision[EXTRA + 2] then return refuse(CHANGED) end
+  if decision[EXTRA + 4] == 2 then return taken(user, {OK}) end
+  context.leaving = guest.subject
   if decision[EXTRA + 4] == 1 then return taken(user, {OK}) end
   local mine, its = user.fields, guest.fields
   if #mine[HOLDS] + #its[HOLDS] > ENTRY_WIDTH * HOLDS_MAX

@@ -11,6 +11,27 @@ local function count_changes(batch, key)
   end
 end
 
+-- Takes a guest who becomes a user off the days of which all went over: it is no subject of theirs any more.
+-- What was undone is told of those who stay.
+local function leave_empty_days(batch, guest)
+  local function is_empty(values, first, step)
+    for q = first, #values, step do
+      if values[q] ~= 0 then return false end
+    end
+    return true
+  end
+  for _, entries in pairs(batch.use) do
+    local entry = entries[guest]
+    if entry and entry[USE_EVENTS] == 0 and is_empty(entry, USE_METERS + 1, 2) then entries[guest] = false end
+  end
+  for i, subject in ipairs(batch.subjects) do
+    local record = batch.touched[i] and subject == guest and batch.records[i]
+    if record and record[DAY_EVENTS] == 0 and is_empty(record, METERS + 2, 3) then
+      record[DAY_FIRST], record[DAY_LAST] = NO_FIRST, NO_LAST
+    end
+  end
+end
+
 -- Writes a batch that counts or changes something, and sets its position in what is answered.
 -- Every key that is written was read once before, or is here: Redis does not roll back, so a key of
 -- a wrong type has to fail by now. From the first write on nothing fails.
@@ -31,6 +52,7 @@ local function write_batch(batch, ask, gone, code, context, done)
   end
   if counts then
     count_changes(batch, changes)
+    if context and context.leaving then leave_empty_days(batch, context.leaving) end
     write_records(batch, at)
     write_days(batch)
     write_ids(keys.ids[1], sizes, ids, ask[18], gone, at, ttl[2])

@@ -18,6 +18,8 @@ local function write_days(batch)
   for _, day in ipairs(batch.large) do call('HSET', batch.keys.large, day, 1) end
   for key in pairs(batch.unranked) do call('ZREMRANGEBYSCORE', key, 0, '+inf') end
   for key, entries in pairs(batch.use) do
-    for subject, entry in pairs(entries) do call('HSET', key, subject, pack(entry)) end
+    for subject, entry in pairs(entries) do
+      if entry then call('HSET', key, subject, pack(entry)) else call('HDEL', key, subject) end
+    end
   end
 end

@@ -247,6 +247,10 @@ final class BoardBuilder {
             }
             cursor = next
         } while cursor != zero
+        // Guests who have become users since the board was begun have left the day.
+        for (subject, late) in tail.apart[day] ?? [:] where late < 0 && values[subject] == nil {
+            values[subject] = -late
+        }
         gathered.merge(values) { $0 + $1 }
         subjectCount += values.count
         tellProgress()

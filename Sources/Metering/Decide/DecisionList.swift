@@ -169,7 +169,8 @@ struct DecisionList {
             extra = [
                 .number(account(merge.guest, asksCredits: false) + 1),
                 .number(merge.latest.packed), .number(merge.eventCount),
-                .number(merge.moves.count), .number(merge.isPartial ? 1 : 0),
+                .number(merge.moves.count),
+                .number(merge.isErasing ? 2 : merge.isPartial ? 1 : 0),
             ]
         }
         return BatchDecision(

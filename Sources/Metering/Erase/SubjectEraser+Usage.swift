@@ -70,7 +70,7 @@ extension SubjectEraser {
                 continue
             }
             let moves = GuestMerge(
-                subject, record.latest, eventCount: record.eventCount, days: days, isPartial: true)
+                subject, record.latest, eventCount: record.eventCount, days: days, isErasing: true)
             let verdict = try await context.engine.merge(moves, into: erasure.anonymous)
             switch verdict.status {
             case .allowed, .changed: continue

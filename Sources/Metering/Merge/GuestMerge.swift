@@ -37,19 +37,22 @@ public struct GuestMerge: Sendable {
     let eventCount: Int
     /// Whether some of the guest's days stay behind, and its account with them.
     public let isPartial: Bool
+    /// Whether it is a part of an erasure, which takes the guest off its days itself.
+    let isErasing: Bool
     var moves: [Move] = []
 
     /// - Parameters:
     ///   - days: what there is to move; of more than `dayCountMax` the first ones are a part.
-    ///   - isPartial: whether it is a part in any case.
+    ///   - isErasing: whether it is a part in any case, of an erasure.
     init(
         _ guest: SubjectID, _ latest: LogPosition, eventCount: Int, days: [Day],
-        isPartial: Bool = false
+        isErasing: Bool = false
     ) {
         self.guest = guest
         self.latest = latest
         self.eventCount = eventCount
-        self.isPartial = isPartial || days.count > Self.dayCountMax
+        self.isErasing = isErasing
+        isPartial = isErasing || days.count > Self.dayCountMax
         self.days = Array(days.prefix(Self.dayCountMax))
     }
 

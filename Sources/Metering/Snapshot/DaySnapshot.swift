@@ -31,7 +31,6 @@ struct FlushContext {
 final class DaySnapshot {
     /// Per call to Redis: some hundreds of microseconds.
     private static let subjectsPerCall = 200
-    private static let scanCount = Array("400".utf8)
     static let cellsPerCall = 100
 
     let context: FlushContext
@@ -46,7 +45,7 @@ final class DaySnapshot {
     var inequality: String?
     var isCopy = false
     /// Whether no subject's record is on the day any more, nor comes to be: `use` has it all.
-    private var isClosed = false
+    private(set) var isClosed = false
 
     /// Whether all records are looked at though the day is closed: a clock that is far behind may have
     /// put one there.
@@ -135,51 +134,6 @@ final class DaySnapshot {
             cells[field] = sums.isZero ? nil : sums
         }
         return cells
-    }
-
-    /// The subjects that may have used something on the day, in order. Nothing is lost between the
-    /// two scans: a subject leaves its record for `use`, and never the other way.
-    private func subjects(from lower: [UInt8]) async throws(FlushError) -> SubjectList {
-        var list = SubjectList(from: lower, byteCountMax: context.idByteCountMax)
-        let number = day.number
-        if !isClosed {
-            try await scan(keys.subjects) { id, record in
-                guard let day = PackedCursor.day(ofRecord: record) else { return false }
-                if day == number { list.add(id) }
-                return true
-            }
-        }
-        try await scan(keys.use(day)) { id, _ in
-            list.add(id)
-            return true
-        }
-        list.sort()
-        return list
-    }
-
-    private func scan(
-        _ key: [UInt8], _ body: ([UInt8], [UInt8]) -> Bool
-    ) async throws(FlushError) {
-        var cursor = Array("0".utf8)
-        repeat {
-            let reply: RedisValue
-            do {
-                reply = try await context.client.send(
-                    RedisCommand("HSCAN", [key, cursor, Array("COUNT".utf8), Self.scanCount]))
-            } catch {
-                throw .redis(error)
-            }
-            guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes,
-                let pairs = parts[1].elements
-            else { throw .redis(.unexpectedReply("HSCAN")) }
-            for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-                guard let id = pairs[index].bytes, let value = pairs[index + 1].bytes,
-                    body(id, value)
-                else { throw .damaged("a subject's record") }
-            }
-            try await context.checkpoint()
-            cursor = next
-        } while cursor != Array("0".utf8)
     }
 
     // MARK: Writing
@@ -277,7 +231,7 @@ final class DaySnapshot {
         var lower: [UInt8]? = []
         try file.append("\"subjects\":[")
         while let from = lower {
-            let list = try await subjects(from: from)
+            let list = try await subjects(from: from, tail)
             for start in stride(from: 0, to: list.count, by: Self.subjectsPerCall) {
                 let ids = (start..<min(start + Self.subjectsPerCall, list.count)).map { list[$0] }
                 try await read(ids, tail) { (id, sums, times) throws(FlushError) in
@@ -318,17 +272,7 @@ final class DaySnapshot {
         _ body: ([UInt8], DaySums, (first: Int, last: Int)) throws(FlushError) -> Void
     ) async throws(FlushError) {
         tail.drop(before: ids[0])
-        packer.array(3)
-        packer.integer(day.number)
-        packer.integer(tail.changes)
-        packer.array(ids.count)
-        for id in ids { packer.string(id) }
-        let reply = try await run(
-            ScriptLibrary.readSubjects, [keys.subjects, keys.use(day), keys.changes] + logs)
-        guard reply.count == 4, let records = reply[2].elements, let uses = reply[3].elements,
-            records.count == ids.count, uses.count == ids.count
-        else { throw .redis(.unexpectedReply("read_subjects")) }
-        try await tail.follow(reply.prefix(2))
+        let (records, uses) = try await entries(of: ids, tail)
         var sums = DaySums()
         for (index, id) in ids.enumerated() {
             sums.removeAll()
@@ -337,6 +281,9 @@ final class DaySnapshot {
                 times = PackedCursor.addRecord(record, to: &sums, tail.table)
             } else if let use = uses[index].bytes {
                 times = PackedCursor.addUse(use, to: &sums, tail.table)
+            } else if tail.subjects[ByteString(bytes: id)] != nil {
+                // A guest who has become a user since: what it had at the cut is in the log.
+                times = (first: .max, last: .min)
             } else {
                 continue
             }

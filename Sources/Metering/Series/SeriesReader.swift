@@ -164,7 +164,7 @@ final class SeriesReader {
             for (day, reply) in zip(turn, replies) {
                 if let entry = reply.bytes {
                     try add(entry, day, query, &sums)
-                } else if day == record.day {
+                } else if day == record.day, record.dayTimes != nil {
                     let value = record.meters.first { $0.meter == query.meter }?.ofDay ?? 0
                     sums.add(value, record.dayEventCount, day: day)
                 }

@@ -89,6 +89,23 @@ import Testing
         }
     }
 
+    @Test func `Demo subjects are taken off the days on which they used something`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                _ = await bench.record([event("shown"), event("ann")])
+                try await bench.queries.put("shown", #"{"demo":true}"#)
+                clock.advance(Self.day)
+                // The record is on today from now on.
+                try await bench.closer.closeDays()
+                _ = await bench.record([event("ann")])
+                let trend = try await bench.queries.creditTrend(days: 2).days
+                #expect(trend.map { $0.subjects?.count } == [1, 1])
+            }
+        }
+    }
+
     @Test(arguments: [1, 2])
     func `Snapshots, boards and copies are whole while guests become users`(first: Int)
         async throws

@@ -67,6 +67,12 @@ public final class DataConsole: Sendable {
         }
     }
 
+    /// Says what is amiss and hinders nothing. As of `print`.
+    public func warn(_ line: String) {
+        clear()
+        console.complain("tally: \(line)\n")
+    }
+
     /// Shows on a terminal how far it is, at most ten times a second.
     public func show(_ text: String) {
         guard console.showsProgress else { return }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
 internal import Observability
 
 /// `tally verify`
@@ -57,6 +58,7 @@ struct VerifyVerb {
         {
             arguments.problems.append("--redis with --snapshots needs no --data")
         }
+        if let problem = verb.missingFolder { arguments.problems.append(problem) }
         guard arguments.problems.isEmpty else { throw UsageError(problems: arguments.problems) }
         let output = DataConsole(console)
         do {
@@ -71,6 +73,19 @@ struct VerifyVerb {
         try output.check()
         console.complain(summary(output.parts) + "\n")
         return output.parts.allSatisfy { $0.lineCount == 0 } ? ExitCode.success : ExitCode.failure
+    }
+
+    /// What is wrong with the folder of the snapshots: with none of them nothing would differ. Where a
+    /// Redis is to be started, that tells of its folder.
+    private var missingFolder: String? {
+        let (name, path) =
+            place.snapshots.map { ("snapshots", $0) } ?? ("data", place.folder ?? "")
+        guard place.snapshots != nil || place.redisURL != nil, !path.isEmpty else { return nil }
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            return "--\(name) \(path): \(String(cString: strerror(errno)))"
+        }
+        return status.st_mode & S_IFMT == S_IFDIR ? nil : "--\(name) \(path): it is no folder"
     }
 
     /// The last line: how many differences there are, and in which workspaces.

@@ -84,6 +84,13 @@ private func restore(
     let order =
         found.filter { $0.workspace == .default } + found.filter { $0.workspace != .default }
     for workspace in order {
+        guard let file = workspace.missingState else { continue }
+        console.warn(
+            "\(Escaping.text(file)) is missing: settings, API keys, rules, balances, grants, holds and "
+                + "profiles of \(workspace.workspace.text) are in no other file, and are not restored"
+        )
+    }
+    for workspace in order {
         let name = workspace.workspace.text
         try await withQueries(workspace, place, redis) { queries in
             try await queries.checkSnapshots(
@@ -106,11 +113,13 @@ private func restore(
             try await queries.endRestore(at: workspace.path, token: token)
         }
     }
+    let lacking = Set(order.filter { $0.missingState != nil }.map(\.workspace))
     for report in reports.sorted(by: { $0.workspace.text < $1.workspace.text }) {
         console.print(
             "restored \(report.workspace.text): \(report.days) days (\(report.coldDays) of them stay "
                 + "in their files), \(report.subjectDays) lines of subjects, "
-                + "\(report.accounts) accounts, \(report.apiKeys) keys")
+                + "\(report.accounts) accounts, \(report.apiKeys) keys"
+                + (lacking.contains(report.workspace) ? ", without its state.json" : ""))
     }
 }
 

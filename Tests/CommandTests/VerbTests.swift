@@ -201,6 +201,17 @@ import Testing
         }
     }
 
+    @Test func `Snapshots to verify against have to be there`() async throws {
+        let folder = try TemporaryFolder()
+        let words = ["verify", "--redis", "redis://127.0.0.1:1", "--snapshots"]
+        #expect(await tally(words + [folder.path]).code == 0)
+        for path in ["/nonexistent/x", folder.path + "/none", "/etc/passwd"] {
+            let outcome = await tally(words + [path])
+            #expect(outcome.code == 2 && outcome.output.isEmpty)
+            #expect(outcome.errors.contains("--snapshots \(path): "), "\(outcome.errors)")
+        }
+    }
+
     @Test func `Version and overview go to standard output`() async {
         #expect(await tally(["--version"]).output == "tally 0.1.0\n")
         #expect(await tally(["--help"]).output.contains("tally import"))

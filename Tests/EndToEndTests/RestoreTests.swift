@@ -54,6 +54,31 @@ extension EndToEnd {
         }
     }
 
+    @Test func `A workspace whose state is missing is named when it is restored`() async throws {
+        try await blocking {
+            let service = try TallyProcess()
+            try Self.makeHistory(service)
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            let state = "\(service.data)/rollups/default/state.json"
+            func restore() throws -> (status: Int32, output: String, errors: String) {
+                let run = try TallyProcess.run([
+                    "restore", "\(service.data)/rollups", "--force", "--data", "\(folder)/data",
+                ])
+                return (run.status, run.output, run.errors)
+            }
+            let whole = try restore()
+            #expect(whole.status == 0 && !whole.output.contains("state.json"), "\(whole)")
+            #expect(!whole.errors.contains("state.json"))
+            unlink(state)
+            let lacking = try restore()
+            #expect(lacking.status == 0, "\(lacking)")
+            #expect(lacking.errors.contains("\(state) is missing"), "\(lacking)")
+            #expect(lacking.output.contains("restored default: 4 days"))
+            #expect(lacking.output.contains("without its state.json"), "\(lacking)")
+        }
+    }
+
     @Test func `Verify asks a service that runs, and says with its status what it found`()
         async throws
     {

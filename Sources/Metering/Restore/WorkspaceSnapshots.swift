@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
+
 /// The snapshots of one workspace in a folder.
 public struct WorkspaceSnapshots: Sendable {
     /// The workspace's folder.
@@ -8,9 +10,14 @@ public struct WorkspaceSnapshots: Sendable {
     public var settings: WorkspaceSettings
     /// Whether the files tell more than the zone.
     public var hasSettings: Bool
+    /// The file of what the days do not tell, if it is not there: nothing of that can be restored.
+    public var missingState: String?
 
-    public init(path: String, settings: WorkspaceSettings, hasSettings: Bool) {
+    public init(
+        path: String, settings: WorkspaceSettings, hasSettings: Bool, missingState: String? = nil
+    ) {
         (self.path, self.settings, self.hasSettings) = (path, settings, hasSettings)
+        self.missingState = missingState
     }
 
     public var workspace: WorkspaceID { settings.id }
@@ -31,7 +38,10 @@ public struct WorkspaceSnapshots: Sendable {
             var settings =
                 entry.flatMap { WorkspaceSettings(id, entry: $0) } ?? WorkspaceSettings(id: id)
             settings.calendar = calendar
-            return WorkspaceSnapshots(path: path, settings: settings, hasSettings: entry != nil)
+            let state = "\(path)/state.json"
+            return WorkspaceSnapshots(
+                path: path, settings: settings, hasSettings: entry != nil,
+                missingState: access(state, F_OK) == 0 ? nil : state)
         }
     }
 

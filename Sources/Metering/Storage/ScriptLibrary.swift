@@ -47,6 +47,8 @@ public enum ScriptLibrary {
     static let finishRestore = script("finish_restore", PackageResources.finish_restore_lua)
     /// Reads what subjects used on a day, and where its boards have them.
     static let readRanks = script("read_ranks", PackageResources.read_ranks_lua)
+    /// Reads records and places on a window's board.
+    static let readStandings = script("read_standings", PackageResources.read_standings_lua)
     /// Reads records, and what subjects used on several days.
     static let readLifetimes = script("read_lifetimes", PackageResources.read_lifetimes_lua)
 
@@ -91,7 +93,8 @@ public enum ScriptLibrary {
     public static let forQueries = [
         readDay, thawDay, followUsage, countSeen, readAccounts, listHolds, readLedger,
         beginRestore, restoreValues, restoreSubjects, restoreSeen, restoreAccounts, finishRestore,
-        cutDay, readHours, readSubjects, readRanks, readLifetimes, readBoard, applyBoard,
+        cutDay, readHours, readSubjects, readRanks, readStandings, readLifetimes, readBoard,
+        applyBoard,
         beginBoard, readWindow, scanUse, fillBoard, finishBoard, dropBoard, writePeople,
         listPeople, reserveIDs, importKeys, assignKeys, changeKey, deleteKey, setThreshold,
         listKeys,

@@ -62,6 +62,8 @@ final class Verifier {
         }
         progress("totals")
         try await attempt("totals") { try await verifyLifetimes(Set(boards.keys)) }
+        progress("boards of all days")
+        try await attempt("boards of all days") { try await LifetimeBoardVerifier(context).run() }
         progress("accounts")
         try await attempt("accounts") { try await AccountVerifier(context).run() }
         if let state { try await attempt("rules and accounts") { try await verify(state) } }
@@ -90,6 +92,9 @@ final class Verifier {
             case .server, .unexpectedReply: damaged(error)
             default: throw error
             }
+        } catch let error as MeteringError {
+            guard case .damaged = error else { throw error }
+            damaged(error)
         } catch let fault as SnapshotFault {
             damaged(fault)
         }

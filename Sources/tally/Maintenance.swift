@@ -241,7 +241,9 @@ actor Maintenance {
         {
             return "Redis \(version) is too old: 7.0 or later is needed"
         }
-        if report.isReplica == true { return "this Redis follows another one and takes no writes" }
+        if report.isReplica == true {
+            return "this Redis follows another one and takes no writes (READONLY)"
+        }
         return report.isClusterNode == true ? "Redis Cluster is not supported" : nil
     }
 

@@ -135,7 +135,10 @@ final class DataFolder {
                 close(descriptor)
                 throw .folder(folder, reason: "flock: \(systemMessage(code))")
             }
-            if holder.map(isAlive) ?? false || ContinuousClock.now > deadline {
+            // Of this process it was let go, perhaps: a child that is being made has it, too, until it becomes
+            // its program.
+            let isHeld = holder.map { $0 != getpid() && isAlive($0) } ?? false
+            if isHeld || ContinuousClock.now > deadline {
                 close(descriptor)
                 throw .locked(folder: folder, processID: holder)
             }

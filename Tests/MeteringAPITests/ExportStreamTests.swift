@@ -23,9 +23,6 @@ import Testing
         }
     }
 
-    /// Fewer than the whole export takes, whatever else looks at the log now and then meanwhile.
-    private static let fewReads = eventCount / 1000 - 5
-
     @Test func `No more is read than a slow reader takes, and it gets all of it`() async throws {
         try await withExports { bench in
             try Self.fill(bench)
@@ -37,7 +34,7 @@ import Testing
             // What is not taken is neither read nor kept: parts of about 1,000 events, and what
             // sockets hold.
             let stopped = try await bench.settledReadCount() - before
-            #expect(stopped < Self.fewReads, "\(stopped) reads")
+            #expect(stopped < Self.eventCount / 1000 / 2, "\(stopped) reads")
             // Others are answered meanwhile.
             #expect(try bench.client().get("/v1/events?limit=1").status == 200)
             let rest = reader.readBody()
@@ -58,7 +55,7 @@ import Testing
                 #expect(reader.read(100_000).count >= 100_000)
             }
             let reads = try await bench.settledReadCount() - before
-            #expect(reads < Self.fewReads, "\(reads) reads")
+            #expect(reads < Self.eventCount / 1000 / 2, "\(reads) reads")
             while !bench.metrics.text().contains("tally_http_connections 0\n") {
                 try await Task.sleep(for: .milliseconds(5))
             }

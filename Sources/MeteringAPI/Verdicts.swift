@@ -63,8 +63,7 @@ extension Verdict {
         var last = time.milliseconds + 1
         if status != .creditsShort {
             for state in violated {
-                // What is more than the limit never fits.
-                guard let at = state.resetsAt, state.asked <= state.most ?? .max else { return nil }
+                guard let at = state.resetsAt else { return nil }
                 last = max(last, at.milliseconds)
             }
         }

@@ -118,7 +118,12 @@ final class LazyReader {
     private let descriptor: Int32
 
     init(port: UInt16, _ path: String) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        // A child that another test starts would keep the connection open behind its end.
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        // The kernel's own measure grows with time: what sockets hold would depend on the machine.
+        var taken: Int32 = 1 << 18
+        setsockopt(
+            descriptor, SOL_SOCKET, SO_RCVBUF, &taken, socklen_t(MemoryLayout<Int32>.size))
         var limit = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(
             descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))

@@ -114,40 +114,13 @@ import Testing
         }
     }
 
-    @Test func `Without an allowance there is nothing to wait for`() async throws {
-        try await withAPI { host, harness, redis in
-            for (name, answer) in await Self.refusals(harness, 1) {
-                #expect(answer.code == "insufficient_credits", "\(name)")
-                #expect(answer.headers["retry-after"] == nil, "\(name)")
-            }
-        }
-    }
-
-    @Test
-    func
-        `Where holds are in the way it is the first that expires, and nothing for what never fits`()
-        async throws
-    {
+    @Test func `A rate with a burst has no length in its policy`() async throws {
         try await withAPI { host, harness, redis in
             let limits = """
-                {"limits":[{"name":"day","meter":"files_uploaded","window":"day","user":10,"guest":1},\
-                {"name":"rate","meter":"api_calls","window":"rate","period_s":60,"burst":20,"user":10,"guest":1}]}
+                {"limits":[{"name":"rate","meter":"api_calls","window":"rate","period_s":60,"burst":20,\
+                "user":10,"guest":1}]}
                 """
             #expect(await harness.send(.put, "/v1/limits", limits).status == 200)
-            func ask(_ files: Int) async -> Answer {
-                await harness.send(
-                    .post, "/v1/check", #"{"subject":"a","amounts":{"files_uploaded":\#(files)}}"#)
-            }
-            let hold = #"{"id":"h","subject":"a","amounts":{"files_uploaded":8},"ttl_s":5}"#
-            #expect(await harness.send(.post, "/v1/holds", hold).status == 201)
-            let kept = await ask(5)
-            #expect(kept.status == 429 && kept.headers["retry-after"] == "5")
-            let never = await ask(11)
-            #expect(never.status == 429 && never.headers["retry-after"] == nil)
-            harness.clock.advance(5000)
-            #expect(await ask(5).status == 200)
-            _ = await harness.post(#"{"subject":"a","meters":{"files_uploaded":7}}"#)
-            #expect(await ask(5).headers["retry-after"] == "\(14 * 3600 - 5)")
             let rate = await harness.send(
                 .post, "/v1/check", #"{"subject":"a","amounts":{"api_calls":1}}"#)
             #expect(rate.headers["ratelimit-policy"] == #""rate";q=20;tally-meter="api_calls""#)

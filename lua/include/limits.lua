@@ -67,9 +67,7 @@ local function usage_of(account, limit, asked, now)
   if kind == FIXED then
     -- A window that began later than this one is in use when the clock was set back.
     local used = q and windows[q + WINDOW_START] >= limit[STARTS] and windows[q + WINDOW_USED] or 0
-    -- Where only holds are in the way there may be room when the first of them expires.
-    local is_kept = used + asked <= most and used + kept + asked > most
-    return used + kept, most, is_kept and math.min(freed, limit[ENDS]) or limit[ENDS]
+    return used + kept, most, limit[ENDS]
   end
   if kind == ROLLING then
     local used, buckets, live = 0, q and windows[q + WINDOW_USED] or {}, {}

@@ -18,16 +18,6 @@ import Testing
         return path
     }
 
-    private func items(
-        _ name: String, _ text: String, _ words: [String] = []
-    ) throws -> [EventReader.Item] {
-        var arguments = Arguments([try folder.file(name, text)] + words, ImportVerb.options)
-        let reader = try EventReader(ImportVerb.read(&arguments, [:]))
-        var items: [EventReader.Item] = []
-        while let item = try reader.next() { items.append(item) }
-        return items
-    }
-
     @Test func `Rows that are not UTF-8 fail with their lines, and count nothing`() async throws {
         let service = try StandIn()
         let words = ["--columns", "subject=subject,tokens=tokens"]
@@ -86,7 +76,7 @@ import Testing
         ),
     ])
     func `A member that is null is one that was left out`(line: String, event: String) throws {
-        let items = try items(
+        let items = try folder.items(
             "e.ndjson", line,
             ["--source", "s", "--action", "A", "--model", "M", "--subject-spread", "500:42"])
         #expect(items == [.init(line: 1, result: .event(event))])
@@ -94,7 +84,7 @@ import Testing
 
     @Test func `A null that nothing is put in for stays`() throws {
         let line = #"{"id":"x","subject":null,"action":null,"model":null}"#
-        #expect(try items("e.ndjson", line) == [.init(line: 1, result: .event(line))])
+        #expect(try folder.items("e.ndjson", line) == [.init(line: 1, result: .event(line))])
     }
 
     @Test func `An empty cell is a value that was left out`() async throws {
@@ -111,7 +101,7 @@ import Testing
             "id=key,time=when,action=act,model=engine,description=note,input_tokens=In,"
                 + "output_tokens=Out,subject=Who", "--action", "A", "--source", "s",
         ]
-        let items = try items("e.csv", text, words)
+        let items = try folder.items("e.csv", text, words)
         #expect(
             items.map(\.result) == [
                 .event(#"{"id":"s:2","subject":"a","action":"A","meters":{"output_tokens":7}}"#),

@@ -18,16 +18,6 @@ import Testing
         return rows
     }
 
-    private func items(
-        _ name: String, _ text: String, _ words: [String] = []
-    ) throws -> [EventReader.Item] {
-        var arguments = Arguments([try folder.file(name, text)] + words, ImportVerb.options)
-        let reader = try EventReader(ImportVerb.read(&arguments, [:]))
-        var items: [EventReader.Item] = []
-        while let item = try reader.next() { items.append(item) }
-        return items
-    }
-
     @Test func `Rows keep their lines through quotes, blank lines and all line breaks`() throws {
         let lf = try rows("\u{feff}a,b\n\"x\n\"\"y\"\"\",\"1,2\"\n\n3, 4")
         #expect(
@@ -52,7 +42,7 @@ import Testing
     }
 
     @Test func `CSV becomes events by the columns named`() throws {
-        let items = try items(
+        let items = try folder.items(
             "trace.csv",
             """
             TIMESTAMP,In,Out,Who
@@ -75,12 +65,12 @@ import Testing
 
     @Test func `A column that is not there is named, with the nearest`() throws {
         #expect {
-            try items("t.csv", "Tokens\n1\n", ["--columns", "tokens=Token"])
+            try folder.items("t.csv", "Tokens\n1\n", ["--columns", "tokens=Token"])
         } throws: { "\($0)".contains("has no column \"Token\" (did you mean Tokens?)") }
     }
 
     @Test func `Lines of NDJSON are sent with what they lack`() throws {
-        let items = try items(
+        let items = try folder.items(
             "e.ndjson",
             "\u{feff}{\"id\":\"x\",\"subject\":\"a\",\"action\":\"b\",\"n\":1e2}\r\n\n"
                 + " { \"subject\": \"a\" }\n{}\n[1]\nnot\n{\"subject\":\"last\"}",

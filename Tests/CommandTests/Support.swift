@@ -79,3 +79,16 @@ final class StandIn {
         process.waitUntilExit()
     }
 }
+
+extension TemporaryFolder {
+    /// What an import reads of a file.
+    func items(
+        _ name: String, _ text: String, _ words: [String] = []
+    ) throws -> [EventReader.Item] {
+        var arguments = Arguments([try file(name, text)] + words, ImportVerb.options)
+        let reader = try EventReader(ImportVerb.read(&arguments, [:]))
+        var items: [EventReader.Item] = []
+        while let item = try reader.next() { items.append(item) }
+        return items
+    }
+}

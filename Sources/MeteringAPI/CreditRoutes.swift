@@ -86,7 +86,9 @@ extension API {
                 body.credits == nil ? "field_required" : "out_of_range",
                 "credits: more than 0")
         }
-        if let expires = body.expires, expires.milliseconds <= engine.now.milliseconds {
+        // That others are to come is judged when the id is known to be new: one sent again may have
+        // expired since.
+        if let expires = body.expires, expires.milliseconds <= 0 {
             throw HTTPProblem.unprocessable("out_of_range", "expires_at: a time to come")
         }
         let verdict = try await engine.decide(

@@ -19,6 +19,7 @@ extension Verdict {
         case .tooLarge: "counter_overflow"
         case .conflict: "id_reused"
         case .tooMany: "too_many"
+        case .past: "out_of_range"
         case .alreadyCounted: "event_already_counted"
         case .allowed, .repeated, .skipped, .changed: "conflict"
         }
@@ -35,6 +36,7 @@ extension Verdict {
         case .tooLarge: "a total would pass what is counted exactly; nothing was changed"
         case .conflict: "this id was used before for something else"
         case .alreadyCounted: "this event was counted before; the hold is open: release it"
+        case .past: "expires_at: a time to come"
         case .tooMany: "a subject has at most 1000 open holds and 200 grants with something left"
         case .allowed, .repeated, .skipped, .changed: "nothing was changed"
         }
@@ -45,7 +47,7 @@ extension Verdict {
         case .limitReached, .limitReachedAndCreditsShort: .tooManyRequests
         case .creditsShort: .paymentRequired
         case .holdMissing: .notFound
-        case .tooLarge, .conflict, .tooMany: .unprocessableContent
+        case .tooLarge, .conflict, .tooMany, .past: .unprocessableContent
         default: .conflict
         }
     }

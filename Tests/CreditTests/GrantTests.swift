@@ -29,6 +29,11 @@ import Testing
             left.clock.advance(2 * day)
             #expect(try await right.grant("a", 10 * one, id: "g", expires: noon + day) == .repeated)
             #expect(try await right.account("a").balance == 0)
+            // A new one of a time that is gone is none.
+            #expect(try await right.grant("a", one, id: "late", expires: noon + 2 * day) == .past)
+            #expect(
+                try await right.grant("a", one, id: "late", expires: noon + 2 * day + 1) == .allowed
+            )
         }
     }
 

@@ -189,6 +189,12 @@ import Testing
                     amounts: [(calls, count), (.filesUploaded, 3)])
                 #expect(again.status == status)
             }
+            // By what was asked: a limit that is new since is not about it.
+            try await bench.setLimits(
+                #"{"limits":[{"name":"calls","meter":"api_calls","window":"day","user":9}]}"#)
+            let later = try await bench.decide(
+                .openHold(id: ByteString("h"), seconds: 60), "a", 2 * one, amounts: amounts)
+            #expect(later.status == .repeated && later.holdState == .open)
             #expect(try await bench.release("h", "a").status == .allowed)
             let ended = try await bench.engine.accounts.hold(ByteString("h"))
             #expect(ended?.amounts.count == 2)

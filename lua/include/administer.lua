@@ -11,6 +11,7 @@ local function grant(context, account, decision)
   local old, name = grant_of(account.subject)
   if former ~= '' then old = grant_of(former) or old end
   if old then return taken(account, {old == value and REPEATED or CONFLICT}) end
+  if expires > 0 and expires <= context.now then return {PAST} end
   local fields = account.fields
   if not (balance_of(fields) + credits <= MAX) then return {TOO_LARGE} end
   if #fields[GRANTS] >= ENTRY_WIDTH * GRANTS_MAX then return {TOO_MANY} end

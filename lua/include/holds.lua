@@ -26,13 +26,13 @@ local function amounts_by_id(context, decision)
   return amounts
 end
 
--- Sets credits and amounts aside. EXTRA: id, expires, {meter, amount, ...}.
+-- Sets credits and amounts aside. EXTRA: id, expires, {meter, amount, ...}. What is sent again is known
+-- by what it asks for, and not by which limits that meets: rules may have changed since.
 local function open_hold(context, account, decision)
   local id, expires = decision[EXTRA], decision[EXTRA + 1]
   local old = read_hold(context, id)
   if old then
     local is_same = old[HOLD_SUBJECT] == account.subject and old[HOLD_CREDITS] == decision[CREDITS]
-      and cmsgpack.pack(old[HOLD_AMOUNTS]) == cmsgpack.pack(amounts_by_id(context, decision))
       and cmsgpack.pack(old[HOLD_ASKED]) == cmsgpack.pack(decision[EXTRA + 2])
     return {is_same and REPEATED or CONFLICT, 0, 0, old[HOLD_STATE], old[HOLD_EXPIRES]}
   end

@@ -78,7 +78,7 @@ extension QueryEngine {
         var lookedMS = clock.monotonicMS
         var toldProblem = false
         while self.boards === boards {
-            await loop.sleep(for: .milliseconds(50))
+            await loop.sleep(for: .milliseconds(10))
             guard self.boards === boards, (try? client)?.isReady == true else { continue }
             do {
                 try await boards.keep()

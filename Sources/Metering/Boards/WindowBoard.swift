@@ -7,9 +7,13 @@ internal import Redis
 
 /// A board that several days or all of them make up, brought up along the log.
 final class WindowBoard {
-    /// Subjects per script call: a millisecond of Redis, which takes 10 to 20 µs for each of them
-    /// where a board has a million.
-    private static let sliceCount = 50
+    /// Subjects per script call, patient or not: Redis takes 10 to 20 µs for each of them where a board
+    /// has a million.
+    private static let sliceCounts = (patient: 25, other: 50)
+    /// Up to so many subjects each slice is waited for before the next one is sent: Redis carries out all
+    /// that it has of one connection before it looks at the others, so that events and questions would
+    /// wait for all slices instead of one. A board that is further behind is to get ahead.
+    private static let patientCount = 100
     /// How much of the log goes into one change.
     private static let itemsPerChunk = 4000
     /// How often it is tried before somebody is told that it cannot be.
@@ -30,6 +34,8 @@ final class WindowBoard {
     private let writer = MessagePackWriter()
     private var known: (packed: [UInt8], state: BoardState)?
     private var generation = 0
+    private var isChanging = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
 
     init(_ id: BoardID, _ meter: Int, _ follower: LogFollower, _ reader: BoardReader) {
         self.id = id
@@ -65,6 +71,15 @@ final class WindowBoard {
     ///
     /// - Parameter isToLoad: whether to ask for the state if it is not known.
     func bringUp(isToLoad: Bool = false) async throws(MeteringError) {
+        // Two at once would make each other's changes, and one of them in vain.
+        while isChanging { await withCheckedContinuation { waiting.append($0) } }
+        isChanging = true
+        defer {
+            isChanging = false
+            let resumed = waiting
+            waiting = []
+            for continuation in resumed { continuation.resume() }
+        }
         if generation != follower.generation {
             known = nil
             generation = follower.generation
@@ -77,7 +92,7 @@ final class WindowBoard {
         }
         while let known {
             guard let chunk = try await chunk(behind: known.state) else { return }
-            // Another task of this process may have come first meanwhile.
+            // A change that was not waited for may have failed meanwhile.
             guard let now = self.known, now.packed == known.packed else { continue }
             try await apply(chunk, to: known)
             if chunk.isLast { return }
@@ -157,12 +172,14 @@ final class WindowBoard {
         var subjects = chunk.sums.filter { $0.value != 0 }.map(\.key)
         var done = BoardState(ends: chunk.target, warnings: known.state.warnings)
         done.pending = nil
-        if subjects.count > Self.sliceCount || known.state.pending != nil { subjects.sort() }
+        let isPatient = subjects.count <= Self.patientCount
+        let sliceCount = isPatient ? Self.sliceCounts.patient : Self.sliceCounts.other
+        if subjects.count > sliceCount || known.state.pending != nil { subjects.sort() }
         if let after = known.state.pending?.after { subjects.removeAll { $0 <= after } }
         var packed = known.packed
         var start = 0
         repeat {
-            let end = min(start + Self.sliceCount, subjects.count)
+            let end = min(start + sliceCount, subjects.count)
             var state = done
             if end < subjects.count {
                 state = known.state
@@ -172,11 +189,10 @@ final class WindowBoard {
             let arguments = [
                 Array(id.name.utf8), packed, next, items(subjects[start..<end], chunk.sums),
             ]
-            if end == subjects.count, !chunk.isLast {
-                self.known = (next, state)
-                try await applyAndWait(arguments)
+            self.known = (next, state)
+            if end == subjects.count ? !chunk.isLast : isPatient {
+                guard try await applyAndWait(arguments) else { return }
             } else {
-                self.known = (next, state)
                 applyLater(arguments)
             }
             (packed, start) = (next, end)
@@ -201,11 +217,14 @@ final class WindowBoard {
         }
     }
 
-    private func applyAndWait(_ arguments: [[UInt8]]) async throws(MeteringError) {
+    /// Whether the board was in the state that the change was made from.
+    private func applyAndWait(_ arguments: [[UInt8]]) async throws(MeteringError) -> Bool {
         do {
             let reply = try await client.run(
                 ScriptLibrary.applyBoard, keys: changedKeys, arguments: arguments)
-            if reply.integer != 1 { known = nil }
+            if reply.integer == 1 { return true }
+            known = nil
+            return false
         } catch {
             known = nil
             throw .unavailable(error)

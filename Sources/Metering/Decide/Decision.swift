@@ -128,6 +128,8 @@ public enum DecisionStatus: Int, Sendable {
     case alreadyCounted = 12
     /// A guest was counted since it was looked at.
     case changed = 13
+    /// The grant would have expired already.
+    case past = 14
 
     /// Whether it says that a hold cannot be settled.
     var isAboutHold: Bool { [.holdMissing, .holdEnded, .alreadyCounted].contains(self) }

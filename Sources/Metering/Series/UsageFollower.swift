@@ -10,8 +10,8 @@ internal import Redis
 final class UsageFollower {
     /// How far back minutes can be asked for.
     static let minuteCountMax = 120
-    /// Events of one change: one or two milliseconds of Redis.
-    private static let eventsPerChange = 200
+    /// Events of one change: a millisecond of Redis at most.
+    private static let eventsPerChange = 100
     private static let entriesPerRead = 20
     private static let daysPerRead = 3
     private static let triesMax = 50

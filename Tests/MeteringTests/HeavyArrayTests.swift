@@ -69,6 +69,32 @@ import Testing
         }
     }
 
+    @Test func `A single event does not wait for all of a large request`() async throws {
+        try await Self.withBench { _, bench in
+            let events = (0..<8 * Self.count).map { event("s\($0)") }
+            let (outcomes, others) = await Self.record(bench, events)
+            #expect(outcomes.allSatisfy { $0.counted != nil })
+            // These are 32 batches; two of them are made when another event comes.
+            #expect(others > 3, "\(others)")
+        }
+    }
+
+    @Test func `A large request goes on while single events keep coming`() async throws {
+        try await Self.withBench { _, bench in
+            var (singles, before) = (0, 0)
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                for number in 0..<4 * Self.count {
+                    bench.engine.record(event("s\(number)")) { _ in
+                        singles += 1
+                        if singles == 4 * Self.count { continuation.resume() }
+                    }
+                }
+                bench.engine.record((0..<100).map { event("l\($0)") }) { _ in before = singles }
+            }
+            #expect(before > 0 && before < 2 * Self.count, "\(before)")
+        }
+    }
+
     @Test func `An array that was counted before is told so, event by event`() async throws {
         try await Self.withBench { _, bench in
             let events = (0..<Self.count).map {

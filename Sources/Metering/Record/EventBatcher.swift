@@ -144,16 +144,19 @@ final class EventBatcher {
             }
             return
         }
-        let arrival = currentArrival()
+        let (arrival, isLarge) = (currentArrival(), events.count > PendingQueue.smallMax)
         for (index, event) in events.enumerated() {
             let time = event.time ?? arrival.time
             let (day, hour) = event.time == nil ? arrival.place : calendar.place(time)
-            waiting.append(
-                .event(
-                    PendingEvent(
-                        event: event, purpose: purpose ?? (event.enforce ? .enforce : .record),
-                        time: time, arrived: arrival.time, day: day, hour: hour,
-                        deadlineMS: arrival.deadlineMS, submission: submission, index: index)))
+            let pending = PendingEvent(
+                event: event, purpose: purpose ?? (event.enforce ? .enforce : .record),
+                time: time, arrived: arrival.time, day: day, hour: hour,
+                deadlineMS: arrival.deadlineMS, submission: submission, index: index)
+            if isLarge {
+                waiting.appendBulk(.event(pending))
+            } else {
+                waiting.append(.event(pending))
+            }
         }
         scheduleFlush()
     }

@@ -2,7 +2,8 @@
 //
 // What is unusual must not hold up the others. So an event that is there twice waits for the outcome
 // of the first instead of a batch of its own, and what has to go apart, since it may overflow a sum,
-// takes turns with all else. Every item is looked at a fixed number of times.
+// takes turns with all else. And what somebody waits for goes before the events of a large request, which have
+// a part of each batch. Every item is looked at a fixed number of times.
 
 /// What waits for the next batches.
 struct PendingQueue {
@@ -11,10 +12,17 @@ struct PendingQueue {
     /// How many items are looked at for one batch; those of one id need no place in it.
     private static let examinedMax = 8 * EventBatch.eventCountMax
 
+    /// Requests of more events are large ones.
+    static let smallMax = 16
+    /// Events of a batch that those of large requests have for themselves.
+    private static let bulkShare = EventBatch.eventCountMax / 4
+
     private enum Turn { case waiting, large, single }
 
     /// In the order of arrival.
     private var waiting = PendingLine()
+    /// Events of large requests.
+    private var bulk = PendingLine()
     /// Events of large amounts, as many together as their sum allows.
     private var large = PendingLine()
     /// Batches of one event each: those whose totals may overflow, or whose id another one has.
@@ -24,13 +32,17 @@ struct PendingQueue {
     private var turn = Turn.single
 
     var count: Int {
-        waiting.count + large.count + singles.count + groups.reduce(0) { $0 + $1.count }
+        waiting.count + bulk.count + large.count + singles.count
+            + groups.reduce(0) { $0 + $1.count }
     }
     var isEmpty: Bool {
-        waiting.isEmpty && large.isEmpty && singles.isEmpty && groups.isEmpty
+        waiting.isEmpty && bulk.isEmpty && large.isEmpty && singles.isEmpty && groups.isEmpty
     }
 
     mutating func append(_ item: Pending) { waiting.append(item) }
+
+    /// Adds an event of a large request.
+    mutating func appendBulk(_ item: Pending) { bulk.append(item) }
 
     /// Adds an item that goes alone.
     mutating func appendSingle(_ item: Pending) { singles.append(item) }
@@ -68,9 +80,9 @@ struct PendingQueue {
         var taken: [Pending] = []
         var firsts: [ByteString: PendingEvent] = [:]
         var examined = 0
-        taken.reserveCapacity(min(waiting.count, EventBatch.eventCountMax))
+        taken.reserveCapacity(min(waiting.count + bulk.count, EventBatch.eventCountMax))
         while taken.count < EventBatch.eventCountMax, examined < Self.examinedMax,
-            let item = waiting.takeFirst()
+            let item = takeNext(behind: taken.count)
         {
             examined += 1
             guard case .event(let pending) = item else {
@@ -97,6 +109,14 @@ struct PendingQueue {
         return taken
     }
 
+    /// What comes behind so many items of a batch.
+    private mutating func takeNext(behind count: Int) -> Pending? {
+        if count < EventBatch.eventCountMax - Self.bulkShare, let first = waiting.takeFirst() {
+            return first
+        }
+        return bulk.takeFirst() ?? waiting.takeFirst()
+    }
+
     private mutating func takeLarge() -> [Pending] {
         var taken: [Pending] = []
         var ids: Set<ByteString> = []
@@ -113,8 +133,8 @@ struct PendingQueue {
 
     /// Takes out what has waited past its deadline.
     mutating func takeExpired(_ nowMS: Int) -> [Pending] {
-        var late = waiting.takeExpired(nowMS) + large.takeExpired(nowMS)
-        late += singles.takeExpired(nowMS)
+        var late = waiting.takeExpired(nowMS) + bulk.takeExpired(nowMS)
+        late += large.takeExpired(nowMS) + singles.takeExpired(nowMS)
         groups = groups.compactMap { group in
             late += group.filter { $0.deadlineMS <= nowMS }
             let rest = group.filter { $0.deadlineMS > nowMS }

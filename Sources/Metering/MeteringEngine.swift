@@ -59,6 +59,11 @@ public final class MeteringEngine {
     /// Whether Redis can be asked now.
     public var isReady: Bool { client.isReady }
 
+    /// Why Redis cannot be asked now; nil when it can.
+    public var problem: String? {
+        isReady ? nil : client.problem ?? "there is no connection to Redis"
+    }
+
     /// Whether an event may be counted now by its time: nil, or why not.
     ///
     /// - Parameter isBackfill: lifts the bound on late events, as administrators may.
@@ -100,8 +105,7 @@ public final class MeteringEngine {
     /// Takes a decision in the same call to Redis as the events of the moment; a check that was
     /// denied a moment ago is denied again without asking.
     ///
-    /// A limit that it names and that is not known is looked for once more in the rules as they are
-    /// now, before the decision is rejected.
+    /// Before it is rejected it is looked whether the rules have changed since they were read.
     public func decide(_ decision: Decision, completion: @escaping (DecisionOutcome) -> Void) {
         if decision.subject?.isErased ?? false, !decision.kind.onlyLooks {
             return completion(.rejected(.reservedID))
@@ -109,6 +113,11 @@ public final class MeteringEngine {
         guard let rules = rulesStore.current,
             decision.limits.map({ rules.rejection(of: $0) == nil }) ?? true
         else { return decideByNewRules(decision, completion) }
+        // What these rules reject asks Redis nothing, which would tell that they are not in force any more.
+        let completion: (DecisionOutcome) -> Void = { [self] outcome in
+            guard case .rejected = outcome else { return completion(outcome) }
+            decideByNewRules(decision, completion, unlessBy: rules, outcome)
+        }
         switch decision.kind {
         case .check, .consume:
             if let denial = denials.verdict(on: decision, rules, at: clock.now) {
@@ -131,14 +140,20 @@ public final class MeteringEngine {
         }
     }
 
+    /// - Parameters:
+    ///   - judged: rules by which the decision was rejected; nil for none.
+    ///   - outcome: what is told if they are in force still.
     private func decideByNewRules(
-        _ decision: Decision, _ completion: @escaping (DecisionOutcome) -> Void
+        _ decision: Decision, _ completion: @escaping (DecisionOutcome) -> Void,
+        unlessBy judged: Rules? = nil, _ outcome: DecisionOutcome? = nil
     ) {
         rulesStore.load { [self] result in
             switch result {
             case .failure(let error): completion(.unavailable(reason: "\(error)"))
             case .success(let rules):
-                if let rejection = decision.limits.flatMap({ rules.rejection(of: $0) }) {
+                if let outcome, rules.version == judged?.version {
+                    completion(outcome)
+                } else if let rejection = decision.limits.flatMap({ rules.rejection(of: $0) }) {
                     completion(.rejected(rejection))
                 } else {
                     decide(decision, completion: completion)
@@ -247,6 +262,9 @@ public final class MeteringEngine {
 
     /// The moment by the clock that decisions are taken by.
     public var now: Timestamp { clock.now }
+
+    /// Forgets who was denied: what was used has changed otherwise than by decisions.
+    public func forgetDenials() { epoch.advance() }
 
     // MARK: Rules
 

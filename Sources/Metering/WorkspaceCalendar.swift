@@ -18,12 +18,9 @@ public struct WorkspaceCalendar: Sendable, Hashable {
             self = .utc
             return
         }
-        let isNamed =
-            TimeZone.knownTimeZoneIdentifiers.contains(zone)
-            && (zone.contains("/") || zone == "GMT")
-        guard isNamed || zone == "Etc/UTC", let timeZone = TimeZone(identifier: zone) else {
-            return nil
-        }
+        // `knownTimeZoneIdentifiers` lacks some: of `Asia/Kolkata` it has the old name only.
+        let isNamed = zone.contains("/") && !zone.hasPrefix("Etc/GMT") || zone == "GMT"
+        guard isNamed, let timeZone = TimeZone(identifier: zone) else { return nil }
         self.init(zone: zone, timeZone: timeZone)
     }
 

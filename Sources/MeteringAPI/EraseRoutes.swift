@@ -30,6 +30,7 @@ extension API {
         // Nobody acts as the person from here on: its keys are revoked.
         try await store.refresh()
         let erasure = try await back(queries.erasure(begun.id, withinMS: Self.patienceMS)) ?? begun
+        engine.forgetDenials()
         var json = JSONWriter()
         json.erasure(erasure, of: subject)
         var response = HTTPResponse.json(json.bytes)

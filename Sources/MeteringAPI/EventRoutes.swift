@@ -251,7 +251,7 @@ extension API {
     ) -> HTTPResponse {
         var rest = outcomes[...]
         var counts = (counted: 0, duplicates: 0, skipped: 0, failed: 0)
-        var isUnavailable = false
+        var (isUnavailable, isAnythingKnown) = (false, false)
         var results = JSONWriter()
         results.beginArray()
         for item in items {
@@ -261,6 +261,11 @@ extension API {
                 Self.write(id, "failed", rejection.code, rejection.explanation, to: &results)
             case .event(let event):
                 guard let outcome = rest.popFirst() else { continue }
+                if case .unavailable = outcome {
+                    isUnavailable = true
+                } else {
+                    isAnythingKnown = true
+                }
                 switch outcome {
                 case .counted(let counted):
                     counts.counted += 1
@@ -283,15 +288,15 @@ extension API {
                         to: &results)
                 case .unavailable(let reason):
                     counts.failed += 1
-                    isUnavailable = true
                     Self.write(
                         event.id?.bytes, "failed", "backend_unavailable", reason, to: &results)
                 }
             }
         }
         results.endArray()
-        // When all have ids, sending the whole again is safe and leaves nothing to sort out.
-        if isUnavailable, !items.contains(where: \.isUnnamed) {
+        // When all have ids, sending the whole again is safe and leaves nothing to sort out. When nothing
+        // is known of any, there is nothing to sort out either.
+        if isUnavailable, !isAnythingKnown || !items.contains(where: \.isUnnamed) {
             return HTTPProblem.unavailable(
                 "whether the events were counted is not known: send them again with the same ids"
             ).response(at: path)

@@ -11,6 +11,8 @@ internal import Synchronization
 public final class Readiness: Sendable {
     private let state = Mutex((durability: "unknown", detail: "Redis was not reached yet"))
     private let accepted = Atomic(false)
+    /// Why Redis does not answer; nil while it does.
+    private let silence = Mutex<String?>(nil)
     private let snapshotProblem = Mutex<String?>(nil)
     private let waiting: Atomic<Int>
 
@@ -38,6 +40,14 @@ public final class Readiness: Sendable {
         accepted.store(false, ordering: .relaxed)
     }
 
+    /// Says why Redis does not answer; nil when it does. Only `/readyz` goes by it: calls are tried, and
+    /// may come through.
+    public func setSilence(_ problem: String?) {
+        silence.withLock { $0 = problem }
+    }
+
+    var silenceProblem: String? { silence.withLock { $0 } }
+
     /// Says why the snapshots are behind; nil when they are not. Events are counted all the same, so
     /// the service stays ready.
     public func setSnapshots(problem: String?) { snapshotProblem.withLock { $0 = problem } }
@@ -63,14 +73,17 @@ extension API {
     static let healthy = HTTPResponse.json(Array(#"{"status":"ok"}"#.utf8))
 
     private func readiness() -> HTTPResponse {
-        let (durability, detail) = environment.readiness.current
-        let isReady = environment.readiness.isAccepted && engine.isReady
+        var (durability, detail) = environment.readiness.current
+        let silence = engine.problem ?? environment.readiness.silenceProblem
+        let isReady = environment.readiness.isAccepted && silence == nil
+        // What Redis said last, before it fell silent, or while it lets nobody in.
+        if let silence, detail.isEmpty || durability == "unknown" { detail = silence }
         var json = JSONWriter()
         json.beginObject()
         json.key("status")
         json.string(isReady ? "ready" : "not_ready")
         json.key("redis")
-        json.string(engine.isReady ? "connected" : "not_connected")
+        json.string(silence == nil ? "connected" : "not_connected")
         json.key("durability")
         json.string(durability)
         json.key("snapshots")

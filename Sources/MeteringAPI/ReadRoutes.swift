@@ -68,12 +68,8 @@ extension API {
         json.string(reader.calendar.zone)
         json.key("hours")
         json.beginArray()
-        // Every hour of the day, of which there may be 23 or 25 where clocks change.
-        var hour = reader.calendar.start(of: day)
-        let end = reader.calendar.start(of: CivilDay(number: day.number + 1))
-        while hour < end {
-            try json.hour(hour, reading.cells.filter { $0.hour >= hour && $0.hour < hour + 3600 })
-            hour += 3600
+        for hour in reader.calendar.hours(of: day) {
+            try json.hour(hour, reading.cells.filter { $0.hour == hour })
         }
         json.endArray()
         json.warnings(reading.warnings)

@@ -208,7 +208,9 @@ extension ServiceConfiguration {
 
     private static func timeZone(_ text: String) throws(BadValue) -> String {
         let known = TimeZone.knownTimeZoneIdentifiers
-        if text == "UTC" || known.contains(text) { return text }
+        // Some names are not known, such as `Asia/Kolkata`, and mean a zone nevertheless.
+        let isNamed = text.contains("/") && TimeZone(identifier: text) != nil
+        if text == "UTC" || known.contains(text) || isNamed { return text }
         throw BadValue(
             "an IANA name such as Europe/Berlin" + Text.hint(text, among: known + ["UTC"]))
     }

@@ -88,6 +88,9 @@ actor Maintenance {
         var turns = 0
         while !isStopped {
             let current = connections.current
+            // An idle connection does not notice that Redis has stopped answering; this one asks.
+            readiness.setSilence(
+                client.isReady ? nil : client.problem ?? "there is no connection to Redis")
             if client.isReady, checked != current {
                 await attempt("workspaces were not read") { try await store.refresh() }
                 keepEngines()

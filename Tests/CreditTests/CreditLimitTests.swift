@@ -30,4 +30,27 @@ import Testing
             }
         }
     }
+
+    @Test func `Rules that another process has changed reject nothing that the new ones allow`()
+        async throws
+    {
+        @Sendable func rules(_ meter: String, _ window: String) -> String {
+            #"{"limits":[{"name":"x","meter":"\#(meter)","window":"\#(window)","user":9,"guest":9}]}"#
+        }
+        try await withBenches { host, left, right, _ in
+            func ask(_ host: isolated LoopHost) async throws -> DecisionStatus {
+                let decision = Decision(
+                    .consume, subject: subjectID("a"), amounts: [(.tokens, 1)], limits: ["x"])
+                return try await right.engine.decide(decision).status
+            }
+            try await left.setLimits(rules("tokens", "day"))
+            #expect(try await ask(host) == .allowed)
+            try await left.setLimits(rules("tokens", "concurrent"))
+            await #expect(throws: EventRejection.self) { _ = try await ask(host) }
+            try await left.setLimits(rules("files_uploaded", "day"))
+            await #expect(throws: EventRejection.self) { _ = try await ask(host) }
+            try await left.setLimits(rules("tokens", "day"))
+            #expect(try await ask(host) == .allowed)
+        }
+    }
 }

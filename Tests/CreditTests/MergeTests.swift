@@ -85,6 +85,45 @@ import Testing
         }
     }
 
+    @Test func `What a guest owes is paid by the user's grants, whichever comes first`()
+        async throws
+    {
+        try await withBench { _, bench, _ in
+            try await bench.setPolicy(overdraft: 100 * one)
+            for user in ["first", "second"] {
+                await bench.charge("guest:\(user)", 5 * one)
+                if user == "first" { try await bench.grant(user, 10 * one, id: "g") }
+                #expect(try await Self.merge(bench, "guest:\(user)", into: user) == .allowed)
+                if user == "second" { try await bench.grant(user, 10 * one, id: "g") }
+                let account = try await bench.account(user)
+                #expect(account.balance == 5 * one)
+                #expect(account.grants.map(\.left) == [5 * one])
+            }
+            // A reset forgives neither.
+            bench.clock.advance(40 * day)
+            for user in ["first", "second"] {
+                #expect(try await bench.account(user).balance == 5 * one)
+                try await bench.checkedLedger(user)
+            }
+        }
+    }
+
+    @Test func `A hold that ended before its guest became a user says so`() async throws {
+        try await withBench { _, bench, _ in
+            try await bench.grant("guest:1", 10 * one, id: "g")
+            _ = try await bench.open("h", "guest:1", one)
+            _ = try await bench.release("h", "guest:1")
+            #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
+            for subject in ["guest:1", "ann"] {
+                let again = await bench.commit("h", event(subject, ["credits_micro": one]))
+                #expect(again.refused?.status == .holdEnded, "\(subject)")
+                #expect(again.refused?.holdState == .released)
+            }
+            let other = await bench.commit("h", event("bob", ["credits_micro": one]))
+            #expect(other.refused?.status == .holdMissing)
+        }
+    }
+
     @Test func `What a guest was granted is not granted again to the user whom it became`()
         async throws
     {

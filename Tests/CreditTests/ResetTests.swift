@@ -262,4 +262,27 @@ enum Visitor: CaseIterable {
             try await bench.checkedLedger("a")
         }
     }
+
+    @Test func `Where the day of resets was changed, it is the same who looks or spends first`()
+        async throws
+    {
+        // 28 November; the month that runs ends on 28 December, and the next one on 1 January.
+        try await withBench(at: noon + 7 * day) { _, bench, _ in
+            try await bench.setPolicy(allowance: 10 * one, rollover: 5 * one)
+            for subject in ["looks", "spends"] { await bench.charge(subject, 10 * one) }
+            try await bench.setPolicy(allowance: 10 * one, rollover: 5 * one, reset: .calendar)
+            let told = try await bench.account("looks").nextReset
+            // Behind the reset that was told, and not yet on the 1st of the next month.
+            bench.clock.set(try #require(told).milliseconds + day)
+            let same = try await bench.decide(.setAllowance, "spends", 10 * one)
+            #expect(same.status == .allowed)
+            bench.clock.advance(20 * day)
+            let accounts = (
+                try await bench.account("looks"), try await bench.account("spends")
+            )
+            #expect(accounts.0.balance == 15 * one && accounts.1.balance == 15 * one)
+            #expect(accounts.0.nextReset == accounts.1.nextReset)
+            for subject in ["looks", "spends"] { try await bench.checkedLedger(subject) }
+        }
+    }
 }

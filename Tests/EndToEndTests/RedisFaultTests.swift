@@ -69,6 +69,29 @@ extension EndToEnd {
         #expect(usage == Usage(events: 4, totals: ["tokens": 4]))
     }
 
+    @Test func `A Redis that froze while nobody asked it anything is told by readyz`() async throws
+    {
+        let service = try TallyProcess(arguments: ["--threads", "2"])
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            let redis = try service.redisID()
+            kill(redis, SIGSTOP)
+            var isThawed = false
+            defer { if !isThawed { kill(redis, SIGCONT) } }
+            var answer = try client.get("/readyz")
+            while answer.status == 200 {
+                usleep(20_000)
+                answer = try client.get("/readyz")
+            }
+            #expect(answer.text.contains(#""redis":"not_connected""#))
+            #expect(answer.text.contains(#""detail":"#), "\(answer.text)")
+            kill(redis, SIGCONT)
+            isThawed = true
+            while try client.get("/readyz").status != 200 { usleep(20_000) }
+        }
+    }
+
     @Test func `A Redis that forgets its scripts is taught them again, and no event fails`()
         async throws
     {

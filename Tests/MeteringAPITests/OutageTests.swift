@@ -79,6 +79,7 @@ import Testing
 
     private static let requests: [HTTPRequest] = [
         .post(event), .post("[\(event)]"),
+        .post(#"[{"subject":"a","meters":{"x":1}},{"subject":""}]"#),
         .post(event, headers: ["Content-Type": "application/x-ndjson"]),
         .authorized(.get, "/v1/events"), .authorized(.get, "/v1/subjects/a"),
         .authorized(.get, "/v1/leaderboards/tokens"),

@@ -63,7 +63,10 @@ local function reset(rules, account, began, next_one, later)
   local fields = account.fields
   local due, old, new = fields[NEXT_RESET], fields[MONTHLY], fields[MONTHLY]
   local room = MAX - (balance_of(fields) + later - old)
-  local months = math.max(1, math.floor((began - due) / MONTH_MS + 0.5) + 1)
+  -- Where the day of resets was changed, the first month is a part of one. On other days months differ
+  -- from the average by two days at most, also several together.
+  local passed = (began - due) / MONTH_MS
+  local months = passed > 0 and math.max(2, math.ceil(passed - 0.07) + 1) or 1
   for _ = 1, math.min(months, 1000) do
     new = math.min(room, fields[ALLOWANCE] + math.min(math.max(new, 0), rules.rollover))
   end

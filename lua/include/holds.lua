@@ -53,7 +53,12 @@ end
 -- Why a hold cannot be ended; nil when it is open and the subject's. EXTRA: id.
 local function unfit_hold(context, account, decision)
   local hold = read_hold(context, decision[EXTRA])
-  if not hold or hold[HOLD_SUBJECT] ~= account.subject then return {MISSING} end
+  if not hold then return {MISSING} end
+  -- One that had ended before its guest became this user says so as before.
+  if hold[HOLD_SUBJECT] ~= account.subject
+    and redis.call('HGET', context.keys.merged, hold[HOLD_SUBJECT]) ~= account.subject then
+    return {MISSING}
+  end
   if hold[HOLD_STATE] ~= OPEN then return {ENDED, 0, 0, hold[HOLD_STATE], hold[HOLD_ENDED]} end
   local holds = account.fields[HOLDS]
   for q = 1, #holds, ENTRY_WIDTH do

@@ -20,6 +20,7 @@ end
 local function judge(context, account, decision)
   local now, limits, status = context.now, decision[LIMITS], OK
   local balance, held, n = balance_of(account.fields), held_of(account.fields), ANSWER_HEAD
+  local is_too_large = false
   -- A table that grows one by one is moved: most decisions have one limit.
   local answer = limits[1] and {OK, balance, held, 0, 0, 0} or {OK, balance, held}
   for q = 1, #limits, 2 do
@@ -30,9 +31,10 @@ local function judge(context, account, decision)
       if not (used + asked <= most) then status = LIMIT_HIT end
     elseif asked > 0 and not (used + asked <= MAX) then
       -- Also what has no limit is counted exactly.
-      return TOO_LARGE, {TOO_LARGE}
+      is_too_large = true
     end
   end
+  if is_too_large and status == OK then return TOO_LARGE, {TOO_LARGE} end
   local credits = decision[CREDITS]
   -- The second: what is held stays exact.
   if credits > 0

@@ -48,7 +48,9 @@ local function move_credits(context, user, guest)
     until answer[ANSWER_STATUS] ~= CONFLICT and answer[ANSWER_STATUS] ~= REPEATED
   end
   if owed < 0 then
-    mine[MONTHLY] = mine[MONTHLY] + owed
+    -- Paid as what is charged: else it would be owed while there are grants, and a reset forgive it.
+    local of_month = math.max(0, math.min(-owed, mine[MONTHLY]))
+    mine[MONTHLY] = mine[MONTHLY] - of_month - take_from_grants(mine, -owed - of_month)
     note(user, CORRECTION, owed, context.now, 0, 'merge')
   end
 end

@@ -63,7 +63,9 @@ final class WindowBoard {
             // Somebody else is in the middle of a change, or ours was made from another state.
             remember(part.state, state)
         }
-        throw .unavailable(.overloaded)
+        // Either there is no keeping up, or Redis was emptied and its logs have begun anew.
+        follower.reset()
+        throw .building(what: "the leaderboard \(id.name)")
     }
 
     /// Brings it up to what the follower has read. Of the last change the outcome is not waited for:

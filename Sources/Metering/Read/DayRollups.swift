@@ -78,6 +78,8 @@ final class DayRollups {
     private var rollupCount = 0
     private var uses = 0
     private var generation = 0
+    /// The name of the data that `kept` is of.
+    private var dataset: [UInt8]?
 
     init(client: RedisClient, keys: Keyspace) {
         self.client = client
@@ -102,11 +104,18 @@ final class DayRollups {
         let fields = days.map { Array("\($0.number)".utf8) }
         let state = try await send([
             RedisCommand("HMGET", [keys.changes] + fields),
-            RedisCommand("HGET", [keys.meta, Array("closed_before".utf8)]),
+            RedisCommand(
+                "HMGET", [keys.meta] + ["closed_before", "dataset"].map { Array($0.utf8) }),
         ])
-        guard state.count == 2, let revisions = state[0].elements, revisions.count == days.count
+        guard state.count == 2, let revisions = state[0].elements, revisions.count == days.count,
+            let meta = state[1].elements, meta.count == 2
         else { throw .damaged(what: "the counts of changes") }
-        let open = state[1].decimal ?? .min
+        let open = meta[0].decimal ?? .min
+        // Redis was emptied meanwhile: days begin anew, and with them their numbers.
+        if meta[1].bytes != dataset {
+            if dataset != nil { forget() }
+            dataset = meta[1].bytes
+        }
         uses += 1
         var changed: [CivilDay] = []
         for (day, reply) in zip(days, revisions) {

@@ -85,6 +85,13 @@ public struct Series: Sendable {
 }
 
 extension WorkspaceCalendar {
+    /// Starts of the hours of a day, seconds since 1970: of 23 to 25 where clocks change, or one of them
+    /// half as long; none of a day that the zone skips.
+    public func hours(of day: CivilDay) -> [Int] {
+        let end = start(of: CivilDay(number: day.number + 1))
+        return starts(of: .hour, in: start(of: day) * 1000..<end * 1000)?.map(\.start) ?? []
+    }
+
     /// Starts of the buckets that have an instant of a range, with the days they are of; nil when
     /// there are more than an answer may have. Seconds since 1970.
     func starts(

@@ -62,7 +62,7 @@ let package = Package(
                 "Observability", "CAssets",
             ]),
         library("Pages", ["HTTPServer", "Cryptography", "CZlib", "CAssets"]),
-        library("TallyCommand", ["Transfer", "CSV", "JSON", "Observability"]),
+        library("TallyCommand", ["Redis", "Transfer", "CSV", "JSON", "Observability"]),
         .executableTarget(
             name: "tally",
             dependencies: [

@@ -2,6 +2,7 @@
 
 internal import Foundation
 internal import Observability
+internal import Redis
 
 extension ServiceConfiguration {
     /// The table behind `tally serve`: its flags, variables, file keys and help.
@@ -168,28 +169,14 @@ extension ServiceConfiguration {
         }
     }
 
+    /// Read as the service reads it when it connects: what cannot be used is refused here, where the
+    /// option has a name.
     static func redisURL(_ text: String) throws(BadValue) -> String {
-        let form = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH"
-        guard !text.hasPrefix("rediss://") else {
-            throw BadValue("redis:// or unix://, because this build cannot speak TLS to Redis")
-        }
-        if text.hasPrefix("unix://") {
-            let path = text.dropFirst(7).prefix { $0 != "?" }
-            // sockaddr_un has room for 107 bytes, and the client library cuts longer ones off.
-            guard path.hasPrefix("/"), path.utf8.count > 1, path.utf8.count <= 107 else {
-                throw BadValue("unix:// with an absolute path of at most 107 bytes")
-            }
-            return text
-        }
-        guard text.hasPrefix("redis://"), let parts = URLComponents(string: text),
-            let host = parts.host, !host.isEmpty, parts.query == nil, parts.fragment == nil
-        else { throw BadValue(form) }
-        guard (1...65535).contains(parts.port ?? 6379) else {
-            throw BadValue("a redis:// address with a port from 1 to 65535")
-        }
-        let database = parts.path.dropFirst()
-        guard parts.path.isEmpty || database.isEmpty || Text.isDigits(database) else {
-            throw BadValue("a redis:// address whose database is a number")
+        do throws(RedisURLError) {
+            _ = try RedisConfiguration(url: text)
+        } catch {
+            throw BadValue(
+                "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or unix:///PATH: \(error.reason)")
         }
         return text
     }

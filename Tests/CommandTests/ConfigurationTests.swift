@@ -103,6 +103,13 @@ import Testing
             ["localhost", "http://h", "rediss://h", "redis://", "redis://h:0", "redis://h/x"]
         ),
         ("redis", ["unix://relative", "unix:///" + String(repeating: "x", count: 107)]),
+        (
+            "redis",
+            [
+                "redis://h/70000", "redis://127.0.0.1:1/70000", "redis://:pa%ss@127.0.0.1:1",
+                "redis://u@h", "unix:///a?foo=9",
+            ]
+        ),
         ("threads", ["0", "257", "-1", "1.5", "x", "١", "99999999999999999999"]),
         ("smtp-url", ["mail", "http://h", "smtp://", "smtp://u:p@h", "smtp://h/x", "smtp://a b"]),
         ("smtp-from", ["a", "@b", "a@", "a@b@c", "a b@c", "<a@b>", "a@b\r\nBcc: c@d"]),
@@ -131,6 +138,26 @@ import Testing
             if name == "admin-key" { #expect(!isShown) }
             if name == "threads" { #expect(isShown) }
         }
+    }
+
+    @Test(arguments: [
+        ["serve"], ["verify", "--snapshots", "s"], ["restore", "s"],
+    ])
+    func `An address of Redis that cannot be used names its option, and why`(
+        words: [String]
+    ) async {
+        let flag = await tally(words + ["--redis", "redis://h/70000"])
+        #expect(flag.code == 2)
+        let reason = "the database is a number from 0 to 65535"
+        #expect(flag.errors.contains("--redis is \"redis://h/70000\", but must be redis://"))
+        #expect(flag.errors.contains(reason), "\(flag.errors)")
+        let variable = await tally(words, ["TALLY_REDIS": "redis://:pa%ss@127.0.0.1:1"])
+        #expect(variable.code == 2)
+        #expect(variable.errors.contains("TALLY_REDIS is \"redis://***@127.0.0.1:1\", but must"))
+        #expect(!variable.errors.contains("pa%ss"), "\(variable.errors)")
+        let parameter = await tally(words, ["TALLY_REDIS": "unix:///a?foo=9"])
+        #expect(parameter.code == 2)
+        #expect(parameter.errors.contains("TALLY_REDIS is (hidden)"), "\(parameter.errors)")
     }
 
     @Test func `All problems of all sources are reported together`() async throws {
@@ -191,6 +218,7 @@ import Testing
         (["serve", "--redis", "redis:\(secret)@h"], [:]),
         (["serve", "--redis", "http://:\(secret)"], [:]),
         (["serve", "--redis", "http://h/\(secret)@x"], [:]),
+        (["serve"], ["TALLY_REDIS": "redis://:\(secret)%@h"]),
         (["serve", "--threads=0"], ["TALLY_ADMIN_KEY": secret]),
         (["serve"], ["TALLY_ADMIN_KEY": "ö" + secret]),
         (["top", "tokens", "--url", "http://u:\(secret)@127.0.0.1:1"], [:]),

@@ -23,7 +23,7 @@ import Testing
             "Observability", "CAssets",
         ],
         "Pages": ["HTTPServer", "Cryptography", "CZlib", "CAssets"],
-        "TallyCommand": ["Transfer", "CSV", "JSON", "Observability"],
+        "TallyCommand": ["Redis", "Transfer", "CSV", "JSON", "Observability"],
         "tally": [
             "TallyCommand", "Pages", "MeteringAPI", "Identity", "Metering", "HTTPServer", "JSON",
             "Redis", "Transfer", "EventLoop", "Observability",

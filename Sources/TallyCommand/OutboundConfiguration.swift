@@ -22,7 +22,7 @@ extension ServiceConfiguration {
                 settings.outbound.allowsPrivateWebhooks = try Check.boolean(text)
             }),
         Option(
-            "smtp-url", .text, "URL",
+            "smtp-url", .text, "URL", secrecy: .address,
             help: "Server for e-mail of alerts: smtp://HOST:PORT, smtps://",
             apply: { settings, text throws(BadValue) in
                 settings.outbound.smtpURL = try mailServer(text)

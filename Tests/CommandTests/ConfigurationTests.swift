@@ -219,6 +219,8 @@ import Testing
         (["serve", "--redis", "http://:\(secret)"], [:]),
         (["serve", "--redis", "http://h/\(secret)@x"], [:]),
         (["serve"], ["TALLY_REDIS": "redis://:\(secret)%@h"]),
+        (["serve"], ["TALLY_SMTP_URL": "smtp://u:\(secret)@h"]),
+        (["serve", "--smtp-url", "smtp:\(secret)@h"], [:]),
         (["serve", "--threads=0"], ["TALLY_ADMIN_KEY": secret]),
         (["serve"], ["TALLY_ADMIN_KEY": "ö" + secret]),
         (["top", "tokens", "--url", "http://u:\(secret)@127.0.0.1:1"], [:]),

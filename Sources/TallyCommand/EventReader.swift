@@ -71,6 +71,8 @@ final class EventReader {
         guard row.cells.count == width else {
             return .bad("has \(row.cells.count) cells, the first line has \(width)")
         }
+        let bytes = places.reduce(0) { $0 + row.cells[$1.index].utf8.count }
+        guard bytes <= LineReader.bytesMax else { return .bad(LineReader.tooLong) }
         var event = Event(id: id(row.line), action: verb.action, model: verb.model)
         for (target, index) in places {
             let cell = row.cells[index]
@@ -93,7 +95,10 @@ final class EventReader {
             }
         }
         event.subject = event.subject ?? verb.spread?.subject(line: row.line)
-        return .event(event.json)
+        let json = event.json
+        // Escapes may make it six times as long as its row, and what is sent at once has a limit.
+        guard json.utf8.count <= LineReader.bytesMax else { return .bad(LineReader.tooLong) }
+        return .event(json)
     }
 
     private func event(_ line: LineReader.Line) -> Outcome {

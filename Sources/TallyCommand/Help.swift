@@ -38,8 +38,8 @@ enum Help {
                 can be repeated: what was counted is not counted again while the service remembers
                 the ids.
 
-                Files are UTF-8: a line that is not fails. An empty cell of a CSV file is a value that
-                was left out.
+                Files are UTF-8: a line that is not fails, and so does an event of more than 1 MiB. An
+                empty cell of a CSV file is a value that was left out.
                 """),
         Verb(
             name: "import-subjects", synopsis: "tally import-subjects FILE [OPTION...]",

@@ -95,7 +95,11 @@ struct ImportSubjectsVerb: HasAccess {
                 throw .input(
                     "line \(row.line): \(row.cells.count) cells for \(header.count) columns")
             }
-            return Row(line: row.line, content: .profile(Self.object(header, row.cells)))
+            let profile = Self.object(header, row.cells)
+            guard profile.utf8.count <= LineReader.bytesMax else {
+                return Row(line: row.line, content: .bad(LineReader.tooLong))
+            }
+            return Row(line: row.line, content: .profile(profile))
         }
     }
 

@@ -47,7 +47,7 @@ final class LineReader {
         let bytes: ArraySlice<UInt8>?
     }
 
-    /// What is wrong with a line without bytes.
+    /// What is wrong with a line without bytes, and with a row of CSV that makes such a line.
     static let tooLong = "is longer than 1 MiB"
     static let bytesMax = 1 << 20
     private let file: InputFile

@@ -149,6 +149,52 @@ import Testing
         #expect(told.errors == "line 1: is longer than 1 MiB\n")
     }
 
+    private static let megabyte = 1 << 20
+
+    @Test func `A row that is too long fails alone`() async throws {
+        let service = try StandIn()
+        let good = Array(repeating: "a,1,,\n", count: 500).joined()
+        let long = String(repeating: "x", count: 9 * Self.megabyte)
+        let file = try folder.file(
+            "e.csv",
+            "subject,n,note,rest\n\(good)b,1,\(long),\n\(good)c,1,,\(long)\nd,\(long),,\n")
+        let outcome = await tally(
+            ["import", file, "--columns", "subject=subject,tokens=n,description=note"],
+            service.environment)
+        #expect(outcome.code == 1)
+        // A column that is not asked for is not sent: what stands in it may have any length.
+        #expect(outcome.output.hasPrefix("read 1003, counted 1001, duplicates 0, failed 2 ("))
+        #expect(
+            outcome.errors.prefix(1000)
+                == "line 502: is longer than 1 MiB\nline 1004: is longer than 1 MiB\n")
+        let people = try folder.file("p.csv", "id,full_name\na,A\nb,\(long)\nc,C\n")
+        let told = await tally(["import-subjects", people], service.environment)
+        #expect(told.output == "read 3, created 2, updated 0, unchanged 0, failed 1\n")
+        #expect(told.errors.prefix(1000) == "line 3: is longer than 1 MiB\n")
+    }
+
+    /// The stand-in refuses what the service refuses: a request of more than 8 MiB.
+    @Test func `Long rows and lines make no request too long`() async throws {
+        let service = try StandIn()
+        // As an event the one is just below the limit, the other six times as long as its row.
+        let plain = String(repeating: "x", count: Self.megabyte - 200)
+        let marks = String(repeating: "\u{1}", count: Self.megabyte - 200)
+        let rows = (1...10).map { "a,1,\(plain)\n" + ($0 == 3 ? "b,1,\(marks)\n" : "") }
+        let table = try folder.file("e.csv", "subject,n,note\n" + rows.joined())
+        let words = ["--columns", "subject=subject,tokens=n,description=note"]
+        let outcome = await tally(["import", table] + words, service.environment)
+        #expect(outcome.output.hasPrefix("read 11, counted 10, duplicates 0, failed 1 ("))
+        #expect(outcome.errors == "line 5: is longer than 1 MiB\n")
+        let event = #"{"subject":"a","meters":{"n":1},"description":"\#(plain)"}"# + "\n"
+        let lines = try folder.file("e.ndjson", String(repeating: event, count: 20))
+        let told = await tally(["import", lines], service.environment)
+        #expect(told.output.hasPrefix("read 20, counted 20, duplicates 0, failed 0 ("))
+        let people = try folder.file(
+            "p.csv", "id,full_name\n" + (1...10).map { "p\($0),\(plain)\n" }.joined())
+        let profiles = await tally(["import-subjects", people], service.environment)
+        #expect(profiles.output == "read 10, created 10, updated 0, unchanged 0, failed 0\n")
+    }
+
     @Test(arguments: [
         (["top", "tokens", "extra"], "\"extra\""),
         (["import", "a.ndjson", "b.ndjson"], "\"b.ndjson\""),

@@ -67,6 +67,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self.is_allowed():
             return
+        if len(body) > 8 << 20:
+            problem = {"title": "Content Too Large", "detail": "8 MiB", "code": "body_too_large"}
+            self.answer(413, problem)
+            return
         if state["busy"] > 0:
             state["busy"] -= 1
             problem = {"title": "Busy", "detail": "try again", "code": "busy"}

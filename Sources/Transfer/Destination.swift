@@ -85,6 +85,22 @@ struct Destination {
         return false
     }
 
+    /// Whether it leads to this machine, by its name or address alone: nothing is looked up.
+    var isThisMachine: Bool {
+        if host.lowercased().split(separator: ".").last == "localhost" { return true }
+        var bytes = [UInt8](repeating: 0, count: 16)
+        // The addresses without any bit connect to it, too.
+        if inet_pton(AF_INET, host, &bytes) == 1 {
+            return bytes[0] == 127 || bytes.allSatisfy { $0 == 0 }
+        }
+        guard inet_pton(AF_INET6, host, &bytes) == 1 else { return false }
+        if bytes.starts(with: Self.mapped) { return bytes[12] == 127 }
+        return bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] <= 1
+    }
+
+    /// Of addresses of IPv4 that are written as such of IPv6.
+    private static let mapped: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+
     // MARK: Addresses
 
     /// Whether a socket address is one of the public internet: neither this machine nor its network,

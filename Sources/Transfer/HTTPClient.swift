@@ -135,6 +135,10 @@ public final class HTTPClient {
         _ = tally_curl_set_long(handle, CURLOPT_NOSIGNAL, 1)
         _ = tally_curl_set_string(handle, CURLOPT_URL, url)
         _ = tally_curl_set_string(handle, CURLOPT_PROTOCOLS_STR, "http,https")
+        if (try? Destination(url, isTrusted: true))?.isThisMachine == true {
+            // A proxy of the environment has no business here, and would get the key.
+            _ = tally_curl_set_string(handle, CURLOPT_PROXY, "")
+        }
         _ = tally_curl_set_string(handle, CURLOPT_USERAGENT, agent)
         _ = tally_curl_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, 1500)
         deadline()

@@ -39,6 +39,20 @@ import Testing
     }
 
     @Test(arguments: [
+        ("http://127.0.0.1:8080/v1/events?backfill=true", true), ("http://127.255.0.9", true),
+        ("http://127.1", true), ("https://localhost:8443", true), ("http://LOCALHOST.", true),
+        ("http://a.localhost", true), ("http://[::1]:8080", true), ("http://0.0.0.0:8080", true),
+        ("http://[0:0:0:0:0:0:0:1]", true), ("http://[::]", true),
+        ("http://[::ffff:127.0.0.1]", true),
+        ("http://128.0.0.1", false), ("http://10.0.0.1", false), ("http://localhost.com", false),
+        ("http://127.0.0.1.nip.io", false), ("http://[::2]", false), ("http://[fe80::1]", false),
+        ("http://[::ffff:10.0.0.1]", false), ("http://[100::1]", false),
+    ])
+    func `This machine is known by its names and addresses`(url: String, isThis: Bool) throws {
+        #expect(try Destination(url, isTrusted: true).isThisMachine == isThis)
+    }
+
+    @Test(arguments: [
         "http://example.com/", "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/",
         "https://user@example.com/", "https://user:word@example.com/", "https://example.com/#a",
         "https://example.com:22/", "https://example.com:0/", "https://", "example",

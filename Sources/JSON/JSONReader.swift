@@ -80,7 +80,9 @@ public final class JSONReader {
 
     private static func error(_ document: csj_document) -> JSONError {
         let (code, message) = reason(document.error)
-        return JSONError(code, message, offset: Int(exactly: document.error_offset))
+        // SIZE_MAX, "not known", is -1 here: Swift takes size_t for an Int.
+        let offset = document.error_offset
+        return JSONError(code, message, offset: offset >= 0 ? offset : nil)
     }
 
     private static func reason(_ error: csj_error) -> (JSONError.Code, String) {

@@ -88,8 +88,11 @@ final class EventReader {
                 guard let time = Event.time(cell) else { return .bad("\"\(cell)\" is no time") }
                 event.time = time
             default:
-                guard Text.isDigits(cell), let amount = Int(cell) else {
+                guard Text.isDigits(cell) else {
                     return .bad("\(target) is \"\(cell)\", which is no whole number")
+                }
+                guard let amount = Int(cell) else {
+                    return .bad("\(target) is \"\(cell)\", which is too large")
                 }
                 event.meters.append((target, amount))
             }
@@ -117,7 +120,8 @@ final class EventReader {
             }
             return .event(json)
         } catch {
-            return .bad("is no JSON object of an event: \(error)")
+            let isText = String(validating: bytes, as: UTF8.self) != nil
+            return .bad(isText ? "is no JSON object of an event: \(error)" : Text.notUTF8)
         }
     }
 }

@@ -195,6 +195,29 @@ import Testing
         #expect(profiles.output == "read 10, created 10, updated 0, unchanged 0, failed 0\n")
     }
 
+    @Test func `An amount that is too large is called so`() throws {
+        let items = try folder.items(
+            "e.csv", "n\n99999999999999999999\n-1\n1.5\n007\n", ["--columns", "tokens=n"])
+        #expect(
+            items.map(\.result) == [
+                .bad("tokens is \"99999999999999999999\", which is too large"),
+                .bad("tokens is \"-1\", which is no whole number"),
+                .bad("tokens is \"1.5\", which is no whole number"),
+                .event(#"{"id":"e.csv:5","meters":{"tokens":7}}"#),
+            ])
+    }
+
+    @Test func `Lines of events that are not UTF-8 fail as others do`() async throws {
+        let service = try StandIn()
+        let lines = try file(
+            "e.ndjson",
+            latin: "{\"subject\":\"M\u{fc}ller\",\"meters\":{\"n\":1}}\n"
+                + "{\"subject\":\"a\",\"meters\":{\"n\":1}}\n")
+        let outcome = await tally(["import", lines], service.environment)
+        #expect(outcome.output.hasPrefix("read 2, counted 1, duplicates 0, failed 1 ("))
+        #expect(outcome.errors == "line 1: is not UTF-8\n")
+    }
+
     @Test(arguments: [
         (["top", "tokens", "extra"], "\"extra\""),
         (["import", "a.ndjson", "b.ndjson"], "\"b.ndjson\""),

@@ -145,6 +145,13 @@ private func code(_ text: String) -> JSONError.Code? { code(Array(text.utf8)) }
             #expect(error.offset == 7)
             #expect(error.description.contains("byte 7"))
         }
+        do throws(JSONError) {
+            _ = try JSONReader().read([0x22, 0xff, 0x22])
+            Issue.record("this was read")
+        } catch {
+            #expect(error.offset == nil)
+            #expect(!error.description.contains("at byte"), "\(error)")
+        }
     }
 
     @Test(arguments: [

@@ -1,17 +1,25 @@
 #!lua flags=no-writes
 --[[
-  read_standings: the records of some subjects, their scores on a window's board, and how far that has
-  followed the log, at one instant.
+  read_standings: what some subjects have used, their scores on boards of windows, and how far each of
+  these has followed the log, at one instant.
 
-  KEYS     subjects, boards, board, logs of the days of arrival around now
-  ARGV     the board's field in `boards`; subjects
-  Returns  {state of the board or '', ends of the logs (packed), records, scores}
-  Time     O(subjects * log subjects of the board)
+  KEYS     subjects, boards, the boards, `use` of days, logs of the days of arrival around now
+  ARGV[1]  {the boards' fields in `boards`, number of days, subjects}
+  Returns  {ends of the logs (packed), states of the boards, records, then scores per board, then per day
+           entries of `use`, or {} if it has none}
+  Time     O(subjects * (days + boards))
 ]]
 --@include ends_of
 
-local call, ids = redis.call, {unpack(ARGV, 2)}
-return {
-  call('HGET', KEYS[2], ARGV[1]) or '', ends_of(4, #KEYS), call('HMGET', KEYS[1], unpack(ids)),
-  call('ZMSCORE', KEYS[3], unpack(ids)),
+local call, ask = redis.call, cmsgpack.unpack(ARGV[1])
+local fields, days, ids = ask[1], ask[2], ask[3]
+local last = 2 + #fields
+local reply = {
+  ends_of(last + days + 1, #KEYS), call('HMGET', KEYS[2], unpack(fields)),
+  call('HMGET', KEYS[1], unpack(ids)),
 }
+for i = 3, last do reply[#reply + 1] = call('ZMSCORE', KEYS[i], unpack(ids)) end
+for i = last + 1, last + days do
+  reply[#reply + 1] = call('HLEN', KEYS[i]) > 0 and call('HMGET', KEYS[i], unpack(ids)) or {}
+end
+return reply

@@ -34,33 +34,8 @@ import Testing
                 first = Self.subjects.enumerated().map { event($1, ["tokens": $0 + 1]) }
                 for event in first { model.count(event, at: noon) }
                 _ = await bench.record(first)
-                // As far as a process came that was killed: two of three slices.
-                let keys = Keyspace(WorkspaceSettings())
-                let writer = MessagePackWriter()
-                guard
-                    case .bulk(var packed) = try await bench.client.send(
-                        RedisCommand("HGET", [keys.boards, Array(id.name.utf8)]))
-                else { throw MeteringError.damaged(what: "boards") }
-                var state = try #require(BoardState(packed))
-                #expect(state.pending == nil)
-                var target = state.ends
-                target[noon / 86_400_000] += 1
-                for slice in [0..<200, 200..<400] {
-                    state.pending = (target, ByteString(Self.subjects[slice.upperBound - 1]))
-                    writer.array(2)
-                    writer.array(200)
-                    for index in slice { writer.string(Self.subjects[index]) }
-                    writer.integers(slice.map { $0 + 1 })
-                    let items = writer.take()
-                    let next = state.packed(writer)
-                    for expected in [1, 0] {
-                        let done = try await bench.client.run(
-                            ScriptLibrary.applyBoard, keys: [keys.boards, keys.board(id)],
-                            arguments: [Array(id.name.utf8), packed, next, items])
-                        #expect(done.integer == expected)
-                    }
-                    packed = next
-                }
+                try await leaveHalfDone(
+                    id, Self.subjects.enumerated().map { ($1, $0 + 1) }, bench.client)
                 try await withQueries(2, redis.socketPath, on: host, clock: clock) { engines in
                     for engine in engines {
                         let entries = try await engine.all(tokens, .days(7))

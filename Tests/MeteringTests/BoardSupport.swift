@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import EventLoop
-import Metering
 import Observability
 import Redis
 import TestSupport
 import Testing
+
+@testable import Metering
 
 /// What leaderboards mean, in the plainest form.
 struct BoardModel {
@@ -93,5 +94,40 @@ extension QueryEngine {
             #expect(cursor == page.next)
         } while cursor != nil
         return entries
+    }
+}
+
+/// Takes a board as far as a process came that was killed: two of three slices of the change that today's
+/// next entry of the log makes.
+///
+/// - Parameter amounts: of that entry, 500 subjects in order.
+func leaveHalfDone(
+    _ id: BoardID, _ amounts: [(subject: String, amount: Int)], _ client: RedisClient
+) async throws {
+    let keys = Keyspace(WorkspaceSettings())
+    let writer = MessagePackWriter()
+    guard
+        case .bulk(var packed) = try await client.send(
+            RedisCommand("HGET", [keys.boards, Array(id.name.utf8)]))
+    else { throw MeteringError.damaged(what: "boards") }
+    var state = try #require(BoardState(packed))
+    #expect(state.pending == nil)
+    var target = state.ends
+    target[noon / 86_400_000] += 1
+    for slice in [0..<200, 200..<400] {
+        state.pending = (target, ByteString(amounts[slice.upperBound - 1].subject))
+        writer.array(2)
+        writer.array(200)
+        for index in slice { writer.string(amounts[index].subject) }
+        writer.integers(slice.map { amounts[$0].amount })
+        let items = writer.take()
+        let next = state.packed(writer)
+        for expected in [1, 0] {
+            let done = try await client.run(
+                ScriptLibrary.applyBoard, keys: [keys.boards, keys.board(id)],
+                arguments: [Array(id.name.utf8), packed, next, items])
+            #expect(done.integer == expected)
+        }
+        packed = next
     }
 }

@@ -20,8 +20,6 @@ final class BoardBuilder {
     /// From one call to the next; a file may take longer to be checked.
     private static let leaseMS = 3_000
     private static let archiveLeaseMS = 60_000
-    /// Fields that one call looks up: about half a millisecond of Redis.
-    private static let lookupsPerCall = 1600
     private static let subjectsPerSlice = 200
     /// Days of so many subjects are read for themselves.
     private static let smallMax = 20_000
@@ -138,10 +136,7 @@ final class BoardBuilder {
     /// Whether the right to build was kept.
     private func addSubjects(_ days: [Int], _ tail: BoardTail) async throws -> Bool {
         let names = days.map { keys.use(CivilDay(number: $0)) }
-        let sizes = try await client.send(names.map { RedisCommand("HLEN", [$0]) })
-        // A small hash is a list, to be gone through for each subject.
-        let cost = sizes.compactMap(\.integer).reduce(1) { $0 + ($1 <= 512 ? $1 / 8 : 1) }
-        let perCall = max(4, min(Self.subjectsPerSlice, Self.lookupsPerCall / cost))
+        let perCall = try await BoardReader.subjectsPerCall(names, client)
         let zero = Array("0".utf8)
         var cursor = zero
         var gathered: [(ByteString, Int)] = []

@@ -24,8 +24,29 @@ struct BoardPart {
 
 /// Reads boards in one call each. Belongs to the loop of its client.
 struct BoardReader {
+    /// What one call looks up: about half a millisecond of Redis.
+    private static let lookupsPerCall = 1600
+    /// Fewer are not worth a call, and more of them hold up others.
+    private static let subjectsPerCall = 4...200
+
     let client: RedisClient
     let keys: Keyspace
+
+    /// How many subjects may be looked up at once.
+    ///
+    /// - Parameters:
+    ///   - uses: the hashes in which each of them is looked up, besides its record.
+    ///   - boards: the sorted sets in which each of them is looked up.
+    static func subjectsPerCall(
+        _ uses: [[UInt8]], boards: [[UInt8]] = [], _ client: RedisClient
+    ) async throws(RedisError) -> Int {
+        let sizes = try await client.send(
+            uses.map { RedisCommand("HLEN", [$0]) } + boards.map { RedisCommand("ZCARD", [$0]) })
+        // What is small is a list, to be gone through for each subject.
+        let cost = sizes.compactMap(\.integer).reduce(1) { $0 + ($1 <= 512 ? $1 / 8 : 1) }
+        let count = lookupsPerCall / cost
+        return max(subjectsPerCall.lowerBound, min(subjectsPerCall.upperBound, count))
+    }
 
     /// Reads a part of a window's board.
     func window(_ id: BoardID, _ ask: BoardAsk) async throws(MeteringError) -> BoardPart {

@@ -18,10 +18,20 @@ struct OrderedHash {
         _ key: [UInt8], by count: Int, _ command: StaticString = "HSCAN",
         _ body: ([[UInt8]]) async throws(FlushError) -> Void
     ) async throws(FlushError) {
-        var lower: [UInt8]? = []
+        try await each([(key, command)], from: [], by: count, body)
+    }
+
+    /// Hands over what several hashes and sorted sets have, each field once, from one on.
+    func each(
+        _ lists: [(key: [UInt8], command: StaticString)], from start: [UInt8], by count: Int,
+        _ body: ([[UInt8]]) async throws(FlushError) -> Void
+    ) async throws(FlushError) {
+        var lower: [UInt8]? = start
         while let from = lower {
             var list = SubjectList(from: from, byteCountMax: byteCountMax)
-            try await scan(command, key) { field, _ in list.add(field) }
+            for (key, command) in lists {
+                try await scan(command, key) { field, _ in list.add(field) }
+            }
             list.sort()
             for start in stride(from: 0, to: list.count, by: count) {
                 try await body((start..<min(start + count, list.count)).map { list[$0] })

@@ -151,9 +151,7 @@ final class DayVerifier {
             }
             let used = table.used(sums)
             for (column, meter) in meters.enumerated() {
-                let score = columns[2 + column][index].bytes.flatMap {
-                    Double(String(decoding: $0, as: UTF8.self)).flatMap { Int(exactly: $0) }
-                }
+                let score = columns[2 + column][index].score
                 let value = used.amounts[meter] ?? 0
                 if value != -(score ?? 0) || value == 0 && score != nil {
                     context.report(

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import JSON
 internal import Redis
 
 /// Compares the lifetime totals of all subjects with the sums of their days: those in Redis, and those
@@ -11,46 +10,15 @@ final class LifetimeVerifier {
 
     private let context: VerifyContext
     private let hot: [CivilDay]
-    private var cold: [Shelf] = []
-
-    /// The subjects of a file, in order.
-    private final class Shelf {
-        let day: CivilDay
-        private let pieces: SnapshotPieces
-        private var isInList = false
-        private(set) var subject: [UInt8]?
-        private(set) var used = UsedAmounts()
-
-        init(_ file: SnapshotSource.Day) throws {
-            day = file.day
-            pieces = try SnapshotPieces(file.path)
-            try advance()
-        }
-
-        func advance() throws {
-            while let piece = try pieces.next() {
-                switch piece {
-                case .list(let name): isInList = name == "subjects"
-                case .element(let value) where isInList:
-                    guard let subject = value["subject"]?.string, let used = UsedAmounts(value)
-                    else { throw pieces.fault("a subject's line is not what a snapshot has") }
-                    self.subject = Array(subject)
-                    self.used = used
-                    return
-                default: break
-                }
-            }
-            subject = nil
-        }
-    }
+    private let shelves: DayShelves
 
     /// - Parameters:
     ///   - hot: the days whose detail is in Redis.
-    ///   - cold: the files of all other days.
-    init(hot: [CivilDay], cold: [SnapshotSource.Day], _ context: VerifyContext) throws {
+    ///   - files: of all other days.
+    init(hot: [CivilDay], files: [SnapshotSource.Day], _ context: VerifyContext) throws {
         self.hot = hot
         self.context = context
-        self.cold = try cold.map { try Shelf($0) }
+        shelves = try DayShelves(files)
     }
 
     /// Returns what differs; nothing is reported yet, since days may leave Redis meanwhile.
@@ -59,20 +27,18 @@ final class LifetimeVerifier {
         try await context.each(context.keys.subjects, by: count) {
             try await self.verify($0, found)
         }
-        // Whom files know, and Redis does not.
-        for shelf in cold {
-            while let subject = shelf.subject {
-                tellUnknown(subject, shelf.day, found)
-                try shelf.advance()
-            }
-        }
+        while let line = try shelves.next(through: nil) { tellUnknown(line, found) }
     }
 
-    private func tellUnknown(_ subject: [UInt8], _ day: CivilDay, _ found: (Difference) -> Void) {
-        found(
-            Difference(
-                "subject \(ByteString(bytes: subject).text)", "record, since \(day) has it",
-                expected: "one", found: "none"))
+    /// Whom files know, and Redis does not.
+    private func tellUnknown(_ line: DayShelves.Line, _ found: (Difference) -> Void) {
+        for day in line.days {
+            found(
+                Difference(
+                    "subject \(ByteString(bytes: line.subject).text)",
+                    "record, since \(day) has it",
+                    expected: "one", found: "none"))
+        }
     }
 
     private func verify(_ ids: [[UInt8]], _ found: (Difference) -> Void) async throws {
@@ -118,17 +84,10 @@ final class LifetimeVerifier {
     private func coldSum(
         of id: [UInt8], _ found: (Difference) -> Void
     ) throws -> UsedAmounts {
-        var sum = UsedAmounts()
-        for shelf in cold {
-            while let subject = shelf.subject, subject.lexicographicallyPrecedes(id) {
-                tellUnknown(subject, shelf.day, found)
-                try shelf.advance()
-            }
-            if shelf.subject == id {
-                sum.add(shelf.used)
-                try shelf.advance()
-            }
+        while let line = try shelves.next(through: id) {
+            if line.subject == id { return line.used }
+            tellUnknown(line, found)
         }
-        return sum
+        return UsedAmounts()
     }
 }

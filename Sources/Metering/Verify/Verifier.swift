@@ -61,9 +61,10 @@ final class Verifier {
                 Difference("day \(day)", "days of Redis", expected: "it", found: "nothing of it"))
         }
         progress("totals")
-        try await attempt("totals") { try await verifyLifetimes(Set(boards.keys)) }
-        progress("boards of all days")
-        try await attempt("boards of all days") { try await LifetimeBoardVerifier(context).run() }
+        let days = VerifiedDays(files: files, ranked: Set(boards.keys), context)
+        try await attempt("totals") { try await verifyLifetimes(days) }
+        progress("boards of windows")
+        try await attempt("boards of windows") { try await BoardVerifier(days, context).run() }
         progress("accounts")
         try await attempt("accounts") { try await AccountVerifier(context).run() }
         if let state { try await attempt("rules and accounts") { try await verify(state) } }
@@ -197,54 +198,20 @@ final class Verifier {
         return boards
     }
 
-    /// The days that are in Redis, and those that have left it.
-    private struct Days: Equatable {
-        var hot: Set<CivilDay>
-        var cold: [CivilDay: Int]
-    }
-
-    private func days() async throws -> Days {
-        let changes = try await context.daysOf(keys.changes, in: "changes")
-        let cold = try await context.daysOf(keys.cold, in: "cold days")
-        return Days(hot: Set(changes.keys).subtracting(cold.keys), cold: cold)
-    }
-
-    private func verifyLifetimes(_ boards: Set<CivilDay>) async throws {
+    private func verifyLifetimes(_ days: VerifiedDays) async throws {
         for look in 1...Self.lookCount {
-            let days = try await days()
-            let hot = days.hot.union(boards.filter { days.cold[$0] == nil })
-            guard let verifier = try await lifetimes(hot, days.cold) else { return }
+            let places = try await days.places()
+            // They cannot be recomputed.
+            guard places.missing.isEmpty else { return }
+            let verifier = try LifetimeVerifier(hot: places.hot, files: places.files, context)
             var found: [Difference] = []
             try await verifier.run { found.append($0) }
             if found.isEmpty { return }
             // Of a day that came or left meanwhile a part was not added up.
-            let hasMoved = try await self.days() != days
-            if hasMoved, look < Self.lookCount { continue }
+            if look < Self.lookCount, try await days.kept() != places.kept { continue }
             for difference in found { context.report(difference) }
             return
         }
-    }
-
-    /// Nil when they cannot be recomputed: a file is missing, which was told before.
-    private func lifetimes(
-        _ hot: Set<CivilDay>, _ cold: [CivilDay: Int]
-    ) async throws -> LifetimeVerifier? {
-        // Of a day that Redis has lost the file tells.
-        var present: [CivilDay] = []
-        var onShelf: [SnapshotSource.Day] = []
-        for day in hot.union(cold.keys) {
-            if cold[day] == nil,
-                try await context.send(RedisCommand("EXISTS", [keys.hours(day)])).integer == 1
-            {
-                present.append(day)
-            } else if let file = files[day] {
-                onShelf.append(file)
-            } else if cold[day] != nil {
-                return nil
-            }
-        }
-        return try LifetimeVerifier(
-            hot: present.sorted(), cold: onShelf.sorted { $0.day < $1.day }, context)
     }
 
     // MARK: State

@@ -64,8 +64,17 @@ final class VerifyContext {
         _ key: [UInt8], by count: Int, _ command: StaticString = "HSCAN",
         _ body: ([[UInt8]]) async throws -> Void
     ) async throws {
+        try await each([(key, command)], by: count, body)
+    }
+
+    /// Goes through several of them at once, from a field on: what is in two of them is told once.
+    func each(
+        _ lists: [(key: [UInt8], command: StaticString)], from start: [UInt8] = [], by count: Int,
+        _ body: ([[UInt8]]) async throws -> Void
+    ) async throws {
         var wrong: (any Error)?
-        try await hash.each(key, by: count, command) { (fields) async throws(FlushError) in
+        try await hash.each(lists, from: start, by: count) { (fields) async throws(FlushError) in
+            if wrong != nil { return }
             do {
                 try await body(fields)
             } catch let error as FlushError {
@@ -73,7 +82,7 @@ final class VerifyContext {
             } catch let error as RedisError {
                 throw .redis(error)
             } catch {
-                wrong = wrong ?? error
+                wrong = error
             }
         }
         if let wrong { throw wrong }
@@ -96,10 +105,7 @@ final class VerifyContext {
         guard let scores = reply.elements, scores.count == members.count else {
             throw RedisError.unexpectedReply("ZMSCORE")
         }
-        return scores.map { score in
-            score.bytes.flatMap { Double(String(decoding: $0, as: UTF8.self)) }
-                .flatMap { Int(exactly: $0) }
-        }
+        return scores.map(\.score)
     }
 
     /// A hash of numbers by day, such as `changes`.
@@ -116,5 +122,12 @@ final class VerifyContext {
             days[CivilDay(number: day)] = number
         }
         return days
+    }
+}
+
+extension RedisValue {
+    /// A score that is a whole number.
+    var score: Int? {
+        bytes.flatMap { Double(String(decoding: $0, as: UTF8.self)) }.flatMap { Int(exactly: $0) }
     }
 }

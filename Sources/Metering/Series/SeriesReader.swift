@@ -136,6 +136,10 @@ final class SeriesReader {
         }
         let head = try await archive.head(day)
         sums.countDay(head.subjectCount, day)
+        // All that its subjects did was undone: its month has had them all the same.
+        if head.cells.isEmpty, head.subjectCount > 0, !query.bucket.isWithinDay {
+            sums.add(0, 0, day: day)
+        }
         if query.takesWholeDays {
             guard !head.cells.isEmpty else { return }
             let totals = head.totals

@@ -26,7 +26,8 @@ final class Connection {
     // Requests are numbered, and answered in the order of their numbers.
     private var nextSequence = 0
     var nextToAnswer = 0
-    /// Answers that came before their turn.
+    /// Answers that came before their turn, or while much is unsent: here a body is still the
+    /// responder's own memory, which the answers of many connections share.
     private var early: [Int: (reply: HTTPReply, response: HTTPResponse)] = [:]
     /// Replies that async code answers.
     private var asyncReplies: [Int: HTTPReply] = [:]
@@ -45,7 +46,7 @@ final class Connection {
 
     private var lastActivity: UInt64
     var lastProgress: UInt64
-    /// Since when something has been left unsent; nil when nothing is.
+    /// Since when the peer has not taken the answer that is going out; nil when nothing is unsent.
     var blockedSince: UInt64?
     private var stageSince: UInt64
     private var stageSeen = 0
@@ -125,9 +126,11 @@ final class Connection {
     }
 
     private var mayStart: Bool {
-        outstanding < core.configuration.maxPipelined
-            && output.count <= HTTPServerConfiguration.maxUnsent
+        outstanding < core.configuration.maxPipelined && hasRoom
     }
+
+    /// Whether a further answer may begin to go out.
+    private var hasRoom: Bool { output.count <= HTTPServerConfiguration.maxUnsent }
 
     private func pauseReading() { readWatch?.pause() }
 
@@ -202,7 +205,7 @@ final class Connection {
 
     func answer(_ reply: HTTPReply, _ response: HTTPResponse) {
         guard phase != .closed else { return }
-        guard reply.sequence == nextToAnswer, stream == nil else {
+        guard reply.sequence == nextToAnswer, stream == nil, hasRoom else {
             early[reply.sequence] = (reply, response)
             return
         }
@@ -232,6 +235,7 @@ final class Connection {
         core.responseHead.append(
             response, to: output, isHead: reply.isHead, isHTTP10: reply.isHTTP10, closes: closes)
         guard let body else {
+            output.endAnswer()
             nextToAnswer += 1
             return
         }
@@ -245,8 +249,13 @@ final class Connection {
         if reader.owesContinue { sendContinue() }
     }
 
+    /// Goes on with the answers that waited until more of those before them is sent.
+    func emitHeld() {
+        if !early.isEmpty, stream == nil, hasRoom { emitEarly() }
+    }
+
     private func emitWaiting() {
-        while !early.isEmpty, stream == nil, phase != .closed,
+        while !early.isEmpty, stream == nil, hasRoom, phase != .closed,
             let next = early.removeValue(forKey: nextToAnswer)
         {
             emit(next.reply, next.response)
@@ -257,6 +266,9 @@ final class Connection {
     func endStream() {
         guard stream != nil, phase != .closed else { return }
         stream = nil
+        output.endAnswer()
+        // What is left of it is timed like the rest of a whole answer.
+        if blockedSince != nil { blockedSince = core.now }
         nextToAnswer += 1
         emitEarly()
         if !isHandling { flush() }

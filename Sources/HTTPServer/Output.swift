@@ -13,12 +13,14 @@ extension Connection {
                 descriptor, output.bytes.baseAddress, output.count, Int32(MSG_NOSIGNAL))
             if count > 0 {
                 core.metrics.sent.add(count)
-                output.removeFirst(count)
+                // Each answer has a time of its own, whatever was to be sent before it.
+                if output.removeFirst(count) || output.count == 0 { blockedSince = nil }
                 lastProgress = core.now
             } else if errno != EAGAIN && errno != EINTR {
                 close()
                 return
             }
+            emitHeld()
             if output.count == 0 {
                 blockedSince = nil
                 writeWatch?.pause()

@@ -12,6 +12,10 @@ final class OutputBuffer {
     private var capacity = 0
     private var start = 0
     private var end = 0
+    /// How much was ever taken off.
+    private var taken = 0
+    /// Where answers end, counted from the first byte that was ever appended.
+    private var ends: [Int] = []
 
     deinit { free(memory) }
 
@@ -50,11 +54,27 @@ final class OutputBuffer {
         end += length
     }
 
+    /// Notes that an answer ends here. Small ones count as one with what follows, so that a usual
+    /// one needs no memory for it.
+    func endAnswer() {
+        guard taken + count - (ends.last ?? taken) >= 16 * 1024 else { return }
+        ends.append(taken + count)
+    }
+
     /// Takes off what was sent. A large answer's memory is given back, a usual one's is used again.
-    func removeFirst(_ sent: Int) {
+    ///
+    /// - Returns: whether an answer that was noted has gone with it.
+    func removeFirst(_ sent: Int) -> Bool {
         precondition((0...count).contains(sent), "more was sent than was there")
         start += sent
-        guard start == end else { return }
+        taken += sent
+        if start == end { giveBack() }
+        guard let first = ends.first, first <= taken else { return false }
+        ends.removeFirst(ends.prefix { $0 <= taken }.count)
+        return true
+    }
+
+    private func giveBack() {
         if capacity > 16 * 1024 {
             removeAll()
         } else {

@@ -71,6 +71,10 @@ final class TestResponder: HTTPResponder {
     private let journal: Journal
     private var held: [HTTPReply] = []
     private var timers: [LoopTimer] = []
+    /// Bodies that are made once, as those of pages are.
+    private lazy var shared = (
+        middling: Self.filler(300_000), large: Self.filler(8_000_000)
+    )
 
     init(_ loop: EventLoop, _ journal: Journal) {
         self.loop = loop
@@ -86,7 +90,8 @@ final class TestResponder: HTTPResponder {
     func respondNow(to request: HTTPRequest, reply: HTTPReply) -> Bool {
         journal.add(request.path)
         switch request.path {
-        case "/async", "/stream", "/broken", "/endless": return false
+        case "/async", "/async/300000", "/large", "/told", "/stream", "/broken", "/endless":
+            return false
         case "/forget": return true
         case "/nothing": reply.send(HTTPResponse(status: .noContent))
         case "/bytes/300000": reply.send(HTTPResponse(body: .bytes(Self.filler(300_000))))
@@ -119,6 +124,20 @@ final class TestResponder: HTTPResponder {
 
     func respond(to request: HTTPRequest) async -> HTTPResponse {
         switch request.path {
+        case "/async/300000":
+            await loop.sleep(for: .milliseconds(1))
+            return HTTPResponse(body: .bytes(shared.middling))
+        case "/large":
+            journal.add("done /large")
+            return HTTPResponse(body: .bytes(shared.large))
+        case "/told":
+            let journal = journal
+            journal.add("done /told")
+            return HTTPResponse(
+                body: .stream { writer in
+                    journal.add("streaming")
+                    try await writer.write(latin1("told"))
+                })
         case "/stream":
             return HTTPResponse(
                 body: .stream { writer in

@@ -58,7 +58,7 @@ final class Connection {
         self.id = id
         self.descriptor = descriptor
         self.core = core
-        reader = RequestReader(core.configuration, remoteAddress: remoteAddress)
+        reader = RequestReader(core.configuration, load: core.load, remoteAddress: remoteAddress)
         lastActivity = core.now
         lastProgress = lastActivity
         stageSince = lastActivity
@@ -77,7 +77,7 @@ final class Connection {
             core.metrics.received.add(count)
             if phase == .draining {
                 drained += count
-                if drained > HTTPServerConfiguration.maxDrained { close() }
+                if drained > HTTPServerConfiguration.maxDrained + reader.bodyDue { close() }
                 return
             }
             handle(UnsafeRawBufferPointer(rebasing: core.input[..<count]))
@@ -200,6 +200,7 @@ final class Connection {
         reader.owesContinue = false
         var problem = problem
         if problem.instance == nil { problem.instance = reader.path ?? "/" }
+        reader.dropBody()
         makeReply(isHead: false, isHTTP10: false, closes: true).send(problem.response())
     }
 
@@ -348,6 +349,8 @@ final class Connection {
         early = [:]
         asyncReplies = [:]
         backlog = []
+        // Replies that are still to come keep the reader.
+        reader.dropBody()
         output.removeAll()
         stream?.resume(isGone: true)
         stream = nil

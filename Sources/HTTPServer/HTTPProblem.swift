@@ -9,8 +9,8 @@ public struct HTTPProblem: Error, Sendable {
     public var code: String
     /// Short text for people; the same for each problem of this code.
     public var title: String
-    /// What is the matter with this request, if there is more to say.
-    public var detail: String?
+    /// What is the matter with this request.
+    public var detail: String
     /// A URI that names this occurrence.
     public var instance: String?
     public var type = "about:blank"
@@ -21,7 +21,7 @@ public struct HTTPProblem: Error, Sendable {
 
     /// A problem; the title is the status's reason unless given.
     public init(
-        _ status: HTTPStatus, code: String, title: String? = nil, detail: String? = nil,
+        _ status: HTTPStatus, code: String, title: String? = nil, detail: String,
         instance: String? = nil, extra: [(name: String, value: any Encodable & Sendable)] = []
     ) {
         self.status = status
@@ -35,9 +35,8 @@ public struct HTTPProblem: Error, Sendable {
     /// The answer to send.
     public func response() -> HTTPResponse {
         var members: [(name: String, value: any Encodable)] = [
-            ("type", type), ("title", title), ("status", status.code),
+            ("type", type), ("title", title), ("status", status.code), ("detail", detail),
         ]
-        if let detail { members.append(("detail", detail)) }
         if let instance { members.append(("instance", instance)) }
         members.append(("code", code))
         for member in extra { members.append((member.name, member.value)) }
@@ -104,13 +103,19 @@ extension HTTPProblem {
             detail: "this service speaks HTTP/1.1")
     }
     static var tooManyConnections: HTTPProblem {
-        var problem = HTTPProblem(
-            .serviceUnavailable, code: "too_many_connections",
-            detail: "all connections are taken; try again in a second")
+        unavailable("too_many_connections", "all connections are taken; try again in a second")
+    }
+    static var tooManyBodies: HTTPProblem {
+        unavailable(
+            "too_many_bodies", "too much is being sent by others; try again in a second")
+    }
+    static var traceRefused: HTTPProblem { refusedMethod("TRACE is not answered here") }
+
+    private static func unavailable(_ code: String, _ detail: String) -> HTTPProblem {
+        var problem = HTTPProblem(.serviceUnavailable, code: code, detail: detail)
         problem.headers = [("Retry-After", "1")]
         return problem
     }
-    static var traceRefused: HTTPProblem { refusedMethod("TRACE is not answered here") }
 
     private static func refusedMethod(_ detail: String) -> HTTPProblem {
         var problem = HTTPProblem(.methodNotAllowed, code: "method_not_allowed", detail: detail)

@@ -5,12 +5,13 @@ internal import Glibc
 public import Observability
 
 /// An HTTP/1.1 server on one event loop. For several loops make one for each, each with its own
-/// listener on the same port: they share nothing.
+/// listener on the same port: they share nothing but the load that their bounds are for.
 ///
 /// The loop must run while the server is used. Call `shutdown` before the last reference goes.
 public actor HTTPServer {
     private nonisolated let loop: EventLoop
     private let configuration: HTTPServerConfiguration
+    private let load: HTTPServerLoad
     private let metrics: ServerMetrics
     private let logger: Logger
     private let makeResponder: @Sendable () -> any HTTPResponder
@@ -25,11 +26,12 @@ public actor HTTPServer {
     /// A server that does not listen yet. `makeResponder` is called once, on the loop.
     public init(
         on loop: EventLoop, configuration: HTTPServerConfiguration = HTTPServerConfiguration(),
-        metrics: MetricsRegistry, logger: Logger,
+        load: HTTPServerLoad = HTTPServerLoad(), metrics: MetricsRegistry, logger: Logger,
         makeResponder: @escaping @Sendable () -> any HTTPResponder
     ) {
         self.loop = loop
         self.configuration = configuration.bounded
+        self.load = load
         self.metrics = ServerMetrics(metrics)
         self.logger = logger
         self.makeResponder = makeResponder
@@ -64,7 +66,7 @@ public actor HTTPServer {
         let core =
             core
             ?? ServerCore(
-                loop: loop, configuration: configuration, responder: makeResponder(),
+                loop: loop, configuration: configuration, load: load, responder: makeResponder(),
                 metrics: metrics, logger: logger, server: self)
         self.core = core
         core.listen(descriptor)

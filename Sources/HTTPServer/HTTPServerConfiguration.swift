@@ -8,12 +8,15 @@ public struct HTTPServerConfiguration: Sendable {
     public var maxHeaderBlock = 16 * 1024
     public var maxHeaderFields = 100
     public var maxBody = 8 * 1024 * 1024
+    /// What bodies may take together that are being received or worked on, of all servers with one
+    /// `HTTPServerLoad`; who sends one for which there is no room gets 503.
+    public var maxBodies = 256 * 1024 * 1024
     /// Requests of one connection that wait for their answers; reading pauses at this number.
     public var maxPipelined = 100
     /// Where paths begin on which no request is answered with a 5xx for its method: gateways take
     /// that for an error of the server's.
     public var pathsForGateways: String?
-    /// Open connections; further ones get 503.
+    /// Open connections, of all servers with one `HTTPServerLoad`; further ones get 503.
     public var maxConnections = 10_000
     /// From the first byte of a request to the end of its header.
     public var headerDeadline = Duration.seconds(10)
@@ -31,7 +34,10 @@ public struct HTTPServerConfiguration: Sendable {
 
     /// What a connection may owe its peer before it stops reading or its stream suspends.
     static let maxUnsent = 256 * 1024
-    /// What is read and thrown away behind a refused request before the connection is closed.
+    /// What a body may always take: nobody who sends large ones keeps others from sending small ones.
+    static let freeBody = 16 * 1024
+    /// What is read and thrown away behind a refused request before the connection is closed, apart
+    /// from what was announced as its body.
     static let maxDrained = 64 * 1024
     static let maxChunkExtension = 256
 

@@ -37,6 +37,8 @@ public struct HTTPRequest: Sendable {
     public let body: [UInt8]
     /// The peer's numeric address, or `unix`.
     public let remoteAddress: String
+    /// Of a body that counts among those that are held.
+    var share: BodyShare?
 
     /// A request made by hand, so that responders can be tested without a socket.
     public init(

@@ -22,10 +22,26 @@ final class RequestReader {
     /// The client waits for `100 Continue` before it sends its body; the owner answers and clears.
     var owesContinue = false
 
-    /// Of the request whose body is being read.
-    var path: String? { head?.path }
+    /// Of the request that is being read, or was refused, where its target came whole and is right.
+    var path: String? {
+        if let head { return head.path }
+        let (start, end) = (parser.state.targetStart, parser.state.targetEnd)
+        guard stage == .head, start < end, end < carry.count, carry[end] == 0x20 else {
+            return nil
+        }
+        return carry.withUnsafeBytes { head in
+            try? RequestTarget.split(UnsafeRawBufferPointer(rebasing: head[start..<end])).path
+        }
+    }
+
+    /// What may still come of the body that is being read.
+    var bodyDue: Int {
+        guard stage == .body else { return 0 }
+        return framing == .chunked ? limits.maxBody : missing
+    }
 
     private let limits: HTTPServerConfiguration
+    private let load: HTTPServerLoad
     private let parser: Parser
     private let remoteAddress: String
     /// Head, chunk line or trailers that have come in part.
@@ -36,12 +52,14 @@ final class RequestReader {
     private var last: RequestHead?
     private var framing = RequestHead.Framing.none
     private var body: [UInt8] = []
+    private var share: BodyShare?
     private var missing = 0
     private var isInTrailer = false
     private var isInChunkData = false
 
-    init(_ limits: HTTPServerConfiguration, remoteAddress: String) {
+    init(_ limits: HTTPServerConfiguration, load: HTTPServerLoad, remoteAddress: String) {
         self.limits = limits
+        self.load = load
         self.remoteAddress = remoteAddress
         parser = Parser(limits)
     }
@@ -67,7 +85,7 @@ final class RequestReader {
                     position += length
                     return finish(Array(body))
                 }
-                guard readFixed(bytes, &position) else { return .more }
+                guard try readFixed(bytes, &position) else { return .more }
             case .chunked: guard try readChunks(bytes, &position) else { return .more }
             }
             var body: [UInt8] = []
@@ -87,10 +105,11 @@ final class RequestReader {
         guard let head = head.take() else { return .more }
         parser.reset()
         enter(.start)
-        return .request(
-            HTTPRequest(
-                method: head.method, path: head.path, query: head.query, headers: head.headers,
-                body: body, remoteAddress: remoteAddress), head.manner)
+        var request = HTTPRequest(
+            method: head.method, path: head.path, query: head.query, headers: head.headers,
+            body: body, remoteAddress: remoteAddress)
+        request.share = share.take()
+        return .request(request, head.manner)
     }
 
     /// One empty line before a request is forgiven (RFC 9112, 2.2), a second one is not.
@@ -137,7 +156,12 @@ final class RequestReader {
         }
         let head: RequestHead
         if isFirst {
-            head = try RequestHead(taken, parser: parser, limits: limits)
+            do {
+                head = try RequestHead(taken, parser: parser, limits: limits)
+            } catch {
+                carry.append(contentsOf: taken)
+                throw error
+            }
             last = used <= RequestHead.bytesRemembered ? head : nil
         } else {
             carry.append(contentsOf: taken)
@@ -206,9 +230,27 @@ final class RequestReader {
 
     // MARK: Body
 
+    /// Gives back what came of a body that will not be handed over.
+    func dropBody() {
+        body = []
+        share = nil
+    }
+
+    /// Asks for room for so much more of the body: it comes before anybody knows who sends it.
+    private func makeRoom(for count: Int) throws(HTTPProblem) {
+        let size = body.count + count - HTTPServerConfiguration.freeBody
+        guard size > 0 else { return }
+        let share = share ?? BodyShare(of: load)
+        guard share.grow(to: size, max: limits.maxBodies) else { throw .tooManyBodies }
+        self.share = share
+    }
+
     /// Whether the body is complete.
-    private func readFixed(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) -> Bool {
+    private func readFixed(
+        _ bytes: UnsafeRawBufferPointer, _ position: inout Int
+    ) throws(HTTPProblem) -> Bool {
         let count = min(missing, bytes.count - position)
+        try makeRoom(for: count)
         let part = UnsafeRawBufferPointer(rebasing: bytes[position..<position + count])
         if framing == .length(missing) { body.reserveCapacity(min(missing, 64 * 1024)) }
         body.append(contentsOf: part)
@@ -227,7 +269,10 @@ final class RequestReader {
                 throw .invalid("invalid_chunk", "The chunked body is not valid.")
             }
             position += used
-            if let data = parser.state.body { body.append(contentsOf: data) }
+            if let data = parser.state.body {
+                try makeRoom(for: data.count)
+                body.append(contentsOf: data)
+            }
             if !isInChunkData {
                 carry.append(contentsOf: rest[..<used])
                 try checkCarry()

@@ -250,8 +250,10 @@ extension RequestHead {
             return .chunked
         }
         guard let length = known.contentLength else {
-            if takesBody { throw HTTPProblem(.lengthRequired, code: "length_required") }
-            return .none
+            guard takesBody else { return .none }
+            throw HTTPProblem(
+                .lengthRequired, code: "length_required",
+                detail: "\(method.name) needs Content-Length or Transfer-Encoding: chunked")
         }
         guard takesBody || length == 0 else {
             throw .invalid("body_not_allowed", "\(method.name) takes no body.")
@@ -273,6 +275,8 @@ extension RequestHead {
         guard !codings.contains(""), !codings.dropLast().contains("chunked") else {
             throw .invalid("invalid_transfer_encoding", "Transfer-Encoding is not valid.")
         }
-        throw HTTPProblem(.notImplemented, code: "transfer_coding_unsupported")
+        throw HTTPProblem(
+            .notImplemented, code: "transfer_coding_unsupported",
+            detail: "the only transfer coding that is known here is chunked")
     }
 }

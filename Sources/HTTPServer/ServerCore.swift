@@ -8,6 +8,7 @@ internal import Observability
 final class ServerCore {
     let loop: EventLoop
     let configuration: HTTPServerConfiguration
+    let load: HTTPServerLoad
     let responder: any HTTPResponder
     let metrics: ServerMetrics
     let logger: Logger
@@ -26,11 +27,12 @@ final class ServerCore {
     private let head: ResponseHead
 
     init(
-        loop: EventLoop, configuration: HTTPServerConfiguration, responder: any HTTPResponder,
-        metrics: ServerMetrics, logger: Logger, server: HTTPServer
+        loop: EventLoop, configuration: HTTPServerConfiguration, load: HTTPServerLoad,
+        responder: any HTTPResponder, metrics: ServerMetrics, logger: Logger, server: HTTPServer
     ) {
         self.loop = loop
         self.configuration = configuration
+        self.load = load
         self.responder = responder
         self.metrics = metrics
         self.logger = logger
@@ -63,9 +65,10 @@ final class ServerCore {
 
     /// Takes an accepted socket over.
     func adopt(_ descriptor: Int32, remoteAddress: String) {
-        let excess = connections.count - configuration.maxConnections
+        let excess = load.addConnection() - configuration.maxConnections
         // Some of those over the cap are told why, not so many that they cost what the cap saves.
         guard excess < 64 else {
+            load.removeConnection()
             close(descriptor)
             return
         }
@@ -80,6 +83,7 @@ final class ServerCore {
 
     func remove(_ id: Int) {
         guard connections.removeValue(forKey: id) != nil else { return }
+        load.removeConnection()
         metrics.open.add(-1)
         if isShuttingDown, connections.isEmpty { whenEmpty?() }
     }

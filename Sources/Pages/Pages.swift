@@ -60,7 +60,7 @@ public struct Pages: Sendable {
         guard request.method == .get || request.method == .head else {
             var problem = HTTPProblem(
                 .methodNotAllowed, code: "method_not_allowed", title: "Method Not Allowed",
-                detail: "this path takes GET, HEAD")
+                detail: "this path takes GET, HEAD", instance: request.path)
             problem.headers.append((name: "Allow", value: "GET, HEAD"))
             return problem.response()
         }
@@ -86,7 +86,8 @@ public struct Pages: Sendable {
         else {
             return HTTPProblem(
                 .notFound, code: "not_found", title: "Not Found",
-                detail: "there is no such file of these pages; load the page anew"
+                detail: "there is no such file of these pages; load the page anew",
+                instance: request.path
             ).response()
         }
         return asset.response(

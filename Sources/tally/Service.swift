@@ -53,10 +53,12 @@ final class Service: Sendable {
         }
         var limits = HTTPServerConfiguration()
         limits.pathsForGateways = API.pathsForGateways
-        limits.maxConnections = max(
-            1, min(limits.maxConnections, connectionsMax) / configuration.threads)
+        limits.maxConnections = min(limits.maxConnections, connectionsMax)
+        let load = HTTPServerLoad()
         servers = loops.map { [queries] loop in
-            HTTPServer(on: loop, configuration: limits, metrics: metrics, logger: logger) {
+            HTTPServer(
+                on: loop, configuration: limits, load: load, metrics: metrics, logger: logger
+            ) {
                 let client = RedisClient(
                     on: loop, configuration: redis, scripts: ScriptLibrary.all, metrics: metrics,
                     logger: logger)

@@ -20,6 +20,9 @@ import Testing
             #expect(statuses(text) == [status], "\(sample.name)")
             #expect(echoes(text).isEmpty, "\(sample.name)")
             #expect(text.contains("\"code\":\"\(code)\""), "\(sample.name): \(text)")
+            for member in ["type", "title", "detail", "instance"] {
+                #expect(text.contains("\"\(member)\":\""), "\(sample.name): \(text)")
+            }
             #expect(text.contains("\r\nConnection: close\r\n"), "\(sample.name)")
             #expect(text.contains("application/problem+json"), "\(sample.name)")
         }

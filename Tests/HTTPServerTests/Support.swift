@@ -70,6 +70,7 @@ final class TestResponder: HTTPResponder {
     private let loop: EventLoop
     private let journal: Journal
     private var held: [HTTPReply] = []
+    private var kept: (HTTPRequest, HTTPReply)?
     private var timers: [LoopTimer] = []
     /// Bodies that are made once, as those of pages are.
     private lazy var shared = (
@@ -107,11 +108,14 @@ final class TestResponder: HTTPResponder {
         case "/composed": reply.send(HTTPResponse(headers: [("X-Name", "\u{e9}")]))
         case "/decomposed": reply.send(HTTPResponse(headers: [("X-Name", "e\u{301}")]))
         case "/hold": held.append(reply)
+        case "/keep": kept = (request, reply)
         case "/release":
             reply.send(echo(request))
             // Those that wait are answered in the wrong order.
             for waiting in held.reversed() { waiting.send(echo(request)) }
             held = []
+            if let (request, reply) = kept { reply.send(echo(request)) }
+            kept = nil
         case "/late":
             let answer = echo(request)
             let timer = LoopTimer(on: loop) { reply.send(answer) }
@@ -184,12 +188,15 @@ struct LiveServer: Sendable {
     let journal = Journal()
     let metrics = MetricsRegistry()
 
-    init(_ configuration: HTTPServerConfiguration) async throws {
+    init(
+        _ configuration: HTTPServerConfiguration, load: HTTPServerLoad = HTTPServerLoad()
+    ) async throws {
         let loop = try EventLoop()
         let journal = journal
         self.loop = loop
         server = HTTPServer(
-            on: loop, configuration: configuration, metrics: metrics, logger: Logger(level: .error)
+            on: loop, configuration: configuration, load: load, metrics: metrics,
+            logger: Logger(level: .error)
         ) { TestResponder(loop, journal) }
         let bound = try HTTPServer.bind(host: "127.0.0.1", port: 0)
         port = bound.port
@@ -201,11 +208,11 @@ struct LiveServer: Sendable {
 /// Runs a test against a server that is stopped afterwards.
 func withServer(
     _ adjust: (inout HTTPServerConfiguration) -> Void = { _ in },
-    _ test: (LiveServer) async throws -> Void
+    load: HTTPServerLoad = HTTPServerLoad(), _ test: (LiveServer) async throws -> Void
 ) async throws {
     var configuration = HTTPServerConfiguration()
     adjust(&configuration)
-    let live = try await LiveServer(configuration)
+    let live = try await LiveServer(configuration, load: load)
     do {
         try await test(live)
     } catch {

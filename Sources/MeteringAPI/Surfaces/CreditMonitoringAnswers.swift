@@ -20,7 +20,7 @@ extension QueryParameters {
         do throws(HTTPProblem) {
             return try integer(name, in: range, default: `default`)
         } catch {
-            throw .unprocessable("invalid_parameter", error.detail ?? "")
+            throw .unprocessable("invalid_parameter", error.detail)
         }
     }
 
@@ -31,7 +31,7 @@ extension QueryParameters {
         do throws(HTTPProblem) {
             return try choice(name, type)
         } catch {
-            throw .unprocessable("invalid_parameter", error.detail ?? "")
+            throw .unprocessable("invalid_parameter", error.detail)
         }
     }
 }

@@ -17,6 +17,7 @@
 --@constants pool_fields
 --@constants erasure_fields
 --@include ends_of
+--@include still_counts
 
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
 local ask = unpacked(ARGV[1])
@@ -34,7 +35,8 @@ end
 local records, accounts, holders = read(KEYS[2]), read(KEYS[3]), read(KEYS[10])
 for i = 1, #names do
   local record, account, holder = records[i], accounts[i], holders[i]
-  if (record and record[AT] or -1) ~= last[i] or record and record[EVENTS] ~= 0 then return 0 end
+  if (record and record[AT] or -1) ~= last[i] then return 0 end
+  if still_counts(record, EVENTS, METERS + 1, 3) or still_counts(record, DAY_EVENTS, METERS + 2, 3) then return 0 end
   if (account and account[POSITION] or -1) ~= positions[i] then return 0 end
   if holder and holder[HELD] > 0 then return 0 end
 end
@@ -42,11 +44,13 @@ if call('HLEN', KEYS[8]) ~= merged then return 0 end
 local marks = #days > 0 and call('HMGET', KEYS[12], unpack(days)) or {}
 for i = 1, #days do
   if marks[i] then return 0 end
+  for _, entry in pairs(read(KEYS[17 + i])) do
+    if still_counts(entry, USE_EVENTS, USE_METERS + 1, 2) then return 0 end
+  end
 end
 -- All that is written has the right type, or it fails here.
 for _, place in ipairs({4, 5, 6, 9, 11, 13, 14}) do call('HLEN', KEYS[place]) end
 call('SCARD', KEYS[7])
-for i = 1, #days do call('HLEN', KEYS[17 + i]) end
 
 -- What it spent ever, and what it received: sums over all accounts and holders stay.
 local used = accounts[1]

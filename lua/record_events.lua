@@ -7,9 +7,9 @@
   that do not count are taken out of the sums (include/exclude_events). All is checked, and then written.
 
   KEYS     subjects, marker, log, rules, demo, registered, people, merged, large, erasing; per day: hours, day, boards (one per
-           ranked meter); id generations (the one to write first); if there are decisions: accounts,
-           holds, open holds, ended holds, grants, reversed, merges; with alerts: told, last notice, notices, due;
-           if subjects move: `use` of each day and of each of `rolls`; if there are old days: cold; last: changes
+           ranked meter); id generations (the one to write first); if there are decisions: accounts, holds, open holds,
+           ended holds, grants, reversed, merges; with alerts: told, last notice, notices, due; if subjects move: `use` of
+           each day and of each of `rolls`; to undo: erasures, open ones, all; with old days: cold; last: changes
   ARGV[1]  values one behind the other (`ask`):
              1..11     seq, log day, today, {ttl_s of log, ids}, ranked meters, days, rolls, number of id
                        generations, 1 if KEYS has what moving needs, now_ms, version of the rules; then:
@@ -23,7 +23,7 @@
              places    {index of the event, ...} of those ids
              rules, holders: see include/context; decisions: see include/account_fields
              policy    1 if only who is registered is counted
-             old       {day, ...}: those of the days that may have left Redis; missing for none
+             old, undo {day, ...}: days that may have left Redis, nil for none; 1 if events are undone, else missing
   ARGV[2]  the events themselves, for the log; unpacked only to take one out
   Returns  {"done", log position, results, excluded, answers, uncounted}: results, per subject the
            position of its entry before, then per row the subject's totals; excluded, per event that does not

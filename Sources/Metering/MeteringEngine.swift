@@ -202,11 +202,16 @@ public final class MeteringEngine {
     /// Undoes an event, once: all that it counted, took and ranked, on its own day. The reversal is
     /// an event of its own, with the amounts below zero. First and last time of the subject stay.
     ///
+    /// While its subject is being erased it is not known whose it is, until the log tells.
+    ///
     /// - Returns: nil when no such event is known, or not any more, or its subject was erased.
     public func reverse(_ id: ByteString, reason: ByteString) async throws -> EventOutcome? {
-        guard let logged = try await accounts.event(id), !logged.event.subject.isErased else {
+        // Before the event: what the log tells of it holds until there are more.
+        let erasures = try await ErasureStore(client, Keyspace(settings)).pastLogCount()
+        guard var logged = try await accounts.event(id), !logged.event.subject.isErased else {
             return nil
         }
+        logged.erasures = erasures
         guard !logged.event.isReversal else {
             throw EventRejection(
                 status: 409, code: "is_reversal", field: "id",

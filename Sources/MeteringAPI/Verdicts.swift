@@ -21,7 +21,7 @@ extension Verdict {
         case .tooMany: "too_many"
         case .past: "out_of_range"
         case .alreadyCounted: "event_already_counted"
-        case .allowed, .repeated, .skipped, .changed: "conflict"
+        case .allowed, .repeated, .skipped, .changed, .erasing: "conflict"
         }
     }
 
@@ -38,7 +38,7 @@ extension Verdict {
         case .alreadyCounted: "this event was counted before; the hold is open: release it"
         case .past: "expires_at: a time to come"
         case .tooMany: "a subject has at most 1000 open holds and 200 grants with something left"
-        case .allowed, .repeated, .skipped, .changed: "nothing was changed"
+        case .allowed, .repeated, .skipped, .changed, .erasing: "nothing was changed"
         }
     }
 

@@ -31,7 +31,7 @@ local ANSWER_STATUS, ANSWER_BALANCE, ANSWER_HELD, ANSWER_HEAD = 1, 2, 3, 3
 local MERGE = 13
 -- How a decision came out; 1 to 3 are sums of what was violated.
 local OK, LIMIT_HIT, CREDITS_HIT, MISSING, ENDED, CONFLICT, TOO_LARGE, REPEATED, SKIPPED, EXCEEDS, TOO_MANY, COUNTED, CHANGED,
-  PAST = 0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+  PAST, ERASING = 0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 -- The most open holds, and grants with something left, of one subject: each change writes them all.
 local HOLDS_MAX, GRANTS_MAX = 1000, 200
 -- States of a hold.

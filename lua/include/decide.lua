@@ -35,7 +35,7 @@ end
 -- By kind, as Sources/Metering/Decide/BatchDecision.swift numbers them; `use` is done in place.
 local KINDS = {
   false, use_if_allowed, check, use_if_allowed, open_hold, commit_hold, release, grant, set_allowance,
-  set_override, look, give_back,
+  set_override, look, undo,
   function(context, account, decision) return code_of_merging()(context, account, decision) end,
 }
 

@@ -5,8 +5,8 @@
 -- flat {meter, total} of what is kept; what became of the append-only file; a problem.
 local ERASURE_STEP, ERASURE_ANONYMOUS, ERASURE_ENDED, ERASURE_NAMES, ERASURE_CUT, ERASURE_REMOVED =
   1, 2, 4, 6, 8, 9
--- The step from which on what is counted under the name is somebody else's.
-local ERASURE_LOG = 3
+-- The step in which what it used is moved; the one from which on what is counted under the name is somebody else's.
+local ERASURE_USAGE, ERASURE_LOG = 2, 3
 local ERASURE_DONE = 7
 -- Of these counts, from 1 on.
 local REMOVED_API_KEYS, REMOVED_GUESTS, REMOVED_ACCOUNTS, REMOVED_GRANTS, REMOVED_DAYS = 2, 4, 5, 6, 11

@@ -8,7 +8,7 @@ local function leave_day(batch, subject, record, day)
     end
     local entry, n = {record[DAY_EVENTS], record[DAY_FIRST], record[DAY_LAST]}, USE_METERS - 1
     for q = METERS, #record, 3 do
-      if record[q + 2] > 0 then
+      if record[q + 2] ~= 0 then
         entry[n + 1], entry[n + 2], n = record[q], record[q + 2], n + 2
       end
     end

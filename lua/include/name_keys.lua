@@ -17,6 +17,10 @@ local function name_keys(ask, decides)
       n = n + 4
     end
   end
+  if ask[24] then
+    local last = #KEYS - (ask[23] and 2 or 1)
+    k.erasures, k.open_erasures, k.all_erasures = unpack(KEYS, last - 2, last)
+  end
   k.use = {}
   if ask[9] == 0 then return k end
   for i = 1, #days do k.use[days[i]] = KEYS[n + i] end

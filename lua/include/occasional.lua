@@ -46,6 +46,10 @@ local function code_of_decisions()
 --@include merge_guest
     return merge_guest
   end
+  local function undo(context, account, decision)
+--@include give_back
+    return give_back(context, account, decision)
+  end
 --@include decide
   return {
     new = new_context, decide = decide, is_changed = is_changed, ledger_of = ledger_of,

@@ -130,6 +130,8 @@ public enum DecisionStatus: Int, Sendable {
     case changed = 13
     /// The grant would have expired already.
     case past = 14
+    /// What was counted for the subject is being moved to an anonymous one.
+    case erasing = 15
 
     /// Whether it says that a hold cannot be settled.
     var isAboutHold: Bool { [.holdMissing, .holdEnded, .alreadyCounted].contains(self) }

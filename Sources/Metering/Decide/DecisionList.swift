@@ -51,6 +51,9 @@ struct DecisionList {
 
     var isEmpty: Bool { decisions.isEmpty }
 
+    /// Whether it undoes events.
+    private(set) var undoes = false
+
     /// Whether the script has alerts to judge.
     var hasAlerts: Bool { !isEmpty && !rules.judgedAlerts.isEmpty }
 
@@ -105,9 +108,10 @@ struct DecisionList {
             ]
         case .reverse(let logged):
             kind = .giveBack
+            undoes = true
             extra = [
                 .text(logged.origin.pointer(place: logged.place)),
-                .number(logged.charged?.milliseconds ?? time),
+                .number(logged.charged?.milliseconds ?? time), .number(logged.erasures),
             ]
         case .move: return nil
         }

@@ -61,6 +61,20 @@ final class ErasureStore {
         try await send("SMEMBERS", [keys.openErasures]).elements?.compactMap(\.text).sorted() ?? []
     }
 
+    /// How many have gone through the log. As lua/include/give_back.lua counts them; never more, since whatever
+    /// begins meanwhile is among the open ones only.
+    func pastLogCount() async throws(MeteringError) -> Int {
+        var count = try await send("ZCARD", [keys.orderedErasures]).integer ?? 0
+        for id in try await open() {
+            if let erasure = try await erasure(id),
+                erasure.step.rawValue <= Erasure.Step.log.rawValue
+            {
+                count -= 1
+            }
+        }
+        return count
+    }
+
     /// Writes how far one is, as long as it is under way. Once it is done it is not, and the next snapshot of the
     /// state has its receipt.
     func save(_ erasure: Erasure) async throws(MeteringError) {

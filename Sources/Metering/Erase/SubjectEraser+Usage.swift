@@ -57,13 +57,13 @@ extension SubjectEraser {
 
     // MARK: Moving
 
+    /// Moves all sums that are not 0, also those below 0.
     private func moveUsage() async throws {
-        while let record = try await context.queries.record(of: subject), record.eventCount > 0 {
+        while let record = try await context.queries.record(of: subject) {
             try await keep()
-            let days = try await context.queries.used(by: subject, record).filter {
-                $0.eventCount > 0
-            }
+            let days = try await context.queries.used(by: subject, record).filter { !$0.isZero }
             if days.isEmpty {
+                if record.isZero { return }
                 guard try await thawDays(of: [subject], atMost: Self.thawsMax) > 0 else {
                     throw MeteringError.damaged(what: "what a subject used stands on no day")
                 }

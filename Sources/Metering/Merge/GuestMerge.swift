@@ -18,6 +18,8 @@ public struct GuestMerge: Sendable {
         let last: Timestamp
         let eventCount: Int
         let amounts: [(Meter, Int)]
+
+        var isZero: Bool { eventCount == 0 && amounts.allSatisfy { $0.1 == 0 } }
     }
 
     /// A part of a day, of the guest or of the user.
@@ -75,17 +77,17 @@ public struct GuestMerge: Sendable {
 extension GuestMerge.Day {
     /// Two of them where its first and last event were at different times, so that both are kept.
     fileprivate func moves(of subject: SubjectID, sign: Int) -> [GuestMerge.Move] {
-        let isOne = first == last || eventCount < 2
+        // Nothing moves with no events: where sums are left without any, one event comes and one goes.
+        let ofLast = eventCount == 0 ? -1 : first == last || eventCount < 2 ? 0 : 1
         var moves = [
             GuestMerge.Move(
-                subject: subject, day: day, time: first,
-                eventCount: sign * (isOne ? eventCount : eventCount - 1),
+                subject: subject, day: day, time: first, eventCount: sign * (eventCount - ofLast),
                 amounts: amounts.map { ($0.0, sign * $0.1) })
         ]
-        if !isOne {
+        if ofLast != 0 {
             moves.append(
                 GuestMerge.Move(
-                    subject: subject, day: day, time: last, eventCount: sign,
+                    subject: subject, day: day, time: last, eventCount: sign * ofLast,
                     amounts: amounts.map { ($0.0, 0) }))
         }
         return moves

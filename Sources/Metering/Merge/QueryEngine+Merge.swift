@@ -35,7 +35,7 @@ extension QueryEngine {
             }
             return GuestMerge(
                 guest, record.latest, eventCount: record.eventCount,
-                days: days.filter { $0.eventCount > 0 })
+                days: days.filter { !$0.isZero })
         }
         throw MeteringError.undecided(
             reason: "the guest is being counted, or a day does not come back")
@@ -66,12 +66,14 @@ extension QueryEngine {
                 }
             }
         }
-        if record.dayEventCount > 0, let times = record.dayTimes {
+        let amounts = Self.inOrder(record.meters.map { ($0.meter, $0.ofDay) })
+        if record.dayEventCount != 0 || !amounts.isEmpty {
+            let noon = Self.noon(of: record.day)
             used.append(
                 GuestMerge.Day(
-                    day: record.day, first: times.first, last: times.last,
-                    eventCount: record.dayEventCount,
-                    amounts: Self.inOrder(record.meters.map { ($0.meter, $0.ofDay) })))
+                    day: record.day, first: record.dayTimes?.first ?? noon,
+                    last: record.dayTimes?.last ?? noon, eventCount: record.dayEventCount,
+                    amounts: amounts))
         }
         return used
     }
@@ -89,15 +91,19 @@ extension QueryEngine {
                 values[place + 1].integer.map { (meter, $0) }
             }
         }
-        let noon = Timestamp(milliseconds: day.number * 86_400_000 + 43_200_000)
+        let noon = noon(of: day)
         let times = DayTimes(day, first: first, last: last)
         return GuestMerge.Day(
             day: day, first: times?.first ?? noon, last: times?.last ?? noon, eventCount: count,
             amounts: inOrder(amounts))
     }
 
+    private static func noon(of day: CivilDay) -> Timestamp {
+        Timestamp(milliseconds: day.number * 86_400_000 + 43_200_000)
+    }
+
     private static func inOrder(_ amounts: [(Meter, Int)]) -> [(Meter, Int)] {
-        amounts.filter { $0.1 > 0 }.sorted { Meter.precedes($0.0, $1.0) }
+        amounts.filter { $0.1 != 0 }.sorted { Meter.precedes($0.0, $1.0) }
     }
 
     private func sendAll(

@@ -14,6 +14,8 @@ public struct LoggedEvent: Sendable {
     let windowTime: Timestamp
     /// When its credits were taken, which for a late event is later than its own time; nil if it took none.
     let charged: Timestamp?
+    /// How many erasures had gone through the log before it was looked for.
+    var erasures = 0
 }
 
 /// Reads single holds and events of one workspace. On its loop's thread only.

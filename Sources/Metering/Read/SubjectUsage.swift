@@ -54,6 +54,12 @@ struct SubjectRecord {
     /// Lifetime total and that of `day`.
     let meters: [(meter: Meter, total: Int, ofDay: Int)]
 
+    /// Whether all its sums are 0, as when all that was counted has moved.
+    var isZero: Bool {
+        eventCount == 0 && dayEventCount == 0
+            && meters.allSatisfy { $0.total == 0 && $0.ofDay == 0 }
+    }
+
     init?(_ bytes: [UInt8]) {
         guard let fields = MessagePackValue(bytes)?.array, fields.count >= 8, fields.count % 3 == 2
         else { return nil }

@@ -73,6 +73,10 @@ struct BatchOutcomes {
                     pending.resolve(.rejected(.counterOverflow))
                     continue
                 }
+                guard verdict.status != .erasing else {
+                    pending.resolve(.unavailable(reason: EventBatcher.erasing))
+                    continue
+                }
                 pending.resolve(.refused(verdict))
             case nil:
                 let row = batch.sums.placeOfEvent[index].row

@@ -47,7 +47,12 @@ extension EventBatch {
         let head = writer.take()
         decisions.write(resets, today: context.today, writer)
         writer.integer(context.counts == .registered ? 1 : 0)
-        if !context.oldDays.isEmpty { writer.integers(context.oldDays.map(\.number)) }
+        if !context.oldDays.isEmpty {
+            writer.integers(context.oldDays.map(\.number))
+        } else if decisions.undoes {
+            writer.null()
+        }
+        if decisions.undoes { writer.integer(1) }
         return [head + packed.sums + writer.take(), packed.entry]
     }
 
@@ -148,7 +153,7 @@ extension EventBatch.Context {
     /// The keys of lua/record_events.lua, in its order.
     func keys(
         _ keys: Keyspace, sender: String, days: [CivilDay], generations: [Int], decides: Bool,
-        hasAlerts: Bool
+        hasAlerts: Bool, undoes: Bool
     ) -> [[UInt8]] {
         var names = [
             keys.subjects, keys.marker(sender: sender), keys.log(arrival: arrival), keys.rules,
@@ -168,6 +173,7 @@ extension EventBatch.Context {
         }
         if hasAlerts { names += [keys.alertsTold, keys.lastNotice, keys.notices, keys.dueNotices] }
         if canMove { names += (days + rolls).map { keys.use($0) } }
+        if undoes { names += [keys.erasures, keys.openErasures, keys.orderedErasures] }
         if !oldDays.isEmpty { names.append(keys.cold) }
         names.append(keys.changes)
         return names

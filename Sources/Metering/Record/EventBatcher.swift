@@ -15,7 +15,7 @@ internal import Redis
 
 /// Counts the events of one workspace that come in on one loop.
 final class EventBatcher {
-    private static let erasing = "the subject is being erased; ask again in a moment"
+    static let erasing = "the subject is being erased; ask again in a moment"
     /// For how long batches come ready to move subjects after one had to.
     private static let movingMS = 60_000
     private static let sweepMS = 100
@@ -278,7 +278,7 @@ final class EventBatcher {
             canMove: canMove, counts: settings.counts, oldDays: old)
         let names = context.keys(
             keys, sender: sender, days: days, generations: generations,
-            decides: !decisions.isEmpty, hasAlerts: decisions.hasAlerts)
+            decides: !decisions.isEmpty, hasAlerts: decisions.hasAlerts, undoes: decisions.undoes)
         let arguments = batch.arguments(
             context, decisions, decisions.isEmpty ? [] : resets.packed(on: today), digest, writer)
         client.run(script, keys: names, arguments: arguments) { [self] result in

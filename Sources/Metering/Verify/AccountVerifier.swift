@@ -15,10 +15,8 @@ final class AccountVerifier {
 
     func run() async throws {
         try await context.each(keys.accounts, by: Self.accountsPerCall) { subjects in
-            let values = try await self.context.hash.values(self.keys.accounts, of: subjects)
-            for (subject, value) in zip(subjects, values) {
-                guard let value else { continue }
-                try await self.verify(subject, value)
+            for subject in subjects {
+                try await self.context.settled { try await self.differences(of: subject) }
             }
         }
         try await context.each(keys.holds, by: Self.fieldsPerCall) { ids in
@@ -43,58 +41,61 @@ final class AccountVerifier {
 
     // MARK: Accounts
 
-    private func verify(_ subject: [UInt8], _ packed: [UInt8]) async throws {
+    /// An erasure takes an account away, and its lines out of the log: so each look reads both.
+    private func differences(of subject: [UInt8]) async throws -> [Difference] {
         let place = "account \(ByteString(bytes: subject).text)"
+        let reply = try await context.hash.values(keys.accounts, of: [subject])
+        guard let packed = reply.first.flatMap({ $0 }) else { return [] }
         guard let account = AccountState(subject, packed: packed), let balance = account.balance,
             let held = account.held
         else {
-            return context.report(
-                Difference(place, "record", expected: "an account", found: "something else"))
+            return [
+                Difference(place, "record", expected: "an account", found: "something else")
+            ]
         }
         let walk = try await LedgerWalk(of: subject, head: account.position, context)
-        for fault in walk.faults { context.report(fault) }
-        compare(walk, balance, held, place)
-        try await context.settled {
-            let reply = try await self.context.hash.values(self.keys.accounts, of: [subject])
-            guard let packed = reply.first.flatMap({ $0 }),
-                let account = AccountState(subject, packed: packed)
-            else { return [] }
-            return try await self.differences(ofHoldsOf: account, place)
-                + self.differences(ofGrantsOf: account, walk, place)
-        }
+        let found = walk.faults + differences(in: walk, balance, held, place)
+        // They may have been read before the log was rewritten.
+        if !found.isEmpty { context.ledgers.forget() }
+        return try await found + differences(ofHoldsOf: account, place)
+            + differences(ofGrantsOf: account, walk, place)
     }
 
-    private func compare(_ walk: LedgerWalk, _ balance: Int, _ held: Int, _ place: String) {
+    private func differences(
+        in walk: LedgerWalk, _ balance: Int, _ held: Int, _ place: String
+    ) -> [Difference] {
+        var found: [Difference] = []
         // A walk that ended early has told why, or has come to what the log has forgotten.
         if let newest = walk.lines.first {
             if newest.balance != balance {
-                context.report(
+                found.append(
                     Difference(
                         place, "balance, by its last line", expected: newest.balance,
                         found: balance))
             }
         } else if walk.isWhole, balance != 0 {
-            context.report(
+            found.append(
                 Difference(place, "balance, without a line", expected: 0, found: balance))
         }
         for (newer, older) in zip(walk.lines, walk.lines.dropFirst())
         where older.balance &+ newer.change != newer.balance {
-            context.report(
+            found.append(
                 Difference(
                     place, "balance after the line of \(newer.time.text)",
                     expected: older.balance &+ newer.change, found: newer.balance))
         }
-        guard walk.isWhole else { return }
+        guard walk.isWhole else { return found }
         if let first = walk.lines.last, first.change != first.balance {
-            context.report(
+            found.append(
                 Difference(
                     place, "balance after its first line", expected: first.change,
                     found: first.balance))
         }
         let sum = walk.lines.reduce(0) { $0 &+ $1.heldChange }
         if sum != held {
-            context.report(Difference(place, "held, by its lines", expected: sum, found: held))
+            found.append(Difference(place, "held, by its lines", expected: sum, found: held))
         }
+        return found
     }
 
     // MARK: Holds
@@ -252,14 +253,16 @@ final class AccountVerifier {
     ) async throws -> [Difference] {
         let place = "account \(ByteString(bytes: subject).text)"
         let reply = try await context.hash.values(keys.accounts, of: [subject])
+        let values = try await context.hash.values(keys.grants, of: names)
         guard let packed = reply.first.flatMap({ $0 }),
             let account = AccountState(subject, packed: packed)
         else {
+            // An erasure takes away both in one step.
+            if values.allSatisfy({ $0 == nil }) { return [] }
             return [
                 Difference(place, "record, since it has grants", expected: "one", found: "none")
             ]
         }
-        let values = try await context.hash.values(keys.grants, of: names)
         var grants: [[UInt8]: GrantRecord] = [:]
         for (name, value) in zip(names, values) {
             guard let value, let grant = GrantRecord(name: name, packed: value) else { continue }

@@ -63,7 +63,7 @@ struct LedgerPart {
     let previous: Int
 }
 
-/// The ledgers of entries of the log that were read last. An entry never changes, and the subjects
+/// The ledgers of entries of the log that were read last. Nothing but an erasure changes an entry, and the subjects
 /// of a batch are asked for one after the other: each entry is decoded once for many of them.
 final class LedgerParts {
     enum Finding {
@@ -76,6 +76,9 @@ final class LedgerParts {
     private static let entryCountMax = 64
 
     private var entries: [LogPosition: [ByteString: LedgerPart]] = [:]
+
+    /// Has entries read anew, which an erasure may have rewritten since.
+    func forget() { entries.removeAll(keepingCapacity: true) }
 
     func part(
         of subject: [UInt8], at position: LogPosition, _ context: VerifyContext

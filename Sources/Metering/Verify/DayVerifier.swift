@@ -11,6 +11,8 @@ internal import Redis
 /// Verifies a day whose detail is in Redis.
 final class DayVerifier {
     private static let subjectsPerCall = 200
+    /// More times that differ are not told.
+    private static let timesMax = 1_000
 
     private let day: CivilDay
     private let file: SnapshotSource.Day?
@@ -51,13 +53,17 @@ final class DayVerifier {
         }
         if let file {
             if file.title.revision == revision {
-                let comparison = SnapshotComparison(
+                var comparison = SnapshotComparison(
                     place: "\(place) against \(file.path)", report: context.report)
+                var times: [Difference] = []
+                comparison.otherwise = { if times.count < Self.timesMax { times.append($0) } }
                 try await comparison.run(
                     file.path, path, lists: ["hours", "actions", "models", "cells", "subjects"]
                 ) {
                     await context.pause()
                 }
+                // Sums are of the instant of the copy; first and last times are of when a subject was read.
+                if try await self.changes() == revision { times.forEach(context.report) }
             } else if file.title.revision > revision {
                 context.report(
                     Difference(
@@ -66,6 +72,12 @@ final class DayVerifier {
             }
         }
         try await verifyBoards(path)
+    }
+
+    private func changes() async throws -> Int? {
+        try await context.send(
+            RedisCommand("HGET", [context.keys.changes, Array("\(day.number)".utf8)])
+        ).decimal
     }
 
     /// The sums by action and model, which Redis keeps, against those by hour.

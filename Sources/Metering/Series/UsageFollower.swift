@@ -10,9 +10,9 @@ internal import Redis
 final class UsageFollower {
     /// How far back minutes can be asked for.
     static let minuteCountMax = 120
-    /// Events of one change: a millisecond of Redis at most.
-    private static let eventsPerChange = 100
-    private static let entriesPerRead = 20
+    /// Events of one change: one or two milliseconds of Redis.
+    private static let eventsPerChange = 200
+    private static let entriesPerReadMax = 20
     private static let daysPerRead = 3
     private static let triesMax = 50
     /// For how long subjects of open days, and minutes, are kept, in seconds.
@@ -25,6 +25,8 @@ final class UsageFollower {
     private let clock: any Clock
     private let calendar: CachedCalendar
     private let writer = MessagePackWriter()
+    /// As many entries as one change takes, going by those that were read last.
+    private var entriesPerRead = entriesPerReadMax
     /// How many changes it has made.
     private(set) var changeCount = 0
 
@@ -76,15 +78,22 @@ final class UsageFollower {
         let days = Array(ends.floor...max(ends.floor, today + 1))
         for from in stride(from: 0, to: days.count, by: Self.daysPerRead) {
             let turn = days[from..<min(from + Self.daysPerRead, days.count)]
-            let replies = try await send(turn.map { read($0, behind: ends[$0]) })
+            let asked = entriesPerRead
+            let replies = try await send(turn.map { read($0, behind: ends[$0], asked) })
             guard let index = replies.firstIndex(where: { $0.elements?.isEmpty == false }) else {
                 continue
             }
             let entries = replies[index].elements ?? []
             var change = UsageChange(now: clock.now, hotDays: settings.hotDays)
             let count = try add(entries, of: days[from + index], to: &change, &ends)
+            entriesPerRead = max(
+                1,
+                min(
+                    Self.entriesPerReadMax, Self.eventsPerChange * count / max(1, change.eventCount)
+                )
+            )
             let isLast =
-                count == entries.count && count < Self.entriesPerRead && turn.endIndex == days.count
+                count == entries.count && count < asked && turn.endIndex == days.count
                 && replies[(index + 1)...].allSatisfy { $0.elements?.isEmpty ?? true }
             return (change, isLast)
         }
@@ -115,12 +124,12 @@ final class UsageFollower {
         return entries.count
     }
 
-    private func read(_ day: Int, behind number: Int) -> RedisCommand {
+    private func read(_ day: Int, behind number: Int, _ count: Int) -> RedisCommand {
         RedisCommand(
             "XRANGE",
             [
                 keys.log(arrival: CivilDay(number: day)), Array("(0-\(number)".utf8),
-                Array("+".utf8), Array("COUNT".utf8), Array("\(Self.entriesPerRead)".utf8),
+                Array("+".utf8), Array("COUNT".utf8), Array("\(count)".utf8),
             ])
     }
 

@@ -255,6 +255,20 @@ import Testing
         }
     }
 
+    @Test func `What a hold never held is not its business, whatever may not exceed it`()
+        async throws
+    {
+        try await withBench { _, bench, _ in
+            try await bench.grant("a", 100 * one, id: "g")
+            _ = try await bench.open("h", "a", 10 * one)
+            let asked = event("a", ["credits_micro": 10 * one, "files_uploaded": 3])
+            #expect(await bench.commit("h", asked, .reject).status == .allowed)
+            let check = try await bench.decide(.check, "a", amounts: [(.filesUploaded, 0)])
+            #expect(check.limits.first?.used == 3)
+            #expect(try await bench.account("a").balance == 90 * one)
+        }
+    }
+
     @Test func `What is held is counted exactly`() async throws {
         try await withBench { _, bench, _ in
             try await bench.setPolicy(overdraft: 1_000_000_000 * one)

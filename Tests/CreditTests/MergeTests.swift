@@ -63,6 +63,38 @@ import Testing
         }
     }
 
+    @Test func `What a guest used of rolling windows and rates leaves them at its own time`()
+        async throws
+    {
+        try await withBench { host, bench, _ in
+            try await bench.setLimits(
+                """
+                {"limits":[{"name":"window","meter":"files_uploaded","window":"rolling","period_s":300,\
+                "user":10,"guest":5},{"name":"flow","meter":"messages","window":"rate","period_s":60,\
+                "user":60,"guest":60,"burst":60}]}
+                """)
+            _ = await bench.record(event("guest:1", ["files_uploaded": 3, "messages": 50]))
+            bench.clock.advance(20_000)
+            _ = await bench.record(event("ann", ["files_uploaded": 4, "messages": 5]))
+            #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
+            func used(_ host: isolated LoopHost) async throws -> [Int] {
+                let check = try await bench.decide(
+                    .check, "ann", amounts: [(.filesUploaded, 0), (.messages, 0)])
+                return ["window", "flow"].map { name in
+                    check.limits.first { $0.limit.name == name }?.used ?? -1
+                }
+            }
+            // A rate of one a second has let 20 of the guest's go by.
+            #expect(try await used(host) == [7, 35])
+            bench.clock.advance(10_000)
+            #expect(try await used(host) == [7, 25])
+            bench.clock.advance(280_000)
+            #expect(try await used(host) == [4, 0])
+            bench.clock.advance(20_000)
+            #expect(try await used(host) == [0, 0])
+        }
+    }
+
     @Test func `What a guest owes the user owes, and its allowance ends`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

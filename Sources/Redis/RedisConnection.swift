@@ -186,7 +186,10 @@ final class RedisConnection {
         let now = Self.now
         var fatal: String?
         while !isLost, let value = try reader.next() {
-            guard let command = outstanding.popFirst() else {
+            // What is sent by a completion of this turn is not written yet: a reply too many is not its.
+            guard let first = outstanding.first, first.end <= writtenBytes,
+                let command = outstanding.popFirst()
+            else {
                 throw ReplyReader.ProtocolError(reason: "a reply that nothing asked for")
             }
             metrics.outstanding.add(-1)

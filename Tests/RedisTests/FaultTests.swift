@@ -98,6 +98,33 @@ import Testing
         }
     }
 
+    @Test func `A reply too many is not taken for that of a command which is not written yet`()
+        async throws
+    {
+        try await withRedis { server in
+            let proxy = try FaultProxy(to: server.socketPath)
+            defer { proxy.stop() }
+            try await onLoop { host in
+                let watched = WatchedClient(.test(proxy.path), on: host.loop)
+                await watched.ready()
+                proxy.set(.replace(Array("+PONG\r\n+PONG\r\n".utf8)))
+                var answer: Result<RedisValue, RedisError>?
+                var second: RedisError?
+                watched.client.send(command("PING")) { first in
+                    answer = first
+                    watched.client.send(command("PING")) { second = $0.error }
+                }
+                await watched.lost()
+                while second == nil { await host.loop.sleep(for: .milliseconds(1)) }
+                #expect(answer == .success(.status("PONG")))
+                #expect(second?.mayHaveBeenExecuted == false)
+                await watched.ready(times: 2)
+                let reply = try await watched.client.send(command("PING"))
+                #expect(reply == .status("PONG"))
+            }
+        }
+    }
+
     @Test func `A Redis that became a replica is left, and found again when it is none`()
         async throws
     {

@@ -83,6 +83,26 @@ import Testing
         }
     }
 
+    @Test func `A pipe in the place of a file holds nobody up, and is told`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                let flushing = try await FlushBench(redis.socketPath, on: host.loop, clock: clock)
+                _ = await bench.record(event("a"))
+                let path = flushing.path(Self.today)
+                try await flushing.flush()
+                _ = await bench.record(event("a"))
+                unlink(path)
+                #expect(mkfifo(path, 0o600) == 0)
+                let report = await flushing.flusher.flush()
+                #expect(report.problem?.contains("is not a regular file") == true)
+                unlink(path)
+                #expect(try await flushing.flush()[Self.today]?.revision == 2)
+            }
+        }
+    }
+
     @Test func `What a Redis lost that came back is not kept in the file`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

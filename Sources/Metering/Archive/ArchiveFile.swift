@@ -24,7 +24,9 @@ final class ArchiveFile {
     /// - Parameter name: what errors call it.
     init(path: String, name: String) throws(ArchiveError) {
         self.name = name
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard let descriptor = RegularFile.open(path) else {
+            throw .damaged(file: name, reason: RegularFile.reason)
+        }
         guard descriptor >= 0 else {
             throw errno == ENOENT || errno == ENOTDIR
                 ? .missing(file: name) : .system("open", name)

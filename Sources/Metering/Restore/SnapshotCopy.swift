@@ -53,7 +53,9 @@ struct SnapshotCopy {
         if access(to, F_OK) == 0, try areEqual(from, to) { return }
         let parent = String(to[..<(to.lastIndex(of: "/") ?? to.endIndex)])
         try makeFolders(parent)
-        let input = open(from, O_RDONLY | O_CLOEXEC)
+        guard let input = RegularFile.open(from) else {
+            throw SnapshotFault(file: from, reason: RegularFile.reason)
+        }
         guard input >= 0 else { throw Self.failure("open", from) }
         defer { close(input) }
         let temporary = to + ".restoring"

@@ -27,7 +27,10 @@ final class SnapshotLines {
 
     init(_ path: String) throws(SnapshotFault) {
         self.path = path
-        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard let descriptor = RegularFile.open(path, flags: O_NOFOLLOW) else {
+            throw SnapshotFault(file: path, reason: RegularFile.reason)
+        }
+        self.descriptor = descriptor
         guard descriptor >= 0 else { throw Self.fault(path) }
     }
 

@@ -26,7 +26,15 @@ struct SnapshotHead: Equatable {
 
     /// The head of a file; nil when there is none, or none that is well formed.
     init?(path: String) throws(FlushError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard let bytes = try Self.beginning(of: path) else { return nil }
+        self.init(line: bytes)
+    }
+
+    /// Where a file begins; nil when there is none.
+    static func beginning(of path: String) throws(FlushError) -> [UInt8]? {
+        guard let descriptor = RegularFile.open(path) else {
+            throw .foreign("\(path): \(RegularFile.reason)")
+        }
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
             throw .system("open", path)
@@ -35,7 +43,7 @@ struct SnapshotHead: Equatable {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = read(descriptor, &bytes, bytes.count)
         guard count >= 0 else { throw .system("read", path) }
-        self.init(line: Array(bytes[..<count]))
+        return Array(bytes[..<count])
     }
 
     /// What the first line of some bytes says; nil when it is none.

@@ -103,10 +103,11 @@ final class DaySnapshot {
     }
 
     private func cut() async throws(FlushError) -> (DayTail, began: Timestamp) {
-        packer.integers([day.number, isFinal ? 1 : 0, context.clock.now.milliseconds])
-        let reply = try await run(
-            ScriptLibrary.cutDay,
-            [keys.changes, keys.snapshots, keys.hours(day), keys.cold, keys.meta] + logs)
+        var reply = try await cut(mayBeEmpty: false)
+        // A day on which all was undone has no hours once it came from a file.
+        if reply.isEmpty, try context.folder.isWithoutSums(day) {
+            reply = try await cut(mayBeEmpty: true)
+        }
         if reply.isEmpty { throw .incomplete }
         guard reply.count == 4, let changes = reply[0].integer,
             let ends = reply[1].bytes.flatMap({ MessagePackValue($0) })?.integers,
@@ -119,6 +120,15 @@ final class DaySnapshot {
             of: day, changes: changes, ends: ends, arrivals: arrivals, context.client,
             context.settings)
         return (tail, Timestamp(milliseconds: began))
+    }
+
+    private func cut(mayBeEmpty: Bool) async throws(FlushError) -> [RedisValue] {
+        packer.integers([
+            day.number, isFinal ? 1 : 0, context.clock.now.milliseconds, mayBeEmpty ? 1 : 0,
+        ])
+        return try await run(
+            ScriptLibrary.cutDay,
+            [keys.changes, keys.snapshots, keys.hours(day), keys.cold, keys.meta] + logs)
     }
 
     /// The day's sums by hour, action and model, as they were at the cut.

@@ -38,6 +38,14 @@ struct SnapshotFolder {
         try SnapshotHead(path: file(day))
     }
 
+    /// Whether a day's file has no sums that could be lost: all was undone, or there is no file.
+    func isWithoutSums(_ day: CivilDay) throws(FlushError) -> Bool {
+        guard let bytes = try SnapshotHead.beginning(of: file(day)) else { return true }
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 2)
+        return lines.count == 3 && SnapshotHead(line: bytes) != nil
+            && Array(lines[1]) == Array(#""events":0,"meters":{},"#.utf8)
+    }
+
     /// A new file for a day, beside the one that it is to replace.
     func begin(_ day: CivilDay, fence: Int) throws(FlushError) -> SnapshotFile {
         try makeRoot()

@@ -63,6 +63,35 @@ import Testing
         }
     }
 
+    @Test func `A day on which all was undone is written on after a restore`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let history = try await RestoreBench(redis, on: host.loop, clock: clock)
+                let yesterday = noon - RestoreBench.days
+                _ = await history.bench.record([
+                    event("mai", ["tokens": 5], id: "e", at: yesterday),
+                    event("mai", ["tokens": 7]),
+                ])
+                _ = try await history.bench.engine.reverse(ByteString("e"), reason: .empty)
+                try await history.flushing.flush()
+                try redis.request("FLUSHALL")
+                _ = try await history.restore()
+                // When nothing can come late any more the day is written for good, though nothing counts.
+                clock.advance(9 * RestoreBench.days)
+                try await history.bench.closer.closeDays()
+                let report = await history.flushing.flusher.flush()
+                #expect(report.problem == nil && report.days.count == 2)
+                #expect(try await history.verify() == [])
+                // Sums that were lost are told, as ever.
+                try redis.request("DEL t1:{default}:hours:2026-11-21")
+                try redis.request("HINCRBY t1:{default}:changes 20778 1")
+                let broken = await history.flushing.flusher.flush()
+                #expect(broken.problem?.contains("a part of the day has left Redis") == true)
+            }
+        }
+    }
+
     @Test func `Days that are not hot stay in their files, and count in totals`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

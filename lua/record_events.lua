@@ -9,7 +9,7 @@
   KEYS     subjects, marker, log, rules, demo, registered, people, merged, large, erasing; per day: hours, day, boards (one per
            ranked meter); id generations (the one to write first); if there are decisions: accounts, holds, open holds,
            ended holds, grants, reversed, merges; with alerts: told, last notice, notices, due; if subjects move: `use` of
-           each day and of each of `rolls`; to undo: erasures, open ones, all; with old days: cold; last: changes
+           each day and of each of `rolls`; to undo: erasures, open ones, all; last: cold, changes
   ARGV[1]  values one behind the other (`ask`):
              1..11     seq, log day, today, {ttl_s of log, ids}, ranked meters, days, rolls, number of id
                        generations, 1 if KEYS has what moving needs, now_ms, version of the rules; then:
@@ -22,8 +22,7 @@
              ids       {digest, ...} of the events that clients named
              places    {index of the event, ...} of those ids
              rules, holders: see include/context; decisions: see include/account_fields
-             policy    1 if only who is registered is counted
-             old, undo {day, ...}: days that may have left Redis, nil for none; 1 if events are undone, else missing
+             policy, undo  1 if only who is registered is counted; 1 if events are undone, else missing
   ARGV[2]  the events themselves, for the log; unpacked only to take one out
   Returns  {"done", log position, results, excluded, answers, uncounted}: results, per subject the
            position of its entry before, then per row the subject's totals; excluded, per event that does not
@@ -39,6 +38,7 @@
 --@constants alert_fields
 --@constants profile_fields
 --@include name_keys
+--@include find_cold
 --@include find_known
 --@include new_batch
 --@include read_record
@@ -66,9 +66,9 @@ if marker then
 end
 if (call('HGET', keys.rules, 'version') or '') ~= ask[11] then return {'rules'} end
 
-local batch, gone, code, context, answers = new_batch(ask, keys), {}, nil, nil, {}
+local batch, gone, code, context = new_batch(ask, keys), {}, nil, nil
 find_known(keys, ids, places, gone)
-local uncounted, merges = {}, decisions[1] and decisions[1][KIND] == MERGE
+local answers, uncounted, merges = {}, {}, decisions[1] and decisions[1][KIND] == MERGE
 local merged = not merges and call('EXISTS', keys.merged) == 1 and code_of_merged()(batch, ask, keys) or {}
 if #merged > 0 then return {'merged', pack(merged)} end
 local erasing = not merges and call('GET', keys.erasing)
@@ -91,7 +91,7 @@ if #batch.overflow > 0 or batch.rollup_overflows then
   return {'overflow', pack(batch.overflow), batch.rollup_overflows and 1 or 0}
 end
 if next(batch.missing) then return {'move', pack(list_of(batch.missing))} end
-local cold = ask[23] and code_of_cold()(batch, ask[23]) or {}
+local cold = find_cold(batch)
 if #cold > 0 then return {'cold', pack(cold)} end
 
 local done = {'done', '0', pack(results_of(batch)), pack(flat_of(gone)), pack(answers), pack(flat_of(uncounted))}

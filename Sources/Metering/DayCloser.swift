@@ -39,7 +39,10 @@ public final class DayCloser {
         let today = settings.calendar.day(at: seconds)
         let field = Array("closed_before".utf8)
         let done = try await client.send(RedisCommand("HGET", [keys.meta, field])).bytes
-        if let done, let day = Int(String(decoding: done, as: UTF8.self)), day >= today.number {
+        // Days that are more than a day ahead were closed by a clock that was: subjects are on days before.
+        if let done, let day = Int(String(decoding: done, as: UTF8.self)),
+            (today.number...today.number + 1).contains(day)
+        {
             return 0
         }
         var days: Set<CivilDay> = [CivilDay(number: today.number - 1)]

@@ -58,14 +58,7 @@ extension API {
                 "invalid_id", "a subject is 1 to 256 bytes without control characters")
         }
         let meter = try rankedMeter(call)
-        let place =
-            window == .days(1)
-            ? try await engine.reader.leaderboardPlaceToday(
-                of: id, meter, neighbours: neighbours)
-            : try await back(
-                queries.leaderboardPlace(
-                    of: id, meter, window, neighbours: neighbours))
-        guard let place else {
+        guard let place = try await leaderboardPlace(of: id, meter, window, neighbours) else {
             throw HTTPProblem.notFound(
                 "this subject is not on the leaderboard: it used nothing in this window")
         }
@@ -95,11 +88,25 @@ extension API {
     func leaderboardPage(
         _ meter: Meter, _ window: LeaderboardWindow, limit: Int, after cursor: LeaderboardCursor?
     ) async throws(MeteringError) -> LeaderboardPage {
-        window == .days(1)
-            ? try await engine.reader.leaderboardToday(meter, limit: limit, after: cursor)
-            : try await back(
-                queries.leaderboard(
-                    meter, window, limit: limit, after: cursor))
+        if window == .days(1),
+            let page = try await engine.reader.leaderboardToday(meter, limit: limit, after: cursor)
+        {
+            return page
+        }
+        return try await back(queries.leaderboard(meter, window, limit: limit, after: cursor))
+    }
+
+    private func leaderboardPlace(
+        of id: SubjectID, _ meter: Meter, _ window: LeaderboardWindow, _ neighbours: Int
+    ) async throws(MeteringError) -> LeaderboardPlace? {
+        if window == .days(1),
+            let place = try await engine.reader.leaderboardPlaceToday(
+                of: id, meter, neighbours: neighbours)
+        {
+            return place
+        }
+        return try await back(
+            queries.leaderboardPlace(of: id, meter, window, neighbours: neighbours))
     }
 
     private func rankedMeter(_ call: Call) throws(HTTPProblem) -> Meter {

@@ -226,6 +226,40 @@ import Testing
         }
     }
 
+    @Test func `Today, that left while a clock was ahead, is read and comes back`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let all = try await ColdBench(redis, on: host.loop, clock)
+                let times = [noon, noon - Self.length]
+                let days = times.map { Self.day.number - (noon - $0) / Self.length }
+                _ = await all.benches[0].record(times.map { event("a", ["tokens": 5], at: $0) })
+                clock.advance(366 * Self.length)
+                #expect(try await all.evict() == Set(days.map { CivilDay(number: $0) }))
+                clock.set(noon + 60_000)
+                let queries = all.benches[1].queries
+                let top = try await queries.leaderboard(.tokens, .days(1), limit: 5, after: nil)
+                #expect(top.entries.map(\.value) == [5] && top.warnings == [])
+                #expect(
+                    try await all.benches[1].engine.reader.leaderboardToday(
+                        .tokens, limit: 5, after: nil) == nil)
+                for (index, time) in times.enumerated() {
+                    let outcome = await all.benches[index].record(
+                        event("a", ["tokens": 1], at: time))
+                    #expect(outcome.total() == 11 + index)
+                }
+                // Who was taken off them by that clock leaves them again when they are over.
+                clock.advance(9 * Self.length)
+                #expect(try await all.evict().count == 2)
+                for day in days {
+                    let usage = try await queries.hourlyUsage(CivilDay(number: day))
+                    #expect(usage.warnings == [])
+                    #expect(usage.cells.flatMap(\.sums).map(\.1) == [6])
+                }
+            }
+        }
+    }
+
     @Test func `The scripts in a wrong order change nothing that must not change`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

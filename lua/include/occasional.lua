@@ -18,10 +18,6 @@ local function code_of_bounds()
 --@include bound_day
   return bound_day
 end
-local function code_of_cold()
---@include find_cold
-  return find_cold
-end
 local function code_of_merged(is_erasing)
 --@include find_merged
   return is_erasing and names_subject or find_merged

@@ -31,7 +31,7 @@ final class DayEviction {
     /// Whether it is so old that it may leave.
     func isOld(_ day: CivilDay) -> Bool {
         let today = settings.calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
-        // Not yesterday, whatever is set: events look for days before that only.
+        // Not yesterday, whatever is set: events of today are of it in zones and clocks that are behind.
         return day.number < today.number - max(2, settings.hotDays)
     }
 

@@ -58,34 +58,37 @@ public final class UsageReader {
     /// - Parameters:
     ///   - limit: 1 to 1000.
     ///   - cursor: behind which it goes on; nil for the start.
+    /// - Returns: nil when today has left Redis: `QueryEngine` answers.
     public func leaderboardToday(
         _ meter: Meter, limit: Int, after cursor: LeaderboardCursor?
-    ) async throws(MeteringError) -> LeaderboardPage {
-        let (part, day) = try await boardToday(meter, .page(limit: limit + 1, after: cursor))
+    ) async throws(MeteringError) -> LeaderboardPage? {
+        guard let (part, day) = try await boardToday(meter, .page(limit: limit + 1, after: cursor))
+        else { return nil }
         return LeaderboardPage(part, limit: limit, day...day, [])
     }
 
-    /// Where a subject stands today, and who stands around it; nil when it used nothing.
+    /// Where a subject stands today, and who stands around it.
     ///
     /// - Parameter neighbours: how many above and below, 0 to 100.
+    /// - Returns: nil when today has left Redis: `QueryEngine` answers; a nil within when the subject
+    ///   used nothing.
     public func leaderboardPlaceToday(
         of subject: SubjectID, _ meter: Meter, neighbours: Int
-    ) async throws(MeteringError) -> LeaderboardPlace? {
-        let (part, day) = try await boardToday(
-            meter, .place(subject, neighbours: max(1, neighbours)))
-        return LeaderboardPlace(part, neighbours: neighbours, day...day, [])
+    ) async throws(MeteringError) -> LeaderboardPlace?? {
+        guard
+            let (part, day) = try await boardToday(
+                meter, .place(subject, neighbours: max(1, neighbours)))
+        else { return nil }
+        return .some(LeaderboardPlace(part, neighbours: neighbours, day...day, []))
     }
 
-    /// Today is always in Redis.
+    /// Today is in Redis, unless it left while a clock was ahead.
     private func boardToday(
         _ meter: Meter, _ ask: BoardAsk
-    ) async throws(MeteringError) -> (BoardPart, CivilDay) {
+    ) async throws(MeteringError) -> (BoardPart, CivilDay)? {
         let day = today
         let reader = BoardReader(client: client, keys: keys)
-        guard let part = try await reader.day(day, meter, ask) else {
-            throw .damaged(what: "today has left Redis")
-        }
-        return (part, day)
+        return try await reader.day(day, meter, ask).map { ($0, day) }
     }
 
     /// Who a subject is; nil when nothing is known.

@@ -18,8 +18,6 @@ extension EventBatch {
         /// Whether the keys have what subjects need that leave a day or come late.
         let canMove: Bool
         let counts: CountPolicy
-        /// Days of the batch that may have left Redis; normally none.
-        let oldDays: [CivilDay]
     }
 
     /// For how long what is dated stays in Redis, in seconds.
@@ -47,11 +45,6 @@ extension EventBatch {
         let head = writer.take()
         decisions.write(resets, today: context.today, writer)
         writer.integer(context.counts == .registered ? 1 : 0)
-        if !context.oldDays.isEmpty {
-            writer.integers(context.oldDays.map(\.number))
-        } else if decisions.undoes {
-            writer.null()
-        }
         if decisions.undoes { writer.integer(1) }
         return [head + packed.sums + writer.take(), packed.entry]
     }
@@ -174,8 +167,7 @@ extension EventBatch.Context {
         if hasAlerts { names += [keys.alertsTold, keys.lastNotice, keys.notices, keys.dueNotices] }
         if canMove { names += (days + rolls).map { keys.use($0) } }
         if undoes { names += [keys.erasures, keys.openErasures, keys.orderedErasures] }
-        if !oldDays.isEmpty { names.append(keys.cold) }
-        names.append(keys.changes)
+        names += [keys.cold, keys.changes]
         return names
     }
 }

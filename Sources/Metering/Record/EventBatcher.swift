@@ -270,12 +270,10 @@ final class EventBatcher {
         let canMove = clock.monotonicMS < canMoveUntilMS
         let days = batch.sums.days.map(\.day)
         let leaving = canMove ? rolls.subtracting(days).sorted() : []
-        // Whatever the settings are or were, the last two days never leave.
-        let old = days.filter { $0.number < today.number - 1 }
         let context = EventBatch.Context(
             sequence: sequence, arrival: arrival, today: today, ranked: settings.rankedMeters,
             lifetimes: settings.lifetimes, rolls: leaving, idGenerationCount: generations.count,
-            canMove: canMove, counts: settings.counts, oldDays: old)
+            canMove: canMove, counts: settings.counts)
         let names = context.keys(
             keys, sender: sender, days: days, generations: generations,
             decides: !decisions.isEmpty, hasAlerts: decisions.hasAlerts, undoes: decisions.undoes)

@@ -6,7 +6,8 @@
   KEYS     builds, new board, boards, cold, changes, meta, logs of the days of arrival around now
   ARGV     the board's field; token of who asks (process, dot, number); for how long in ms
   Returns  {ends of the logs (packed), {cold day, revision, ...}, {day that was ever changed, ...}, day
-           before which all days are closed, or ''}; or {} when the board is there or somebody else builds it
+           before which all days are closed, or '', name of the data or ''}; or {} when the board is there or
+           somebody else builds it
   Time     O(number of days that were ever changed)
 ]]
 --@include ends_of
@@ -27,4 +28,5 @@ local changed = call('HKEYS', KEYS[5])
 -- What a builder has left here that died.
 call('UNLINK', KEYS[2])
 call('HSET', KEYS[1], field, cmsgpack.pack(ARGV[2], now + tonumber(ARGV[3])))
-return {ends, cold, changed, call('HGET', KEYS[6], 'closed_before') or ''}
+local facts = call('HMGET', KEYS[6], 'closed_before', 'dataset')
+return {ends, cold, changed, facts[1] or '', facts[2] or ''}

@@ -114,6 +114,11 @@ func leaveHalfDone(
     #expect(state.pending == nil)
     var target = state.ends
     target[noon / 86_400_000] += 1
+    let data = Array("dataset".utf8)
+    guard case .bulk(let name) = try await client.send(RedisCommand("HGET", [keys.meta, data]))
+    else { throw MeteringError.damaged(what: "the name of the data") }
+    // The log of other data is not added, nor is the same part of it twice.
+    let tries: [(data: [UInt8], expected: Int)] = [([], 0), (name, 1), (name, 0)]
     for slice in [0..<200, 200..<400] {
         state.pending = (target, ByteString(amounts[slice.upperBound - 1].subject))
         writer.array(2)
@@ -122,10 +127,10 @@ func leaveHalfDone(
         writer.integers(slice.map { amounts[$0].amount })
         let items = writer.take()
         let next = state.packed(writer)
-        for expected in [1, 0] {
+        for (data, expected) in tries {
             let done = try await client.run(
-                ScriptLibrary.applyBoard, keys: [keys.boards, keys.board(id)],
-                arguments: [Array(id.name.utf8), packed, next, items])
+                ScriptLibrary.applyBoard, keys: [keys.boards, keys.board(id), keys.meta],
+                arguments: [Array(id.name.utf8), packed, next, items, data])
             #expect(done.integer == expected)
         }
         packed = next

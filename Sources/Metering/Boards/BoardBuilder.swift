@@ -67,6 +67,9 @@ final class BoardBuilder {
 
     /// Builds it, unless somebody else does.
     func build() async throws -> End {
+        // The log that the board goes on along has to be that of the data that it is made of.
+        try await follower.advance()
+        let dataset = follower.dataset
         let arrivals = follower.arrivals
         logs = arrivals.map { keys.log(arrival: CivilDay(number: $0)) }
         let reply = try await run(
@@ -75,7 +78,7 @@ final class BoardBuilder {
                 keys.boardsBuilding, keys.newBoard(id), keys.boards, keys.cold, keys.changes,
                 keys.meta,
             ] + logs, [Array(id.name.utf8), token, Self.text(Self.leaseMS)])
-        guard let parts = reply.elements, parts.count == 4,
+        guard let parts = reply.elements, parts.count == 5, parts[4].bytes == dataset,
             let ends = parts[0].bytes.flatMap({ MessagePackValue($0) })?.integers,
             let cold = parts[1].elements?.compactMap(\.decimal),
             let changed = parts[2].elements?.compactMap(\.decimal)

@@ -25,6 +25,7 @@ final class LogFollower {
     private let clock: any Clock
     private let keys: Keyspace
     private let reader: LogItemReader
+    private let name: DatasetName
     private var segments: [Int: Segment] = [:]
     private var perRead = 20
     /// When the ends were reached last, by the monotonic clock.
@@ -40,6 +41,7 @@ final class LogFollower {
         self.client = client
         self.clock = clock
         keys = Keyspace(settings)
+        name = DatasetName(client, keys)
         reader = LogItemReader(settings)
     }
 
@@ -54,6 +56,9 @@ final class LogFollower {
         let days = arrivals
         return LogEnds(floor: days.lowerBound, numbers: days.map { segments[$0]?.end ?? 0 })
     }
+
+    /// The name of the data that all of this is of.
+    var dataset: [UInt8] { name.known }
 
     /// Forgets all: another connection may lead to other data.
     func reset() {
@@ -108,6 +113,11 @@ final class LogFollower {
             let count = perRead
             let replies = try await readAll(rest, count)
             guard generation == was else { throw Self.interrupted }
+            // Redis was emptied: what is remembered is of entries that are gone.
+            guard let replies else {
+                reset()
+                return try await readToTheEnds()
+            }
             var more: [Int] = []
             for (day, entries) in zip(rest, replies) {
                 guard try append(entries, day) else { continue }
@@ -198,26 +208,21 @@ final class LogFollower {
         return entries
     }
 
-    /// Reads behind the ends of some segments, all in one turn.
-    private func readAll(_ days: [Int], _ count: Int) async throws(MeteringError) -> [[LogItems]] {
-        let replies = Replies()
-        for day in days.dropLast() {
-            client.send(command(day, segments[day]?.end ?? 0, .max, count)) {
-                replies.list.append($0)
-            }
+    /// Reads behind the ends of some segments, all in one turn; nil when they are of other data.
+    private func readAll(
+        _ days: [Int], _ count: Int
+    ) async throws(MeteringError) -> [[LogItems]]? {
+        var replies: [RedisValue]
+        do {
+            replies = try await client.send(
+                days.map { command($0, segments[$0]?.end ?? 0, .max, count) } + [name.question])
+        } catch {
+            throw .unavailable(error)
         }
-        guard let day = days.last else { return [] }
-        // In the order of sending: the last reply comes last.
-        let last = try await send(command(day, segments[day]?.end ?? 0, .max, count))
+        guard await name.isKnown(replies.removeLast()) else { return nil }
         var lists: [[LogItems]] = []
-        for reply in replies.list {
-            switch reply {
-            case .success(let value): lists.append(try entries(value))
-            case .failure(let error): throw .unavailable(error)
-            }
-        }
-        guard lists.count == days.count - 1 else { throw Self.interrupted }
-        return lists + [try entries(last)]
+        for reply in replies { lists.append(try entries(reply)) }
+        return lists
     }
 
     private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
@@ -227,8 +232,4 @@ final class LogFollower {
             throw .unavailable(error)
         }
     }
-}
-
-private final class Replies {
-    var list: [Result<RedisValue, RedisError>] = []
 }

@@ -63,7 +63,7 @@ final class WindowBoard {
             // Somebody else is in the middle of a change, or ours was made from another state.
             remember(part.state, state)
         }
-        // Either there is no keeping up, or Redis was emptied and its logs have begun anew.
+        // There is no keeping up, or Redis was emptied this moment.
         follower.reset()
         throw .building(what: "the leaderboard \(id.name)")
     }
@@ -86,6 +86,7 @@ final class WindowBoard {
             known = nil
             generation = follower.generation
         }
+        let dataset = follower.dataset
         if isToLoad, known == nil {
             let part = try await reader.window(id, .page(limit: 0, after: nil))
             guard !part.state.isEmpty else { return }
@@ -96,7 +97,7 @@ final class WindowBoard {
             guard let chunk = try await chunk(behind: known.state) else { return }
             // A change that was not waited for may have failed meanwhile.
             guard let now = self.known, now.packed == known.packed else { continue }
-            try await apply(chunk, to: known)
+            try await apply(chunk, of: dataset, to: known)
             if chunk.isLast { return }
         }
     }
@@ -169,7 +170,7 @@ final class WindowBoard {
     // MARK: Changes
 
     private func apply(
-        _ chunk: Chunk, to known: (packed: [UInt8], state: BoardState)
+        _ chunk: Chunk, of dataset: [UInt8], to known: (packed: [UInt8], state: BoardState)
     ) async throws(MeteringError) {
         var subjects = chunk.sums.filter { $0.value != 0 }.map(\.key)
         var done = BoardState(ends: chunk.target, warnings: known.state.warnings)
@@ -190,6 +191,7 @@ final class WindowBoard {
             let next = state.packed(writer)
             let arguments = [
                 Array(id.name.utf8), packed, next, items(subjects[start..<end], chunk.sums),
+                dataset,
             ]
             self.known = (next, state)
             if end == subjects.count ? !chunk.isLast : isPatient {
@@ -210,7 +212,9 @@ final class WindowBoard {
         return writer.take()
     }
 
-    private var changedKeys: [[UInt8]] { [reader.keys.boards, reader.keys.board(id)] }
+    private var changedKeys: [[UInt8]] {
+        [reader.keys.boards, reader.keys.board(id), reader.keys.meta]
+    }
 
     private func applyLater(_ arguments: [[UInt8]]) {
         client.run(ScriptLibrary.applyBoard, keys: changedKeys, arguments: arguments) { result in

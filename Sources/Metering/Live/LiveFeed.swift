@@ -23,6 +23,7 @@ final class LiveFeed {
     private let client: RedisClient
     private let clock: any Clock
     private let keys: Keyspace
+    private let name: DatasetName
     private var entries: ArraySlice<LogEntry> = []
     private var eventCount = 0
     /// How many entries were read before the first of `entries`.
@@ -35,6 +36,7 @@ final class LiveFeed {
         self.client = client
         self.clock = clock
         self.keys = keys
+        name = DatasetName(client, keys)
     }
 
     /// Forgets all: another connection may lead to other data.
@@ -83,6 +85,8 @@ final class LiveFeed {
         guard !isReading else { return }
         isReading = true
         defer { isReading = false }
+        // Redis may have been emptied.
+        if try await !name.isKnown() { reset() }
         let today = clock.now.milliseconds.flooredQuotient(86_400_000)
         // Clocks of other processes may be ahead or behind by some minutes.
         for day in today - 1...today + 1 { try await advance(day) }

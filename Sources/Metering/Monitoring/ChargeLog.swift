@@ -53,12 +53,14 @@ final class ChargeLog {
     /// By the day (UTC) on which events came.
     private var arrivals: [Int: Arrival] = [:]
     private var generation = 0
+    private let name: DatasetName
 
     init(_ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock) {
         self.client = client
         self.settings = settings
         self.clock = clock
         keys = Keyspace(settings)
+        name = DatasetName(client, keys)
         calendar = CachedCalendar(settings.calendar)
     }
 
@@ -77,6 +79,8 @@ final class ChargeLog {
     /// - Parameter deadlineMS: of the monotonic clock. What was read by then stays read.
     /// - Throws: `MeteringError.building` when the end was not reached by then.
     func catchUp(deadlineMS: Int) async throws(MeteringError) {
+        // Redis may have been emptied.
+        if try await !name.isKnown() { reset() }
         let oldest = oldest
         arrivals = arrivals.filter { $0.key >= oldest }
         // Clocks of other processes may be ahead by some minutes.

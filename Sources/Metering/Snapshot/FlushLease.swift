@@ -11,7 +11,7 @@ final class FlushLease {
     private let lengthMS: Int
     private let clock: any Clock
     /// What the key holds while it is ours.
-    let token = FlushLease.random()
+    let token = DatasetName.random()
     private var renewedMS = 0
     private(set) var fence = 0
     /// The name of the data in Redis. Another Redis, or an emptied one, has another.
@@ -58,17 +58,13 @@ final class FlushLease {
                 ScriptLibrary.leaseFlush,
                 keys: [key, keys.meta, DirectoryKeyspace.workspaces],
                 arguments: [
-                    Array(token.utf8), Array("\(milliseconds)".utf8), Array(Self.random().utf8),
+                    Array(token.utf8), Array("\(milliseconds)".utf8),
+                    Array(DatasetName.random().utf8),
                     Array(keys.workspace.text.utf8), Array(keys.birth.utf8),
                 ])
             return reply.elements ?? []
         } catch {
             throw .redis(error)
         }
-    }
-
-    private static func random() -> String {
-        let digits = String(UInt64.random(in: .min ... .max), radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 }

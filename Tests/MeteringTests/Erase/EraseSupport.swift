@@ -87,17 +87,41 @@ private func contains(_ bytes: [UInt8], _ text: [UInt8]) -> Bool {
     Data(bytes).range(of: Data(text)) != nil
 }
 
+/// Runs a test's body with a bench that is ready to erase, on a Redis of its own.
+func withErasures(
+    _ body: @Sendable (isolated LoopHost, RestoreBench, RedisServer) async throws -> Void
+) async throws {
+    try await withRedis { redis in
+        try await onLoop { host in
+            let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
+            while await !world.queries.isReady { await world.rest() }
+            try await body(host, world, redis)
+            await world.queries.stop()
+        }
+    }
+}
+
 extension RestoreBench {
     /// Erases a subject, to the end.
     @discardableResult
     func erase(_ name: String) async throws -> Erasure {
+        try await endErasing(try await beginErasing(name).id)
+    }
+
+    /// Asks for a subject to be erased.
+    func beginErasing(_ name: String) async throws -> Erasure {
         let subject = subjectID(name)
-        let begun = try #require(
+        return try #require(
             try await queries.erase(subject, as: try await queries.anonymousID(for: subject)))
-        while let open = try await queries.erasure(begun.id), !open.isDone {
+    }
+
+    /// Has an erasure come to its end.
+    @discardableResult
+    func endErasing(_ id: String) async throws -> Erasure {
+        while let open = try await queries.erasure(id), !open.isDone {
             if let problem = await queries.goOnErasing() { Issue.record("\(problem)"); break }
         }
-        let erasure = try #require(try await queries.erasure(begun.id))
+        let erasure = try #require(try await queries.erasure(id))
         #expect(erasure.isDone)
         return erasure
     }

@@ -28,43 +28,25 @@ import Testing
     private static func withAnn(
         _ body: @Sendable (isolated LoopHost, RestoreBench, RedisServer) async throws -> Void
     ) async throws {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
-                while await !world.queries.isReady { await world.rest() }
-                let counted = await world.bench.record([
-                    event("ann", ["tokens": 5], id: "old", at: noon - RestoreBench.days),
-                    event("ann", ["tokens": 7], id: "today"),
-                    event("guest:1", ["tokens": 3], id: "of guest", at: noon - RestoreBench.days),
-                    event("bob", ["tokens": 1]),
-                ])
-                #expect(counted.allSatisfy { $0.counted != nil })
-                #expect(try await world.mergeAll("guest:1", into: "ann") == 1)
-                try await world.flushing.flush()
-                try await body(host, world, redis)
-                await world.queries.stop()
-            }
+        try await withErasures { host, world, redis in
+            let counted = await world.bench.record([
+                event("ann", ["tokens": 5], id: "old", at: noon - RestoreBench.days),
+                event("ann", ["tokens": 7], id: "today"),
+                event("guest:1", ["tokens": 3], id: "of guest", at: noon - RestoreBench.days),
+                event("bob", ["tokens": 1]),
+            ])
+            #expect(counted.allSatisfy { $0.counted != nil })
+            #expect(try await world.mergeAll("guest:1", into: "ann") == 1)
+            try await world.flushing.flush()
+            try await body(host, world, redis)
         }
     }
 
     /// Begins an erasure that comes to an obstacle.
     private static func begin(_ world: RestoreBench) async throws -> Erasure {
-        let (subject, queries) = (subjectID("ann"), world.queries)
-        let begun = try #require(
-            try await queries.erase(subject, as: try await queries.anonymousID(for: subject)))
-        #expect(await queries.goOnErasing() != nil)
+        let begun = try await world.beginErasing("ann")
+        #expect(await world.queries.goOnErasing() != nil)
         return begun
-    }
-
-    private static func end(_ id: String, _ world: RestoreBench) async throws {
-        for _ in 0..<100 {
-            guard let open = try await world.queries.erasure(id), !open.isDone else { break }
-            if let problem = await world.queries.goOnErasing() {
-                Issue.record("\(problem)")
-                break
-            }
-        }
-        #expect(try await world.queries.erasure(id)?.isDone ?? false)
     }
 
     private static func tokens(_ subject: SubjectID, _ world: RestoreBench) async throws -> Int {
@@ -114,7 +96,7 @@ import Testing
                 }
                 await next.stop()
             } else {
-                try await Self.end(erasure.id, world)
+                try await world.endErasing(erasure.id)
             }
             for id in ["old", "today", "of guest"] {
                 #expect(
@@ -149,7 +131,7 @@ import Testing
                     != nil)
             try redis.request("SADD t1:{default}:erasures:open \(erasure.id)")
             try Obstacle.grants.remove(redis)
-            try await Self.end(erasure.id, world)
+            try await world.endErasing(erasure.id)
             #expect(try await world.bench.engine.reader.subject(subjectID("ann")) == nil)
             let kept = 10 + (daysAgo == nil ? 0 : tokens)
             #expect(try await Self.tokens(erasure.anonymous, world) == kept)
@@ -204,43 +186,38 @@ import Testing
     func `Events, reversals and erasures at once leave the sums of what counts`(
         seed: UInt64
     ) async throws {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
-                while await !world.queries.isReady { await world.rest() }
-                let model = Model()
-                let working = Task { () async throws in
-                    _ = host
-                    var random = SeededGenerator(seed)
-                    var number = 0
-                    while !model.isOver {
-                        number += 1
-                        try await Self.use(world, model, number, &random)
-                        if random.next() % 4 == 0 { await world.rest() }
-                    }
+        try await withErasures { host, world, _ in
+            let model = Model()
+            let working = Task { () async throws in
+                _ = host
+                var random = SeededGenerator(seed)
+                var number = 0
+                while !model.isOver {
+                    number += 1
+                    try await Self.use(world, model, number, &random)
+                    if random.next() % 4 == 0 { await world.rest() }
                 }
-                for round in 0..<6 {
-                    let name = ["ann", "bob", "eve"][round % 3]
-                    await host.loop.sleep(for: .milliseconds(30))
-                    guard try await world.bench.engine.reader.subject(subjectID(name)) != nil else {
-                        continue
-                    }
-                    let erasure = try await world.erase(name)
-                    model.anonymous[name, default: []].insert(erasure.anonymous)
-                }
-                model.isOver = true
-                try await working.value
-                for name in ["ann", "bob", "eve"] {
-                    var sum = try await Self.tokens(subjectID(name), world)
-                    for other in model.anonymous[name] ?? [] {
-                        sum += try await Self.tokens(other, world)
-                    }
-                    #expect(sum == model.sums[name] ?? 0, "\(name)")
-                }
-                try await world.flushing.flush()
-                #expect(try await world.verify().map { "\($0)" } == [])
-                await world.queries.stop()
             }
+            for round in 0..<6 {
+                let name = ["ann", "bob", "eve"][round % 3]
+                await host.loop.sleep(for: .milliseconds(30))
+                guard try await world.bench.engine.reader.subject(subjectID(name)) != nil else {
+                    continue
+                }
+                let erasure = try await world.erase(name)
+                model.anonymous[name, default: []].insert(erasure.anonymous)
+            }
+            model.isOver = true
+            try await working.value
+            for name in ["ann", "bob", "eve"] {
+                var sum = try await Self.tokens(subjectID(name), world)
+                for other in model.anonymous[name] ?? [] {
+                    sum += try await Self.tokens(other, world)
+                }
+                #expect(sum == model.sums[name] ?? 0, "\(name)")
+            }
+            try await world.flushing.flush()
+            #expect(try await world.verify().map { "\($0)" } == [])
         }
     }
 }

@@ -24,12 +24,6 @@ import Testing
         _ = try await client.send(list)
     }
 
-    private static func begin(_ world: RestoreBench, _ name: String) async throws -> Erasure {
-        let (subject, queries) = (subjectID(name), world.queries)
-        let anonymous = try await queries.anonymousID(for: subject)
-        return try #require(try await queries.erase(subject, as: anonymous))
-    }
-
     private static func apiKeyIDs(_ redis: RedisServer) throws -> [String] {
         try redis.request("HKEYS t1:{@}:keys").split(separator: "\r\n").map(String.init).filter {
             !$0.hasPrefix("*") && !$0.hasPrefix("$")
@@ -52,14 +46,9 @@ import Testing
     private static func withAnn(
         _ body: @Sendable (isolated LoopHost, RestoreBench, RedisServer) async throws -> Void
     ) async throws {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
-                while await !world.queries.isReady { await world.rest() }
-                _ = await world.bench.record(event("ann", ["tokens": 4]))
-                try await body(host, world, redis)
-                await world.queries.stop()
-            }
+        try await withErasures { host, world, redis in
+            _ = await world.bench.record(event("ann", ["tokens": 4]))
+            try await body(host, world, redis)
         }
     }
 
@@ -74,7 +63,7 @@ import Testing
             var id = ""
             for number in 1...3 {
                 try await Self.makeKey("0\(number)", of: "ann", client)
-                let begun = try await Self.begin(world, "ann")
+                let begun = try await world.beginErasing("ann")
                 #expect(id.isEmpty || begun.id == id)
                 id = begun.id
                 #expect(try Self.apiKeyIDs(redis) == ["0b"], "revoked at once")
@@ -82,9 +71,7 @@ import Testing
             }
             try await Self.makeKey("04", of: "ann", client)
             try redis.request("DEL \(Self.lease)")
-            while let open = try await world.queries.erasure(id), !open.isDone {
-                #expect(await world.queries.goOnErasing() == nil)
-            }
+            try await world.endErasing(id)
             try await Self.expectReceipt(id, world, apiKeys: 4)
             #expect(try Self.apiKeyIDs(redis) == ["0b"])
         }
@@ -95,7 +82,7 @@ import Testing
             let client = world.bench.client
             // Keys are revoked before alerts are looked at, which cannot be read.
             try redis.request("HSET t1:{default}:rules alerts x")
-            let id = try await Self.begin(world, "ann").id
+            let id = try await world.beginErasing("ann").id
             for number in 1...3 {
                 try await Self.makeKey("0\(number)", of: "ann", client)
                 while try Self.apiKeyIDs(redis) != [] {
@@ -103,9 +90,7 @@ import Testing
                 }
             }
             try redis.request("HDEL t1:{default}:rules alerts")
-            while let open = try await world.queries.erasure(id), !open.isDone {
-                _ = await world.queries.goOnErasing()
-            }
+            try await world.endErasing(id)
             try await Self.expectReceipt(id, world, apiKeys: 3)
         }
     }
@@ -124,9 +109,7 @@ import Testing
             #expect(await stuck.goOnErasing() != nil)
             await stuck.stop()
             try await Self.makeKey("02", of: "ann", client)
-            while let open = try await world.queries.erasure(begun.id), !open.isDone {
-                _ = await world.queries.goOnErasing()
-            }
+            try await world.endErasing(begun.id)
             try await Self.expectReceipt(begun.id, world, apiKeys: 1)
             #expect(try Self.apiKeyIDs(redis) == ["02"])
             #expect(try await world.erase("ann").removed[.apiKeys] == 1)
@@ -141,7 +124,7 @@ import Testing
             let client = world.bench.client
             try await Self.makeKey("01", of: "ann", client)
             try await Self.makeKey("0c", of: "ann", in: "other", client)
-            #expect(try await Self.begin(world, "ann").removed[.apiKeys] == 1)
+            #expect(try await world.beginErasing("ann").removed[.apiKeys] == 1)
             #expect(try Self.apiKeyIDs(redis) == ["0c"])
         }
     }

@@ -11,7 +11,6 @@ import Testing
 
     /// Has many be counted and charged, with grants, in the same entries of the log.
     private static func live(_ world: RestoreBench) async throws {
-        while await !world.queries.isReady { await world.rest() }
         var policy = CreditPolicy()
         policy.defaultAllowance = 7_000_000
         _ = try await world.bench.engine.setCreditPolicy(policy)
@@ -33,31 +32,27 @@ import Testing
     }
 
     @Test func `Who is erased meanwhile is no difference of accounts and days`() async throws {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let world = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
-                try await Self.live(world)
-                let other = await world.another()
-                var isOver = false
-                let erasing = Task { () async throws in
-                    _ = host
-                    for number in 0..<Self.count { try await world.erase("u\(number)") }
-                    isOver = true
-                }
-                var found: [String] = []
-                while !isOver {
-                    // Files are written anew one after the other.
-                    found += try await other.differences(world.folder).filter {
-                        $0.place.hasPrefix("account ") || $0.what.hasPrefix("record ")
-                    }.map { "\($0)" }
-                }
-                try await erasing.value
-                #expect(found == [])
-                try await world.flushing.flush()
-                #expect(try await world.verify().map { "\($0)" } == [])
-                await other.stop()
-                await world.queries.stop()
+        try await withErasures { host, world, _ in
+            try await Self.live(world)
+            let other = await world.another()
+            var isOver = false
+            let erasing = Task { () async throws in
+                _ = host
+                for number in 0..<Self.count { try await world.erase("u\(number)") }
+                isOver = true
             }
+            var found: [String] = []
+            while !isOver {
+                // Files are written anew one after the other.
+                found += try await other.differences(world.folder).filter {
+                    $0.place.hasPrefix("account ") || $0.what.hasPrefix("record ")
+                }.map { "\($0)" }
+            }
+            try await erasing.value
+            #expect(found == [])
+            try await world.flushing.flush()
+            #expect(try await world.verify().map { "\($0)" } == [])
+            await other.stop()
         }
     }
 }

@@ -58,28 +58,18 @@ import Testing
     func `Nothing differs on boards of all days while others count`(seed: UInt64) async throws {
         try await withRedis { redis in
             try await onLoop { host in
-                let clock = ManualClock(noon)
-                let bench = try await RestoreBench(redis, on: host.loop, clock: clock)
-                let other = try await RestoreBench(redis, on: host.loop, clock: clock)
-                var random = SeededGenerator(seed)
-                try await bench.write(rounds: 6, &random)
-                let writing = Task {
-                    _ = host
-                    var random = SeededGenerator(seed + 100)
-                    while !Task.isCancelled {
-                        try await other.live(Int(random.next() % 100_000), &random)
-                        _ = try await other.queries.page(.tokens, .lifetime)
-                        await other.rest()
+                _ = try await whileAnotherCounts(on: redis, host, seed: seed) {
+                    _, other, number, random in
+                    try await other.live(number, &random)
+                    _ = try await other.queries.page(.tokens, .lifetime)
+                } _: { bench in
+                    for _ in 0..<4 {
+                        for meter in bench.settings.rankedMeters + [.costMicro] {
+                            _ = try await bench.queries.page(meter, .lifetime)
+                        }
+                        #expect(try await bench.verify() == [])
                     }
                 }
-                for _ in 0..<4 {
-                    for meter in bench.settings.rankedMeters + [.costMicro] {
-                        _ = try await bench.queries.page(meter, .lifetime)
-                    }
-                    #expect(try await bench.verify() == [])
-                }
-                writing.cancel()
-                _ = await writing.result
             }
         }
     }

@@ -262,3 +262,36 @@ final class RestoreBench {
         return files
     }
 }
+
+/// Runs a test's body on a history at random, while another bench counts on the same Redis.
+///
+/// - Parameter round: what the other one does again and again.
+/// - Returns: the history's bench, and how often the other one did that.
+func whileAnotherCounts(
+    on redis: RedisServer, _ host: isolated LoopHost, seed: UInt64,
+    round:
+        @escaping @Sendable (
+            isolated LoopHost, RestoreBench, Int, inout SeededGenerator
+        ) async throws -> Void,
+    _ body: (RestoreBench) async throws -> Void
+) async throws -> (bench: RestoreBench, rounds: Int) {
+    let clock = ManualClock(noon)
+    let history = try await RestoreBench(redis, on: host.loop, clock: clock)
+    let other = try await RestoreBench(redis, on: host.loop, clock: clock)
+    var random = SeededGenerator(seed)
+    try await history.write(rounds: 6, &random)
+    let counting = Task {
+        var random = SeededGenerator(seed + 100)
+        var rounds = 0
+        while !Task.isCancelled {
+            // On the loop of the host, as all the rest.
+            try await round(host, other, rounds, &random)
+            rounds += 1
+            await other.rest()
+        }
+        return rounds
+    }
+    try await body(history)
+    counting.cancel()
+    return (history, try await counting.value)
+}

@@ -226,30 +226,17 @@ import Testing
     func `Nothing differs while others count`(seed: UInt64) async throws {
         try await withRedis { redis in
             try await onLoop { host in
-                let clock = ManualClock(noon)
-                let history = try await RestoreBench(redis, on: host.loop, clock: clock)
-                let other = try await RestoreBench(redis, on: host.loop, clock: clock)
-                var random = SeededGenerator(seed)
-                try await history.write(rounds: 6, &random)
-                let writing = Task {
-                    // On the loop of the host, as all the rest.
-                    _ = host
-                    var random = SeededGenerator(seed + 100)
-                    var rounds = 0
-                    while !Task.isCancelled {
-                        try await other.live(rounds, &random)
-                        rounds += 1
-                        await other.rest()
+                let rounds = try await whileAnotherCounts(on: redis, host, seed: seed) {
+                    _, other, number, random in
+                    try await other.live(number, &random)
+                } _: { history in
+                    for _ in 0..<4 {
+                        try await history.flushing.flush()
+                        let found = try await history.verify()
+                        #expect(found == [])
                     }
-                    return rounds
-                }
-                for _ in 0..<4 {
-                    try await history.flushing.flush()
-                    let found = try await history.verify()
-                    #expect(found == [])
-                }
-                writing.cancel()
-                #expect(try await writing.value > 6)
+                }.rounds
+                #expect(rounds > 6)
             }
         }
     }

@@ -192,6 +192,10 @@ import Testing
 
     // MARK: While others count
 
+    private static func boards(_ bench: RestoreBench) async throws -> [Difference] {
+        try await bench.verify().filter { $0.place.hasPrefix("board ") }
+    }
+
     private static func ask(
         _ queries: QueryEngine, _ windows: [LeaderboardWindow] = [.days(3), .days(30), .month]
     ) async throws {
@@ -240,34 +244,21 @@ import Testing
     func `Nothing differs on boards of windows while others count`(seed: UInt64) async throws {
         try await withRedis { redis in
             try await onLoop { host in
-                let clock = ManualClock(noon)
-                let bench = try await RestoreBench(redis, on: host.loop, clock: clock)
-                let other = try await RestoreBench(redis, on: host.loop, clock: clock)
-                var random = SeededGenerator(seed)
-                try await bench.write(rounds: 6, &random)
-                let writing = Task {
-                    _ = host
-                    var random = SeededGenerator(seed + 100)
-                    var rounds = 0
-                    while !Task.isCancelled {
-                        try await Self.live(rounds, other, &random)
-                        rounds += 1
-                        await other.rest()
+                let (bench, rounds) = try await whileAnotherCounts(on: redis, host, seed: seed) {
+                    _, other, number, random in
+                    try await Self.live(number, other, &random)
+                } _: { bench in
+                    for _ in 0..<5 {
+                        try await Self.ask(bench.queries)
+                        #expect(try await Self.boards(bench) == [])
                     }
-                    return rounds
                 }
-                for _ in 0..<5 {
-                    try await Self.ask(bench.queries)
-                    let found = try await bench.verify().filter { $0.place.hasPrefix("board ") }
-                    #expect(found == [])
-                }
-                writing.cancel()
-                #expect(try await writing.value > 10)
+                #expect(rounds > 10)
                 // All of them are there, and none of it was by chance.
                 try await Self.ask(bench.queries)
-                #expect(try await bench.verify().filter { $0.place.hasPrefix("board ") } == [])
+                #expect(try await Self.boards(bench) == [])
                 _ = try redis.request("ZADD t1:{default}:board:2026-11-01..2026-11-30:tokens -1 s1")
-                #expect(try await bench.verify().count { $0.place.hasPrefix("board ") } == 1)
+                #expect(try await Self.boards(bench).count == 1)
             }
         }
     }

@@ -134,6 +134,12 @@ public struct Erasure: Sendable {
     /// Whether it is the erasure of a subject.
     public func isOf(_ subject: SubjectID) -> Bool { digest == Self.digest(id, subject) }
 
+    /// Whether it took its subject out before another one did. By the log, which no clock moves.
+    func tookOut(before other: Erasure) -> Bool {
+        guard cut == other.cut else { return cut.precedes(other.cut) }
+        return (endedAt?.milliseconds ?? .max) < (other.endedAt?.milliseconds ?? .max)
+    }
+
     mutating func add(_ count: Int, to part: ErasedPart) { removed[part, default: 0] += count }
 }
 

@@ -12,6 +12,7 @@ extension SubjectEraser {
     func eraseLog() async throws {
         let rewriter = StreamRewriter(client, keys, lease)
         let audited = try await auditedEvents(rewriter)
+        let earlier = try await earlierErasures()
         var days: Set<CivilDay> = []
         let prefix = keys.logPattern.dropLast()
         try await eachKey(matching: keys.logPattern) { names in
@@ -23,12 +24,12 @@ extension SubjectEraser {
         // Snapshots are brought back to their cuts by the logs of these days.
         try await holdSnapshots()
         for day in days.sorted() where day.number >= erasure.cut.floor {
-            try await erase(day, rewriter, audited)
+            try await erase(day, rewriter, audited, earlier)
         }
         try await dropBoards()
         await releaseSnapshots()
         for day in days.sorted() where day.number < erasure.cut.floor {
-            try await erase(day, rewriter, audited)
+            try await erase(day, rewriter, audited, earlier)
         }
         try await eachKey(matching: keys.markerPattern) { markers in
             _ = try await self.client.run(
@@ -41,15 +42,30 @@ extension SubjectEraser {
                 time: (Self.holdCreated, ended)), to: .holds)
     }
 
+    /// Erasures that took somebody out before this one did, and are not done with the log: what it names
+    /// from before then is theirs. A name may have been used again.
+    private func earlierErasures() async throws -> [Erasure] {
+        var earlier: [Erasure] = []
+        for id in try await store.open() where id != erasure.id {
+            if let other = try await store.erasure(id), other.step == .log,
+                other.tookOut(before: erasure)
+            {
+                earlier.append(other)
+            }
+        }
+        return earlier
+    }
+
     /// Rewrites the log of a day if the subject stands in it.
     ///
-    /// - Parameter audited: ids of events that the audit log names.
+    /// - Parameters:
+    ///   - audited: ids of events that the audit log names.
+    ///   - earlier: erasures to which entries are left.
     private func erase(
-        _ day: CivilDay, _ rewriter: StreamRewriter, _ audited: Set<ByteString>
+        _ day: CivilDay, _ rewriter: StreamRewriter, _ audited: Set<ByteString>,
+        _ earlier: [Erasure]
     ) async throws {
-        let last = erasure.cut[day.number]
         let stream = keys.log(arrival: day)
-        let names = Set(erasure.names)
         // As they stand in an entry.
         let texts = erasure.names.map { name in
             writer.string(name.bytes)
@@ -57,7 +73,7 @@ extension SubjectEraser {
         }
         var stands = false
         try await rewriter.each(stream, holding: texts) { found in
-            stands = self.erased(found, names, until: last).first != nil
+            stands = self.erased(found, of: day, earlier).first != nil
             return !stands
         }
         guard stands else { return }
@@ -65,7 +81,7 @@ extension SubjectEraser {
         // Entries may be gone through again; each counts once.
         var events: [[UInt8]: Int] = [:]
         try await rewriter.rewrite(stream, holding: texts) { found in
-            let erased = self.erased(found, names, until: last)
+            let erased = self.erased(found, of: day, earlier)
             for (id, entry) in erased { events[id] = entry.eventCount }
             try await self.note(erased.flatMap { $0.entry.ids.map(\.id) }, audited)
             try await self.forgetIDs(erased, day, digest)
@@ -97,14 +113,18 @@ extension SubjectEraser {
 
     /// Those of some entries that hold something of the subject, without it.
     private func erased(
-        _ found: [StreamRewriter.Entry], _ names: Set<ByteString>, until last: Int
+        _ found: [StreamRewriter.Entry], of day: CivilDay, _ earlier: [Erasure]
     ) -> [(id: [UInt8], entry: ErasedEntry)] {
         found.compactMap { entry in
-            guard let number = Self.number(entry.id), number <= last,
-                let erased = ErasedEntry(
-                    entry.fields, of: names, for: erasure.anonymous, writer)
-            else { return nil }
-            return (entry.id, erased)
+            guard let number = Self.number(entry.id), number <= erasure.cut[day.number] else {
+                return nil
+            }
+            var names = Set(erasure.names)
+            for other in earlier where number <= other.cut[day.number] {
+                names.subtract(other.names)
+            }
+            return ErasedEntry(entry.fields, of: names, for: erasure.anonymous, writer)
+                .map { (entry.id, $0) }
         }
     }
 

@@ -31,6 +31,16 @@ struct LogEnds: Equatable {
     /// Whether all that the others hold was read.
     func reaches(_ other: LogEnds) -> Bool { other.days.allSatisfy { self[$0] >= other[$0] } }
 
+    /// Whether the logs ended there before they ended at the others: they only grow.
+    func precedes(_ other: LogEnds) -> Bool {
+        let first = max(floor, other.floor)
+        for day in first..<max(first, days.upperBound, other.days.upperBound)
+        where self[day] != other[day] {
+            return self[day] < other[day]
+        }
+        return floor < other.floor
+    }
+
     /// Forgets the days before one: they were read to their ends.
     mutating func raiseFloor(to day: Int) {
         let count = min(max(0, day - floor), numbers.count)

@@ -279,6 +279,42 @@ import Testing
         }
     }
 
+    /// The policy of before; how long the month runs on, and when it ends; a day in a month of the new policy.
+    private static let changes: [(CreditPolicy.MonthReset, Int, String, String)] = [
+        (.anniversary, 10, "2026-12-21T00:00:00Z", "2027-01-02T00:00:00Z"),
+        (.calendar, 4, "2026-12-01T00:00:00Z", "2026-12-22T00:00:00Z"),
+    ]
+
+    @Test(arguments: changes)
+    func `Where the day of resets was changed, an event is taken from the month it was charged in`(
+        before: CreditPolicy.MonthReset, days: Int, ends: String, next: String
+    ) async throws {
+        try await withBench(idempotencyHours: 840) { _, bench, _ in
+            try await bench.setPolicy(allowance: 100 * one, reset: before)
+            await bench.charge("a", 30 * one, id: "first")
+            bench.clock.advance(4 * day)
+            await bench.charge("a", 20 * one, id: "second")
+            try await bench.setPolicy(
+                allowance: 100 * one, reset: before == .calendar ? .anniversary : .calendar)
+            // The month that runs stays what it was.
+            bench.clock.advance(days * day)
+            await bench.charge("a", 10 * one, id: "third")
+            #expect(try await bench.account("a").nextReset?.text == ends)
+            for (id, rest) in [("second", 40), ("first", 10)] {
+                #expect(try await bench.reverse(id)?.counted != nil)
+                let account = try await bench.account("a")
+                #expect(account.monthConsumed == rest * one && account.totalConsumed == rest * one)
+                #expect(account.balance == (100 - rest) * one)
+            }
+            bench.clock.set(try #require(Timestamp(next)).milliseconds)
+            await bench.charge("a", 7 * one)
+            #expect(try await bench.reverse("third")?.counted != nil)
+            let account = try await bench.account("a")
+            #expect(account.monthConsumed == 7 * one && account.totalConsumed == 7 * one)
+            try await bench.checkedLedger("a")
+        }
+    }
+
     @Test func `It gives back what was charged, whatever prices are by now`() async throws {
         try await withBench { _, bench, _ in
             let book = #"{"credit_rate":"10","models":{"m":{"input":"PRICE"}}}"#

@@ -58,6 +58,51 @@ import Testing
         }
     }
 
+    @Test(arguments: [false, true])
+    func `Subjects of a month are known when its days have left Redis, also if all was undone`(
+        isUndone: Bool
+    ) async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let history = try await RestoreBench(
+                    redis, on: host.loop, clock: clock, hotDays: 2)
+                for (subject, age) in [("a", 1), ("b", 1), ("b", 2), ("c", 3)] {
+                    let id = "\(subject)-\(age)"
+                    let made = event(subject, id: id, at: noon - age * RestoreBench.days)
+                    #expect(await history.bench.record(made).counted != nil)
+                    guard isUndone else { continue }
+                    let outcome = try await history.bench.engine.reverse(
+                        ByteString(id), reason: .empty)
+                    #expect(outcome?.counted != nil)
+                }
+                for _ in 0..<12 {
+                    clock.advance(RestoreBench.days)
+                    try await history.bench.closer.closeDays()
+                    try await history.flushing.flush()
+                }
+                #expect(try redis.request("HLEN t1:{default}:cold") == ":3\r\n")
+                func check() async throws {
+                    let range = noon - 3 * RestoreBench.days..<noon
+                    let months = try await history.queries.series(
+                        SeriesQuery(.tokens, .month, range))
+                    #expect(months.buckets.map(\.value) == [isUndone ? 0 : 4])
+                    #expect(
+                        months.buckets.map(\.subjects)
+                            == [SubjectCount(count: 3, isEstimated: false)])
+                    let days = try await history.queries.series(SeriesQuery(.tokens, .day, range))
+                    #expect(days.buckets.map(\.subjects?.count) == [1, 1, 2, 0])
+                    #expect(months.warnings + days.warnings == [])
+                }
+                try await check()
+                // From the files alone.
+                _ = try await history.restore(isForced: true)
+                #expect(try redis.request("HLEN t1:{default}:cold") == ":3\r\n")
+                try await check()
+            }
+        }
+    }
+
     @Test func `Subjects of hours before a restore are not known, and said to be so`() async throws
     {
         try await withRedis { redis in

@@ -119,7 +119,8 @@ import Testing
                 #expect(answer == .success(.status("PONG")))
                 #expect(second?.mayHaveBeenExecuted == false)
                 await watched.ready(times: 2)
-                #expect(try await watched.client.send(command("PING")) == .status("PONG"))
+                let reply = try await watched.client.send(command("PING"))
+                #expect(reply == .status("PONG"))
             }
         }
     }

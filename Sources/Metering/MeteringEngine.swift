@@ -289,9 +289,10 @@ public final class MeteringEngine {
         _ draft: LimitBook.Draft, ifTag tag: String? = nil
     ) async throws -> Rules {
         defer { epoch.advance() }
-        let now = clock.now.milliseconds
+        // These are put only as the next version, if at all.
         return try await rulesStore.put(.limits, ifTag: tag) { rules, writer in
-            LimitBook(draft, replacing: rules.limits, at: now).write(&writer, isStored: true)
+            LimitBook(draft, replacing: rules.limits, from: rules.number + 1)
+                .write(&writer, isStored: true)
         }
     }
 

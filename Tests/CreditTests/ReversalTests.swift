@@ -332,4 +332,37 @@ import Testing
             try await bench.checkedLedger("a")
         }
     }
+
+    @Test func `A limit gives back what it counted and nothing of before, by whatever clock`()
+        async throws
+    {
+        let windows = [
+            #""window":"day""#, #""window":"lifetime""#, #""window":"rolling","period_s":3600"#,
+        ]
+        for window in windows {
+            try await withBenches { _, bench, other, _ in
+                _ = await bench.record(event("a", ["tokens": 5], id: "before"))
+                // In the very millisecond of the event before.
+                try await bench.setLimits(
+                    #"{"limits":[{"name":"x","meter":"tokens",\#(window),"user":100}]}"#)
+                func used(_ comment: Comment) async throws -> Int? {
+                    try await other.decide(.check, "a", amounts: [(.tokens, 1)]).limits.first?.used
+                }
+                _ = await bench.record(event("a", ["tokens": 3], id: "after"))
+                #expect(try #require(try await bench.reverse("before")).counted != nil)
+                #expect(try await used("after") == 3, "\(window)")
+                // Of a process whose clock is behind that of the one that set the limit.
+                bench.clock.advance(-2_000)
+                _ = await bench.record(event("a", ["tokens": 4], id: "behind"))
+                #expect(try await used("behind") == 7, "\(window)")
+                #expect(try #require(try await bench.reverse("behind")).counted != nil)
+                #expect(try await used("behind is undone") == 3, "\(window)")
+                // What keeps name, meter and window goes on.
+                try await bench.setLimits(
+                    #"{"limits":[{"name":"x","meter":"tokens",\#(window),"user":200}]}"#)
+                #expect(try #require(try await bench.reverse("after")).counted != nil)
+                #expect(try await used("all is undone") == 0, "\(window)")
+            }
+        }
+    }
 }

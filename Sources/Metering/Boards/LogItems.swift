@@ -61,7 +61,8 @@ final class LogItemReader {
     /// See `LogEntry.encode`.
     private func read(_ bytes: UnsafeRawBufferPointer, _ excluded: Set<Int>) -> [LogItem]? {
         var cursor = PackedCursor(bytes)
-        guard cursor.array() == 6, cursor.integer() == LogEntry.version,
+        guard let parts = cursor.array(), LogEntry.partCounts.contains(parts),
+            cursor.integer() == LogEntry.version,
             let subjects = strings(&cursor), let sets = sets(&cursor), let count = cursor.array(),
             count % 2 == 0
         else { return nil }

@@ -86,7 +86,7 @@ struct DecisionList {
             else { continue }
             // A limit gives nothing back that it cannot have counted.
             if case .reverse(let logged) = pending.purpose,
-                logged.arrived.milliseconds < limit.since
+                logged.rulesNumber < limit.since
             {
                 continue
             }

@@ -22,7 +22,8 @@ struct ErasedEntry {
         _ writer: MessagePackWriter
     ) {
         guard fields.count == 6 || fields.count == 8,
-            var parts = MessagePackValue(fields[1])?.array, parts.count == 6,
+            var parts = MessagePackValue(fields[1])?.array,
+            LogEntry.partCounts.contains(parts.count),
             var subjects = parts[1].array, let rows = parts[3].integers,
             var events = parts[5].array
         else { return nil }

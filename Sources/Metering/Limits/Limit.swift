@@ -28,7 +28,7 @@ public struct Limit: Hashable, Sendable {
     public let guest: Int?
     /// Names the limit's counters in Redis: kept while meter and window stay, never used again.
     let id: Int
-    /// From when it counts, milliseconds since 1970.
+    /// The version of the rules from which on it counts.
     let since: Int
 
     init(

@@ -52,8 +52,8 @@ public struct LimitBook: Equatable, Sendable {
 
     /// Limits that replace others: what keeps name, meter and window goes on counting where it is.
     ///
-    /// - Parameter now: from when those that are new count, milliseconds since 1970.
-    init(_ draft: Draft, replacing old: LimitBook, at now: Int) {
+    /// - Parameter version: of the rules from which on those that are new count.
+    init(_ draft: Draft, replacing old: LimitBook, from version: Int) {
         var next = old.nextID
         limits = draft.fields.map { fields in
             let known = old.limits.first {
@@ -61,7 +61,7 @@ public struct LimitBook: Equatable, Sendable {
                     && Self.counts($0.window, as: fields.window)
             }
             if known == nil { next += 1 }
-            return fields.limit(id: known?.id ?? next - 1, since: known?.since ?? now)
+            return fields.limit(id: known?.id ?? next - 1, since: known?.since ?? version)
         }
         nextID = next
     }

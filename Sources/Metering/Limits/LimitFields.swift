@@ -46,8 +46,11 @@ struct LimitFields: Sendable {
                 if !member.isNull { guest = try EventDecoder.amount(member, "\(field).guest") }
             } else if isStored, key == "id" {
                 id = member.integer
-            } else if isStored, key == "since" {
+            } else if isStored, key == "since_version" {
                 since = member.integer
+            } else if isStored, key == "since" {
+                // An earlier build's, which went by times.
+                continue
             } else {
                 throw .unknownField(
                     key, of: field,
@@ -194,7 +197,7 @@ extension Limit {
         if isStored {
             writer.key("id")
             writer.integer(id)
-            writer.key("since")
+            writer.key("since_version")
             writer.integer(since)
         }
         writer.endObject()

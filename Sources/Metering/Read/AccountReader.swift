@@ -9,7 +9,8 @@ public struct LoggedEvent: Sendable {
     public let event: UsageEvent
     let origin: LogPosition
     let place: Int
-    let arrived: Timestamp
+    /// Of the rules that it was counted by.
+    let rulesNumber: Int
     /// The time of the windows that it was counted in.
     let windowTime: Timestamp
     /// When its credits were taken, which for a late event is later than its own time; nil if it took none.
@@ -75,7 +76,7 @@ public final class AccountReader {
             $0.kind == .charge && $0.reference == name
         }
         return LoggedEvent(
-            event: event, origin: position, place: place, arrived: logged.arrived,
+            event: event, origin: position, place: place, rulesNumber: entry.rulesNumber,
             windowTime: logged.isEnforced ? logged.arrived : min(logged.time, logged.arrived),
             charged: charge?.time)
     }

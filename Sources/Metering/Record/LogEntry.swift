@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The log holds every event, a batch an entry. An entry has up to four fields: `b`, the events as the
-// batch was built; `r`, what the script made of them (per subject the position of its previous
+// batch was built, and by which rules; `r`, what the script made of them (per subject the position of its previous
 // entry, which links the entries of a subject into a list, then per row the subject's totals); `x`,
 // the events of the batch that did not count; `c`, what the batch added to ledgers. The script reads `b` only to take an event out.
 
@@ -10,6 +10,8 @@ internal import Redis
 /// One entry of the log, read back.
 struct LogEntry {
     static let version = 1
+    /// How many parts the blob of an entry's events has: an earlier build wrote one less.
+    static let partCounts = 6...7
     /// Flags of an event that moves what was counted, as in lua/include/constants.lua: that it does,
     /// that it moves it away, and in units of the third how many events it stands for.
     fileprivate static let moveFlag = 8
@@ -39,6 +41,8 @@ struct LogEntry {
     }
 
     let position: LogPosition
+    /// Of the rules that it was counted by; 0 before any were set, and where an earlier build wrote it.
+    let rulesNumber: Int
     let subjects: [ByteString]
     /// All of them, by their places; or those of some subjects.
     let events: [Logged]
@@ -52,10 +56,10 @@ struct LogEntry {
     /// Per row, where its totals begin; at last, where the last ones end.
     private let starts: [Int]
 
-    /// The events of a batch: `[version, subjects, sets of meters, rows, cells, events]`; rows are
-    /// flat pairs of subject and set, cells flat pairs of action and model, since these repeat a lot.
+    /// The events of a batch: `[version, subjects, sets of meters, rows, cells, events, number of the rules]`;
+    /// rows are flat pairs of subject and set, cells flat pairs of action and model, since these repeat a lot.
     static func encode(_ batch: EventBatch, _ writer: MessagePackWriter) -> [UInt8] {
-        writer.array(6)
+        writer.array(7)
         writer.integer(version)
         writer.array(batch.sums.subjects.count)
         for subject in batch.sums.subjects { writer.string(subject.bytes) }
@@ -75,6 +79,7 @@ struct LogEntry {
             encode(
                 batch.events[index], batch.sums.placeOfEvent[index], writer)
         }
+        writer.integer(batch.rules.number)
         return writer.take()
     }
 
@@ -110,6 +115,7 @@ struct LogEntry {
         else { return nil }
         ledger = Self.ledger(fields)
         position = LogPosition(arrival.number * LogPosition.dayStride + number)
+        rulesNumber = parts.rulesNumber
         subjects = parts.subjects
         events = parts.events
         self.excluded = Set(
@@ -159,6 +165,7 @@ struct LogEntry {
 
 /// What the blob of a batch's events holds.
 private struct Parts {
+    let rulesNumber: Int
     let subjects: [ByteString]
     let sets: [[Meter]]
     /// Indexes into `subjects` and `sets`.
@@ -175,12 +182,13 @@ private struct Parts {
     }
 
     private init?(_ blob: MessagePackView.Elements, _ names: Set<ByteString>?) {
-        guard blob.count == 6, blob[0].integer == LogEntry.version,
+        guard LogEntry.partCounts.contains(blob.count), blob[0].integer == LogEntry.version,
             let subjects = blob[1].array(\.byteString),
             let sets = blob[2].array({ $0.array { Meter($0) } }),
             let rows = blob[3].integers, let labels = blob[4].array(\.byteString),
             let events = blob[5].elements
         else { return nil }
+        rulesNumber = blob.count > 6 ? blob[6].integer ?? 0 : 0
         self.subjects = subjects
         self.sets = sets
         self.labels = labels

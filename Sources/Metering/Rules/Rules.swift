@@ -9,6 +9,8 @@ internal import Redis
 public final class Rules: Sendable {
     /// What Redis calls it; empty before anything was set.
     let version: [UInt8]
+    /// The version as a number, which grows by one with each change; 0 before the first.
+    let number: Int
     /// By which days are cut; nil where it never was another one, nor restored.
     let zone: String?
     public let prices: PriceBook
@@ -24,6 +26,7 @@ public final class Rules: Sendable {
         credits: CreditPolicy = CreditPolicy(), alerts: AlertBook = .empty
     ) {
         self.version = version
+        number = Int(String(decoding: version, as: UTF8.self)) ?? 0
         self.zone = zone
         self.prices = prices
         self.limits = limits

@@ -26,6 +26,7 @@ local function code_of_decisions()
 --@include accounts
 --@include bring_up
 --@include limits
+--@include usage_of
 --@include use_limit
 --@include judge
 --@include holds

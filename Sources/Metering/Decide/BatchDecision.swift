@@ -102,7 +102,8 @@ extension Verdict {
                         limit: limit, asked: amount,
                         used: fields[3 + 3 * place].integer ?? 0, most: most < 0 ? nil : most,
                         resetsAt: at == 0 ? nil : Timestamp(milliseconds: at),
-                        windowSeconds: list.seconds(of: limit)))
+                        windowSeconds: list.seconds(of: limit),
+                        drains: at != list.end(of: limit)))
             }
         }
         limits = states

@@ -148,11 +148,13 @@ public struct LimitState: Sendable {
     public let used: Int
     /// Nil when the subject has no limit.
     public let most: Int?
-    /// When the window ends; for rolling windows and rates when there is room, or more of it; nil
-    /// for never, and where nothing is used.
+    /// When the window ends; for rolling windows and rates, and where holds that expire make room,
+    /// when there is room, or more of it; nil for never, and where nothing is used.
     public let resetsAt: Timestamp?
     /// How long the window is that is open, in seconds; nil where it has no length.
     public let windowSeconds: Int?
+    /// Whether room comes back bit by bit, or as holds expire, and not all at once when the window ends.
+    let drains: Bool
 
     public var isViolated: Bool { most.map { used > $0 || asked > $0 - used } ?? false }
 }

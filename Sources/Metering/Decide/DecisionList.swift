@@ -62,6 +62,11 @@ struct DecisionList {
         windows.seconds(of: limit.window, at: now.milliseconds)
     }
 
+    /// When that window ends, milliseconds since 1970; 0 for never.
+    func end(of limit: Limit) -> Int {
+        windows.span(of: limit.window, at: now.milliseconds).ends
+    }
+
     private mutating func account(_ subject: SubjectID, asksCredits: Bool) -> Int {
         if let index = indexOfAccount[subject.id] {
             if asksCredits { accounts[index].asksCredits = true }

@@ -68,8 +68,8 @@ final class DenialMemory {
                 denials[key] = nil
                 continue
             }
-            // Where room comes back bit by bit, another amount fits at another time.
-            guard amount == denial.asked || !limit.drains else { continue }
+            // Less may fit sooner, as holds expire.
+            guard amount >= denial.asked else { continue }
             var isSame = true
             var states: [LimitState] = []
             for (index, amount) in judged {
@@ -78,10 +78,13 @@ final class DenialMemory {
                     return nil
                 }
                 isSame = isSame && amount == state.asked
-                states.append(
-                    LimitState(
-                        limit: limit, asked: amount, used: state.used, most: state.most,
-                        resetsAt: state.resetsAt, windowSeconds: state.windowSeconds))
+                let asked = LimitState(
+                    limit: limit, asked: amount, used: state.used, most: state.most,
+                    resetsAt: state.resetsAt, windowSeconds: state.windowSeconds,
+                    drains: state.drains)
+                // Where room comes back bit by bit, another amount fits at another time.
+                if asked.isViolated, asked.drains, amount != state.asked { return nil }
+                states.append(asked)
             }
             guard states.contains(where: { $0.limit.id == limit.id && $0.isViolated }) else {
                 continue
@@ -114,15 +117,5 @@ final class DenialMemory {
     private func forgetAll() {
         seenEpoch = epoch.current
         denials.removeAll(keepingCapacity: true)
-    }
-}
-
-extension Limit {
-    /// Whether room comes back bit by bit, and not all at once when the window ends.
-    fileprivate var drains: Bool {
-        switch window {
-        case .rolling, .rate, .concurrent: true
-        case .minute, .hour, .day, .month, .lifetime: false
-        }
     }
 }

@@ -216,6 +216,7 @@ public enum ScriptLibrary {
         "still_counts": PackageResources.still_counts_lua,
         "tell": PackageResources.tell_lua,
         "use_limit": PackageResources.use_limit_lua,
+        "usage_of": PackageResources.usage_of_lua,
         "write_batch": PackageResources.write_batch_lua,
         "write_days": PackageResources.write_days_lua,
         "write_ids": PackageResources.write_ids_lua,

@@ -109,4 +109,54 @@ import Testing
             }
         }
     }
+
+    @Test func `Who waits for holds is told when enough of them expire, and not a moment before`()
+        async throws
+    {
+        let limits = eachKind + [PlainLimit("concurrent", "i", .concurrent, 5)]
+        try await withLimits(limits) { host, bench, redis in
+            let there = await Bench(redis.socketPath, on: host.loop, clock: bench.clock)
+            var random = SeededGenerator(5)
+            var waits = 0
+            for round in 0..<270 {
+                let limit = limits[round % limits.count]
+                let subject = "s\(round)"
+                // Some of it is used, some held for seconds up to days.
+                if limit.window != .concurrent, Bool.random(using: &random) {
+                    let used = Int.random(in: 1...4, using: &random)
+                    #expect(
+                        await bench.decide(consume(subject, [limit.meter: used])).status == .allowed
+                    )
+                    bench.clock.advance(Int.random(in: 0...20_000, using: &random))
+                }
+                for number in 0..<4 {
+                    let seconds = [
+                        Int.random(in: 1...60, using: &random),
+                        Int.random(in: 1...86_400, using: &random),
+                    ][number % 2]
+                    _ = await bench.decide(
+                        hold(
+                            "h\(round)-\(number)", subject,
+                            [limit.meter: Int.random(in: 1...2, using: &random)], seconds: seconds))
+                }
+                let asked = [limit.meter: Int.random(in: 1...5, using: &random)]
+                let denied = await there.decide(check(subject, asked)).verdict
+                guard denied?.status == .limitReached else { continue }
+                guard let at = denied?.violated.first?.resetsAt?.milliseconds else {
+                    #expect(limit.window == .lifetime, "\(limit.name), \(round)")
+                    bench.clock.advance(86_400_000)
+                    #expect(await bench.decide(check(subject, asked)).status == .limitReached)
+                    continue
+                }
+                waits += 1
+                bench.clock.set(at - 1)
+                let early = await there.decide(check(subject, asked))
+                #expect(early.status == .limitReached, "\(limit.name), \(round)")
+                bench.clock.set(at)
+                let due = await bench.decide(hold("x\(round)", subject, asked))
+                #expect(due.status == .allowed, "\(limit.name), \(round)")
+            }
+            #expect(waits > 100, "\(waits)")
+        }
+    }
 }

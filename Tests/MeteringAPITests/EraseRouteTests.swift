@@ -247,4 +247,19 @@ import Testing
             }
         }
     }
+
+    @Test func `Who was denied and is erased is denied no more`() async throws {
+        try await withFiles { _, harness in
+            let ask = #"{"subject":"ann@example.com","amounts":{"files_uploaded":1}}"#
+            _ = await harness.post(
+                #"{"subject":"ann@example.com","meters":{"files_uploaded":100}}"#)
+            for _ in 0..<2 {
+                #expect(await harness.send(.post, "/v1/check", ask).status == 429)
+            }
+            let erased = await harness.send(.authorized(.delete, Self.path, query: "erase=true"))
+            #expect(erased.status == 200, "\(erased.text)")
+            // By the same clock: a second would have it forgotten.
+            #expect(await harness.send(.post, "/v1/check", ask).status == 200)
+        }
+    }
 }

@@ -123,4 +123,32 @@ import Testing
             #expect(await bench.used("t", by: "s") == 1)
         }
     }
+
+    @Test
+    func `Where a limit is passed and another total overflows, too, it is the limit that denies`()
+        async throws
+    {
+        let most = 9_007_199_254_740_991
+        // Without a limit for users, and so counted without a bound but this one.
+        let limits = [
+            PlainLimit("t", "a", .day, 10), PlainLimit("u", "b", .day, nil, guest: 1),
+        ]
+        try await withLimits(limits) { host, bench, redis in
+            _ = await bench.record(event("s", ["b": most, "a": 9]))
+            let before = try redis.fingerprint()
+            for (amount, isOver) in [(1, false), (2, true)] {
+                let asked = ["a": amount, "b": 1]
+                let refused = await bench.record(enforced("s", asked))
+                #expect(refused.refusal?.violated.map(\.limit.name) == (isOver ? ["t"] : nil))
+                #expect(refused.code == (isOver ? nil : "counter_overflow"))
+                // What is only recorded is not judged.
+                #expect(await bench.record(event("s", asked)).code == "counter_overflow")
+                for decision in [check("s", asked), consume("s", asked), hold("h", "s", asked)] {
+                    let status = await bench.decide(decision).status
+                    #expect(status == (isOver ? .limitReached : .tooLarge), "\(decision.kind)")
+                }
+                #expect(try redis.fingerprint() == before)
+            }
+        }
+    }
 }

@@ -41,6 +41,7 @@ struct CreditModel {
     private(set) var monthUsed = 0
     private(set) var totalUsed = 0
     private(set) var nextReset = Int.max
+    private var monthBegan = Int.min
     private(set) var grants: [Grant] = []
     private(set) var holds: [String: Hold] = [:]
     private(set) var charges: [String: Charged] = [:]
@@ -97,6 +98,7 @@ struct CreditModel {
             if due == nextReset {
                 left = allowance + min(max(left, 0), policy.rollover)
                 monthUsed = 0
+                monthBegan = due
                 nextReset = Self.reset(after: due, on: resetDay, calendar)
             }
         }
@@ -174,14 +176,7 @@ struct CreditModel {
         }
         totalUsed -= charge.credits
         // What was charged before this month began is none of this month's.
-        var began = Int.min
-        for back in 1...2 {
-            let earlier = Self.reset(after: now - back * 32 * 86_400_000, on: resetDay, calendar)
-            if earlier <= now { began = max(began, earlier) }
-            let next = Self.reset(after: earlier, on: resetDay, calendar)
-            if next <= now { began = max(began, next) }
-        }
-        if charge.time >= began { monthUsed -= charge.credits }
+        if charge.time >= monthBegan { monthUsed -= charge.credits }
         return true
     }
 

@@ -8,7 +8,7 @@ import Testing
 private final class Play {
     private let benches: [Bench]
     private let zone: String
-    private let policy: CreditModel.Policy
+    private var policy: CreditModel.Policy
     private var models: [String: CreditModel] = [:]
     private var random: SeededGenerator
     private var number = 0
@@ -38,6 +38,7 @@ private final class Play {
 
     func step(_ index: Int) async throws {
         move()
+        if pick(0...24) == 0 { try await changePolicy() }
         let subject = "s\(pick(0...2))"
         var model =
             models[subject] ?? CreditModel(policy, zone: zone, at: clock.now.milliseconds)
@@ -68,6 +69,22 @@ private final class Play {
                 clock.set(max(now, instant + pick(-1...1)))
             }
         }
+    }
+
+    /// It holds for each account from when that is used next.
+    private func changePolicy() async throws {
+        for (subject, model) in models {
+            var model = model
+            model.move(to: now)
+            models[subject] = model
+            // Written, so that what was due until now went by the policy of now.
+            _ = try await bench().decide(.setAllowance, subject, model.seen.allowance)
+            models[subject]?.setAllowance(model.seen.allowance)
+        }
+        policy.isCalendar.toggle()
+        policy.rollover = [0, credits(50)][pick(0...1)]
+        for subject in models.keys { models[subject]?.policy = policy }
+        try await bench().setPolicy(policy)
     }
 
     private func act(_ model: inout CreditModel, _ subject: String) async throws -> String {
@@ -205,6 +222,14 @@ private final class Play {
     }
 }
 
+extension Bench {
+    fileprivate func setPolicy(_ policy: CreditModel.Policy) async throws {
+        try await setPolicy(
+            allowance: policy.allowance, overdraft: policy.overdraft, rollover: policy.rollover,
+            reset: policy.isCalendar ? .calendar : .anniversary)
+    }
+}
+
 /// A workspace that is played in.
 struct Scene: Sendable, CustomTestStringConvertible {
     let seed: UInt64
@@ -238,9 +263,7 @@ struct Scene: Sendable, CustomTestStringConvertible {
         // When there was daylight saving in all of the zones: 2015-10-10T12:00:00Z.
         try await withBenches(at: 1_444_478_400_000, zone: scene.zone) { _, left, right, _ in
             let policy = scene.policy
-            try await left.setPolicy(
-                allowance: policy.allowance, overdraft: policy.overdraft,
-                rollover: policy.rollover, reset: policy.isCalendar ? .calendar : .anniversary)
+            try await left.setPolicy(policy)
             let play = Play([left, right], zone: scene.zone, policy, seed: scene.seed)
             for index in 1...400 { try await play.step(index) }
         }

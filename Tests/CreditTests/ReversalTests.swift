@@ -365,4 +365,49 @@ import Testing
             }
         }
     }
+
+    @Test func `It counts in the month in which its event was charged, however months began`()
+        async throws
+    {
+        // Anniversaries on the 21st, then months of the calendar, then anniversaries again.
+        try await withBench(idempotencyHours: 840) { _, bench, _ in
+            func at(_ text: String) throws {
+                bench.clock.set(try #require(Timestamp(text)).milliseconds)
+            }
+            func undo(_ id: String) async throws {
+                #expect(try #require(try await bench.reverse(id)).counted != nil, "\(id)")
+            }
+            func consumed(_ credits: Int, _ comment: Comment) async throws {
+                #expect(try await bench.account("a").monthConsumed == credits * one, comment)
+            }
+            try await bench.setPolicy(allowance: 100 * one)
+            await bench.charge("a", one, id: "1")
+            try at("2026-12-10T00:00:00Z")
+            for (id, credits) in [("2", 2), ("3", 4)] {
+                await bench.charge("a", credits * one, id: id)
+            }
+            try await bench.setPolicy(allowance: 100 * one, reset: .calendar)
+            try await undo("2")
+            try await consumed(5, "the month goes on to the 21st")
+            try at("2026-12-22T00:00:00Z")
+            await bench.charge("a", 16 * one, id: "5")
+            try await undo("3")
+            try await consumed(16, "a month that began on the 21st, by its end")
+            try at("2027-01-25T00:00:00Z")
+            await bench.charge("a", 32 * one, id: "6")
+            try await bench.setPolicy(allowance: 100 * one)
+            try at("2027-02-02T00:00:00Z")
+            await bench.charge("a", 64 * one, id: "7")
+            try at("2027-02-02T00:00:01Z")
+            try await undo("6")
+            try await consumed(64, "a month that began on the 1st, by its end")
+            try await undo("7")
+            try await consumed(0, "its own")
+            try at("2027-02-22T00:00:00Z")
+            await bench.charge("a", 128 * one, id: "8")
+            try await undo("8")
+            try await consumed(0, "a month of which all is undone")
+            try await bench.checkedLedger("a")
+        }
+    }
 }

@@ -50,9 +50,7 @@ local function give_back(context, account, decision)
         cut(grants, n + 1, ENTRY_WIDTH)
       end
     end
-    -- The month that runs may have begun by another policy: it is the one that ends at the next reset.
-    local began, ends = month_of(context.rules, math.max(1, fields[ANCHOR]))
-    if ends ~= fields[NEXT_RESET] then began = month_of(context.rules, 1) end
+    local began = fields[MONTH_BEGAN] or month_of(context.rules, math.max(1, fields[ANCHOR]))
     if decision[EXTRA + 1] >= began then fields[MONTH_USED] = math.max(0, fields[MONTH_USED] - credits) end
     note(account, CORRECTION, credits, context.now, 0, decision[PLACE])
   end

@@ -1,6 +1,6 @@
 -- Brings an account, as it is kept, to the present.
 local function open_account(context, subject, class, old)
-  local fields = old and read_record(old) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  local fields = old and read_record(old) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
   for q = GRANTS, OVERRIDES do
     if fields[q] == 0 then fields[q] = {} end
   end

@@ -33,7 +33,7 @@ public struct Account: Sendable {
         guard verdict.fields.count == 5, let balance = verdict.balance,
             let fields = verdict.fields[3].bytes.flatMap({ MessagePackValue($0) })?.array,
             let lines = verdict.fields[4].bytes.flatMap({ MessagePackValue($0) })?.array,
-            fields.count == 11
+            AccountState.fieldCounts.contains(fields.count)
         else { return nil }
         let head = fields.prefix(7).compactMap(\.integer)
         guard head.count == 7 else { return nil }

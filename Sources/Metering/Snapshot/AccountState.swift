@@ -32,6 +32,9 @@ struct AccountState: Equatable {
         let buckets: [Int]
     }
 
+    /// How many fields an account has: those of an earlier build had no `monthBegan`.
+    static let fieldCounts = 11...12
+
     let subject: [UInt8]
     /// Of its last lines in the log; 0 for none, and always in a file.
     var position = 0
@@ -41,6 +44,8 @@ struct AccountState: Equatable {
     var monthUsed = 0
     var totalUsed = 0
     var nextReset = 0
+    /// Nil where an earlier build began the month that runs.
+    var monthBegan: Int?
     var grants: [Grant] = []
     var holds: [Hold] = []
     var windows: [Window] = []
@@ -67,7 +72,8 @@ struct AccountState: Equatable {
 
     /// Reads an account of Redis; nil when it is damaged.
     init?(_ subject: [UInt8], packed: [UInt8]) {
-        guard let fields = MessagePackValue(packed)?.array, fields.count == 11,
+        guard let fields = MessagePackValue(packed)?.array,
+            Self.fieldCounts.contains(fields.count),
             let head = MessagePackValue.array(Array(fields.prefix(7))).integers,
             let grants = Self.list(
                 fields[7], 4,
@@ -105,6 +111,7 @@ struct AccountState: Equatable {
         self.subject = subject
         (position, anchor, allowance, monthly) = (head[0], head[1], head[2], head[3])
         (monthUsed, totalUsed, nextReset) = (head[4], head[5], head[6])
+        monthBegan = fields.count > 11 ? fields[11].integer : nil
         (self.grants, self.holds) = (grants, holds)
         (self.windows, self.overrides) = (windows, overrides)
     }
@@ -132,6 +139,7 @@ struct AccountState: Equatable {
         json.member("month_used", monthUsed)
         json.member("total_used", totalUsed)
         json.member("next_reset", nextReset)
+        if let monthBegan { json.member("month_began", monthBegan) }
         json.list("grants", grants) { grant, json in
             json.member("id", grant.id)
             json.member("left", grant.left)
@@ -185,13 +193,14 @@ struct AccountState: Equatable {
         self.subject = Array(subject)
         (self.anchor, self.allowance, self.monthly) = (anchor, allowance, monthly)
         (self.monthUsed, self.totalUsed, self.nextReset) = (monthUsed, totalUsed, nextReset)
+        monthBegan = value["month_began"]?.integer
         (self.grants, self.holds, self.windows) = (grants, holds, windows)
         self.overrides = overrides.flatMap { $0 }
     }
 
     /// The account as scripts take it, an empty list as 0.
     func pack(_ writer: MessagePackWriter) {
-        writer.array(11)
+        writer.array(monthBegan == nil ? 11 : 12)
         for value in [position, anchor, allowance, monthly, monthUsed, totalUsed, nextReset] {
             writer.integer(value)
         }
@@ -215,6 +224,7 @@ struct AccountState: Equatable {
             }
         }
         writer.flat(overrides, 1) { writer.integer($0) }
+        if let monthBegan { writer.integer(monthBegan) }
     }
 }
 

@@ -80,7 +80,7 @@ if #decisions > 0 then
   code = code_of_decisions()
   context = code.new(keys, ask[10], ask[19], ask[20])
   if ask[19][8] then context.alerts = code.alerts()(context, ask[19][8], decisions) end
-  answers = code.decide(context, decisions, gone, uncounted)
+  answers = code.decide(context, decisions, gone, uncounted, ids, places)
 end
 if next(gone) then code_of_exclusion()(batch, gone) end
 

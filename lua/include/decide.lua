@@ -41,9 +41,9 @@ local KINDS = {
 
 -- Takes the batch's decisions in their order. Returns their answers one behind the other, each with
 -- its length before it, and notes in `gone` the events that do not count, by place.
-local function decide(context, decisions, gone, uncounted)
+local function decide(context, decisions, gone, uncounted, ids, places)
   local answers, n = {}, 0
-  context.gone = gone
+  context.gone, context.ids, context.places = gone, ids, places
   for _, decision in ipairs(decisions) do
     local account, place, kind = context.accounts[decision[ACCOUNT]], decision[PLACE], decision[KIND]
     local answer, status
@@ -62,7 +62,7 @@ local function decide(context, decisions, gone, uncounted)
       if status ~= OK then gone[place] = '' end
     else
       answer = KINDS[kind](context, account, decision)
-      if place > 0 and answer[ANSWER_STATUS] ~= OK then gone[place] = '' end
+      if place > 0 and answer[ANSWER_STATUS] ~= OK and not gone[place] then gone[place] = '' end
     end
     if answer then
       answers[n + 1], n = #answer, n + 1

@@ -1,7 +1,7 @@
 -- A hold: {subject, state, credits, {limit id, amount, ...}, created, expires, ended, where the event
--- is that settled it (its place in this batch, or a pointer to where it was counted), {meter, amount,
--- ...} as it was asked for}. It is expired when its time has come, whatever its state says: nothing has
--- to run for that.
+-- is that settled it (its place in this batch, or a pointer to where it was counted; of one that is not
+-- counted what include/settle_hold notes), {meter, amount, ...} as it was asked for}. It is expired when its
+-- time has come, whatever its state says: nothing has to run for that.
 local function read_hold(context, id)
   local hold = context.holds[id]
   if hold == nil then

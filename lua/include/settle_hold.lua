@@ -7,6 +7,29 @@ local function commit_again(context, account, decision, pointer)
   return hold[HOLD_EVENT] ~= pointer and unfit or nil
 end
 
+-- What a hold notes of an event that settled it and is not counted: why, a letter, and its id as the batch has
+-- it; 0 for one without.
+local function note_of(context, place, why)
+  for i, named in ipairs(context.places) do
+    if named == place then return why .. context.ids[i] end
+  end
+  return 0
+end
+
+-- Why a commit cannot settle its hold; nil when it can. One that did with an event that was not counted is
+-- answered as it was, whether the subject is counted by now or not.
+local function unfit_commit(context, account, decision)
+  local unfit = unfit_hold(context, account, decision)
+  if not unfit or unfit[ANSWER_STATUS] ~= ENDED then return unfit end
+  local place = decision[PLACE]
+  local why = string.match(context.holds[decision[EXTRA]][HOLD_EVENT], '^%l')
+  if why and context.holds[decision[EXTRA]][HOLD_EVENT] == note_of(context, place, why) then
+    context.gone[place] = why
+    return taken(account, {SKIPPED})
+  end
+  return unfit
+end
+
 -- Whether a decision asks for more than its hold has set aside.
 local function exceeds(context, hold, decision)
   if decision[CREDITS] > hold[HOLD_CREDITS] then return true end
@@ -27,7 +50,7 @@ end
 -- forgotten since, and its id taken for another one, the hold that was meant is not there any more.
 local function commit_hold(context, account, decision)
   local id = decision[EXTRA]
-  local unfit = unfit_hold(context, account, decision)
+  local unfit = unfit_commit(context, account, decision)
   if unfit then return unfit end
   local capped = decision[EXTRA + 2]
   if capped >= 0 and capped ~= context.holds[id][HOLD_CREDITS] then return {MISSING} end
@@ -50,8 +73,10 @@ end
 
 -- Settles a hold with an event that does not count: what it has set aside is free again.
 local function settle_uncounted(context, account, decision)
-  local unfit = unfit_hold(context, account, decision)
+  local unfit = unfit_commit(context, account, decision)
   if unfit then return unfit end
-  end_hold(context, account, decision[EXTRA], SETTLED)
+  local id, place = decision[EXTRA], decision[PLACE]
+  end_hold(context, account, id, SETTLED)
+  context.holds[id][HOLD_EVENT] = note_of(context, place, context.gone[place])
   return taken(account, {SKIPPED})
 end

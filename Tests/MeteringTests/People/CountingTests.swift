@@ -150,14 +150,25 @@ import Testing
                     #expect(outcome.reason == "demo")
                     let settled = try await bench.engine.accounts.hold(ByteString(id))
                     #expect(settled?.state == .settled)
-                    let again = await bench.engine.settle(
+                    // The same commit is answered as it was, another one is told that it is over.
+                    let same = await bench.engine.settle(
                         ByteString(id), with: used, .overflow, heldCredits: nil)
+                    #expect(same.reason == "demo")
+                    let again = await bench.engine.settle(
+                        ByteString(id), with: event("a", ["tokens": 5], id: "other than \(id)"),
+                        .overflow, heldCredits: nil)
                     guard case .refused(let verdict) = again else {
                         Issue.record("a settled hold is settled again: \(again)")
                         continue
                     }
                     #expect(verdict.status == .holdEnded)
                 }
+                // Also when the subject is counted by now: the hold was settled without it.
+                try await bench.queries.put("a", #"{"demo":false}"#)
+                let used = event("a", ["tokens": 5, "credits_micro": 7], id: "of now")
+                let late = await bench.engine.settle(
+                    ByteString("now"), with: used, .overflow, heldCredits: nil)
+                #expect(late.reason == "demo")
                 let account = try await bench.engine.account(of: subjectID("a"))
                 #expect(account.balance == 100 && account.held == 0)
                 #expect(try await Self.total(bench, "a") == 0)

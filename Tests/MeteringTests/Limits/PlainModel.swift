@@ -9,12 +9,16 @@ struct PlainModel {
         let time: Int
         let amount: Int
         let window: String
+        /// Of the event that it was.
+        var event: String?
     }
 
     struct Hold {
         let subject: String
         let asked: [String: Int]
         let expires: Int
+        /// Names of the limits that it was opened under; nil for all.
+        var limits: Set<String>?
     }
 
     private struct Place: Hashable {
@@ -22,7 +26,7 @@ struct PlainModel {
         let limit: String
     }
 
-    let limits: [PlainLimit]
+    var limits: [PlainLimit]
     private let calendar: Calendar
     private var uses: [Place: [Use]] = [:]
     /// The latest time of a use.
@@ -86,7 +90,9 @@ struct PlainModel {
 
     private func kept(_ limit: PlainLimit, by subject: String, at now: Int) -> Int {
         holds.values.reduce(0) { sum, hold in
-            guard hold.subject == subject, hold.expires > now else { return sum }
+            guard hold.subject == subject, hold.expires > now,
+                hold.limits?.contains(limit.name) ?? true
+            else { return sum }
             return sum + (hold.asked[limit.meter] ?? 0)
         }
     }
@@ -109,23 +115,32 @@ struct PlainModel {
 
     // MARK: What changes it
 
-    mutating func use(_ meter: String, _ amount: Int, by subject: String, at now: Int) {
+    mutating func use(
+        _ meter: String, _ amount: Int, by subject: String, at now: Int, event: String? = nil
+    ) {
         for limit in limits where limit.meter == meter {
-            use(limit, amount, by: subject, at: now)
+            use(limit, amount, by: subject, at: now, event: event)
         }
     }
 
-    mutating func use(_ limit: PlainLimit, _ amount: Int, by subject: String, at now: Int) {
+    mutating func use(
+        _ limit: PlainLimit, _ amount: Int, by subject: String, at now: Int, event: String? = nil
+    ) {
         guard amount > 0, limit.window != .concurrent else { return }
         let place = Place(subject: subject, limit: limit.name)
         let time = max(now, latest[place] ?? now)
         latest[place] = time
         uses[place, default: []].append(
-            Use(time: now, amount: amount, window: window(limit.window, at: time)))
+            Use(time: now, amount: amount, window: window(limit.window, at: time), event: event))
         if case .rate(let seconds, _) = limit.window, let rate = most(limit, for: subject) {
             let arrival = max(arrivals[place]?.time ?? 0, time * rate)
             arrivals[place] = (arrival + amount * seconds * 1000, time)
         }
+    }
+
+    /// Takes back what an event used of the limits that counted it; a rate keeps what it holds.
+    mutating func reverse(_ event: String) {
+        for place in uses.keys { uses[place]?.removeAll { $0.event == event } }
     }
 
     mutating func override(_ limit: String, _ subject: String, _ amount: Int?) {

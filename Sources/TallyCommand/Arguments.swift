@@ -92,7 +92,7 @@ struct Arguments: Sendable {
         guard !words.isEmpty else { return }
         // A pattern of a shell may have become a thousand.
         let most = 3
-        let named = words.prefix(most).map { "\"\($0)\"" }.joined(separator: ", ")
+        let named = words.prefix(most).map(Text.quoted).joined(separator: ", ")
         let more = words.count > most ? " and \(words.count - most) more" : ""
         problems.append("\(named)\(more) \(words.count == 1 ? "is" : "are") \(reason)")
     }

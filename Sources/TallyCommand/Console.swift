@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
+internal import Observability
 
 /// How a command ends. Beyond 0, 1 and 2, the numbers are those of `sysexits.h`.
 enum ExitCode {
@@ -36,6 +37,11 @@ struct Console: Sendable {
         print: { try check(write($0 + "\n", to: 1)) },
         complain: { _ = write($0, to: 2) },
         showsProgress: isatty(2) != 0)
+
+    /// Says what is wrong, in a line. It may name what was typed, which may hold anything.
+    func report(_ problem: String) {
+        complain(Escaping.text(Text.withoutPasswords(problem)) + "\n")
+    }
 
     private static func check(_ code: Int32) throws {
         if code == EPIPE { throw OutputClosed() }

@@ -66,7 +66,7 @@ struct VerifyVerb {
         } catch {
             output.clear()
             // 1 says that there are differences.
-            console.complain("tally: \(Escaping.text("\(error)"))\n")
+            console.report("tally: \(error)")
             return ExitCode.unavailable
         }
         output.clear()

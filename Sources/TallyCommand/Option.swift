@@ -25,6 +25,7 @@ struct Option<Settings>: Sendable {
 
     /// What may be shown of a value.
     enum Secrecy: Sendable {
+        /// All, unless it looks like an address.
         case open
         /// An address: its user and password are hidden.
         case address
@@ -72,10 +73,24 @@ struct Option<Settings>: Sendable {
 
     /// The value as a message may show it.
     func shown(_ value: String) -> String {
+        // A password may hold commas: what has an @ is taken for one address.
+        let isList = shape == .list && !value.contains("@")
+        let parts =
+            isList
+            ? value.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+            : [value]
+        let shown = parts.compactMap(shownPart)
+        return shown.count == parts.count ? Text.quoted(shown.joined(separator: ",")) : "(hidden)"
+    }
+
+    /// One value without passwords, or nil where that is not to be had. An address may be given to any
+    /// option, by mistake or since it takes some.
+    private func shownPart(_ value: String) -> String? {
+        let isAddress = value.contains("://") || (value.contains(":") && value.contains("@"))
         switch secrecy {
-        case .open: "\"\(value)\""
-        case .hidden: "(hidden)"
-        case .address: Self.withoutPassword(value).map { "\"\($0)\"" } ?? "(hidden)"
+        case .hidden: return nil
+        case .open where !isAddress: return value
+        case .open, .address: return Self.withoutPassword(value)
         }
     }
 

@@ -74,7 +74,8 @@ struct RecordVerb: HasAccess {
             guard parts.count == 2, Text.isMeter(parts[0]), Text.isDigits(parts[1]),
                 let amount = Int(parts[1])
             else {
-                arguments.problems.append("\"\(word)\" must be METER=N, such as tokens=100")
+                arguments.problems.append(
+                    "\(Text.quoted(word)) must be METER=N, such as tokens=100")
                 continue
             }
             if verb.event.meters.contains(where: { $0.name == parts[0] }) {

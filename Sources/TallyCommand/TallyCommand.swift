@@ -40,24 +40,19 @@ public enum TallyCommand {
         } catch is OutputClosed {
             return ExitCode.success
         } catch let error as OutputFailed {
-            complain("tally: the output: \(String(cString: strerror(error.errno)))", console)
+            console.report("tally: the output: \(String(cString: strerror(error.errno)))")
             return ExitCode.cannotWrite
         } catch let error as UsageError {
-            for problem in error.problems { complain("tally: \(problem)", console) }
-            if error.isUsage { complain(hint(for: words.first), console) }
+            for problem in error.problems { console.report("tally: \(problem)") }
+            if error.isUsage { console.report(hint(for: words.first)) }
             return ExitCode.usage
         } catch let error as ClientError {
-            complain("tally: \(error.description)", console)
+            console.report("tally: \(error.description)")
             return error.exitCode
         } catch {
-            complain("tally: \(error)", console)
+            console.report("tally: \(error)")
             return ExitCode.failure
         }
-    }
-
-    /// Problems name what was typed, which may hold anything.
-    private static func complain(_ line: String, _ console: Console) {
-        console.complain(Escaping.text(line) + "\n")
     }
 
     private static func hint(for verb: String?) -> String {

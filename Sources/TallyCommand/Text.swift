@@ -6,6 +6,25 @@ enum Text {
     /// different names the same.
     static let notUTF8 = "is not UTF-8"
 
+    /// The most that is repeated of what was given.
+    private static let repeatedBytesMax = 100
+
+    /// The text in quotes, cut where it is long: it may be a whole file that has no quote at its place.
+    static func quoted(_ text: some StringProtocol) -> String {
+        var (end, bytes) = (text.unicodeScalars.startIndex, 0)
+        while end < text.unicodeScalars.endIndex {
+            bytes += text.unicodeScalars[end].utf8.count
+            guard bytes <= repeatedBytesMax else { return "\"\(text[..<end])…\"" }
+            end = text.unicodeScalars.index(after: end)
+        }
+        return "\"\(text)\""
+    }
+
+    /// The text without users and passwords of addresses: any word may be one, put at the wrong place.
+    static func withoutPasswords(_ text: String) -> String {
+        text.replacing(/:\/\/\S*@/, with: "://***@")
+    }
+
     static func isDigits(_ text: some StringProtocol) -> Bool {
         !text.isEmpty && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
     }

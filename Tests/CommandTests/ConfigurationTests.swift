@@ -160,6 +160,35 @@ import Testing
         #expect(parameter.errors.contains("TALLY_REDIS is (hidden)"), "\(parameter.errors)")
     }
 
+    @Test(arguments: [
+        ["serve", "--cors-origins", "https://u:SECRET@chat.example.com"],
+        ["serve", "--cors-origins", "https://a,https://u:7,SECRET@h"],
+        ["serve", "--listen", "http://u:SECRET@h:80"], ["serve", "--listen", "u:SECRET@h:80"],
+        ["serve", "--smtp-from", "smtp://u:SECRET@h"],
+        ["serve", "--jwt-issuer", "https://u:SECRET@h/\u{7}"],
+        ["serve", "redis://u:SECRET@h"], ["serve", "--redis://u:SECRET@h"], ["redis://u:SECRET@h"],
+        ["record", "a", "redis://u:SECRET@h"], ["import", "https://u:SECRET@h/e.ndjson"],
+        ["verify", "--snapshots", "https://u:SECRET@h/rollups"],
+        ["serve", "--config", "https://u:SECRET@h/tally.json5"],
+    ])
+    func `No message repeats the password of an address, wherever it was put`(words: [String]) async
+    {
+        let words = words.map { $0.replacing("SECRET", with: Self.secret) }
+        let outcome = await tally(words, ["TALLY_KEY": "tly_a-key-0123456789"])
+        #expect(outcome.code != 0)
+        #expect(!outcome.errors.isEmpty && !outcome.errors.contains("hunter2"), "\(outcome.errors)")
+        #expect(outcome.configuration == nil)
+    }
+
+    @Test func `Of a list without passwords it is told what is wrong`() {
+        let origins = problems([], ["TALLY_CORS_ORIGINS": "https://a.example,http://h/path"])
+        #expect(origins.first?.contains("is \"https://a.example,http://h/path\", but") == true)
+        let address = problems([], ["TALLY_CORS_ORIGINS": "https://ann:pw@h"])
+        #expect(address.first?.contains("is \"https://***@h\", but must be") == true, "\(address)")
+        let long = String(repeating: "x", count: 10_000)
+        #expect(problems(["--listen", long]).first?.utf8.count ?? 0 < 300)
+    }
+
     @Test func `All problems of all sources are reported together`() async throws {
         let folder = try TemporaryFolder()
         let file = try folder.file("tally.json5", "{\n redis_ulr: 'redis://h',\n threads: '4'\n}")

@@ -47,7 +47,7 @@ final class EventReader {
         for (target, column) in verb.columns {
             guard let index = header.firstIndex(of: column) else {
                 let hint = Text.hint(column, among: header)
-                throw .input("\(verb.path): has no column \"\(column)\"\(hint)")
+                throw .input("\(verb.path): has no column \(Text.quoted(column))\(hint)")
             }
             places.append((target, index))
         }
@@ -85,14 +85,16 @@ final class EventReader {
             case "model": event.model = cell
             case "description": event.description = cell
             case "time":
-                guard let time = Event.time(cell) else { return .bad("\"\(cell)\" is no time") }
+                guard let time = Event.time(cell) else {
+                    return .bad("\(Text.quoted(cell)) is no time")
+                }
                 event.time = time
             default:
                 guard Text.isDigits(cell) else {
-                    return .bad("\(target) is \"\(cell)\", which is no whole number")
+                    return .bad("\(target) is \(Text.quoted(cell)), which is no whole number")
                 }
                 guard let amount = Int(cell) else {
-                    return .bad("\(target) is \"\(cell)\", which is too large")
+                    return .bad("\(target) is \(Text.quoted(cell)), which is too large")
                 }
                 event.meters.append((target, amount))
             }

@@ -82,6 +82,20 @@ import Testing
         #expect(items == [.init(line: 1, result: .event(event))])
     }
 
+    @Test func `Of a long cell that is no time or number only the start is told`() throws {
+        let long = String(repeating: "\u{e9}x", count: 100_000)
+        let words = ["--columns", "time=t,n=n", "--source", "s"]
+        let items = try folder.items(
+            "e.csv", "t,n\n\(long),1\n,\(long)\n,\(String(repeating: "9", count: 100_000))", words)
+        let start = String(repeating: "\u{e9}x", count: 33)
+        #expect(
+            items.map(\.result) == [
+                .bad("\"\(start)…\" is no time"),
+                .bad("n is \"\(start)…\", which is no whole number"),
+                .bad("n is \"\(String(repeating: "9", count: 100))…\", which is too large"),
+            ])
+    }
+
     @Test func `A null that nothing is put in for stays`() throws {
         let line = #"{"id":"x","subject":null,"action":null,"model":null}"#
         #expect(try folder.items("e.ndjson", line) == [.init(line: 1, result: .event(line))])

@@ -251,6 +251,11 @@ import Testing
                     + "d,d@x.org,true,\r\ne,e@x.org,maybe,E\r\nf,f@x.org\r\n")
             #expect(table.status == 200, "\(table.text)")
             #expect(table.codes == ["invalid_value", nil, "wrong_type", "invalid_row"])
+            // One character, of any number of bytes: it is told of each row.
+            let long = "e" + String(repeating: "\u{301}", count: 100_000)
+            let unknown = await send("text/csv", "id,\(long)\na,1\nb,2\n")
+            #expect(unknown.codes == ["unknown_field", "unknown_field"])
+            #expect(unknown.text.utf8.count < 1_000)
             let clean = await send(
                 "text/csv", "id,email,active\na,,no\nd,new@x.org,\n")
             #expect(clean.statuses == ["updated", "updated"])

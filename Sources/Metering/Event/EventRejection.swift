@@ -54,7 +54,10 @@ extension EventRejection {
     }
 
     /// A key for an answer: cut, so that no answer can be made as long as a request.
-    static func shortened(_ key: JSONKey) -> String {
-        String(decoding: key.bytes.prefix(nameBytesMax), as: UTF8.self)
+    static func shortened(_ key: JSONKey) -> String { shortened(key.bytes) }
+
+    /// By bytes: one character may have any number of them.
+    static func shortened(_ bytes: some Sequence<UInt8>) -> String {
+        String(decoding: Array(bytes.prefix(nameBytesMax)), as: UTF8.self)
     }
 }

@@ -189,7 +189,7 @@ extension EventRejection {
 
     fileprivate static func unknownProfileColumn(_ name: String) -> Self {
         Self(
-            status: 400, code: "unknown_field", field: String(name.prefix(64)),
+            status: 400, code: "unknown_field", field: shortened(name.utf8),
             detail: "a profile has \(profileMembers)")
     }
 

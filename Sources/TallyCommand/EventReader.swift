@@ -69,7 +69,7 @@ final class EventReader {
     private func event(_ row: CSVReader.Row) -> Outcome {
         guard row.isUTF8 else { return .bad(Text.notUTF8) }
         guard row.cells.count == width else {
-            return .bad("has \(row.cells.count) cells, the first line has \(width)")
+            return .bad(Text.width(row.cells.count, of: width))
         }
         let bytes = places.reduce(0) { $0 + row.cells[$1.index].utf8.count }
         guard bytes <= LineReader.bytesMax else { return .bad(LineReader.tooLong) }

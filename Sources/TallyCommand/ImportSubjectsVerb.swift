@@ -92,8 +92,8 @@ struct ImportSubjectsVerb: HasAccess {
             guard let row = try table.next() else { return nil }
             guard row.isUTF8 else { return Row(line: row.line, content: .bad(Text.notUTF8)) }
             guard row.cells.count == header.count else {
-                throw .input(
-                    "line \(row.line): \(row.cells.count) cells for \(header.count) columns")
+                return Row(
+                    line: row.line, content: .bad(Text.width(row.cells.count, of: header.count)))
             }
             let profile = Self.object(header, row.cells)
             guard profile.utf8.count <= LineReader.bytesMax else {

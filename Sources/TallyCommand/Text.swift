@@ -6,6 +6,11 @@ enum Text {
     /// different names the same.
     static let notUTF8 = "is not UTF-8"
 
+    /// What is wrong with a row of CSV that has more or fewer cells than its table has columns.
+    static func width(_ cells: Int, of columns: Int) -> String {
+        "has \(cells) cells, the first line has \(columns)"
+    }
+
     /// The most that is repeated of what was given.
     private static let repeatedBytesMax = 100
 

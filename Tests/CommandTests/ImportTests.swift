@@ -96,6 +96,20 @@ import Testing
             ])
     }
 
+    @Test func `A profile with another number of cells fails, and those behind it are imported`()
+        async throws
+    {
+        let service = try StandIn()
+        let table = try folder.file("p.csv", "id,email\na,a@x.org\nb\nc,c@x.org,3\nd,d@x.org\n")
+        let told = await tally(["import-subjects", table], service.environment)
+        #expect(told.code == 1)
+        #expect(told.output == "read 4, created 2, updated 0, unchanged 0, failed 2\n")
+        #expect(
+            told.errors
+                == "line 3: has 1 cells, the first line has 2\nline 4: has 3 cells, the first line has 2\n"
+        )
+    }
+
     @Test func `A null that nothing is put in for stays`() throws {
         let line = #"{"id":"x","subject":null,"action":null,"model":null}"#
         #expect(try folder.items("e.ndjson", line) == [.init(line: 1, result: .event(line))])

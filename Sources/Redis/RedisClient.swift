@@ -243,8 +243,8 @@ public final class RedisClient {
         connector.start()
     }
 
-    /// Logs in and loads the scripts, all in one go. Redis answers in order, so the first error
-    /// is the one that matters, and the reply to the last command means that all is done.
+    /// Logs in, and then loads the scripts. Redis takes nothing but small commands of who has not logged
+    /// in, and breaks off at others: what it has to say about the login would be lost.
     private func prepare(_ descriptor: Int32) {
         guard
             let connection = RedisConnection(
@@ -253,12 +253,22 @@ public final class RedisClient {
         connection.onLoss = { [weak self] reason in self?.retryLater(reason) }
         phase = .preparing(connection)
         timer?.start(after: configuration.connectTimeout)
-        if let password = configuration.password {
-            var command = RedisCommand("AUTH")
-            if let user = configuration.user { command.append(user) }
-            command.append(password)
-            step(command.arguments, "AUTH", on: connection)
+        guard let password = configuration.password else {
+            return step(RedisCommand("PING").arguments, "PING", on: connection) { [weak self] _ in
+                self?.loadScripts(connection)
+            }
         }
+        var command = RedisCommand("AUTH")
+        if let user = configuration.user { command.append(user) }
+        command.append(password)
+        step(command.arguments, "AUTH", on: connection) { [weak self] _ in
+            self?.loadScripts(connection)
+        }
+    }
+
+    /// All in one go. Redis answers in order, so the first error is the one that matters, and the reply
+    /// to the last command means that all is done.
+    private func loadScripts(_ connection: RedisConnection) {
         if configuration.database != 0 {
             var command = RedisCommand("SELECT")
             command.append(configuration.database)
@@ -293,9 +303,22 @@ public final class RedisClient {
                 // A wrong password or a missing right stays wrong: no storm of attempts. Loading
                 // ends soon by itself.
                 if code != "LOADING" { backoff.jumpToMax() }
-                abandon(connection, "\(name): \(code) \(message)")
+                abandon(connection, "\(name): \(code) \(message)\(Self.remedy(code))")
             case .failure: break
             }
+        }
+    }
+
+    /// What is to be done about an answer that stays the same until somebody does something.
+    private static func remedy(_ code: String) -> String {
+        switch code {
+        case "NOAUTH":
+            " This Redis wants a password: put it into its address, redis://[USER]:PASSWORD@HOST"
+        case "WRONGPASS":
+            " Mend user and password in the address of Redis, or in Redis with ACL SETUSER"
+        case "NOPERM":
+            "; give the user what docs/keys.md tells, with ACL SETUSER"
+        default: ""
         }
     }
 

@@ -65,7 +65,7 @@ actor Maintenance {
             on: loop, configuration: redis,
             scripts: [
                 ScriptLibrary.closeDays, ScriptLibrary.forgetHolds, ScriptLibrary.changeDirectory,
-                ScriptLibrary.unlinkDoomed,
+                ScriptLibrary.unlinkDoomed, ScriptLibrary.checkRights,
             ], metrics: metrics, logger: logger)
         self.client = client
         // Every new connection may lead to another Redis.
@@ -84,6 +84,7 @@ actor Maintenance {
         let store = DirectoryStore(
             client: client, directory: directory, clock: clock, json: json)
         let probe = WriteProbe(client: client, settings: directory.defaults)
+        let rights = CommandRights(client: client, settings: directory.defaults)
         var checked = 0
         var turns = 0
         while !isStopped {
@@ -92,17 +93,22 @@ actor Maintenance {
             readiness.setSilence(
                 client.isReady ? nil : client.problem ?? "there is no connection to Redis")
             if client.isReady, checked != current {
+                if let problem = await rights.problem() {
+                    refuse(problem)
+                    await loop.sleep(for: .seconds(1))
+                    continue
+                }
                 await attempt("workspaces were not read") { try await store.refresh() }
                 keepEngines()
                 // Whoever is told that the service is ready may ask anything.
                 await queries.engine(of: directory.defaults).waitUntilReady()
-                if await check(client, probe, isNew: true) { checked = current }
+                if await check(client, rights, probe, isNew: true) { checked = current }
             } else if client.isReady {
                 // A fifth of a second, a second, 5, 10 and 100 seconds.
                 if turns % 2 == 0 { await refresh(store) }
                 // What was wrong may be mended, and what was right be changed, while Redis runs.
                 if turns % 50 == 0 || (turns % 10 == 0 && refusal != nil) {
-                    _ = await check(client, probe)
+                    _ = await check(client, rights, probe)
                 } else if turns % 10 == 0 {
                     await look(probe)
                 }
@@ -181,8 +187,12 @@ actor Maintenance {
     ///
     /// - Parameter isNew: whether it is asked for the first time on this connection.
     private func check(
-        _ client: RedisClient, _ probe: WriteProbe, isNew: Bool = false
+        _ client: RedisClient, _ rights: CommandRights, _ probe: WriteProbe, isNew: Bool = false
     ) async -> Bool {
+        if let problem = await rights.problem() {
+            refuse(problem)
+            return !isNew
+        }
         guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
         var isRestoring = false
         for settings in directory.workspaces where !isRestoring {
@@ -195,10 +205,7 @@ actor Maintenance {
             ?? (isRestoring ? "a restore of these data has not ended: run it again" : nil)
             ?? (allowsVolatile ? nil : risk(of: report))
         {
-            durability = nil
-            readiness.refuse(problem)
-            if refusal != problem { logger.error("this Redis is refused", ["reason": problem]) }
-            refusal = problem
+            refuse(problem)
         } else {
             if refusal != nil { logger.notice("this Redis is accepted now") }
             let isKnown = durability == report.durability.rawValue && !isNew
@@ -213,6 +220,13 @@ actor Maintenance {
             await look(probe)
         }
         return true
+    }
+
+    private func refuse(_ problem: String) {
+        durability = nil
+        readiness.refuse(problem)
+        if refusal != problem { logger.error("this Redis is refused", ["reason": problem]) }
+        refusal = problem
     }
 
     /// Looks whether Redis takes writes. A Redis that is full, or cannot save, goes on answering what

@@ -68,4 +68,88 @@ extension EndToEnd {
         }
         #expect(service.terminate() == 0)
     }
+
+    @Test(arguments: [
+        ("", "NOAUTH", "CONFIG SET requirepass \"\""),
+        ("tally:right@", "WRONGPASS", "ACL SETUSER tally on >right ~* +@all"),
+    ])
+    private func `A password that Redis does not take is told, and taken when it is mended there`(
+        login: String, code: String, remedy: String
+    ) async throws {
+        let redis = try RedisServer(extra: Self.lasting + ["--requirepass", "secret"])
+        let service = try TallyProcess(arguments: ["--redis", "unix://\(login)\(redis.socketPath)"])
+        try await blocking {
+            try service.launch()
+            let client = service.client()
+            try waitUntil("it is told") {
+                guard let answer = try? client.get("/readyz"), answer.status == 503 else {
+                    return false
+                }
+                let detail = answer.json["detail"] as? String ?? ""
+                return detail.contains(code) && detail.contains("in")
+            }
+            // All connections have been tried, and some of them again.
+            usleep(1_500_000)
+            try redis.request("AUTH secret\r\n\(remedy)")
+            try service.waitUntilReady()
+            let body = #"{"id":"1","subject":"a","meters":{"tokens":1}}"#
+            #expect(try client.post("/v1/events", body).status == 200)
+        }
+        #expect(service.terminate() == 0)
+        let reasons = service.log.split(separator: "\n").filter { $0.contains("no connection to") }
+        #expect(!reasons.isEmpty)
+        for reason in reasons { #expect(reason.contains(code) && !reason.contains("right@")) }
+    }
+
+    @Test
+    func `A user of Redis has the rights that the documentation tells, or it is told which not`()
+        async throws
+    {
+        let page = try String(
+            contentsOfFile: "\(TallyProcess.package)/docs/keys.md", encoding: .utf8)
+        let line = try #require(
+            page.split(separator: "\n").first { $0.hasPrefix("ACL SETUSER tally ") })
+        let rule = String(line.replacing(">PASSWORD", with: ">right"))
+        let redis = try RedisServer(extra: Self.lasting)
+        try redis.request(rule)
+        let service = try TallyProcess(
+            arguments: ["--redis", "unix://tally:right@\(redis.socketPath)"])
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            var count = 0
+            func record() throws -> Int {
+                count += 1
+                return try client.post(
+                    "/v1/events", #"{"id":"\#(count)","subject":"a","meters":{"tokens":1}}"#
+                ).status
+            }
+            #expect(try record() == 200)
+            #expect(try client.get("/readyz").json["durability"] as? String == "fsynced")
+            let all = "+@read +@write +@scripting +time +ping +select +info +config|get"
+            #expect(rule.hasSuffix(all))
+            for (change, named) in [
+                ("-evalsha", "evalsha"), ("-hset -xadd", "HSET, XADD"), ("-time", "TIME"),
+                ("resetkeys ~t2:*", "NOPERM"),
+            ] {
+                try redis.request("ACL SETUSER tally \(change)")
+                try waitUntil("\(change) is told") {
+                    guard let answer = try? client.get("/readyz"), answer.status == 503 else {
+                        return false
+                    }
+                    let detail = answer.json["detail"] as? String ?? ""
+                    return detail.contains(named) && detail.contains("docs/keys.md")
+                }
+                #expect(try record() == 503)
+                try redis.request(rule)
+                try waitUntil("it recovers") { (try? client.get("/readyz"))?.status == 200 }
+                #expect(try record() == 200)
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
+
+    private static let lasting = [
+        "--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "no",
+    ]
 }

@@ -75,6 +75,9 @@ public enum ScriptLibrary {
     /// Removes keys of a workspace that was deleted.
     public static let unlinkDoomed = script("unlink_doomed", PackageResources.unlink_doomed_lua)
 
+    /// Tells which commands the user of Redis may not run.
+    public static let checkRights = script("check_rights", PackageResources.check_rights_lua)
+
     /// What a client needs that serves requests, to be loaded when it connects.
     public static let all = [
         recordEvents, closeDays, putRules, forgetHolds, readBoard, changeDirectory,

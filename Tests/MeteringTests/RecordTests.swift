@@ -21,6 +21,31 @@ import Testing
         }
     }
 
+    @Test(arguments: [1, 24, 24 * 30])
+    func `An id that came before the clock was set back over midnight counts once`(
+        hours: Int
+    ) async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                // Half an hour past midnight.
+                let midnight = noon + 14 * 3_600_000
+                let clock = ManualClock(midnight + 1_800_000)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                #expect(await bench.record(event("a", id: "1")).total() == 1)
+                clock.set(midnight + 1_800_000 - hours * 3_600_000)
+                #expect(await bench.record(event("a", id: "1")).duplicate != nil)
+                // Nor does who knows of the day behind today from Redis only.
+                let other = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                #expect(await other.record(event("a", id: "1")).duplicate != nil)
+                #expect(await other.record(event("a", id: "2")).total() == 2)
+                // What came meanwhile is remembered, too, where the window reaches it.
+                clock.set(midnight + 1_800_000)
+                let again = await bench.record(event("a", id: "2"))
+                #expect((again.duplicate != nil) == (hours <= 48))
+            }
+        }
+    }
+
     @Test func `The same id counts once and gets the first answer again`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

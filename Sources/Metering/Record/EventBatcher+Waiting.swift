@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Observability
+
 extension EventBatcher {
     /// How long and how many events wait. Times are of the monotonic clock.
     struct Limits {
@@ -13,5 +15,13 @@ extension EventBatcher {
         let time: Timestamp
         let place: (day: CivilDay, hour: Int)
         let deadlineMS: Int
+    }
+
+    /// A place for events whose id waits already.
+    func followers() -> Followers {
+        Followers(duplicates: { [metrics] in metrics.duplicates.add($0) }) { [self] events in
+            for event in events { waiting.appendSingle(.event(event)) }
+            scheduleFlush()
+        }
     }
 }

@@ -24,7 +24,7 @@ final class EventBatcher {
     private let script: RedisScript
     let keys: Keyspace
     private let settings: WorkspaceSettings
-    private let clock: any Clock
+    let clock: any Clock
     private let loop: EventLoop
     let metrics: MeteringMetrics
     private let limits: Limits
@@ -47,6 +47,8 @@ final class EventBatcher {
     private var canMoveUntilMS = 0
     private var isFlushDue = false
     private var isLoadingRules = false
+    var later = LaterGenerations()
+    var isLookingAhead = false
     /// Of this turn's events; nil before the first of them.
     private var arrival: Arrival?
     /// The batch in flight has an unknown outcome and waits for a connection.
@@ -172,7 +174,7 @@ final class EventBatcher {
     }
 
     /// Sends what waits, at the end of the turn: all that this turn brings goes together.
-    private func scheduleFlush() {
+    func scheduleFlush() {
         guard !isFlushDue else { return }
         isFlushDue = true
         loop.deferToTurnEnd { [self] in
@@ -192,6 +194,7 @@ final class EventBatcher {
     private func flush() {
         guard client.isReady, inFlight == nil, next != nil || !waiting.isEmpty else { return }
         guard let rules = rules.current else { return loadRules() }
+        guard later.isComplete else { return lookAhead() }
         while let batch = takeBatch(rules) {
             // Nothing is left of a batch whose events cannot be priced.
             guard !batch.items.isEmpty else { continue }
@@ -215,14 +218,6 @@ final class EventBatcher {
         else { return }
         next = takeBatch(rules)
         next?.pack(digest, writer)
-    }
-
-    /// A place for events whose id waits already.
-    private func followers() -> Followers {
-        Followers(duplicates: { [metrics] in metrics.duplicates.add($0) }) { [self] events in
-            for event in events { waiting.appendSingle(.event(event)) }
-            scheduleFlush()
-        }
     }
 
     /// Reads the rules, and goes on: builds the batch in flight again if there is one.
@@ -266,7 +261,9 @@ final class EventBatcher {
         let today = calendar.place(now).day
         let decisions = batch.decisions ?? DecisionList(batch, at: now, windows)
         batch.decisions = decisions
-        let generations = batch.hasNamedEvents ? settings.idGenerations(at: now) : []
+        later.see(now)
+        var generations = batch.hasNamedEvents ? settings.idGenerations(at: now) : []
+        generations += later.others(than: generations)
         let canMove = clock.monotonicMS < canMoveUntilMS
         let days = batch.sums.days.map(\.day)
         let leaving = canMove ? rolls.subtracting(days).sorted() : []
@@ -372,6 +369,7 @@ final class EventBatcher {
     /// Tells the callers whose events have waited too long.
     private func expire() {
         let now = clock.monotonicMS
+        later.see(clock.now)
         if isResendDue, client.isReady, let batch = inFlight { send(batch) }
         // When the loop itself was held up, what Redis has answered meanwhile is still to be read.
         isHeldUp = !isHeldUp && now - lastSweepMS > 3 * Self.sweepMS

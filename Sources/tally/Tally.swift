@@ -5,11 +5,21 @@ internal import TallyCommand
 
 @main struct Tally {
     static func main() async {
+        holdStandardDescriptors()
         let words = Array(CommandLine.arguments.dropFirst())
         let environment = ProcessInfo.processInfo.environment
         exit(
             await TallyCommand.run(
                 arguments: words, environment: environment, serve: serve,
                 work: { try await work($0, console: $1) }))
+    }
+
+    /// Opens those of the standard input, output and error that are closed: else a file or a connection
+    /// that is opened later gets one of their numbers, and what is printed is written into it.
+    private static func holdStandardDescriptors() {
+        for descriptor: Int32 in 0...2 where fcntl(descriptor, F_GETFD) < 0 {
+            // What is written there fails, as it would have without this.
+            _ = open("/dev/null", O_RDONLY)
+        }
     }
 }

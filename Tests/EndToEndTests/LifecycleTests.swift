@@ -95,4 +95,22 @@ extension EndToEnd {
             try waitUntil("the reason is told") { service.log.contains("ulimit -n 512") }
         }
     }
+
+    @Test
+    func `Where standard input, output and error are closed, nothing else gets their numbers`()
+        async throws
+    {
+        let closed = ["/bin/sh", "-c", #"exec "$0" "$@" <&- >&- 2>&-"#]
+        let service = try TallyProcess(launcher: closed)
+        try await blocking {
+            try service.start()
+            let id = try #require(service.processID)
+            for number in 0...2 {
+                let link = "/proc/\(id)/fd/\(number)"
+                let target = try FileManager.default.destinationOfSymbolicLink(atPath: link)
+                #expect(target == "/dev/null", "\(number)")
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
 }

@@ -134,6 +134,13 @@ private func withRedis(
         throw StartFailure(
             description: "data folder \(folder): \(String(cString: strerror(errno)))")
     }
+    // An empty Redis would differ from nothing where there is nothing, as in a folder of another name.
+    if mayRun, access("\(folder)/appendonlydir", F_OK) != 0, errno == ENOENT {
+        throw StartFailure(
+            description:
+                "data folder \(folder): there is no service's Redis in it; name the one that "
+                + "the service uses with --redis")
+    }
     let child: RedisServerProcess
     do {
         child = try await RedisServerProcess.start(

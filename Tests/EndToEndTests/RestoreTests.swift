@@ -103,4 +103,15 @@ extension EndToEnd {
             }
         }
     }
+
+    @Test func `Verify starts no Redis in a folder that is no service's`() async throws {
+        try await blocking {
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            let verified = try TallyProcess.run(["verify", "--data", folder])
+            #expect(verified.status == 69 && verified.output.isEmpty)
+            #expect(verified.errors.contains("--redis"), "\(verified.errors)")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [])
+        }
+    }
 }

@@ -19,6 +19,8 @@ struct OutputClosed: Error {}
 /// The output cannot be written, for example to a full disk.
 struct OutputFailed: Error {
     var errno: Int32
+    /// The file that was to be written; nil for standard output.
+    var path: String?
 }
 
 /// Where a command writes to.

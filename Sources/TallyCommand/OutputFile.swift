@@ -38,7 +38,7 @@ final class OutputFile {
             unlink(draft)
             descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         }
-        guard descriptor >= 0 else { throw OutputFailed(errno: errno) }
+        guard descriptor >= 0 else { throw OutputFailed(errno: errno, path: path) }
     }
 
     deinit {
@@ -52,22 +52,22 @@ final class OutputFile {
 
     func append(_ bytes: UnsafeRawBufferPointer) throws {
         let code = Console.write(bytes, to: descriptor)
-        guard code == 0 else { throw OutputFailed(errno: code) }
+        guard code == 0 else { throw OutputFailed(errno: code, path: path) }
     }
 
     /// Gives the file its name.
     func commit() throws {
-        guard fsync(descriptor) == 0 else { throw OutputFailed(errno: errno) }
+        guard fsync(descriptor) == 0 else { throw OutputFailed(errno: errno, path: path) }
         if !hasName {
             // A link cannot take the place of a file; a name can.
             unlink(draft)
             let own = "/proc/self/fd/\(descriptor)"
             guard linkat(AT_FDCWD, own, AT_FDCWD, draft, AT_SYMLINK_FOLLOW) == 0 else {
-                throw OutputFailed(errno: errno)
+                throw OutputFailed(errno: errno, path: path)
             }
             hasName = true
         }
-        guard rename(draft, path) == 0 else { throw OutputFailed(errno: errno) }
+        guard rename(draft, path) == 0 else { throw OutputFailed(errno: errno, path: path) }
         close(descriptor)
         descriptor = -1
     }

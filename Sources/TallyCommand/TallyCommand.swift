@@ -40,7 +40,8 @@ public enum TallyCommand {
         } catch is OutputClosed {
             return ExitCode.success
         } catch let error as OutputFailed {
-            console.report("tally: the output: \(String(cString: strerror(error.errno)))")
+            let reason = String(cString: strerror(error.errno))
+            console.report("tally: \(error.path ?? "the output"): \(reason)")
             return ExitCode.cannotWrite
         } catch let error as UsageError {
             for problem in error.problems { console.report("tally: \(problem)") }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import EventLoop
+internal import Glibc
 internal import HTTPServer
 internal import Identity
 internal import JSON
@@ -104,26 +105,35 @@ final class Service: Sendable {
     /// Starts the loops and listens. Redis is connected to in the background.
     func start(isPrivateRedis: Bool) async throws {
         let port = UInt16(configuration.port)
-        do {
+        do throws(EventLoop.Failure) {
             try HTTPServer.checkIsFree(host: configuration.host, port: port)
         } catch {
-            throw StartFailure(
-                description: "cannot listen on \(configuration.listenAddress): \(error); "
-                    + "is another service there?")
+            throw cannotListen(error)
         }
         for loop in loops { loop.start() }
         await maintenance.start()
         await snapshots.start()
         queries.keep()
         for server in servers {
-            do {
-                let (descriptor, _) = try HTTPServer.bind(host: configuration.host, port: port)
-                await server.listen(on: descriptor)
+            let descriptor: Int32
+            do throws(EventLoop.Failure) {
+                descriptor = try HTTPServer.bind(host: configuration.host, port: port).descriptor
             } catch {
-                throw StartFailure(
-                    description: "cannot listen on \(configuration.listenAddress): \(error)")
+                throw cannotListen(error)
             }
+            await server.listen(on: descriptor)
         }
+    }
+
+    private func cannotListen(_ error: EventLoop.Failure) -> StartFailure {
+        let code =
+            switch error {
+            case .system(_, let code): code
+            }
+        return StartFailure(
+            description: "cannot listen on \(configuration.listenAddress): "
+                + String(cString: strerror(code))
+                + (code == EADDRINUSE ? "; is another service there?" : ""))
     }
 
     /// Takes no more connections, answers what is in flight, writes what changed, and ends the loops.

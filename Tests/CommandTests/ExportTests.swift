@@ -52,6 +52,15 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 2)
     }
 
+    @Test func `A file that cannot be written is named`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let path = "\(folder.path)/none/out.csv"
+        let outcome = await tally(["export", "events", "--output", path], service.environment)
+        #expect(outcome.code == 74)
+        #expect(outcome.errors == "tally: \(path): No such file or directory\n")
+    }
+
     @Test func `What is written has no name until it is whole, so that a kill leaves nothing`()
         throws
     {

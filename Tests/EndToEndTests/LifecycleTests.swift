@@ -113,4 +113,17 @@ extension EndToEnd {
         }
         #expect(service.terminate() == 0)
     }
+
+    @Test func `An address that is taken is told in words`() async throws {
+        let service = try TallyProcess()
+        try await blocking {
+            try service.start()
+            let other = try TallyProcess.run([
+                "serve", "--listen", "127.0.0.1:\(service.port)", "--data",
+                "\(service.folder)/other",
+            ])
+            #expect(other.status == 1)
+            #expect(other.errors.contains(": Address already in use; is another service there?"))
+        }
+    }
 }

@@ -156,6 +156,25 @@ import Testing
         }
     }
 
+    @Test func `A commit that is sent again after its guest became a user is the same`()
+        async throws
+    {
+        try await withBench { host, bench, _ in
+            try await bench.grant("guest:1", 10 * one, id: "g")
+            _ = try await bench.open("h", "guest:1", one)
+            func commit(_ subject: String, _ host: isolated LoopHost) async -> EventOutcome {
+                await bench.commit("h", event(subject, ["credits_micro": one], id: "c"))
+            }
+            #expect(await commit("guest:1", host).counted != nil)
+            #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
+            for subject in ["guest:1", "ann"] {
+                #expect(await commit(subject, host).duplicate != nil, "\(subject)")
+            }
+            #expect(await commit("bob", host).duplicate == nil)
+            #expect(try await bench.account("ann").balance == 9 * one)
+        }
+    }
+
     @Test func `What a guest was granted is not granted again to the user whom it became`()
         async throws
     {

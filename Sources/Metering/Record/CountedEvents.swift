@@ -57,17 +57,31 @@ struct CountedEvents {
 }
 
 extension PendingEvent {
+    /// Guests that have to be known as users before it can be compared with what was counted at a place
+    /// of an entry of the log; mostly there are none.
+    func guests(beside place: Int, of events: CountedEvents?) -> [SubjectID] {
+        guard let known = events?.event(at: place)?.payload.subject, known != event.subject
+        else { return [] }
+        return [known, event.subject].filter { $0.kind == .guest }
+    }
+
     /// What it is told when its id was counted before, at a place of an entry of the log.
     ///
-    /// - Parameter events: those of the entry; nil when the log has forgotten it.
-    func outcome(as place: Int, of events: CountedEvents?, _ origin: LogPosition) -> EventOutcome {
-        guard let (payload, counted) = events?.event(at: place) else {
+    /// - Parameters:
+    ///   - events: those of the entry; nil when the log has forgotten it.
+    ///   - users: whom guests were merged into.
+    func outcome(
+        as place: Int, of events: CountedEvents?, _ origin: LogPosition,
+        users: [SubjectID: SubjectID]
+    ) -> EventOutcome {
+        guard let known = events?.event(at: place) else {
             // The log has forgotten it, the id has not: it counts nothing, but its totals are gone.
             let id = event.id ?? origin.eventID(place: place)
             return .duplicate(CountedEvent(id: id, totals: []))
         }
-        var event = event
-        if let formerSubject, payload.subject == formerSubject { event.subject = formerSubject }
-        return payload.isSamePayload(as: event) ? .duplicate(counted) : .rejected(.idReused)
+        var (payload, event) = (known.payload, event)
+        payload.subject = users[payload.subject] ?? payload.subject
+        event.subject = users[event.subject] ?? event.subject
+        return payload.isSamePayload(as: event) ? .duplicate(known.counted) : .rejected(.idReused)
     }
 }

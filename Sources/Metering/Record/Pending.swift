@@ -42,8 +42,6 @@ final class Submission {
 final class PendingEvent {
     /// Priced anew each time it is put into a batch.
     var event: UsageEvent
-    /// The guest that it came for, if that is a user by now.
-    var formerSubject: SubjectID?
     let purpose: EventPurpose
     /// When it happened: the event's own time, or that of its arrival.
     let time: Timestamp
@@ -87,6 +85,12 @@ final class PendingEvent {
         followers.append(other)
     }
 
+    /// Makes it that of the user whom its guest was merged into, with those that wait for its outcome.
+    func redirect(to users: [ByteString: SubjectID]) {
+        if let user = users[event.subject.id] { event.subject = user }
+        for follower in followers?.events ?? [] { follower.redirect(to: users) }
+    }
+
     /// How many wait for its outcome.
     var followerCount: Int { followers?.events.count ?? 0 }
 
@@ -128,10 +132,7 @@ enum Pending {
     func redirected(to users: [ByteString: SubjectID]) -> Pending {
         switch self {
         case .event(let pending):
-            if let user = users[pending.event.subject.id] {
-                pending.formerSubject = pending.event.subject
-                pending.event.subject = user
-            }
+            pending.redirect(to: users)
             return self
         case .decision(let pending):
             guard let user = pending.decision.subject.flatMap({ users[$0.id] }) else { return self }

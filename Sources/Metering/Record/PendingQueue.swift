@@ -185,9 +185,12 @@ extension PendingEvent {
     fileprivate var mostAmount: Int { event.amounts.reduce(0) { max($0, abs($1.1)) } }
 
     /// Whether its outcome says what becomes of another event of its id. What is about a hold, or
-    /// undoes an event, is looked at by the script.
+    /// undoes an event, is looked at by the script; so is what a guest and somebody else did, who may
+    /// be the same by now.
     fileprivate func canLead(_ other: PendingEvent) -> Bool {
         purpose.isPlain && other.purpose.isPlain
+            && (event.subject == other.event.subject
+                || event.subject.kind == .user && other.event.subject.kind == .user)
     }
 }
 

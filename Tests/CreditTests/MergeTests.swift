@@ -175,6 +175,38 @@ import Testing
         }
     }
 
+    @Test func `A guest's holds that had ended are the user's, and known when sent again`()
+        async throws
+    {
+        try await withBench { _, bench, _ in
+            try await bench.grant("guest:1", 10 * one, id: "g")
+            for id in ["expired", "released", "settled", "open"] {
+                _ = try await bench.open(id, "guest:1", one, seconds: id == "expired" ? 5 : 60)
+            }
+            _ = try await bench.release("released", "guest:1")
+            #expect(await bench.commit("settled", event("guest:1")).counted != nil)
+            bench.clock.advance(10_000)
+            #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
+            for state in [HoldState.expired, .released, .settled, .open] {
+                for subject in ["guest:1", "ann"] {
+                    let again = try await bench.open(state.name, subject, one)
+                    #expect(again.status == .repeated, "\(state) \(subject)")
+                    #expect(again.holdState == state)
+                }
+                #expect(try await bench.open(state.name, "bob", one).status == .conflict)
+                #expect(try await bench.open(state.name, "ann", 2 * one).status == .conflict)
+                for subject in [nil, "ann", "guest:1"] {
+                    let page = try await bench.queries.holds(
+                        state, of: subject.map { subjectID($0) }, limit: 10)
+                    let found = page.holds.map { "\($0.id.text) \($0.subject.id.text)" }
+                    #expect(found == (subject == "guest:1" ? [] : ["\(state.name) ann"]))
+                }
+                let hold = try await bench.engine.accounts.hold(ByteString(state.name))
+                #expect(hold?.subject == subjectID("ann"), "\(state)")
+            }
+        }
+    }
+
     @Test func `What a guest was granted is not granted again to the user whom it became`()
         async throws
     {

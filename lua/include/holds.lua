@@ -15,6 +15,12 @@ local function read_hold(context, id)
   return hold
 end
 
+-- Whether a hold is of an account's subject, also one that had ended before its guest became this user.
+local function is_of(context, hold, account)
+  local subject = hold[HOLD_SUBJECT]
+  return subject == account.subject or redis.call('HGET', context.keys.merged, subject) == account.subject
+end
+
 local function amounts_by_id(context, decision)
   local amounts, limits = {}, decision[LIMITS]
   for q = 1, #limits, 2 do
@@ -32,7 +38,7 @@ local function open_hold(context, account, decision)
   local id, expires = decision[EXTRA], decision[EXTRA + 1]
   local old = read_hold(context, id)
   if old then
-    local is_same = old[HOLD_SUBJECT] == account.subject and old[HOLD_CREDITS] == decision[CREDITS]
+    local is_same = is_of(context, old, account) and old[HOLD_CREDITS] == decision[CREDITS]
       and cmsgpack.pack(old[HOLD_ASKED]) == cmsgpack.pack(decision[EXTRA + 2])
     return {is_same and REPEATED or CONFLICT, 0, 0, old[HOLD_STATE], old[HOLD_EXPIRES]}
   end
@@ -53,12 +59,7 @@ end
 -- Why a hold cannot be ended; nil when it is open and the subject's. EXTRA: id.
 local function unfit_hold(context, account, decision)
   local hold = read_hold(context, decision[EXTRA])
-  if not hold then return {MISSING} end
-  -- One that had ended before its guest became this user says so as before.
-  if hold[HOLD_SUBJECT] ~= account.subject
-    and redis.call('HGET', context.keys.merged, hold[HOLD_SUBJECT]) ~= account.subject then
-    return {MISSING}
-  end
+  if not hold or not is_of(context, hold, account) then return {MISSING} end
   if hold[HOLD_STATE] ~= OPEN then return {ENDED, 0, 0, hold[HOLD_STATE], hold[HOLD_ENDED]} end
   local holds = account.fields[HOLDS]
   for q = 1, #holds, ENTRY_WIDTH do

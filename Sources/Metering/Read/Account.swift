@@ -136,7 +136,7 @@ public struct Ledger: Sendable {
 /// Credits and amounts that were set aside.
 public struct Hold: Sendable {
     public let id: ByteString
-    public let subject: SubjectID
+    public internal(set) var subject: SubjectID
     public let state: HoldState
     public let credits: Int
     /// As they were asked for.

@@ -44,7 +44,7 @@ public final class AccountReader {
         guard let hold = Hold(id.bytes, bytes, at: clock.now) else {
             throw .damaged(what: "a hold")
         }
-        return hold
+        return try await HoldReader(client: client, keys: keys, clock: clock).named([hold])[0]
     }
 
     /// How many holds are open, and how many expired without being ended.

@@ -75,10 +75,9 @@ final class HoldReader {
         var place = cursor
         for _ in 0..<Self.sliceCountMax {
             let slice = try await slice(state, after: place, at: now)
-            for (cursor, bytes) in slice {
+            for (cursor, hold) in slice {
                 place = cursor
-                guard let bytes, let hold = Hold(cursor.id, bytes, at: now), hold.state == state,
-                    subject == nil || hold.subject == subject
+                guard let hold, hold.state == state, subject == nil || hold.subject == subject
                 else { continue }
                 holds.append(hold)
                 if holds.count == limit { return HoldPage(holds: holds, next: place) }
@@ -90,12 +89,12 @@ final class HoldReader {
 
     private func slice(
         _ state: HoldState, after place: HoldCursor?, at now: Timestamp
-    ) async throws(MeteringError) -> [(HoldCursor, hold: [UInt8]?)] {
-        let now = "\(now.milliseconds)"
+    ) async throws(MeteringError) -> [(HoldCursor, hold: Hold?)] {
+        let until = "\(now.milliseconds)"
         let (key, high, low): ([UInt8], String, String) =
             switch state {
-            case .open: (keys.openHolds, "+inf", "(" + now)
-            case .expired: (keys.openHolds, now, "-inf")
+            case .open: (keys.openHolds, "+inf", "(" + until)
+            case .expired: (keys.openHolds, until, "-inf")
             case .settled, .released: (keys.endedHolds, "+inf", "-inf")
             }
         let reply: RedisValue
@@ -113,13 +112,37 @@ final class HoldReader {
         guard let parts = reply.elements, parts.count == 2, let listed = parts[0].elements,
             let values = parts[1].elements, listed.count == 2 * values.count
         else { throw .damaged(what: "the list of holds") }
-        return try values.indices.map { index throws(MeteringError) in
+        let places = try values.indices.map { index throws(MeteringError) in
             guard let id = listed[2 * index].bytes,
                 let time = listed[2 * index + 1].bytes.flatMap({
                     Int(String(decoding: $0, as: UTF8.self))
                 })
             else { throw .damaged(what: "the list of holds") }
-            return (HoldCursor(state, time: time, id: id), values[index].bytes)
+            return HoldCursor(state, time: time, id: id)
         }
+        let holds = zip(places, values).map { place, value in
+            value.bytes.flatMap { Hold(place.id, $0, at: now) }
+        }
+        return Array(zip(places, try await named(holds)))
+    }
+
+    /// The holds, with users in the place of guests that were merged into them: those that had ended by then
+    /// are kept under the guest's name.
+    func named(_ holds: [Hold?]) async throws(MeteringError) -> [Hold?] {
+        let guests = holds.indices.filter { holds[$0]?.subject.kind == .guest }
+        guard !guests.isEmpty else { return holds }
+        let reply: RedisValue
+        do {
+            let names = guests.compactMap { holds[$0]?.subject.id.bytes }
+            reply = try await client.send(RedisCommand("HMGET", [keys.merged] + names))
+        } catch {
+            throw .unavailable(error)
+        }
+        var holds = holds
+        for (index, value) in zip(guests, reply.elements ?? []) {
+            guard let user = value.bytes else { continue }
+            holds[index]?.subject = SubjectID(stored: ByteString(bytes: user))
+        }
+        return holds
     }
 }

@@ -8,9 +8,6 @@
 /// What a guest has used, as it was looked at, to be moved to a user: all of it, or a part that fits into
 /// one batch, which leaves the guest a guest.
 public struct GuestMerge: Sendable {
-    /// So many days fit into one batch.
-    static let dayCountMax = EventBatch.eventCountMax / 4
-
     /// What a guest used on a day.
     struct Day: Sendable {
         let day: CivilDay
@@ -18,6 +15,8 @@ public struct GuestMerge: Sendable {
         let last: Timestamp
         let eventCount: Int
         let amounts: [(Meter, Int)]
+        /// Whether the times are known; if not, noon stands for both.
+        let hasTimes: Bool
 
         var isZero: Bool { eventCount == 0 && amounts.allSatisfy { $0.1 == 0 } }
     }
@@ -44,7 +43,7 @@ public struct GuestMerge: Sendable {
     var moves: [Move] = []
 
     /// - Parameters:
-    ///   - days: what there is to move; of more than `dayCountMax` the first ones are a part.
+    ///   - days: what there is to move; of more than fit into one batch the first ones are a part.
     ///   - isErasing: whether it is a part in any case, of an erasure.
     init(
         _ guest: SubjectID, _ latest: LogPosition, eventCount: Int, days: [Day],
@@ -54,8 +53,13 @@ public struct GuestMerge: Sendable {
         self.latest = latest
         self.eventCount = eventCount
         self.isErasing = isErasing
-        isPartial = isErasing || days.count > Self.dayCountMax
-        self.days = Array(days.prefix(Self.dayCountMax))
+        var room = EventBatch.eventCountMax
+        self.days = Array(
+            days.prefix { day in
+                room -= 2 * day.parts.count
+                return room >= 0
+            })
+        isPartial = isErasing || self.days.count < days.count
     }
 
     /// How many events it moves.
@@ -75,22 +79,21 @@ public struct GuestMerge: Sendable {
 }
 
 extension GuestMerge.Day {
-    /// Two of them where its first and last event were at different times, so that both are kept.
+    /// How many of its events move at which time: those of the first and the last, so that both are kept.
+    fileprivate var parts: [(time: Timestamp, count: Int)] {
+        // Nothing moves with no events: where none is left, events come and go.
+        if eventCount == 0 { return [(first, 1), (last, 1), (first, -2)] }
+        if eventCount < 2 || first == last { return [(first, eventCount)] }
+        return [(first, eventCount - 1), (last, 1)]
+    }
+
     fileprivate func moves(of subject: SubjectID, sign: Int) -> [GuestMerge.Move] {
-        // Nothing moves with no events: where sums are left without any, one event comes and one goes.
-        let ofLast = eventCount == 0 ? -1 : first == last || eventCount < 2 ? 0 : 1
-        var moves = [
+        parts.enumerated().map { index, part in
             GuestMerge.Move(
-                subject: subject, day: day, time: first, eventCount: sign * (eventCount - ofLast),
-                amounts: amounts.map { ($0.0, sign * $0.1) })
-        ]
-        if ofLast != 0 {
-            moves.append(
-                GuestMerge.Move(
-                    subject: subject, day: day, time: last, eventCount: sign * ofLast,
-                    amounts: amounts.map { ($0.0, 0) }))
+                subject: subject, day: day, time: part.time, eventCount: sign * part.count,
+                // All its sums go with the first.
+                amounts: amounts.map { ($0.0, index == 0 ? sign * $0.1 : 0) })
         }
-        return moves
     }
 }
 

@@ -24,21 +24,35 @@ extension QueryEngine {
     /// batch: then the rest is to be looked at when the part has moved. Days that have left Redis come back for
     /// it. O(days of the workspace).
     public func mergePlan(of guest: SubjectID) async throws -> GuestMerge {
+        var hasThawed = false
         for _ in 0..<Self.mergeTriesMax {
             guard let record = try await record(of: guest) else {
                 return GuestMerge(guest, LogPosition(0), eventCount: 0, days: [])
             }
             let days = try await used(by: guest, record)
-            if days.reduce(0, { $0 + $1.eventCount }) != record.eventCount {
+            var isShort = days.reduce(0) { $0 + $1.eventCount } != record.eventCount
+            // A day of which all was undone adds nothing, but has first and last times. Of a guest who has
+            // become a user no day is left.
+            if !isShort, !hasThawed, Self.lacksEnds(record, days) {
+                isShort = try await user(ofGuest: guest) == nil
+            }
+            if isShort {
                 try await thawDays(of: guest)
+                hasThawed = true
                 continue
             }
             return GuestMerge(
                 guest, record.latest, eventCount: record.eventCount,
-                days: days.filter { !$0.isZero })
+                days: days.filter { !$0.isZero || $0.hasTimes })
         }
         throw MeteringError.undecided(
             reason: "the guest is being counted, or a day does not come back")
+    }
+
+    /// Whether a subject was counted before or after all that stands on its days.
+    private static func lacksEnds(_ record: SubjectRecord, _ days: [GuestMerge.Day]) -> Bool {
+        let days = days.filter(\.hasTimes)
+        return days.map(\.first).min() != record.first || days.map(\.last).max() != record.last
     }
 
     /// What Redis keeps of a subject; nil when nothing was ever counted for it.
@@ -67,13 +81,13 @@ extension QueryEngine {
             }
         }
         let amounts = Self.inOrder(record.meters.map { ($0.meter, $0.ofDay) })
-        if record.dayEventCount != 0 || !amounts.isEmpty {
+        if record.dayEventCount != 0 || record.dayTimes != nil || !amounts.isEmpty {
             let noon = Self.noon(of: record.day)
             used.append(
                 GuestMerge.Day(
                     day: record.day, first: record.dayTimes?.first ?? noon,
                     last: record.dayTimes?.last ?? noon, eventCount: record.dayEventCount,
-                    amounts: amounts))
+                    amounts: amounts, hasTimes: record.dayTimes != nil))
         }
         return used
     }
@@ -95,7 +109,7 @@ extension QueryEngine {
         let times = DayTimes(day, first: first, last: last)
         return GuestMerge.Day(
             day: day, first: times?.first ?? noon, last: times?.last ?? noon, eventCount: count,
-            amounts: inOrder(amounts))
+            amounts: inOrder(amounts), hasTimes: times != nil)
     }
 
     private static func noon(of day: CivilDay) -> Timestamp {

@@ -253,12 +253,15 @@ private struct UsageChange {
     mutating func add(_ entry: LogEntry, _ calendar: CachedCalendar) {
         entryCount += 1
         eventCount += entry.events.count
+        // Whose sums an entry moves comes first in it.
+        var leaving: ByteString?
         for logged in entry.events where !entry.excluded.contains(logged.place) {
             let (day, hour) = calendar.place(logged.time)
             let minute = logged.time.milliseconds.flooredQuotient(60_000)
             let subject = entry.subjects[logged.subject]
             if logged.isMove {
-                move(logged, subject, day)
+                move(from: leaving ?? subject, subject, day)
+                leaving = leaving ?? subject
                 continue
             }
             if minute >= oldestMinute { add(logged, minute) }
@@ -275,10 +278,11 @@ private struct UsageChange {
         }
     }
 
-    /// The guest's events come first.
-    private mutating func move(_ logged: LogEntry.Logged, _ subject: ByteString, _ day: CivilDay) {
+    private mutating func move(
+        from guest: ByteString, _ subject: ByteString, _ day: CivilDay
+    ) {
         let buckets = [SeenBucket.day(day), .month(day.firstOfMonth)]
-        if logged.count < 0 {
+        if subject == guest {
             for bucket in buckets { gone[bucket, default: []].insert(subject) }
             if merged.last?.guest != subject { merged.append((subject, subject)) }
         } else {

@@ -207,6 +207,28 @@ import Testing
         }
     }
 
+    @Test func `What a guest's undone events gave back stands apart from the user's`() async throws
+    {
+        try await withBench { _, bench, _ in
+            for subject in ["guest:1", "ann", "guest:2", "bob"] {
+                try await bench.grant(subject, 20 * one, id: "g")
+                if subject == "bob" { continue }
+                await bench.charge(subject, 10 * one, id: subject)
+                #expect(try await bench.reverse(subject)?.counted != nil)
+            }
+            #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
+            #expect(try await Self.merge(bench, "guest:2", into: "bob") == .allowed)
+            let grants = try await bench.account("ann").grants
+            #expect(
+                grants.map { "\($0.id.text) \($0.left / one)" }.sorted() == [
+                    "g 10", "guest:1/g 10", "guest:1/reversals 10", "reversals 10",
+                ])
+            let bobs = try await bench.account("bob").grants.map(\.id.text).sorted()
+            #expect(bobs == ["g", "guest:2/g", "reversals"])
+            for subject in ["ann", "bob"] { try await bench.checkedLedger(subject) }
+        }
+    }
+
     @Test func `What a guest was granted is not granted again to the user whom it became`()
         async throws
     {

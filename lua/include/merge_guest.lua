@@ -38,8 +38,11 @@ local function move_credits(context, user, guest)
     math.min(MAX, mine[MONTH_USED] + its[MONTH_USED]), mine[TOTAL_USED] + its[TOTAL_USED]
   its[GRANTS], its[MONTHLY], its[ALLOWANCE], its[MONTH_USED], its[TOTAL_USED] = {}, 0, 0, 0, 0
   if before ~= 0 then note(guest, CORRECTION, -before, context.now, 0, 'merge') end
+  -- Also what reversals gave back, whose id was never granted.
+  local known = {}
+  for q = 1, #mine[GRANTS], ENTRY_WIDTH do known[mine[GRANTS][q]] = true end
   for q = 1, #grants, ENTRY_WIDTH do
-    local id = grants[q]
+    local id = known[grants[q]] and guest.subject .. '/' .. grants[q] or grants[q]
     repeat
       local answer = grant(context, user, {
         0, 0, 0, 0, grants[q + ENTRY_CREDITS], {}, id, grants[q + ENTRY_EXPIRES], grants[q + ENTRY_PRIORITY],

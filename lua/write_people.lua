@@ -4,26 +4,26 @@
   if those before it were written.
 
   KEYS     people, emails, phones; by id, by e-mail, by username, by creation; demo, registered; changes;
-           in a restore: meta
+           merged; in a restore: meta
   ARGV[1]  token of the restore; '' for none
   ARGV[2]  flat, per row: subject, the profile that it was made from ('': none), the profile ('': none is
            left); a subject at most once
-  Returns  per row 'ok', 'changed' (it was made from something else), 'email' or 'phone' (somebody else
-           has it); or {} when another restore has begun since
+  Returns  per row 'ok', 'changed' (it was made from something else), 'merged' (a guest who is a user by now
+           gets none), 'email' or 'phone' (somebody else has it); or {} when another restore has begun since
   Time     O(rows * log profiles)
 ]]
 --@constants profile_fields
 
 local call, unpacked = redis.call, cmsgpack.unpack
-if ARGV[1] ~= '' and call('HGET', KEYS[11], 'restoring') ~= ARGV[1] then return {} end
+if ARGV[1] ~= '' and call('HGET', KEYS[12], 'restoring') ~= ARGV[1] then return {} end
 
 local rows, subjects = unpacked(ARGV[2]), {}
 for q = 1, #rows, 3 do subjects[#subjects + 1] = rows[q] end
 local known = call('HMGET', KEYS[1], unpack(subjects))
-for i = 2, 3 do call('HLEN', KEYS[i]) end
+local merged = ARGV[1] == '' and call('HMGET', KEYS[11], unpack(subjects)) or {}
+for _, i in ipairs({2, 3, 10}) do call('HLEN', KEYS[i]) end
 for i = 4, 7 do call('ZCARD', KEYS[i]) end
 for i = 8, 9 do call('SCARD', KEYS[i]) end
-call('HLEN', KEYS[10])
 
 -- Who has a name, once the rows before are written.
 local function owner_of(owners, key, name)
@@ -54,6 +54,8 @@ for i, subject in ipairs(subjects) do
   local old, new = from ~= '' and unpacked(from) or nobody, to ~= '' and unpacked(to) or nobody
   if (known[i] or '') ~= from then
     told[i] = 'changed'
+  elseif merged[i] and to ~= '' then
+    told[i] = 'merged'
   elseif is_taken(emails, KEYS[2], new[PROFILE_EMAIL_KEY], subject) then
     told[i] = 'email'
   elseif is_taken(phones, KEYS[3], new[PROFILE_PHONE_KEY], subject) then

@@ -81,8 +81,47 @@ import Testing
         }
     }
 
+    /// Makes a profile for a guest who is a user by now, as earlier versions did.
+    private static func introduce(
+        _ api: Harness, _ redis: RedisServer, _ guest: String, _ profile: String
+    ) async throws {
+        let user = try redis.request("HGET t1:{default}:merged \(guest)").split(separator: "\r\n")
+        #expect(try redis.request("HDEL t1:{default}:merged \(guest)") == ":1\r\n")
+        #expect(await api.send(.put, "/v1/subjects/\(guest)", profile).status == 201)
+        let name = try #require(user.last)
+        #expect(try redis.request("HSET t1:{default}:merged \(guest) \(name)") == ":1\r\n")
+    }
+
+    @Test func `A guest who has become a user gets no profile`() async throws {
+        try await withPoolAPI { _, api, redis in
+            await Self.merge(api, "guest:h9", into: "uu")
+            for kept in [false, true] {
+                // One that an earlier version made can be removed, and that is all.
+                if kept { try await Self.introduce(api, redis, "guest:h9", "{}") }
+                for method in kept ? [HTTPMethod.put, .patch] : [.put] {
+                    let answer = await api.send(
+                        method, "/v1/subjects/guest:h9", #"{"full_name":"H"}"#)
+                    #expect(answer.status == 409 && answer.code == "guest_merged", "\(answer.text)")
+                }
+                let imported = await api.send(
+                    .authorized(
+                        .post, "/v1/subjects/import",
+                        headers: ["Content-Type": "application/x-ndjson"],
+                        body: Array(#"{"id":"guest:h9","role":"r"}\#n{"id":"uu"}"#.utf8)))
+                #expect(imported.status == 200 && imported.json["failed"] as? Int == 1)
+                #expect(imported.text.contains("guest_merged"), "\(imported.text)")
+                let listed = await api.get("/v1/subjects").list("subjects").map {
+                    $0["id"] as? String
+                }
+                #expect(listed == (kept ? ["guest:h9", "uu"] : ["uu"]))
+            }
+            let removed = await api.send(.authorized(.delete, "/v1/subjects/guest:h9"))
+            #expect(removed.status == 204)
+        }
+    }
+
     @Test func `With a user go the keys, alerts and profiles of its guests`() async throws {
-        try await withPoolAPI { _, api, _ in
+        try await withPoolAPI { _, api, redis in
             let limits = #"{"limits":[{"name":"mine","meter":"tokens","window":"day","guest":5}]}"#
             #expect(await api.send(.put, "/v1/limits", limits).status == 200)
             for name in ["guest:h9", "guest:other", "uu"] {
@@ -100,8 +139,7 @@ import Testing
                 .put, "/v1/alerts", #"{"alerts":[\#(alerts.joined(separator: ","))]}"#)
             #expect(put.status == 200, "\(put.text)")
             await Self.merge(api, "guest:h9", into: "uu")
-            // A profile that somebody makes for a guest who is a user by now.
-            _ = await api.send(.put, "/v1/subjects/guest:h9", #"{"email":"hh@example.com"}"#)
+            try await Self.introduce(api, redis, "guest:h9", #"{"email":"hh@example.com"}"#)
 
             let refused = await Self.erase(api, "guest:h9")
             #expect(refused.status == 409 && refused.code == "guest_merged")
@@ -156,7 +194,7 @@ import Testing
     }
 
     @Test func `No surface counts or lists a guest who has become a user`() async throws {
-        try await withPoolAPI { _, api, _ in
+        try await withPoolAPI { _, api, redis in
             await api.introduce("1", "ann@example.com")
             await api.introduce("2", "demo@example.com", #","demo":true"#)
             for guest in ["guest:v", "guest:w", "guest:d"] {
@@ -170,7 +208,7 @@ import Testing
             for guest in ["guest:v", "guest:w", "guest:d", "guest:never"] {
                 await Self.merge(api, guest, into: "1")
             }
-            _ = await api.send(.put, "/v1/subjects/guest:d", #"{"demo":true}"#)
+            try await Self.introduce(api, redis, "guest:d", #"{"demo":true}"#)
             let told = try await Self.told(api)
             #expect(told[0].contains(#""active_users":2"#), "\(told[0])")
             #expect(told[1].contains(#""unique_users":2"#), "\(told[1])")

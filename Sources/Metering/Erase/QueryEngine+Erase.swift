@@ -53,9 +53,7 @@ extension QueryEngine {
     /// - Complexity: O(merged guests), in slices.
     public func erasableNames(of subject: SubjectID) async throws -> [SubjectID] {
         guard try await user(ofGuest: subject) == nil else {
-            throw EventRejection(
-                status: 409, code: "guest_merged", field: "",
-                detail: "the guest has become a user, with all that it used")
+            throw EventRejection.guestMerged
         }
         var guests: Set<ByteString> = []
         var cursor = Array("0".utf8)

@@ -53,7 +53,7 @@ final class ProfileWriter {
     static func names(_ keys: Keyspace) -> [[UInt8]] {
         [keys.people, keys.emails, keys.phones]
             + [ProfileOrder.id, .email, .username, .createdAt].map { keys.people(by: $0) }
-            + [keys.demo, keys.registered, keys.changes]
+            + [keys.demo, keys.registered, keys.changes, keys.merged]
     }
 
     static func arguments(_ steps: [Step], _ packer: MessagePackWriter) -> [UInt8] {
@@ -130,6 +130,7 @@ final class ProfileWriter {
             for (told, (index, _, result)) in zip(try await run(steps.map(\.step)), steps) {
                 switch told {
                 case "ok": results[index] = result
+                case "merged": results[index] = .rejected(.guestMerged)
                 case "email": results[index] = .rejected(.taken("email"))
                 case "phone": results[index] = .rejected(.taken("phone"))
                 default: break
@@ -197,6 +198,10 @@ final class ProfileWriter {
 extension EventRejection {
     static let noProfile = EventRejection(
         status: 404, code: "not_found", field: "", detail: "there is no profile of this subject")
+
+    static let guestMerged = EventRejection(
+        status: 409, code: "guest_merged", field: "",
+        detail: "the guest has become a user, with all that it used")
 
     fileprivate static let profileExists = EventRejection(
         status: 412, code: "precondition_failed", field: "",

@@ -122,4 +122,34 @@ import Testing
             try await bench.checkedLedger("a")
         }
     }
+
+    @Test func `What a month cannot have consumed is not taken from it`() async throws {
+        try await withBench(idempotencyHours: 240) { _, bench, _ in
+            // Months of the guest begin on the 21st, of the user on the 1st.
+            for subject in ["guest:1", "other"] {
+                _ = try await bench.decide(.setAllowance, subject, 50 * one)
+            }
+            bench.clock.advance(10 * day)
+            _ = try await bench.decide(.setAllowance, "ann", 50 * one)
+            bench.clock.advance(18 * day)
+            await bench.charge("guest:1", 10 * one, id: "guest's")
+            await bench.charge("ann", 5 * one)
+            bench.clock.advance(day)
+            try await bench.setPolicy(reset: .calendar)
+            await bench.charge("other", 10 * one, id: "other's")
+            bench.clock.advance(2 * day)
+            await bench.charge("other", 7 * one)
+            let plan = try await bench.queries.mergePlan(of: subjectID("guest:1"))
+            #expect(
+                try await bench.engine.merge(plan, into: subjectID("ann")).status == .allowed)
+            for (event, subject, left) in [("guest's", "ann", 5), ("other's", "other", 7)] {
+                #expect(try await bench.account(subject).monthConsumed == left * one)
+                #expect(try await bench.reverse(event)?.counted != nil)
+                let account = try await bench.account(subject)
+                #expect(account.monthConsumed == left * one, "\(event)")
+                #expect(account.totalConsumed == left * one, "\(event)")
+                try await bench.checkedLedger(subject)
+            }
+        }
+    }
 }

@@ -51,7 +51,10 @@ local function give_back(context, account, decision)
       end
     end
     local began = fields[MONTH_BEGAN] or month_of(context.rules, math.max(1, fields[ANCHOR]))
-    if decision[EXTRA + 1] >= began then fields[MONTH_USED] = math.max(0, fields[MONTH_USED] - credits) end
+    -- A merged guest's month may have begun on another day: one that consumed less did not consume this.
+    if decision[EXTRA + 1] >= began and fields[MONTH_USED] >= credits then
+      fields[MONTH_USED] = fields[MONTH_USED] - credits
+    end
     note(account, CORRECTION, credits, context.now, 0, decision[PLACE])
   end
   for q = 1, #limits, 2 do

@@ -92,6 +92,29 @@ import Testing
         }
     }
 
+    @Test func `Who had used up its grants before a restore differs in nothing behind it`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let history = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
+                for round in 1...2 {
+                    _ = try await history.bench.engine.decide(
+                        Decision(
+                            .grant(id: ByteString("g\(round)"), expires: nil, priority: 0),
+                            subject: event("a").subject, credits: 20))
+                    _ = await history.bench.record(event("a", ["credits_micro": 20]))
+                    try await history.flushing.flush()
+                    if round == 1 {
+                        try redis.request("FLUSHALL")
+                        _ = try await history.restore()
+                    }
+                    #expect(try await history.verify() == [])
+                }
+            }
+        }
+    }
+
     @Test func `Days that are not hot stay in their files, and count in totals`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

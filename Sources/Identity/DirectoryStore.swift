@@ -20,9 +20,11 @@ public final class DirectoryStore {
     }
 
     /// Takes what another loop or process has changed. One small command where nothing has.
-    public func refresh() async throws(MeteringError) {
+    ///
+    /// - Parameter isOfAnotherRedis: whether the version that is known may be that of other data.
+    public func refresh(isOfAnotherRedis: Bool = false) async throws(MeteringError) {
         let version = try await send(RedisCommand("GET"), DirectoryKeyspace.version).bytes ?? []
-        guard version != directory.version else { return }
+        guard isOfAnotherRedis || version != directory.version else { return }
         let entries = try await send(RedisCommand("HGETALL"), DirectoryKeyspace.workspaces)
         guard let fields = entries.array else { throw .damaged(what: "the list of workspaces") }
         var workspaces: [WorkspaceSettings] = []

@@ -93,16 +93,19 @@ actor Maintenance {
             readiness.setSilence(
                 client.isReady ? nil : client.problem ?? "there is no connection to Redis")
             if client.isReady, checked != current {
-                if let problem = await rights.problem() {
-                    refuse(problem)
+                if await rights.problem() == nil {
+                    await attempt("workspaces were not read") {
+                        try await store.refresh(isOfAnotherRedis: true)
+                    }
+                    keepEngines()
+                    // Whoever is told that the service is ready may ask anything.
+                    await queries.engine(of: directory.defaults).waitUntilReady()
+                }
+                guard await check(client, rights, probe, isNew: true) else {
                     await loop.sleep(for: .seconds(1))
                     continue
                 }
-                await attempt("workspaces were not read") { try await store.refresh() }
-                keepEngines()
-                // Whoever is told that the service is ready may ask anything.
-                await queries.engine(of: directory.defaults).waitUntilReady()
-                if await check(client, rights, probe, isNew: true) { checked = current }
+                checked = current
             } else if client.isReady {
                 // A fifth of a second, a second, 5, 10 and 100 seconds.
                 if turns % 2 == 0 { await refresh(store) }
@@ -194,17 +197,18 @@ actor Maintenance {
             return !isNew
         }
         guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
-        var isRestoring = false
-        for settings in directory.workspaces where !isRestoring {
-            guard let isSet = try? await RestoreMark.isSet(client, settings) else {
-                return false
+        var problem = fault(of: report)
+        for settings in directory.workspaces where problem == nil {
+            do throws(RedisError) {
+                if try await RestoreMark.isSet(client, settings) {
+                    problem = "a restore of these data has not ended: run it again"
+                }
+            } catch {
+                guard case .server(let code, let message) = error else { return false }
+                problem = "\(code) \(message)"
             }
-            isRestoring = isSet
         }
-        if let problem = fault(of: report)
-            ?? (isRestoring ? "a restore of these data has not ended: run it again" : nil)
-            ?? (allowsVolatile ? nil : risk(of: report))
-        {
+        if let problem = problem ?? (allowsVolatile ? nil : risk(of: report)) {
             refuse(problem)
         } else {
             if refusal != nil { logger.notice("this Redis is accepted now") }

@@ -8,14 +8,9 @@ public final class WriteProbe {
         case taken
         /// Redis is there and refuses all writes for now, with its reason.
         case refused(reason: String)
-        /// It did not answer, or with an error that says nothing about other writes.
+        /// It did not answer.
         case unknown
     }
-
-    /// No memory left; data that could not be saved; a replica; too few replicas.
-    private static let refusals: Set<String> = [
-        "OOM", "MISCONF", "READONLY", "NOREPLICAS", "MASTERDOWN",
-    ]
 
     private let client: RedisClient
     private let command: RedisCommand
@@ -33,9 +28,9 @@ public final class WriteProbe {
             _ = try await client.send(command)
             return .taken
         } catch {
-            guard case .server(let code, let message) = error, Self.refusals.contains(code) else {
-                return .unknown
-            }
+            // No memory left, data that could not be saved, a replica, a script of somebody else: whatever
+            // forbids this one forbids the others.
+            guard case .server(let code, let message) = error else { return .unknown }
             return .refused(reason: "\(code) \(message)")
         }
     }

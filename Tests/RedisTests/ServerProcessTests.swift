@@ -8,9 +8,9 @@ import Redis
 import TestSupport
 import Testing
 
-private let fatalOnly = Logger(level: .error, descriptor: -1)
+let fatalOnly = Logger(level: .error, descriptor: -1)
 
-private func start(
+func start(
     _ folder: String, _ durability: RedisServerConfiguration.Durability = .always,
     metrics: MetricsRegistry = MetricsRegistry()
 ) async throws(RedisServerError) -> RedisServerProcess {
@@ -19,7 +19,7 @@ private func start(
         logger: fatalOnly)
 }
 
-private func withFolder(_ body: (String) async throws -> Void) async throws {
+func withFolder(_ body: (String) async throws -> Void) async throws {
     let folder = try makeTemporaryFolder()
     defer { removeFolder(folder) }
     try await body(folder)
@@ -36,7 +36,7 @@ private func hasEnded(_ id: Int32) -> Bool {
 }
 
 extension RedisServerProcess {
-    fileprivate var configuration: RedisConfiguration {
+    var configuration: RedisConfiguration {
         var configuration = RedisConfiguration.test("")
         configuration.address = address
         return configuration

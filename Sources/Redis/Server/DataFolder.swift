@@ -47,9 +47,6 @@ final class DataFolder {
 
     deinit { release() }
 
-    /// What names the files of Redis's log.
-    var manifest: String { "\(path)/appendonlydir/appendonly.aof.manifest" }
-
     /// Gives the folder free for others.
     func release() {
         guard !isReleased else { return }
@@ -69,12 +66,7 @@ final class DataFolder {
     /// Takes away what a Redis leaves that is killed while it writes its log or a dump anew: each may be as
     /// large as the data.
     func removeLeftovers() {
-        guard let stream = opendir(path) else { return }
-        defer { closedir(stream) }
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
+        for name in Self.names(in: path) {
             guard name.hasPrefix("temp-"), name.hasSuffix(".aof") || name.hasSuffix(".rdb") else {
                 continue
             }

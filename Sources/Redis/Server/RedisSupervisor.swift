@@ -52,13 +52,15 @@ final class RedisSupervisor {
         var backoff = Backoff(first: .milliseconds(50), max: .seconds(5))
         var startedAt = ContinuousClock.now
         while !shared.isStopping {
-            child?.wait(orFor: shared.wake, milliseconds: -1)
-            guard !shared.isStopping else { break }
-            guard let child, child.hasExited else { continue }
-            setProcessID(nil)
-            logger.error(
-                "the private Redis died; starting it again",
-                ["ending": child.ending, "log": folder.logTail()])
+            if let child {
+                child.wait(orFor: shared.wake, milliseconds: -1)
+                guard !shared.isStopping else { break }
+                guard child.hasExited else { continue }
+                setProcessID(nil)
+                logger.error(
+                    "the private Redis died; starting it again",
+                    ["ending": child.ending, "log": folder.logTail()])
+            }
             if startedAt.duration(to: .now) > .seconds(10) { backoff.reset() }
             pause(backoff.delay())
             guard !shared.isStopping else { break }
@@ -116,7 +118,11 @@ final class RedisSupervisor {
     }
 
     private func launch() throws(RedisServerError) {
+        // Of one that is not made nobody tells that it died.
+        child = nil
+        setProcessID(nil)
         folder.removeLeftovers()
+        try folder.checkManifest()
         let text = try Self.pipe(
             holding: configuration.text(folder: folder.path, socketPath: folder.socketPath))
         let log = folder.openLog()

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Foundation
+import Glibc
+import Observability
+import TestSupport
+import Testing
+
+@testable import Redis
+
+/// A private Redis of whose files some are missing.
+@Suite(.timeLimit(.minutes(15))) struct MissingFileTests {
+    private static let manifest = "appendonlydir/appendonly.aof.manifest"
+    private static let base = "appendonlydir/appendonly.aof.1.base.rdb"
+    private static let log = "appendonlydir/appendonly.aof.1.incr.aof"
+
+    /// Sets a key, and returns what it was.
+    private func swap(_ value: String, in server: RedisServerProcess) async throws -> String? {
+        let configuration = server.configuration
+        return try await onLoop { host in
+            let watched = WatchedClient(configuration, on: host.loop)
+            await watched.ready()
+            return try await watched.client.send(command("SET", "k", value, "GET")).text
+        }
+    }
+
+    private func files(_ folder: String) throws -> [String: Data] {
+        let names = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/appendonlydir")
+        return try Dictionary(
+            uniqueKeysWithValues: names.map { name in
+                (name, try Data(contentsOf: URL(filePath: "\(folder)/appendonlydir/\(name)")))
+            })
+    }
+
+    /// After Redis has written its log anew the data are in the base, and the file behind it is empty.
+    @Test(arguments: [false, true])
+    func `A log without its manifest is not begun anew`(isRewritten: Bool) async throws {
+        try await withFolder { folder in
+            let server = try await start(folder)
+            #expect(try await swap("kept", in: server) == nil)
+            if isRewritten {
+                let configuration = server.configuration
+                try await onLoop { host in
+                    let watched = WatchedClient(configuration, on: host.loop)
+                    await watched.ready()
+                    _ = try await watched.client.send(command("BGREWRITEAOF"))
+                    while access("\(folder)/\(Self.log)", F_OK) == 0 {
+                        await host.loop.sleep(for: .milliseconds(1))
+                    }
+                }
+            }
+            await server.stop()
+            #expect(rename("\(folder)/\(Self.manifest)", "\(folder)/manifest") == 0)
+            let before = try files(folder)
+            do throws(RedisServerError) {
+                let server = try await start(folder)
+                await server.stop()
+                Issue.record("started without the manifest")
+            } catch {
+                guard case .folder(folder, let reason) = error else { throw error }
+                #expect(reason.contains("appendonly.aof.manifest"))
+                #expect(reason.contains("backup") && reason.contains("tally restore"))
+            }
+            #expect(try files(folder) == before)
+            #expect(rename("\(folder)/manifest", "\(folder)/\(Self.manifest)") == 0)
+            let next = try await start(folder)
+            #expect(try await swap("", in: next) == "kept")
+            await next.stop()
+        }
+    }
+
+    @Test func `A Redis that dies when its manifest is missing waits for it`() async throws {
+        try await withFolder { folder in
+            let metrics = MetricsRegistry()
+            let server = try await start(folder, metrics: metrics)
+            #expect(try await swap("kept", in: server) == nil)
+            let id = try #require(server.processID)
+            #expect(rename("\(folder)/\(Self.manifest)", "\(folder)/manifest") == 0)
+            kill(id, SIGKILL)
+            while !metrics.text().contains("tally_redis_child_restarts_total 2\n"),
+                server.processID == id || server.processID == nil
+            {
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            #expect(server.processID == nil)
+            #expect(rename("\(folder)/manifest", "\(folder)/\(Self.manifest)") == 0)
+            #expect(try await swap("", in: server) == "kept")
+            await server.stop()
+        }
+    }
+
+    /// Redis writes the base, the empty log behind it, and then the manifest.
+    @Test(arguments: [
+        [manifest], [manifest, log], [manifest, log, base], ["empty", manifest],
+        ["unfinished", manifest],
+    ])
+    func `A Redis that was killed at its first start starts`(missing: [String]) async throws {
+        try await withFolder { folder in
+            let server = try await start(folder)
+            await server.stop()
+            for name in missing { unlink("\(folder)/\(name)") }
+            if missing.contains("empty") {
+                try Data().write(to: URL(filePath: "\(folder)/\(Self.base)"))
+            }
+            if missing.contains("unfinished") {
+                try Data("file app".utf8).write(
+                    to: URL(filePath: "\(folder)/appendonlydir/temp-appendonly.aof.manifest"))
+            }
+            let second = try await start(folder)
+            #expect(try await swap("kept", in: second) == nil)
+            await second.stop()
+            let third = try await start(folder)
+            #expect(try await swap("", in: third) == "kept")
+            await third.stop()
+        }
+    }
+
+    @Test(arguments: [[base], [log], [base, log]])
+    func `A manifest without its files is told with Redis' own words`(
+        missing: [String]
+    ) async throws {
+        try await withFolder { folder in
+            let server = try await start(folder)
+            #expect(try await swap("lost", in: server) == nil)
+            await server.stop()
+            for name in missing { unlink("\(folder)/\(name)") }
+            do throws(RedisServerError) {
+                let server = try await start(folder)
+                await server.stop()
+                Issue.record("started without \(missing)")
+            } catch {
+                guard case .exited(_, let log) = error else { throw error }
+                #expect(log.contains("No such file or directory"))
+            }
+        }
+    }
+}

@@ -135,4 +135,30 @@ import Testing
             }
         }
     }
+
+    @Test(arguments: ["removed", "replaced", "removed with its folder"])
+    func `A socket that is taken away comes back`(fault: String) async throws {
+        try await withFolder { parent in
+            let long = "\(parent)/\(String(repeating: "long", count: 40))"
+            let isInFolder = fault.contains("folder")
+            let server = try await start(isInFolder ? long : parent)
+            guard case .unix(let path) = server.address else { return }
+            #expect(try await swap("kept", in: server) == nil)
+            let id = try #require(server.processID)
+            #expect(unlink(path) == 0)
+            if fault == "replaced" { try Data().write(to: URL(filePath: path)) }
+            if isInFolder {
+                #expect(rmdir(URL(filePath: path).deletingLastPathComponent().path) == 0)
+            }
+            try await blocking {
+                try waitUntil("another Redis") {
+                    server.processID.map { $0 != id } ?? false
+                }
+            }
+            #expect(hasEnded(id))
+            #expect(try await swap("", in: server) == "kept")
+            await server.stop()
+            #expect(access(path, F_OK) != 0)
+        }
+    }
 }

@@ -26,7 +26,7 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
 }
 
 /// Gone, or dead and not yet taken note of by its new parent.
-private func hasEnded(_ id: Int32) -> Bool {
+func hasEnded(_ id: Int32) -> Bool {
     var bytes = [UInt8](repeating: 0, count: 256)
     let file = open("/proc/\(id)/stat", O_RDONLY)
     guard file >= 0 else { return true }

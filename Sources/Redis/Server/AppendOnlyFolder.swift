@@ -12,14 +12,18 @@ extension DataFolder {
     /// What names the files of Redis's log.
     var manifest: String { "\(path)/\(Self.logFolderName)/\(Self.logFilePrefix).manifest" }
 
+    var hasManifest: Bool {
+        var status = stat()
+        return stat(manifest, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
     /// Refuses a log whose manifest is missing. Redis would take it for a new one: start without data, and append
     /// to the files that are there, so that the start after that would mix what both hold.
     ///
     /// A Redis that was killed in the midst of its first start leaves no manifest either: it writes it last. What it
     /// leaves holds nothing, and the next one takes it over.
     func checkManifest() throws(RedisServerError) {
-        var status = stat()
-        if stat(manifest, &status) == 0, status.st_mode & S_IFMT == S_IFREG { return }
+        guard !hasManifest else { return }
         let folder = "\(path)/\(Self.logFolderName)"
         let isLost = Self.names(in: folder).contains {
             $0.hasPrefix(Self.logFilePrefix) && Self.holdsData("\(folder)/\($0)")

@@ -55,6 +55,14 @@ final class DataFolder {
         close(lock)
     }
 
+    /// Makes the folder of the socket anew if somebody took it away.
+    func prepareSocket() throws(RedisServerError) { try socketFolder?.renew() }
+
+    /// Whether the folder and Redis's log are where they were.
+    var isWhole: Bool {
+        FileIdentity("\(path)/\(Self.lockName)") == FileIdentity(descriptor: lock) && hasManifest
+    }
+
     /// The file for what Redis prints. One that has grown is put aside first.
     func openLog() -> Int32 {
         let name = "\(path)/\(Self.logName)"

@@ -9,6 +9,8 @@ internal import Synchronization
 /// got the child's number.
 final class RedisSupervisor {
     private static let stopMillisecondsMax: Int32 = 10_000
+    /// How often one looks whether the socket is still there.
+    private static let lookMilliseconds: Int32 = 1_000
     /// What Redis says of a log whose last write was cut.
     private static let isCut = "Unexpected end of file reading the append only file"
 
@@ -20,6 +22,8 @@ final class RedisSupervisor {
     private let launcher: String
     private let folder: DataFolder
     private var child: ChildProcess?
+    /// The socket that the child listens on.
+    private var socketFile: FileIdentity?
 
     var socketPath: String { folder.socketPath }
 
@@ -53,13 +57,21 @@ final class RedisSupervisor {
         var startedAt = ContinuousClock.now
         while !shared.isStopping {
             if let child {
-                child.wait(orFor: shared.wake, milliseconds: -1)
+                child.wait(orFor: shared.wake, milliseconds: Self.lookMilliseconds)
                 guard !shared.isStopping else { break }
-                guard child.hasExited else { continue }
-                setProcessID(nil)
-                logger.error(
-                    "the private Redis died; starting it again",
-                    ["ending": child.ending, "log": folder.logTail()])
+                if child.hasExited {
+                    setProcessID(nil)
+                    logger.error(
+                        "the private Redis died; starting it again",
+                        ["ending": child.ending, "log": folder.logTail()])
+                } else if hasLostSocket {
+                    logger.error(
+                        "the socket of the private Redis was taken away; starting it again",
+                        ["path": folder.socketPath])
+                    stopChild()
+                } else {
+                    continue
+                }
             }
             if startedAt.duration(to: .now) > .seconds(10) { backoff.reset() }
             pause(backoff.delay())
@@ -123,6 +135,7 @@ final class RedisSupervisor {
         setProcessID(nil)
         folder.removeLeftovers()
         try folder.checkManifest()
+        try folder.prepareSocket()
         let text = try Self.pipe(
             holding: configuration.text(folder: folder.path, socketPath: folder.socketPath))
         let log = folder.openLog()
@@ -146,11 +159,21 @@ final class RedisSupervisor {
     private func waitUntilReady() -> Bool {
         var attempts = 0
         while let child, !child.hasExited, !shared.isStopping {
-            if isAnswering() { return true }
+            if isAnswering() {
+                socketFile = FileIdentity(folder.socketPath)
+                return true
+            }
             attempts += 1
             child.wait(orFor: shared.wake, milliseconds: attempts < 500 ? 2 : 50)
         }
         return false
+    }
+
+    /// Whether nobody can connect any more, and a start would help. It would not when the folder was moved away or
+    /// emptied: then Redis has in its memory what is nowhere else.
+    private var hasLostSocket: Bool {
+        let file = FileIdentity(folder.socketPath)
+        return (file == nil || file != socketFile) && folder.isWhole
     }
 
     private func isAnswering() -> Bool {

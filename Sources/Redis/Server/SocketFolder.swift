@@ -13,7 +13,7 @@ final class SocketFolder {
 
     private let path: String
     /// The lock of a folder whose name may be known to another service; nil for a random name.
-    private let lock: Int32?
+    private var lock: Int32?
 
     /// Makes the folder, or takes over what was left of it.
     ///
@@ -46,6 +46,17 @@ final class SocketFolder {
     }
 
     var socketPath: String { "\(path)/\(Self.socketName)" }
+
+    /// Makes the folder anew if somebody took it away, as those do who clean `/tmp`.
+    func renew() throws(RedisServerError) {
+        let named = FileIdentity(path)
+        if let named, lock.map({ named == FileIdentity(descriptor: $0) }) ?? true { return }
+        guard let fresh = Self.takeOver(path) else {
+            throw .folder(path, reason: "was taken away, and cannot be made for this user alone")
+        }
+        if let lock { close(lock) }
+        lock = fresh
+    }
 
     /// Takes the folder away. To be called once.
     func remove() {

@@ -67,7 +67,7 @@ public final class RedisClient {
     }
 
     /// Why the client is not ready, in words; nil when it is.
-    public var problem: String? { isReady ? nil : lastProblem }
+    public var problem: String? { isReady ? nil : configuration.serverProblem?() ?? lastProblem }
 
     /// Connects, and keeps doing so each time the connection breaks, until `close`.
     public func connect() {
@@ -168,7 +168,7 @@ public final class RedisClient {
     }
 
     private func refuse(_ completion: Completion) {
-        let error = RedisError.disconnected(reason: lastProblem)
+        let error = RedisError.disconnected(reason: problem ?? lastProblem)
         metrics.count(error)
         completion(.failure(error))
     }
@@ -349,6 +349,7 @@ public final class RedisClient {
         readySince = nil
         phase = .waiting
         lastProblem = reason
+        let reason = problem ?? reason
         if reason != loggedProblem {
             loggedProblem = reason
             logger.warning(

@@ -91,6 +91,7 @@ private func redis(
                 durability: configuration.durability == .always ? .always : .everysec),
             metrics: metrics, logger: logger)
         redis = RedisConfiguration(address: started.address)
+        redis.serverProblem = { started.problem }
         child = started
     }
     redis.commandTimeout = .milliseconds(configuration.redisTimeoutMilliseconds)

@@ -161,4 +161,27 @@ import Testing
             #expect(access(path, F_OK) != 0)
         }
     }
+
+    @Test func `What an earlier run printed is not taken for this one's`() async throws {
+        try await withFolder { folder in
+            // It ends before it can say why, as on a full disk.
+            let program = "\(folder)/redis-server"
+            try Data("#!/bin/sh\nexit 7\n".utf8).write(to: URL(filePath: program))
+            #expect(chmod(program, 0o700) == 0)
+            let file = URL(filePath: "\(folder)/redis.log")
+            let old = Data(
+                "Unexpected end of file reading the append only file appendonly.aof\n".utf8)
+            try old.write(to: file)
+            do throws(RedisServerError) {
+                _ = try await RedisServerProcess.start(
+                    RedisServerConfiguration(folder: folder, executable: program),
+                    metrics: MetricsRegistry(), logger: fatalOnly)
+                Issue.record("started without a Redis")
+            } catch {
+                #expect(error == .exited(status: "exit status 7", log: ""))
+            }
+            // Nothing mended the log either, which would be told there.
+            #expect(try Data(contentsOf: file) == old)
+        }
+    }
 }

@@ -378,10 +378,14 @@ final class EventBatcher {
         for batch in [inFlight, next].compactMap({ $0 })
         where batch.items.allSatisfy({ $0.deadlineMS <= now }) {
             // A later answer to it is ignored; the next batch's number makes a late sending stale.
-            fail(batch, "Redis does not answer")
+            fail(batch, silence)
         }
         for item in waiting.takeExpired(now) {
-            item.giveUp("Redis does not answer")
+            item.giveUp(silence)
         }
+    }
+
+    private var silence: String {
+        "Redis does not answer" + (client.problem.map { " (\($0))" } ?? "")
     }
 }

@@ -16,6 +16,8 @@ final class DataFolder {
     let socketPath: String
     let lock: Int32
     private let socketFolder: SocketFolder?
+    /// How much of the file of what Redis prints is of runs before this one.
+    private var logStart = 0
     private var isReleased = false
 
     /// Makes the folder if need be, and locks it. Waits for a child whose parent was killed, and
@@ -68,7 +70,17 @@ final class DataFolder {
         let name = "\(path)/\(Self.logName)"
         var status = stat()
         if stat(name, &status) == 0, status.st_size > Self.logBytesMax { rename(name, name + ".1") }
-        return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        let descriptor = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        logStart = descriptor < 0 ? .max : lseek(descriptor, 0, Int32(SEEK_END))
+        return descriptor
+    }
+
+    /// How much room the disk has, for this user.
+    var bytesFree: Int? {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { return nil }
+        let blocks = geteuid() == 0 ? status.f_bfree : status.f_bavail
+        return Int(clamping: blocks &* status.f_frsize)
     }
 
     /// Takes away what a Redis leaves that is killed while it writes its log or a dump anew: each may be as
@@ -82,14 +94,15 @@ final class DataFolder {
         }
     }
 
-    /// The last lines that Redis printed.
+    /// The last lines that Redis printed since the file was opened for it. A full disk takes none, and what a run
+    /// before said is not what ails this one.
     func logTail() -> String {
         let descriptor = open("\(path)/\(Self.logName)", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return "no log" }
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 2048)
         let size = lseek(descriptor, 0, Int32(SEEK_END))
-        let count = pread(descriptor, &bytes, bytes.count, max(0, size - bytes.count))
+        let count = pread(descriptor, &bytes, bytes.count, max(logStart, size - bytes.count))
         let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
         return text.split(whereSeparator: \.isNewline).suffix(3).joined(separator: " / ")
     }

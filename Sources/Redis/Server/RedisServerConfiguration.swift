@@ -77,6 +77,8 @@ public enum RedisServerError: Error, Sendable, Equatable, CustomStringConvertibl
     case locked(folder: String, processID: Int32?)
     /// Redis ended before it could be used; what it wrote last.
     case exited(status: String, log: String)
+    /// Redis ended, and its disk has no room.
+    case storageFull(folder: String, bytesFree: Int)
     case system(call: String, errno: Int32)
 
     public var description: String {
@@ -88,7 +90,20 @@ public enum RedisServerError: Error, Sendable, Equatable, CustomStringConvertibl
             "data folder \(folder) is in use by "
                 + (id.map { "process \($0)" } ?? "another process")
         case .exited(let status, let log): "redis-server ended (\(status)): \(log)"
+        case .storageFull(let path, let bytes):
+            "\(Self.fullDisk) (\(path), \(bytes) bytes are free)"
         case .system(let call, let code): "\(call): \(systemMessage(code))"
+        }
+    }
+
+    private static let fullDisk = "the disk of the data folder is full"
+
+    /// What clients may be told, to whom paths and what Redis prints are nobody's business; nil for nothing.
+    var publicReason: String? {
+        switch self {
+        case .folder(_, let reason): "the data folder: \(reason)"
+        case .storageFull: Self.fullDisk
+        default: nil
         }
     }
 }

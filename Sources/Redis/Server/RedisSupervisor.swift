@@ -11,6 +11,8 @@ final class RedisSupervisor {
     private static let stopMillisecondsMax: Int32 = 10_000
     /// How often one looks whether the socket is still there.
     private static let lookMilliseconds: Int32 = 1_000
+    /// Less is a full disk: Redis takes what it could not write as a whole off again, and so leaves some room.
+    private static let bytesFreeMin = 1 << 20
     /// What Redis says of a log whose last write was cut.
     private static let isCut = "Unexpected end of file reading the append only file"
 
@@ -46,9 +48,7 @@ final class RedisSupervisor {
         self.program = program
         self.launcher = launcher
         folder = try DataFolder(configuration.folder)
-        guard try start() else {
-            throw .exited(status: child?.ending ?? "", log: folder.logTail())
-        }
+        guard try start() else { throw whyEnded() }
     }
 
     /// Watches Redis until it is told to stop, and stops it.
@@ -64,6 +64,11 @@ final class RedisSupervisor {
                     logger.error(
                         "the private Redis died; starting it again",
                         ["ending": child.ending, "log": folder.logTail()])
+                    let reason = whyEnded()
+                    setProblem(reason)
+                    if case .storageFull = reason {
+                        logger.error("the private Redis has no room", ["reason": "\(reason)"])
+                    }
                 } else if hasLostSocket {
                     logger.error(
                         "the socket of the private Redis was taken away; starting it again",
@@ -81,12 +86,21 @@ final class RedisSupervisor {
             do throws(RedisServerError) {
                 if try start() { logger.notice("the private Redis runs again") }
             } catch {
+                setProblem(error)
                 logger.error("the private Redis does not start", ["reason": "\(error)"])
             }
         }
         stopChild()
         folder.release()
         shared.finish()
+    }
+
+    /// Why Redis ended. It says itself that its disk is full, but where it says so is on that disk.
+    private func whyEnded() -> RedisServerError {
+        if let bytes = folder.bytesFree, bytes < Self.bytesFreeMin {
+            return .storageFull(folder: folder.path, bytesFree: bytes)
+        }
+        return .exited(status: child?.ending ?? "", log: folder.logTail())
     }
 
     /// Starts Redis; false when it ended before it answered.
@@ -161,6 +175,7 @@ final class RedisSupervisor {
         while let child, !child.hasExited, !shared.isStopping {
             if isAnswering() {
                 socketFile = FileIdentity(folder.socketPath)
+                setProblem(nil)
                 return true
             }
             attempts += 1
@@ -212,5 +227,9 @@ final class RedisSupervisor {
 
     private func setProcessID(_ id: Int32?) {
         shared.state.withLock { $0.processID = id }
+    }
+
+    private func setProblem(_ problem: RedisServerError?) {
+        shared.state.withLock { $0.problem = problem?.publicReason }
     }
 }

@@ -52,7 +52,8 @@ final class SocketFolder {
         let named = FileIdentity(path)
         if let named, lock.map({ named == FileIdentity(descriptor: $0) }) ?? true { return }
         guard let fresh = Self.takeOver(path) else {
-            throw .folder(path, reason: "was taken away, and cannot be made for this user alone")
+            throw .folder(
+                path, reason: "the folder of the socket was taken away, and cannot be made again")
         }
         if let lock { close(lock) }
         lock = fresh

@@ -53,6 +53,7 @@ final class RestoreBench {
             on: loop, redis: configuration, settings: settings, clock: clock,
             data: flushing.data, metrics: MetricsRegistry(), logger: Logger(level: .error))
         await queries.start(isKeeping: false)
+        while await !queries.isReady { await loop.sleep(for: .milliseconds(1)) }
     }
 
     /// The engine of another process, on the same Redis, and the same folder unless it has its own.

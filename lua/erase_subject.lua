@@ -56,7 +56,7 @@ call('SCARD', KEYS[7])
 local used = accounts[1]
 if used and (used[TOTAL_USED] ~= 0 or used[MONTH_USED] ~= 0) then
   local old = call('HGET', KEYS[3], anonymous)
-  local kept = old and unpacked(old) or {0, used[ANCHOR], 0, 0, 0, 0, used[NEXT_RESET], 0, 0, 0, 0, used[MONTH_BEGAN]}
+  local kept = old and unpacked(old) or {0, used[ANCHOR], 0, 0, 0, 0, used[NEXT_RESET], 0, 0, 0, 0, used[MONTH_LENGTH]}
   kept[MONTH_USED], kept[TOTAL_USED] = kept[MONTH_USED] + used[MONTH_USED], kept[TOTAL_USED] + used[TOTAL_USED]
   call('HSET', KEYS[3], anonymous, pack(kept))
 end

@@ -72,8 +72,9 @@ local function reset(rules, account, began, next_one, later)
   end
   fields[MONTHLY], fields[MONTH_USED], fields[NEXT_RESET] = new, 0, next_one
   -- Where the day of resets was changed, it began as the one before was told to end.
-  fields[MONTH_BEGAN] = math.max(began, due)
-  note(account, RESET, new - old, fields[MONTH_BEGAN], 0, '', later)
+  local at = math.max(began, due)
+  fields[MONTH_LENGTH] = math.floor((next_one - at) / MINUTE_MS)
+  note(account, RESET, new - old, at, 0, '', later)
 end
 
 -- Gives an account its first balance, if it has none.
@@ -81,7 +82,8 @@ local function open_credits(rules, account, now)
   local fields = account.fields
   if fields[ANCHOR] > 0 then return end
   local began, next_one = month_of(rules, rules.is_calendar and 1 or rules.day_of_month)
-  fields[ANCHOR], fields[NEXT_RESET], fields[MONTH_BEGAN] = rules.day_of_month, next_one, began
+  fields[ANCHOR], fields[NEXT_RESET] = rules.day_of_month, next_one
+  fields[MONTH_LENGTH] = math.floor((next_one - began) / MINUTE_MS)
   fields[ALLOWANCE], fields[MONTHLY] = rules.allowance, rules.allowance
   if rules.allowance > 0 then note(account, RESET, rules.allowance, now, 0, '') end
 end

@@ -50,7 +50,9 @@ local function give_back(context, account, decision)
         cut(grants, n + 1, ENTRY_WIDTH)
       end
     end
-    local began = fields[MONTH_BEGAN] or month_of(context.rules, math.max(1, fields[ANCHOR]))
+    local length = fields[MONTH_LENGTH]
+    local began = length and fields[NEXT_RESET] - length * MINUTE_MS
+      or month_of(context.rules, math.max(1, fields[ANCHOR]))
     -- A merged guest's month may have begun on another day: one that consumed less did not consume this.
     if decision[EXTRA + 1] >= began and fields[MONTH_USED] >= credits then
       fields[MONTH_USED] = fields[MONTH_USED] - credits

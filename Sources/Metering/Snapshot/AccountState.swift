@@ -32,6 +32,8 @@ struct AccountState: Equatable {
         let buckets: [Int]
     }
 
+    /// MONTH_LENGTH is in minutes.
+    private static let minuteMS = 60_000
     /// How many fields an account has: those of an earlier build had no `monthBegan`.
     static let fieldCounts = 11...12
 
@@ -111,7 +113,8 @@ struct AccountState: Equatable {
         self.subject = subject
         (position, anchor, allowance, monthly) = (head[0], head[1], head[2], head[3])
         (monthUsed, totalUsed, nextReset) = (head[4], head[5], head[6])
-        monthBegan = fields.count > 11 ? fields[11].integer : nil
+        monthBegan =
+            fields.count > 11 ? fields[11].integer.map { nextReset &- $0 &* Self.minuteMS } : nil
         (self.grants, self.holds) = (grants, holds)
         (self.windows, self.overrides) = (windows, overrides)
     }
@@ -224,7 +227,7 @@ struct AccountState: Equatable {
             }
         }
         writer.flat(overrides, 1) { writer.integer($0) }
-        if let monthBegan { writer.integer(monthBegan) }
+        if let monthBegan { writer.integer((nextReset &- monthBegan) / Self.minuteMS) }
     }
 }
 

@@ -93,15 +93,7 @@ actor Maintenance {
             readiness.setSilence(
                 client.isReady ? nil : client.problem ?? "there is no connection to Redis")
             if client.isReady, checked != current {
-                if await rights.problem() == nil {
-                    await attempt("workspaces were not read") {
-                        try await store.refresh(isOfAnotherRedis: true)
-                    }
-                    keepEngines()
-                    // Whoever is told that the service is ready may ask anything.
-                    await queries.engine(of: directory.defaults).waitUntilReady()
-                }
-                guard await check(client, rights, probe, isNew: true) else {
+                guard await begin(client, store, rights, probe) else {
                     await loop.sleep(for: .seconds(1))
                     continue
                 }
@@ -111,7 +103,7 @@ actor Maintenance {
                 if turns % 2 == 0 { await refresh(store) }
                 // What was wrong may be mended, and what was right be changed, while Redis runs.
                 if turns % 50 == 0 || (turns % 10 == 0 && refusal != nil) {
-                    _ = await check(client, rights, probe)
+                    await check(client, rights, probe)
                 } else if turns % 10 == 0 {
                     await look(probe)
                 }
@@ -186,16 +178,37 @@ actor Maintenance {
         }
     }
 
-    /// Looks at what Redis promises; false when it could not be asked.
-    ///
-    /// - Parameter isNew: whether it is asked for the first time on this connection.
-    private func check(
-        _ client: RedisClient, _ rights: CommandRights, _ probe: WriteProbe, isNew: Bool = false
+    /// Begins on a new connection; false when that has to be tried again.
+    private func begin(
+        _ client: RedisClient, _ store: DirectoryStore, _ rights: CommandRights, _ probe: WriteProbe
     ) async -> Bool {
         if let problem = await rights.problem() {
             refuse(problem)
-            return !isNew
+            return false
         }
+        await attempt("workspaces were not read") {
+            try await store.refresh(isOfAnotherRedis: true)
+        }
+        keepEngines()
+        // Whoever is told that the service is ready may ask anything.
+        await queries.engine(of: directory.defaults).waitUntilReady()
+        return await inspect(client, probe, isNew: true)
+    }
+
+    /// Looks at what the user of Redis may do, and what Redis promises.
+    private func check(
+        _ client: RedisClient, _ rights: CommandRights, _ probe: WriteProbe
+    ) async {
+        if let problem = await rights.problem() { return refuse(problem) }
+        _ = await inspect(client, probe)
+    }
+
+    /// Looks at what Redis promises; false when it could not be asked.
+    ///
+    /// - Parameter isNew: whether it is asked for the first time on this connection.
+    private func inspect(
+        _ client: RedisClient, _ probe: WriteProbe, isNew: Bool = false
+    ) async -> Bool {
         guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
         var problem = fault(of: report)
         for settings in directory.workspaces where problem == nil {

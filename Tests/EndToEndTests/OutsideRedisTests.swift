@@ -152,4 +152,54 @@ extension EndToEnd {
     private static let lasting = [
         "--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "no",
     ]
+
+    @Test
+    func `Another Redis behind the address is asked for its workspaces, whatever its version`()
+        async throws
+    {
+        let redis = try RedisServer(extra: ["--save", ""])
+        let service = try TallyProcess(
+            arguments: ["--redis", "unix://\(redis.socketPath)", "--allow-volatile"])
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            #expect(try client.post("/v1/workspaces", #"{"id":"old"}"#).status == 201)
+            let key = "t1:{@}:version"
+            let reply = try redis.request("GET \(key)").split(separator: "\r\n")
+            let version = try #require(reply.last)
+            // It keeps nothing: what comes back is another one.
+            redis.kill()
+            try redis.start()
+            try redis.request("SET \(key) \(version)")
+            try waitUntil("the workspace of the other Redis is forgotten") {
+                guard let answer = try? client.get("/v1/workspaces/old") else { return false }
+                return answer.status == 404
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
+
+    @Test func `A Redis that is busy with a script of somebody else is not ready until it is done`()
+        async throws
+    {
+        let redis = try RedisServer(extra: Self.lasting + ["--busy-reply-threshold", "50"])
+        let service = try TallyProcess(arguments: ["--redis", "unix://\(redis.socketPath)"])
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            let script = try ChildProcess(
+                ["redis-cli", "-s", redis.socketPath, "EVAL", "while true do end", "0"],
+                log: "\(redis.folder)/script.log")
+            defer { script.end() }
+            try waitUntil("it is told") {
+                guard let answer = try? client.get("/readyz"), answer.status == 503 else {
+                    return false
+                }
+                return (answer.json["detail"] as? String ?? "").contains("BUSY")
+            }
+            try redis.request("SCRIPT KILL")
+            try service.waitUntilReady()
+        }
+        #expect(service.terminate() == 0)
+    }
 }

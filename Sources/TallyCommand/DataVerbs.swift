@@ -137,7 +137,7 @@ struct RestoreVerb {
             }),
         Option(
             "force", .flag, sources: .flag,
-            help: "Delete what Redis holds of the workspaces first",
+            help: "Delete what Redis and DIR hold of the workspaces",
             apply: { verb, text throws(BadValue) in verb.isForced = try Check.boolean(text) }),
     ]
 

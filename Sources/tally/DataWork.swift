@@ -119,6 +119,8 @@ private func restore(
             "restored \(report.workspace.text): \(report.days) days (\(report.coldDays) of them stay "
                 + "in their files), \(report.subjectDays) lines of subjects, "
                 + "\(report.accounts) accounts, \(report.apiKeys) keys"
+                + (report.removedFiles > 0
+                    ? "; removed \(report.removedFiles) files of before" : "")
                 + (lacking.contains(report.workspace) ? ", without its state.json" : ""))
     }
 }

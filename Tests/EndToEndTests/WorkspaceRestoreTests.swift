@@ -156,10 +156,18 @@ extension EndToEnd {
             let second = try TallyProcess(arguments: ["--threads", "2"])
             try second.start()
             let other = try Spaces(second, seed: 15)
+            // A day that the snapshots do not have.
+            let past = Date(timeIntervalSinceNow: -20 * 86_400).ISO8601Format()
+            try BlockingHTTPClient(port: second.port, key: other.secrets["acme"])
+                .requestUntilReady(
+                    "POST", "/v1/events?backfill=true",
+                    #"{"id":"past","subject":"u1","time":"\#(past)","meters":{"tokens":1}}"#)
             #expect(second.terminate() == 0)
             let restored = try TallyProcess.run(
                 ["restore", "\(service.data)/rollups", "--data", second.data, "--force"])
             #expect(restored.status == 0, "\(restored)")
+            let acme = restored.output.split(separator: "\n").first { $0.contains(" acme: ") }
+            #expect(acme?.contains("; removed ") == true, "\(restored)")
             try second.start()
             let after = try spaces.reading(second)
             #expect(zip(after, before).filter { $0 != $1 }.map { "\($0)\n\($1)" } == [])

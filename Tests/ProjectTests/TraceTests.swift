@@ -35,7 +35,9 @@ import Testing
             ] {
                 let answer = try client.get("/v1/leaderboards/\(meter)?window=lifetime&limit=1000")
                 let entries = answer.json["entries"] as? [[String: Any]] ?? []
-                #expect(entries.compactMap { $0["value"] as? Int }.reduce(0, +) == sum)
+                #expect(
+                    entries.compactMap { $0["value"] as? Int }.reduce(0, +) == sum,
+                    "\(answer.status) \(answer.text.prefix(500)) \(service.log.suffix(2000))")
             }
         }
         service.terminate()

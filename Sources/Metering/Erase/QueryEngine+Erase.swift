@@ -132,9 +132,12 @@ extension QueryEngine {
     @discardableResult
     public func goOnErasing() async -> String? {
         if let erasing { return await erasing.value }
-        let task = Task { await eraseAll() }
+        let task = Task {
+            // Ended by itself: who waited and comes back before the one who began it gets another round.
+            defer { erasing = nil }
+            return await eraseAll()
+        }
         erasing = task
-        defer { erasing = nil }
         return await task.value
     }
 

@@ -13,6 +13,8 @@ public struct RestoreReport: Sendable {
     public let subjectDays: Int
     public let accounts: Int
     public let apiKeys: Int
+    /// Snapshots of what was there before that were in the folder.
+    public let removedFiles: Int
 }
 
 extension QueryEngine {
@@ -62,7 +64,7 @@ extension QueryEngine {
     /// - Parameters:
     ///   - path: the workspace's folder.
     ///   - data: the folder in whose `rollups` the files are to be; nil leaves them where they are.
-    ///   - isForced: whether what Redis holds of the workspace may be deleted.
+    ///   - isForced: whether what Redis and `data` hold of the workspace may be deleted.
     ///   - progress: called about once per MiB with what is done and what there is to do, in bytes: half
     ///     of it is for the check.
     /// - Throws: `RestoreError`, `RedisError`, or the fault of a damaged file; all tell in words.
@@ -85,7 +87,8 @@ extension QueryEngine {
         let report = try await restorer(path, token, progress).write(into: data, isForced: isForced)
         return RestoreReport(
             workspace: settings.id, days: report.days, coldDays: report.coldDays,
-            subjectDays: report.subjectDays, accounts: report.accounts, apiKeys: report.apiKeys)
+            subjectDays: report.subjectDays, accounts: report.accounts, apiKeys: report.apiKeys,
+            removedFiles: report.removedFiles)
     }
 
     /// Lets services have what was written by the restore of this token.

@@ -17,6 +17,7 @@ final class Restorer {
         var subjectDays = 0
         var accounts = 0
         var apiKeys = 0
+        var removedFiles = 0
     }
 
     private let source: SnapshotSource
@@ -100,6 +101,10 @@ final class Restorer {
         try await directory.finish()
         report.apiKeys = directory.keyCount
         try await writeMarks(floor, fence, isStateChanged: directory.isChanged)
+        // Last: a restore that is given up before has not taken them.
+        if let data {
+            report.removedFiles = try copy(to: data, isForced: isForced).removeOthers()
+        }
         return report
     }
 

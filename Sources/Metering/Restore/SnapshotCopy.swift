@@ -32,12 +32,32 @@ struct SnapshotCopy {
         for file in files where access(file.to, F_OK) == 0 {
             guard try areEqual(file.from, file.to) else { throw RestoreError.occupied(file.to) }
         }
-        let expected = Set(files.map(\.to))
-        let others = try SnapshotSource(folder, keepsFaults: true)
-        for other in others.files.map(\.path) + others.faults.map(\.file)
-        where !expected.contains(other) {
-            throw RestoreError.occupied(other)
+        if let other = try others.first { throw RestoreError.occupied(other) }
+    }
+
+    /// Snapshots in the folder that the source does not have.
+    private var others: [String] {
+        get throws {
+            let expected = Set(files.map(\.to))
+            let found = try SnapshotSource(folder, keepsFaults: true)
+            return (found.files.map(\.path) + found.faults.map(\.file)).filter {
+                !expected.contains($0)
+            }
         }
+    }
+
+    /// Removes what the source does not have, if that may be: files of days that are not in the data would
+    /// stand in the way of the next ones.
+    ///
+    /// - Returns: how many files were removed.
+    func removeOthers() throws -> Int {
+        guard try isForced && !isInPlace else { return 0 }
+        let others = try others
+        for other in others {
+            guard unlink(other) == 0 else { throw Self.failure("unlink", other) }
+        }
+        for parent in Set(others.map(Self.parent(of:))) { try Self.synchronize(parent) }
+        return others.count
     }
 
     /// Copies what is not there yet; each file is replaced as a whole. Nothing is copied when
@@ -51,7 +71,7 @@ struct SnapshotCopy {
 
     private func copy(_ from: String, _ to: String) throws {
         if access(to, F_OK) == 0, try areEqual(from, to) { return }
-        let parent = String(to[..<(to.lastIndex(of: "/") ?? to.endIndex)])
+        let parent = Self.parent(of: to)
         try makeFolders(parent)
         guard let input = RegularFile.open(from) else {
             throw SnapshotFault(file: from, reason: RegularFile.reason)
@@ -102,6 +122,10 @@ struct SnapshotCopy {
         try makeFolders(String(path[..<slash]))
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw Self.failure("mkdir", path) }
         try Self.synchronize(String(path[..<slash]))
+    }
+
+    private static func parent(of path: String) -> String {
+        String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
     }
 
     private static func synchronize(_ folder: String) throws {

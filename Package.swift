@@ -73,7 +73,8 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "TestSupport", dependencies: ["EventLoop", "Metering"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["EventLoop", "Metering", "CHiredis"],
+            path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("EventLoopTests", ["EventLoop"]),
         tests("MeteringTests", ["Metering", "Redis", "EventLoop", "JSON", "Observability"]),

@@ -10,11 +10,16 @@ internal import TallyCommand
 /// Verifies or restores data, with a Redis that runs or one that is started for it.
 @Sendable func work(_ task: DataTask, console: DataConsole) async throws {
     signal(SIGPIPE, SIG_IGN)
+    // One for all workspaces: each loop costs descriptors.
+    let loop = try EventLoop()
+    loop.start()
+    defer { loop.stop() }
     switch task {
     case .verify(let place):
         try await withRedis(place, mayRun: true) { redis in
-            for workspace in try await workspaces(place, redis) {
-                try await verify(workspace, place, redis, console)
+            let data = DataAccess(place: place, redis: redis, loop: loop)
+            for workspace in try await workspaces(data) {
+                try await verify(workspace, data, console)
             }
         }
     case .restore(let folder, let place, let isForced):
@@ -24,9 +29,17 @@ internal import TallyCommand
             throw StartFailure(description: "\(folder): there are no snapshots\(whose)")
         }
         try await withRedis(place, mayRun: false) { redis in
-            try await restore(found, place, isForced, redis, console)
+            let data = DataAccess(place: place, redis: redis, loop: loop)
+            try await restore(found, data, isForced, console)
         }
     }
+}
+
+/// The data that a command is about, and the loop on which it works.
+private struct DataAccess {
+    let place: DataPlace
+    let redis: RedisConfiguration
+    let loop: EventLoop
 }
 
 private func isNamed(_ workspace: WorkspaceID, _ place: DataPlace) -> Bool {
@@ -35,14 +48,15 @@ private func isNamed(_ workspace: WorkspaceID, _ place: DataPlace) -> Bool {
 
 /// The workspaces to verify: those that there are files of, and those that Redis knows.
 private func workspaces(
-    _ place: DataPlace, _ redis: RedisConfiguration
+    _ data: DataAccess
 ) async throws -> [WorkspaceSnapshots] {
+    let place = data.place
     let folder = place.rollups ?? ""
     let found = try WorkspaceSnapshots.all(in: folder)
     // One workspace's folder says which one is meant.
     let isOne = found.first?.path == folder
     var all = Dictionary(uniqueKeysWithValues: found.map { ($0.workspace, $0) })
-    let listed = try await withQueries(WorkspaceSettings(), place, redis) {
+    let listed = try await withQueries(WorkspaceSettings(), data) {
         try await $0.listedWorkspaces()
     }
     for var settings in listed + [WorkspaceSettings()]
@@ -60,12 +74,11 @@ private func workspaces(
 }
 
 private func verify(
-    _ workspace: WorkspaceSnapshots, _ place: DataPlace, _ redis: RedisConfiguration,
-    _ console: DataConsole
+    _ workspace: WorkspaceSnapshots, _ data: DataAccess, _ console: DataConsole
 ) async throws {
     let name = workspace.workspace.text
     console.begin(name)
-    try await withQueries(workspace, place, redis) { queries in
+    try await withQueries(workspace, data) { queries in
         try await queries.verify(snapshots: workspace.path) { what in
             console.show("\(name): looking at \(Escaping.text(what))")
         } report: { difference in
@@ -77,8 +90,7 @@ private func verify(
 /// All is checked before anything is written, and nothing counts before all is written: a service
 /// looks at `default` first, which is written first and ended last.
 private func restore(
-    _ found: [WorkspaceSnapshots], _ place: DataPlace, _ isForced: Bool,
-    _ redis: RedisConfiguration, _ console: DataConsole
+    _ found: [WorkspaceSnapshots], _ data: DataAccess, _ isForced: Bool, _ console: DataConsole
 ) async throws {
     let token = RestoreToken()
     let order =
@@ -92,9 +104,9 @@ private func restore(
     }
     for workspace in order {
         let name = workspace.workspace.text
-        try await withQueries(workspace, place, redis) { queries in
+        try await withQueries(workspace, data) { queries in
             try await queries.checkSnapshots(
-                at: workspace.path, into: place.folder, isForced: isForced
+                at: workspace.path, into: data.place.folder, isForced: isForced
             ) { console.show("checking \(name)", done: $0, of: $1) }
         }
     }
@@ -102,14 +114,14 @@ private func restore(
     for workspace in order {
         let name = workspace.workspace.text
         reports.append(
-            try await withQueries(workspace, place, redis) { queries in
+            try await withQueries(workspace, data) { queries in
                 try await queries.writeSnapshots(
-                    at: workspace.path, into: place.folder, isForced: isForced, token: token
+                    at: workspace.path, into: data.place.folder, isForced: isForced, token: token
                 ) { console.show("restoring \(name)", done: $0, of: $1) }
             })
     }
     for workspace in order.reversed() {
-        try await withQueries(workspace, place, redis) { queries in
+        try await withQueries(workspace, data) { queries in
             try await queries.endRestore(at: workspace.path, token: token)
         }
     }
@@ -169,28 +181,25 @@ private func patient(_ redis: RedisConfiguration) -> RedisConfiguration {
 
 /// Runs a body with an engine of a workspace, with the settings that its service has.
 private func withQueries<Value: Sendable>(
-    _ workspace: WorkspaceSnapshots, _ place: DataPlace, _ redis: RedisConfiguration,
+    _ workspace: WorkspaceSnapshots, _ data: DataAccess,
     _ body: (QueryEngine) async throws -> Value
 ) async throws -> Value {
     var settings = workspace.settings
     if settings.id == .default || !workspace.hasSettings {
-        settings.hotDays = place.hotDays
-        settings.eventsDays = place.eventsDays
+        settings.hotDays = data.place.hotDays
+        settings.eventsDays = data.place.eventsDays
     }
-    return try await withQueries(settings, place, redis, body)
+    return try await withQueries(settings, data, body)
 }
 
-/// Runs a body with an engine of its own loop.
+/// Runs a body with an engine of its own.
 private func withQueries<Value: Sendable>(
-    _ settings: WorkspaceSettings, _ place: DataPlace, _ redis: RedisConfiguration,
+    _ settings: WorkspaceSettings, _ data: DataAccess,
     _ body: (QueryEngine) async throws -> Value
 ) async throws -> Value {
-    let loop = try EventLoop()
-    loop.start()
-    defer { loop.stop() }
     let queries = QueryEngine(
-        on: loop, redis: redis, settings: settings, clock: SystemClock(),
-        data: place.folder ?? "", metrics: MetricsRegistry(), logger: Logger(level: .error))
+        on: data.loop, redis: data.redis, settings: settings, clock: SystemClock(),
+        data: data.place.folder ?? "", metrics: MetricsRegistry(), logger: Logger(level: .error))
     await queries.start(isKeeping: false)
     do {
         let value = try await body(queries)

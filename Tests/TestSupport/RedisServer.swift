@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CHiredis
 internal import FoundationEssentials
 internal import Glibc
 internal import Synchronization
@@ -161,10 +162,7 @@ public func spawn(
         posix_spawn_file_actions_addopen(
             &actions, descriptor, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     }
-    // Those that are not open are skipped.
-    for descriptor: Int32 in 3..<256 {
-        posix_spawn_file_actions_addclose(&actions, descriptor)
-    }
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3)
     var none = sigset_t()
     sigemptyset(&none)
     posix_spawnattr_setsigmask(&attributes, &none)

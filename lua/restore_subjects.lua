@@ -22,16 +22,17 @@ for i = 1, #subjects do
   if string.sub(subjects[i], 1, 6) == 'guest:' then guests[#guests + 1] = subjects[i] end
   local p, packed, record = 5 * i - 4, old[i], nil
   local events, first, last, amounts = rows[p + 1], rows[p + 2], rows[p + 3], rows[p + 4]
-  local is_latest = not packed
+  -- Of a day before those all are in `use`, as of any that was closed.
+  local stands = not packed and is_hot and day >= floor
   if packed then
     record = cmsgpack.unpack(packed)
   else
-    record = {first, last, 0, 0, is_hot and day or floor, 0, NO_FIRST, NO_LAST}
+    record = {first, last, 0, 0, stands and day or floor, 0, NO_FIRST, NO_LAST}
   end
   record[FIRST], record[LAST] = math.min(record[FIRST], first), math.max(record[LAST], last)
   record[EVENTS] = record[EVENTS] + events
   local entry = {events, first - day * DAY_MS, last - day * DAY_MS}
-  if is_latest and is_hot then
+  if stands then
     record[DAY_EVENTS], record[DAY_FIRST], record[DAY_LAST] = entry[USE_EVENTS], entry[USE_FIRST], entry[USE_LAST]
   end
   for j = 1, #amounts, 2 do
@@ -39,11 +40,11 @@ for i = 1, #subjects do
     while record[q] and record[q] ~= amounts[j] do q = q + 3 end
     record[q], record[q + 1], record[q + 2] = amounts[j], (record[q + 1] or 0) + amounts[j + 1], record[q + 2] or 0
     if not (record[q + 1] <= MAX) then return {subjects[i]} end
-    if is_latest and is_hot then record[q + 2] = amounts[j + 1] end
+    if stands then record[q + 2] = amounts[j + 1] end
     entry[USE_METERS + j - 1], entry[USE_METERS + j] = amounts[j], amounts[j + 1]
   end
   records[2 * i - 1], records[2 * i] = subjects[i], cmsgpack.pack(record)
-  if is_hot and not is_latest then
+  if is_hot and not stands then
     uses[#uses + 1] = subjects[i]
     uses[#uses + 1] = cmsgpack.pack(entry)
   end

@@ -54,6 +54,37 @@ extension EndToEnd {
         }
     }
 
+    @Test func `A restore whose files cannot be copied leaves everything as it was`() async throws {
+        try await blocking {
+            let service = try TallyProcess()
+            try Self.makeHistory(service)
+            let other = try TallyProcess()
+            try Self.makeHistory(other)
+            let folder = "\(other.data)/rollups/default"
+            func listing() throws -> [String: Data?] {
+                let names = try FileManager.default.subpathsOfDirectory(atPath: folder)
+                return Dictionary(
+                    uniqueKeysWithValues: names.map {
+                        ($0, FileManager.default.contents(atPath: "\(folder)/\($0)"))
+                    })
+            }
+            // Copied last; its place is taken.
+            let place = "\(folder)/.state.0.restore.tmp"
+            try FileManager.default.createDirectory(
+                atPath: place, withIntermediateDirectories: false)
+            let before = try listing()
+            let words = ["restore", "\(service.data)/rollups", "--force", "--data", other.data]
+            let failed = try TallyProcess.run(words)
+            #expect(failed.status != 0 && failed.errors.contains(place), "\(failed)")
+            #expect(try listing() == before)
+            #expect(try TallyProcess.run(["verify", "--data", other.data]).status == 0)
+            try FileManager.default.removeItem(atPath: place)
+            #expect(try TallyProcess.run(words).status == 0)
+            #expect(try TallyProcess.run(["verify", "--data", other.data]).status == 0)
+            #expect(try listing().keys.allSatisfy { !$0.contains(".tmp") })
+        }
+    }
+
     @Test func `A workspace whose state is missing is named when it is restored`() async throws {
         try await blocking {
             let service = try TallyProcess()

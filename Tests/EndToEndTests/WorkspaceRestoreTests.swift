@@ -267,6 +267,34 @@ extension EndToEnd {
         }
     }
 
+    @Test func `Workspaces that are named like folders of snapshots come back, too`() async throws {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "1"])
+            try service.start()
+            let client = service.client()
+            for name in ["2026", "audit"] {
+                try client.requestUntilReady("POST", "/v1/workspaces", #"{"id":"\#(name)"}"#)
+                let made = try client.requestUntilReady(
+                    "POST", "/v1/keys", #"{"role":"writer","workspace":"\#(name)"}"#)
+                try BlockingHTTPClient(port: service.port, key: made.json["secret"] as? String)
+                    .requestUntilReady(
+                        "POST", "/v1/events", #"{"subject":"a","meters":{"tokens":7}}"#)
+            }
+            #expect(service.terminate() == 0)
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            let restored = try TallyProcess.run(
+                ["restore", "\(service.data)/rollups", "--data", "\(folder)/data"])
+            #expect(restored.status == 0, "\(restored)")
+            for data in [service.data, "\(folder)/data"] {
+                let verified = try TallyProcess.run(["verify", "--data", data])
+                #expect(
+                    verified.errors == "no differences in 3 workspaces: 2026, audit, default\n",
+                    "\(verified)")
+            }
+        }
+    }
+
     @Test func `What is wrong in one workspace is told with its name, and nothing is restored`()
         async throws
     {

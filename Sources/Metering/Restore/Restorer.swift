@@ -76,11 +76,14 @@ final class Restorer {
     func write(into data: String?, isForced: Bool) async throws -> Report {
         doneCount = source.byteCount
         var fence = SnapshotSource.fence(source.path)
+        let files = data.map { copy(to: $0, isForced: isForced) }
         if let data {
             fence = max(fence, SnapshotSource.fence("\(data)/rollups/\(workspace.id.text)"))
-            try copy(to: data, isForced: isForced).run()
         }
+        // What takes time, and may fail, comes before the mark; no file is in its place before it.
+        try files?.prepare()
         try await writer.begin(leaving: otherBirth)
+        try files?.place()
         let calendar = WorkspaceCalendar(zone: source.zone) ?? .utc
         let today = calendar.day(at: clock.now.milliseconds.flooredQuotient(1000))
         let floor = CivilDay(number: today.number - workspace.hotDays)
@@ -102,9 +105,7 @@ final class Restorer {
         report.apiKeys = directory.keyCount
         try await writeMarks(floor, fence, isStateChanged: directory.isChanged)
         // Last: a restore that is given up before has not taken them.
-        if let data {
-            report.removedFiles = try copy(to: data, isForced: isForced).removeOthers()
-        }
+        report.removedFiles = try files?.removeOthers() ?? 0
         return report
     }
 

@@ -56,20 +56,45 @@ struct SnapshotCopy {
         for other in others {
             guard unlink(other) == 0 else { throw Self.failure("unlink", other) }
         }
-        for parent in Set(others.map(Self.parent(of:))) { try Self.synchronize(parent) }
+        try Self.synchronize(Set(others.map(Self.parent(of:))))
         return others.count
     }
 
-    /// Copies what is not there yet; each file is replaced as a whole. Nothing is copied when
-    /// `check` throws.
-    func run() throws {
+    /// Copies what is not there yet, under names of its own. Nothing is copied when `check` throws, and
+    /// nothing of it stays when it fails.
+    func prepare() throws {
         try check()
         if try isInPlace { return }
         try makeFolders(folder)
-        for file in files { try copy(file.from, file.to) }
+        do {
+            for file in files { try copy(file.from, file.to) }
+        } catch {
+            for file in files { unlink(Self.temporary(file.to)) }
+            throw error
+        }
+    }
+
+    /// Gives the copies their names; each file is replaced as a whole.
+    func place() throws {
+        if try isInPlace { return }
+        let copied = files.map(\.to).filter { access(Self.temporary($0), F_OK) == 0 }
+        for file in copied {
+            guard rename(Self.temporary(file), file) == 0 else {
+                throw Self.failure("rename", file)
+            }
+        }
+        try Self.synchronize(Set(copied.map(Self.parent(of:))))
+    }
+
+    /// As writers name theirs: of a restore that was killed the next one who writes takes them away.
+    private static func temporary(_ path: String) -> String {
+        let name = path.dropFirst(parent(of: path).count + 1).dropLast(".json".count)
+        return "\(parent(of: path))/.\(name).0.restore\(SnapshotFile.ending)"
     }
 
     private func copy(_ from: String, _ to: String) throws {
+        // Of a restore that was ended.
+        unlink(Self.temporary(to))
         if access(to, F_OK) == 0, try areEqual(from, to) { return }
         let parent = Self.parent(of: to)
         try makeFolders(parent)
@@ -78,7 +103,7 @@ struct SnapshotCopy {
         }
         guard input >= 0 else { throw Self.failure("open", from) }
         defer { close(input) }
-        let temporary = to + ".restoring"
+        let temporary = Self.temporary(to)
         let output = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard output >= 0 else { throw Self.failure("open", temporary) }
         defer { close(output) }
@@ -95,8 +120,6 @@ struct SnapshotCopy {
             }
         }
         guard fsync(output) == 0 else { throw Self.failure("fsync", temporary) }
-        guard rename(temporary, to) == 0 else { throw Self.failure("rename", to) }
-        try Self.synchronize(parent)
     }
 
     private func areEqual(_ left: String, _ right: String) throws -> Bool {
@@ -126,6 +149,10 @@ struct SnapshotCopy {
 
     private static func parent(of path: String) -> String {
         String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
+    }
+
+    private static func synchronize(_ folders: Set<String>) throws {
+        for folder in folders { try synchronize(folder) }
     }
 
     private static func synchronize(_ folder: String) throws {

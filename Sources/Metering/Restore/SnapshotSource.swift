@@ -85,11 +85,17 @@ struct SnapshotSource {
 
     /// The workspaces below a folder: those of its folders that hold snapshots, or itself.
     static func workspaces(below folder: String) -> [(id: WorkspaceID, path: String)] {
+        // A workspace's own folder may have the name of a year, or `audit`.
+        func holdsDays(_ path: String) -> Bool {
+            names(path).contains {
+                $0.hasSuffix(".json") && CivilDay(String($0.dropLast(5))) != nil
+            }
+        }
         func holdsSnapshots(_ path: String) -> Bool {
             names(path).contains { name in
                 name == "state.json"
                     || (name.count == 4 && Int(name) != nil || name == SnapshotFolder.auditName)
-                        && names("\(path)/\(name)").contains { $0.hasSuffix(".json") }
+                        && holdsDays("\(path)/\(name)")
             }
         }
         if holdsSnapshots(folder) {

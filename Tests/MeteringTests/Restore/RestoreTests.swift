@@ -139,6 +139,33 @@ import Testing
         }
     }
 
+    @Test func `Days that are old and were never final stand on boards after a restore`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let history = try await RestoreBench(redis, on: host.loop, clock: clock)
+                let yesterday = noon - RestoreBench.days
+                _ = await history.bench.record([
+                    event("ann", ["tokens": 100], at: yesterday), event("ann", ["tokens": 5]),
+                    event("bob", ["tokens": 7], at: yesterday),
+                ])
+                try await history.flushing.flush()
+                clock.advance(43 * RestoreBench.days)
+                try redis.request("FLUSHALL")
+                let report = try await history.restore()
+                #expect(report.days == 2 && report.coldDays == 0)
+                let window = try #require(LeaderboardWindow("60d"))
+                let page = try await history.queries.leaderboard(
+                    .tokens, window, limit: 10, after: nil)
+                #expect(
+                    page.entries.map { "\($0.subject.text) \($0.value)" } == ["ann 105", "bob 7"])
+                #expect(try await history.verify() == [])
+            }
+        }
+    }
+
     @Test(arguments: [0, 40])
     func `The sums of a day that was restored stay exact`(daysLater: Int) async throws {
         try await withRedis { redis in

@@ -1,9 +1,10 @@
 #!lua
 --[[
   tell_budgets: add notices for budgets whose percents are reached and were not told, once whoever asks
-  and however often. A month that is over is forgotten when a later one comes.
+  and however often. A month that is over is forgotten when a later one comes. What was told is of the
+  state: the next snapshot has it.
 
-  KEYS     rules, told, last notice, notices, due
+  KEYS     rules, told, last notice, notices, due, changes
   ARGV     version of the rules; now_ms; {alert, used, most, end of the month (ms), 1 if that is over, ...}
            (packed); see include/alert_fields. Of a month that is over only alerts tell that were
            looked at in it: hence a percent of 0 is kept for those that told nothing
@@ -32,8 +33,12 @@ for q = 1, #items, 5 do
   end
 end
 check_notices(keys)
+redis.call('HLEN', KEYS[6])
 
 local new = cmsgpack.pack(flat)
-if new ~= packed then redis.call('HSET', keys.told, '', new) end
+if new ~= packed then
+  redis.call('HSET', keys.told, '', new)
+  redis.call('HINCRBY', KEYS[6], 'state', 1)
+end
 write_notices(keys, now, notices)
 return #notices

@@ -62,4 +62,34 @@ import Testing
             }
         }
     }
+
+    @Test func `What was told of a budget is of the snapshot, though nothing else changes`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = try await RestoreBench(redis, on: host.loop, clock: clock)
+                while await !bench.queries.isReady { await host.loop.sleep(for: .milliseconds(1)) }
+                let draft = try AlertBook.Draft(
+                    try JSONReader().read(Array(Self.alerts.utf8)))
+                _ = try await bench.queries.setAlerts(draft, ifTag: nil)
+                let post = Post()
+                func keep() async throws {
+                    for task in try await bench.queries.keepAlerts(post.carry) { await task.value }
+                }
+                let outcome = await bench.bench.record(event("u1", ["cost_micro": 6_000_000]))
+                #expect(outcome.counted != nil)
+                try await bench.flushing.flush()
+                try await keep()
+                #expect(post.all.withLock { $0 } == ["50 true"])
+                try await bench.flushing.flush()
+                #expect(try await bench.verify() == [])
+                _ = try await bench.restore(isForced: true)
+                try await keep()
+                #expect(post.all.withLock { $0 } == ["50 true"])
+                await bench.queries.stop()
+            }
+        }
+    }
 }

@@ -70,6 +70,7 @@ final class BudgetWatch {
                 ScriptLibrary.tellBudgets,
                 keys: [
                     keys.rules, keys.alertsTold, keys.lastNotice, keys.notices, keys.dueNotices,
+                    keys.changes,
                 ],
                 arguments: [rules.version, Array("\(now.milliseconds)".utf8), head + packed])
         } catch {

@@ -52,22 +52,16 @@ local function charge(account, credits, time, reference)
   note(account, CHARGE, -credits, time, 0, reference)
 end
 
--- When the month of an account with this anchor began, and when the next one does.
-local function month_of(rules, anchor)
-  return struct.unpack('>I6I6', rules.resets, (anchor - 1) * 12 + 1)
-end
+--@include months
 
 -- Sets the balance to the allowance for each reset that has come, and what rolls over; with what is
 -- left of grants it stays within what is counted exactly.
-local function reset(rules, account, began, next_one, later)
+local function reset(rules, account, anchor, began, next_one, later)
   local fields = account.fields
   local due, old, new = fields[NEXT_RESET], fields[MONTHLY], fields[MONTHLY]
   local room = MAX - (balance_of(fields) + later - old)
-  -- Where the day of resets was changed, the first month is a part of one. On other days months differ
-  -- from the average by two days at most, also several together.
-  local passed = (began - due) / MONTH_MS
-  local months = passed > 0 and math.max(2, math.ceil(passed - 0.07) + 1) or 1
-  for _ = 1, math.min(months, 1000) do
+  -- One at `due`, whatever the day of resets is by now.
+  for _ = 0, math.min(months_behind(rules, anchor, due, began), 1000) do
     new = math.min(room, fields[ALLOWANCE] + math.min(math.max(new, 0), rules.rollover))
   end
   fields[MONTHLY], fields[MONTH_USED], fields[NEXT_RESET] = new, 0, next_one

@@ -25,10 +25,11 @@ local function bring_up(rules, account, now)
   local left = balance_of(fields)
   take_expired(grants, now, due, EXPIRY)
   if is_reset then
-    local began, next_one = month_of(rules, rules.is_calendar and 1 or fields[ANCHOR])
+    local anchor = rules.is_calendar and 1 or fields[ANCHOR]
+    local began, next_one = month_of(rules, anchor)
     due[#due + 1] = {
       when = math.max(began, fields[NEXT_RESET]), id = '', credits = 0, kind = RESET,
-      began = began, next_one = next_one,
+      anchor = anchor, began = began, next_one = next_one,
     }
   end
   -- Of what is due at the same time a reset comes first, then holds.
@@ -43,7 +44,7 @@ local function bring_up(rules, account, now)
   for _, event in ipairs(due) do
     local time, id, credits, kind = event.when, event.id, event.credits, event.kind
     if kind == RESET then
-      reset(rules, account, event.began, event.next_one, later)
+      reset(rules, account, event.anchor, event.began, event.next_one, later)
     elseif kind == FREED then
       if credits > 0 then note(account, FREED, 0, time, -credits, id, later) end
     else

@@ -26,5 +26,3 @@ local EXACT_SUBJECTS = 1000
 local MARKER_TTL_S = 600
 -- Behind all priorities that a grant can have.
 local LAST_PRIORITY = 1000000
--- A month of the Gregorian calendar on average.
-local MONTH_MS = 2629746000

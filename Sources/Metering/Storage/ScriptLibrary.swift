@@ -203,6 +203,7 @@ public enum ScriptLibrary {
         "leave_day": PackageResources.leave_day_lua,
         "limits": PackageResources.limits_lua,
         "log_ends": PackageResources.log_ends_lua,
+        "months": PackageResources.months_lua,
         "name_keys": PackageResources.name_keys_lua,
         "new_batch": PackageResources.new_batch_lua,
         "occasional": PackageResources.occasional_lua,

@@ -28,7 +28,7 @@ local USE, CHECK, CONSUME, OPEN_HOLD, COMMIT = 1, 3, 4, 5, 6
 -- What is asked for somebody who is not counted: it is judged, but nothing is taken or set aside.
 local function without_taking(decision, kind)
   if kind == CONSUME then return CHECK end
-  if kind == OPEN_HOLD then decision[CREDITS], decision[LIMITS] = 0, {} end
+  decision.takes_nothing = kind == OPEN_HOLD
   return kind
 end
 

@@ -33,15 +33,19 @@ local function amounts_by_id(context, decision)
 end
 
 -- Sets credits and amounts aside. EXTRA: id, expires, {meter, amount, ...}. What is sent again is known
--- by what it asks for, and not by which limits that meets: rules may have changed since.
+-- by what it asks for, and not by which limits that meets: rules may have changed since. What holds
+-- nothing, as that of who was not counted, does not tell how many credits were asked for.
 local function open_hold(context, account, decision)
   local id, expires = decision[EXTRA], decision[EXTRA + 1]
   local old = read_hold(context, id)
   if old then
-    local is_same = is_of(context, old, account) and old[HOLD_CREDITS] == decision[CREDITS]
+    local credits = old[HOLD_CREDITS]
+    local is_same = is_of(context, old, account)
+      and (credits == decision[CREDITS] or credits == 0 and #old[HOLD_AMOUNTS] == 0)
       and cmsgpack.pack(old[HOLD_ASKED]) == cmsgpack.pack(decision[EXTRA + 2])
     return {is_same and REPEATED or CONFLICT, 0, 0, old[HOLD_STATE], old[HOLD_EXPIRES]}
   end
+  if decision.takes_nothing then decision[CREDITS], decision[LIMITS] = 0, {} end
   local status, answer = judge(context, account, decision)
   if status ~= OK then return answer end
   local credits, amounts = decision[CREDITS], amounts_by_id(context, decision)

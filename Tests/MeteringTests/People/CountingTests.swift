@@ -176,6 +176,40 @@ import Testing
         }
     }
 
+    @Test func `A hold that is opened again is the same, whether its subject is counted or not`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = await Self.bench(redis, host, .all)
+                _ = try await bench.engine.decide(
+                    Decision(
+                        .grant(id: ByteString("g"), expires: nil, priority: 0),
+                        subject: subjectID("a"), credits: 100))
+                func open(_ id: String, _ credits: Int, _ tokens: Int = 4) async throws -> Verdict {
+                    try await bench.engine.decide(
+                        Decision(
+                            .openHold(id: ByteString(id), seconds: 600), subject: subjectID("a"),
+                            credits: credits, amounts: amounts(["tokens": tokens])))
+                }
+                #expect(try await open("counted", 40).status == .allowed)
+                try await bench.queries.put("a", #"{"demo":true}"#)
+                #expect(try await open("counted", 40).status == .repeated)
+                #expect(try await open("counted", 41).status == .conflict)
+                #expect(try await open("counted", 40, 5).status == .conflict)
+                #expect(try await open("demo", 30).status == .allowed)
+                #expect(try await open("demo", 30).status == .repeated)
+                try await bench.queries.put("a", #"{"demo":false}"#)
+                #expect(try await open("demo", 30).status == .repeated)
+                #expect(try await open("demo", 30, 5).status == .conflict)
+                #expect(try await open("counted", 40).status == .repeated)
+                #expect(try await open("counted", 0).status == .conflict)
+                let account = try await bench.engine.account(of: subjectID("a"))
+                #expect(account.balance == 100 && account.held == 40)
+            }
+        }
+    }
+
     @Test func `What was counted before somebody became a demo can be reversed`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

@@ -35,13 +35,14 @@ public final class DayCloser {
     /// - Throws: `RedisError`, or what `checkpoint` throws.
     @discardableResult
     public func closeDays(checkpoint: () async throws -> Void = {}) async throws -> Int {
-        let seconds = clock.now.milliseconds.flooredQuotient(1000) - Self.graceSeconds
-        let today = settings.calendar.day(at: seconds)
+        let seconds = clock.now.milliseconds.flooredQuotient(1000)
+        let today = settings.calendar.day(at: seconds - Self.graceSeconds)
         let field = Array("closed_before".utf8)
         let done = try await client.send(RedisCommand("HGET", [keys.meta, field])).bytes
-        // Days that are more than a day ahead were closed by a clock that was: subjects are on days before.
+        // Another process's clock may be ahead by minutes. Where today and days ahead were closed, the
+        // clock was: subjects are on days before.
         if let done, let day = Int(String(decoding: done, as: UTF8.self)),
-            (today.number...today.number + 1).contains(day)
+            (today.number...settings.calendar.day(at: seconds).number).contains(day)
         {
             return 0
         }

@@ -28,6 +28,7 @@ final class BoardBuilder {
     private static let gatheredMax = 50_000
 
     private let id: BoardID
+    private let today: CivilDay
     private let client: RedisClient
     private let keys: Keyspace
     private let follower: LogFollower
@@ -49,9 +50,10 @@ final class BoardBuilder {
 
     init(
         _ id: BoardID, place: Int, _ follower: LogFollower, _ reader: BoardReader,
-        token: [UInt8], clock: any Clock, archive: Archive?, logger: Logger
+        token: [UInt8], today: CivilDay, clock: any Clock, archive: Archive?, logger: Logger
     ) {
         self.id = id
+        self.today = today
         self.place = place
         self.follower = follower
         client = reader.client
@@ -110,7 +112,8 @@ final class BoardBuilder {
     /// for themselves. To look all subjects up in each of them would be far more work, above all in
     /// small hashes, which Redis keeps as lists.
     private func small(_ days: [Int], closedBefore: Int) async throws -> [Int] {
-        let closed = days.filter { $0 < closedBefore }
+        // Where today was closed, the clock was ahead: subjects are on days before.
+        let closed = closedBefore <= today.number ? days.filter { $0 < closedBefore } : []
         let counts = try await client.send(
             closed.map { RedisCommand("HLEN", [keys.use(CivilDay(number: $0))]) })
         return zip(closed, counts).filter { $1.integer ?? 0 <= Self.smallMax }.map(\.0)

@@ -11,6 +11,8 @@ final class LogFollower {
     private static let itemCountMax = 50_000
     private static let bytesPerRead = 262_144
     private static let restMS = 30_000
+    /// How far ahead logs are looked for that a clock that was ahead has left.
+    private static let laterDaysMax = 400
 
     /// Entries of one day of arrival, one behind the other without a gap.
     private struct Segment {
@@ -36,6 +38,8 @@ final class LogFollower {
     private var waiting: [CheckedContinuation<Void, Never>] = []
     /// Changes when all that was read is forgotten.
     private(set) var generation = 0
+    /// The last day that was found to have a log, of those behind tomorrow.
+    private var lastLog = Int.min
 
     init(_ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock) {
         self.client = client
@@ -45,11 +49,18 @@ final class LogFollower {
         reader = LogItemReader(settings)
     }
 
-    /// Clocks of other processes may be ahead or behind by some minutes.
+    private var today: Int { clock.now.milliseconds.flooredQuotient(86_400_000) }
+
+    /// Clocks of other processes may be ahead or behind by some minutes. What was counted while the
+    /// clock was further ahead is in logs of days to come, which go on when these days are there.
     var arrivals: ClosedRange<Int> {
-        let today = clock.now.milliseconds.flooredQuotient(86_400_000)
-        return today - 1...today + 1
+        let today = today
+        return today - 1...max(today + 1, lastLog)
     }
+
+    /// Whether something may arrive on days that were passed: the clock was ahead when they were. What
+    /// has followed the logs to there cannot go on.
+    func hasPassed(_ ends: LogEnds) -> Bool { ends.floor > today }
 
     /// Where the logs ended when they were read last.
     var ends: LogEnds {
@@ -89,10 +100,12 @@ final class LogFollower {
     }
 
     private func readToTheEnds() async throws(MeteringError) {
-        let days = arrivals
         let was = generation
         // After a long rest only the ends are of interest: boards read what lies between themselves.
         if clock.monotonicMS - readMS > Self.restMS { segments = [:] }
+        // Days are new at the start, at midnight, and when the clock was set back.
+        if !arrivals.allSatisfy({ segments[$0] != nil }) { try await lookAhead() }
+        let days = arrivals
         if !segments.keys.allSatisfy(days.contains) {
             segments = segments.filter { days.contains($0.key) }
         }
@@ -127,6 +140,19 @@ final class LogFollower {
         }
         trim()
         readMS = clock.monotonicMS
+    }
+
+    /// Finds the last log that a clock that was ahead has left.
+    private func lookAhead() async throws(MeteringError) {
+        let first = today + 2
+        let names = (0..<Self.laterDaysMax).map { keys.log(arrival: CivilDay(number: first + $0)) }
+        lastLog = .min
+        // Mostly there is none, which costs one command.
+        guard try await send(RedisCommand("EXISTS", names)).integer != 0 else { return }
+        for (place, name) in names.enumerated()
+        where try await send(RedisCommand("EXISTS", [name])).integer == 1 {
+            lastLog = first + place
+        }
     }
 
     /// Adds entries to a segment; false when there were none.

@@ -45,10 +45,13 @@ final class WindowBoard {
         client = reader.client
     }
 
+    /// Whether it followed a clock that was ahead, as far as that is known.
+    var hasPassed: Bool { known.map { follower.hasPassed($0.state.ends) } ?? false }
+
     /// Reads a part of it as it is at a moment after the call; nil when there is no such board.
     func read(
         _ ask: BoardAsk
-    ) async throws(MeteringError) -> (part: BoardPart, warnings: [String])? {
+    ) async throws(MeteringError) -> (part: BoardPart, state: BoardState)? {
         try await follower.advance()
         let needed = follower.ends
         for _ in 0..<Self.triesMax {
@@ -59,7 +62,7 @@ final class WindowBoard {
                 return nil
             }
             guard let state = BoardState(part.state) else { throw .damaged(what: "boards") }
-            if state.pending == nil, state.ends.reaches(needed) { return (part, state.warnings) }
+            if state.pending == nil, state.ends.reaches(needed) { return (part, state) }
             // Somebody else is in the middle of a change, or ours was made from another state.
             remember(part.state, state)
         }

@@ -95,17 +95,24 @@ final class WindowBoards {
         _ id: BoardID, _ ask: BoardAsk
     ) async throws(MeteringError) -> (part: BoardPart, warnings: [String])? {
         guard let board = board(id) else { throw .damaged(what: "a meter without leaderboards") }
-        var read = try await board.read(ask)
-        if let warnings = read?.warnings, !warnings.isEmpty, try await isMended(id, warnings),
-            try await dropLacking(id, board)
-        {
-            read = nil
+        guard let read = try await board.read(ask) else {
+            boards[id] = nil
+            return nil
         }
-        if read == nil { boards[id] = nil }
-        return read
+        let isLost: Bool
+        if follower.hasPassed(read.state.ends) {
+            isLost = try await drop(id) { follower.hasPassed($0.ends) }
+        } else if !read.state.warnings.isEmpty, try await isMended(id, read.state.warnings) {
+            isLost = try await drop(id) { !$0.warnings.isEmpty }
+        } else {
+            isLost = false
+        }
+        guard isLost else { return (read.part, read.state.warnings) }
+        boards[id] = nil
+        return nil
     }
 
-    // MARK: Boards that lack days
+    // MARK: Boards that cannot go on
 
     /// Whether a day can be read by now that could not when the board was built. Looked at now and then
     /// only: it may take the reading of a whole file.
@@ -129,16 +136,16 @@ final class WindowBoards {
         return false
     }
 
-    /// Forgets a board that lacks something, as it is at a moment after the call; it is built again.
-    private func dropLacking(
-        _ id: BoardID, _ board: WindowBoard
+    /// Forgets a board that is unfit, as it is at a moment after the call; it is built again.
+    private func drop(
+        _ id: BoardID, where isUnfit: (BoardState) -> Bool
     ) async throws(MeteringError) -> Bool {
         // It changes whenever something is counted.
         for _ in 0..<Self.dropsMax {
             let part = try await reader.window(id, .page(limit: 0, after: nil))
             guard let state = BoardState(part.state) else { return part.state.isEmpty }
             // Another process has built it anew.
-            if state.warnings.isEmpty { return true }
+            if !isUnfit(state) { return true }
             if try await drop(id, unusedSince: 0, state: part.state) { return true }
         }
         return false
@@ -176,7 +183,7 @@ final class WindowBoards {
             buildCount += 1
             let builder = BoardBuilder(
                 id, place: place, follower, reader, token: Array("\(process).\(buildCount)".utf8),
-                clock: clock, archive: archive, logger: logger)
+                today: today, clock: clock, archive: archive, logger: logger)
             if case .built = try await builder.build() {
                 let took = clock.monotonicMS - start
                 if took > 1_000 {
@@ -247,7 +254,12 @@ final class WindowBoards {
         guard !used.isEmpty else { return }
         try await follower.advance()
         for id in used.keys where used[id] ?? 0 >= limit {
-            try await board(id)?.bringUp(isToLoad: true)
+            guard let board = board(id) else { continue }
+            try await board.bringUp(isToLoad: true)
+            // At once: when the clock gets to where it was, nothing tells any more what is missing.
+            if board.hasPassed, try await drop(id, where: { follower.hasPassed($0.ends) }) {
+                boards[id] = nil
+            }
         }
     }
 

@@ -37,7 +37,8 @@ final class BoardComparison {
     private struct Reading {
         let arrivals: ClosedRange<Int>
         let ends: [Int]
-        /// Nil for boards that are not there, or were built anew and lack something else.
+        /// Nil for boards that are not there, that were built anew and lack something else, or that will
+        /// be built anew, for the clock was ahead.
         let states: [BoardState?]
         let records: [RedisValue]
         let scores: [[RedisValue]]
@@ -182,7 +183,8 @@ final class BoardComparison {
             guard let state = BoardState(packed) else {
                 throw MeteringError.damaged(what: "boards")
             }
-            return state.warnings == window.warnings ? state : nil
+            let isFit = state.warnings == window.warnings && !follower.hasPassed(state.ends)
+            return isFit ? state : nil
         }
         return Reading(
             arrivals: arrivals, ends: ends, states: states, records: lists[1],

@@ -21,11 +21,14 @@ final class BoardVerifier {
 
     func run() async throws {
         let boards = try await boards()
+        guard !boards.isEmpty else { return }
         // All meters are in the log; of these it is told.
         var settings = context.settings
         settings.rankedMeters = Set(boards.values.joined().map(\.meter))
             .sorted { $0.name < $1.name }
         let follower = LogFollower(context.client, settings, context.clock)
+        // It has to know which logs there are.
+        try await follower.advance()
         let reader = BoardReader(client: context.client, keys: keys)
         let windows = boards.sorted { ($0.value.first?.name ?? "") < ($1.value.first?.name ?? "") }
         for (window, ids) in windows {

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Metering
+import Redis
+import TestSupport
+import Testing
+
+/// A clock that was ahead by days and is set back.
+@Suite(.timeLimit(.minutes(15))) struct SetBackClockTests {
+    private static let windows: [LeaderboardWindow] = [
+        .lifetime, .days(3), .days(30), .month,
+        .span(day(-20)...day(20)), .span(day(4)...day(6)),
+    ]
+
+    private static let boards = "t1:{default}:boards"
+
+    private static func day(_ offset: Int) -> CivilDay {
+        CivilDay(number: noon / RestoreBench.days + offset)
+    }
+
+    /// Counts, and compares all windows with what was counted, and everything with the log.
+    private static func count(
+        _ events: [UsageEvent], _ bench: RestoreBench, _ model: inout BoardModel
+    ) async throws {
+        let now = bench.clock.now.milliseconds
+        for event in events { model.count(event, at: event.time?.milliseconds ?? now) }
+        for outcome in await bench.bench.record(events) { #expect(outcome.counted != nil) }
+        let today = CivilDay(number: now / RestoreBench.days)
+        for window in windows {
+            let entries = try await bench.queries.all(.tokens, window)
+            #expect(
+                entries == model.entries(.tokens, window.days(on: today)), "\(window) on \(today)")
+        }
+        #expect(try await bench.verify() == [])
+    }
+
+    @Test(arguments: [1, 2, 5])
+    func `Boards are exact when a clock that was ahead is set back, and when it gets there`(
+        ahead: Int
+    ) async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = try await RestoreBench(redis, on: host.loop, clock: clock)
+                var model = BoardModel(calendar: .utc)
+                try await Self.count(
+                    [event("u", ["tokens": 3]), event("w", ["tokens": 2])], bench, &model)
+                clock.advance(ahead * RestoreBench.days)
+                try await Self.count(
+                    [
+                        event("u", ["tokens": 100]), event("x", ["tokens": 9]),
+                        event("x", ["tokens": 4], at: noon),
+                    ], bench, &model)
+                try await bench.bench.closer.closeDays()
+                clock.set(noon + 1000)
+                // What runs now and then forgets what cannot go on, also what nobody asks for.
+                try await withQueries(
+                    1, redis.socketPath, on: host, clock: clock, settings: bench.settings
+                ) { _ in
+                    while ahead > 1, try !redis.request("HLEN \(Self.boards)").contains(":0") {
+                        await host.loop.sleep(for: .milliseconds(5))
+                    }
+                }
+                try await Self.count(
+                    [event("u"), event("v", ["tokens": 7])], bench, &model)
+                try await bench.bench.closer.closeDays()
+                for _ in 0...ahead + 2 {
+                    clock.advance(RestoreBench.days)
+                    try await Self.count(
+                        [event("u"), event("v", ["tokens": 2]), event("x")], bench, &model)
+                    try await bench.bench.closer.closeDays()
+                }
+            }
+        }
+    }
+}

@@ -74,8 +74,7 @@ let package = Package(
 
         .target(
             name: "TestSupport", dependencies: ["EventLoop", "Metering", "CHiredis"],
-            path: "Tests/TestSupport",
-            swiftSettings: strict),
+            path: "Tests/TestSupport", swiftSettings: strict),
         tests("EventLoopTests", ["EventLoop"]),
         tests("MeteringTests", ["Metering", "Redis", "EventLoop", "JSON", "Observability"]),
         .testTarget(

@@ -162,6 +162,8 @@ public func spawn(
         posix_spawn_file_actions_addopen(
             &actions, descriptor, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     }
+    // All of them: others wait for the end of inputs that a child would hold. CHiredis declares the call,
+    // which Swift's Glibc does not show.
     posix_spawn_file_actions_addclosefrom_np(&actions, 3)
     var none = sigset_t()
     sigemptyset(&none)

@@ -65,7 +65,7 @@ actor Maintenance {
             on: loop, configuration: redis,
             scripts: [
                 ScriptLibrary.closeDays, ScriptLibrary.forgetHolds, ScriptLibrary.changeDirectory,
-                ScriptLibrary.unlinkDoomed, ScriptLibrary.checkRights,
+                ScriptLibrary.unlinkDoomed, ScriptLibrary.checkRights, ScriptLibrary.keepZone,
             ], metrics: metrics, logger: logger)
         self.client = client
         // Every new connection may lead to another Redis.
@@ -221,7 +221,17 @@ actor Maintenance {
                 problem = "\(code) \(message)"
             }
         }
-        if let problem = problem ?? (allowsVolatile ? nil : risk(of: report)) {
+        if !allowsVolatile { problem = problem ?? risk(of: report) }
+        if problem == nil {
+            do throws(RedisError) {
+                problem = try await ZoneNote.problem(
+                    client, directory.defaults, takesPlace: isNew)
+            } catch {
+                // A Redis that takes no writes is told of as that.
+                guard case .server = error else { return false }
+            }
+        }
+        if let problem {
             refuse(problem)
         } else {
             if refusal != nil { logger.notice("this Redis is accepted now") }

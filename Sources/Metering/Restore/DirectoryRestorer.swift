@@ -129,8 +129,12 @@ final class DirectoryRestorer {
 
     /// Writes the settings, and has all processes read the directory anew.
     func finish() async throws {
-        // Of `default` the zone is an option of the service.
-        if workspace.id != .default { try await finishZone() }
+        if workspace.id != .default {
+            try await finishZone()
+        } else if let zone {
+            // An option of the service, which has to be the files'.
+            try await note(zone)
+        }
         if let settings {
             try await writer.put([settings], to: DirectoryKeyspace.workspaces, .plain) {
                 $1.string(Array(workspace.id.text.utf8))
@@ -159,7 +163,11 @@ final class DirectoryRestorer {
             if let zone { last.calendar = WorkspaceCalendar(zone: zone) ?? .utc }
             if last != there { settings = last.entry }
         }
-        try await writer.put([last.calendar.zone], to: writer.keys.rules, .plain) {
+        try await note(last.calendar.zone)
+    }
+
+    private func note(_ zone: String) async throws {
+        try await writer.put([zone], to: writer.keys.rules, .plain) {
             $1.string("zone")
             $1.string($0)
         }

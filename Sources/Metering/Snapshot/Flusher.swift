@@ -68,7 +68,8 @@ public final class Flusher {
         var report = Report()
         let began = clock.monotonicMS
         do throws(FlushError) {
-            guard try await lease.take() else {
+            // Days that are cut by another zone are for those to write who go by it.
+            guard try await isOfZone(), try await lease.take() else {
                 report.isElsewhere = true
                 return report
             }
@@ -102,6 +103,11 @@ public final class Flusher {
         if report.problem != nil { metrics.failures.add() }
         if !report.days.isEmpty { metrics.seconds.observe((clock.monotonicMS - began) * 1000) }
         return report
+    }
+
+    private func isOfZone() async throws(FlushError) -> Bool {
+        let zone = try await send(RedisCommand("HGET", [keys.rules, Array("zone".utf8)])).bytes
+        return zone.map { $0 == Array(settings.calendar.zone.utf8) } ?? true
     }
 
     private func flush(

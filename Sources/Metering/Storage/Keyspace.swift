@@ -95,8 +95,8 @@ struct Keyspace: Sendable {
     /// String: written now and then, to see whether Redis takes writes. Expires.
     var probe: [UInt8] { key("probe") }
 
-    /// Hash: version, the parts of the rules by name, and the zone by which days are cut if that was
-    /// another one before, or restored.
+    /// Hash: version, the parts of the rules by name, and the zone by which days are cut: of
+    /// `default` always, of others if that was another one before, or restored.
     var rules: [UInt8] { key("rules") }
     /// Hash: subject → account (credits, windows, open holds).
     var accounts: [UInt8] { key("accounts") }

@@ -75,6 +75,9 @@ public enum ScriptLibrary {
     /// Removes keys of a workspace that was deleted.
     public static let unlinkDoomed = script("unlink_doomed", PackageResources.unlink_doomed_lua)
 
+    /// Notes by which zone days are cut.
+    public static let keepZone = script("keep_zone", PackageResources.keep_zone_lua)
+
     /// Tells which commands the user of Redis may not run.
     public static let checkRights = script("check_rights", PackageResources.check_rights_lua)
 

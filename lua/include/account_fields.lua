@@ -19,7 +19,7 @@ local WINDOW_START, WINDOW_USED, WINDOW_WIDTH = 1, 2, 3
 -- Of a hold: see include/holds.
 local HOLD_SUBJECT, HOLD_STATE, HOLD_CREDITS, HOLD_AMOUNTS, HOLD_CREATED, HOLD_EXPIRES, HOLD_ENDED =
   1, 2, 3, 4, 5, 6, 7
-local HOLD_EVENT, HOLD_ASKED = 8, 9
+local HOLD_EVENT, HOLD_ASKED, HOLD_ASKED_CREDITS = 8, 9, 10
 -- Of a decision; then what its kind needs. ACCOUNT is 0 for that of the hold it is about.
 local KIND, ACCOUNT, PLACE, TIME, CREDITS, LIMITS, EXTRA = 1, 2, 3, 4, 5, 6, 7
 -- Of a limit in a batch's rules; a negative amount: no limit for the class.

@@ -1,7 +1,7 @@
 -- A hold: {subject, state, credits, {limit id, amount, ...}, created, expires, ended, where the event
 -- is that settled it (its place in this batch, or a pointer to where it was counted; of one that is not
--- counted what include/settle_hold notes), {meter, amount, ...} as it was asked for}. It is expired when its
--- time has come, whatever its state says: nothing has to run for that.
+-- counted what include/settle_hold notes), {meter, amount, ...} and credits as they were asked for}. It is
+-- expired when its time has come, whatever its state says: nothing has to run for that.
 local function read_hold(context, id)
   local hold = context.holds[id]
   if hold == nil then
@@ -33,15 +33,15 @@ local function amounts_by_id(context, decision)
 end
 
 -- Sets credits and amounts aside. EXTRA: id, expires, {meter, amount, ...}. What is sent again is known
--- by what it asks for, and not by which limits that meets: rules may have changed since. What holds
--- nothing, as that of who was not counted, does not tell how many credits were asked for.
+-- by what it asks for, and not by which limits that meets, or whether its subject is counted: both may have
+-- changed since. An earlier build did not note credits that were asked for who is not counted.
 local function open_hold(context, account, decision)
-  local id, expires = decision[EXTRA], decision[EXTRA + 1]
+  local id, expires, asked = decision[EXTRA], decision[EXTRA + 1], decision[CREDITS]
   local old = read_hold(context, id)
   if old then
-    local credits = old[HOLD_CREDITS]
-    local is_same = is_of(context, old, account)
-      and (credits == decision[CREDITS] or credits == 0 and #old[HOLD_AMOUNTS] == 0)
+    local before = old[HOLD_ASKED_CREDITS] or old[HOLD_CREDITS]
+    local is_unknown = not old[HOLD_ASKED_CREDITS] and before == 0 and #old[HOLD_AMOUNTS] == 0
+    local is_same = is_of(context, old, account) and (before == asked or is_unknown)
       and cmsgpack.pack(old[HOLD_ASKED]) == cmsgpack.pack(decision[EXTRA + 2])
     return {is_same and REPEATED or CONFLICT, 0, 0, old[HOLD_STATE], old[HOLD_EXPIRES]}
   end
@@ -54,7 +54,8 @@ local function open_hold(context, account, decision)
   if n >= ENTRY_WIDTH * HOLDS_MAX then return {TOO_MANY} end
   holds[n + 1], holds[n + 2], holds[n + 3], holds[n + 4] = id, credits, expires, amounts
   if credits > 0 then note(account, HELD, 0, context.now, credits, id) end
-  context.holds[id] = {account.subject, OPEN, credits, amounts, context.now, expires, 0, 0, decision[EXTRA + 2]}
+  context.holds[id] =
+    {account.subject, OPEN, credits, amounts, context.now, expires, 0, 0, decision[EXTRA + 2], asked}
   context.changed_holds[id] = true
   account.is_changed = true
   return taken(account, there_is_more(context, account, decision, answer))

@@ -22,6 +22,7 @@ struct AccountState: Equatable {
         /// Not in the account; from the hold's own record.
         var created = 0
         var asked: [HoldAmount] = []
+        var askedCredits: Int?
     }
     struct Window: Equatable {
         let limit: Int
@@ -155,7 +156,7 @@ struct AccountState: Equatable {
             json.amounts(hold.amounts)
             json.member("created", hold.created)
             json.member("expires", hold.expires)
-            json.asked(hold.asked)
+            json.asked(hold.asked, hold.askedCredits)
         }
         json.list("windows", windows) { window, json in
             json.member("limit", window.limit)
@@ -248,7 +249,7 @@ extension AccountState.Hold {
         else { return nil }
         self.init(
             id: Array(id), credits: credits, expires: expires, amounts: amounts, created: created,
-            asked: asked)
+            asked: asked, askedCredits: value.askedCredits)
     }
 }
 

@@ -19,6 +19,8 @@ struct HoldRecord: Equatable {
     let ended: Int
     /// What was asked for, by meter: a repetition is compared with it.
     let asked: [HoldAmount]
+    /// So are the credits that were asked for; nil where an earlier build did not note them.
+    let askedCredits: Int?
 
     /// Reads a hold of Redis; nil when it is damaged.
     init?(_ id: [UInt8], packed: [UInt8]) {
@@ -29,7 +31,7 @@ struct HoldRecord: Equatable {
             let expires = fields[5].integer, let ended = fields[6].integer,
             let asked = HoldAmount.list(fields.count > 8 ? fields[8] : nil)
         else { return nil }
-        self.asked = asked
+        (self.asked, askedCredits) = (asked, fields.count > 9 ? fields[9].integer : nil)
         self.id = id
         self.subject = subject
         (self.state, self.credits, self.amounts) = (state, credits, amounts)
@@ -41,7 +43,7 @@ struct HoldRecord: Equatable {
         id = hold.id
         self.subject = subject
         (state, credits, amounts) = (Self.open, hold.credits, hold.amounts)
-        asked = hold.asked
+        (asked, askedCredits) = (hold.asked, hold.askedCredits)
         (created, expires, ended) = (hold.created, hold.expires, 0)
     }
 
@@ -55,7 +57,7 @@ struct HoldRecord: Equatable {
         json.member("created", created)
         json.member("expires", expires)
         json.member("ended", ended)
-        json.asked(asked)
+        json.asked(asked, askedCredits)
         json.endObject()
     }
 
@@ -66,7 +68,7 @@ struct HoldRecord: Equatable {
             let expires = value["expires"]?.integer, let ended = value["ended"]?.integer,
             let asked = value.asked
         else { return nil }
-        self.asked = asked
+        (self.asked, askedCredits) = (asked, value.askedCredits)
         (self.id, self.subject) = (Array(id), Array(subject))
         (self.state, self.credits, self.amounts) = (state, credits, amounts)
         (self.created, self.expires, self.ended) = (created, expires, ended)
@@ -74,7 +76,7 @@ struct HoldRecord: Equatable {
 
     /// The hold as scripts take it. Where the event is that settled it is not told: the log is gone.
     func pack(_ writer: MessagePackWriter) {
-        writer.array(9)
+        writer.array(askedCredits == nil ? 9 : 10)
         writer.string(subject)
         writer.integer(state)
         writer.integer(credits)
@@ -85,6 +87,7 @@ struct HoldRecord: Equatable {
             writer.meter(amount.meter)
             writer.integer(amount.amount)
         }
+        if let askedCredits { writer.integer(askedCredits) }
     }
 }
 
@@ -185,14 +188,16 @@ extension JSONWriter {
         endArray()
     }
 
-    /// What a hold keeps of limits.
-    mutating func asked(_ amounts: [HoldAmount]) {
+    /// What a hold was asked for.
+    mutating func asked(_ amounts: [HoldAmount], _ credits: Int?) {
+        if let credits { member("asked_credits", credits) }
         list("asked", amounts) { amount, json in
             json.member("meter", Array(amount.meter.name.utf8))
             json.member("amount", amount.amount)
         }
     }
 
+    /// What a hold keeps of limits.
     mutating func amounts(_ flat: [Int]) {
         list("amounts", stride(from: 0, to: flat.count - 1, by: 2)) { index, json in
             json.member("limit", flat[index])
@@ -208,6 +213,8 @@ extension JSONValue {
         let elements = list.elements.compactMap(read)
         return elements.count == list.count ? elements : nil
     }
+
+    var askedCredits: Int? { self["asked_credits"]?.integer }
 
     var asked: [HoldAmount]? {
         list("asked") { value -> HoldAmount? in

@@ -160,6 +160,7 @@ final class StateSnapshot {
                         let record = hold.flatMap { HoldRecord(ids[index - start], packed: $0) }
                         account.holds[index].created = record?.created ?? 0
                         account.holds[index].asked = record?.asked ?? []
+                        account.holds[index].askedCredits = record?.askedCredits
                     }
                 }
                 try line { account.write(&$0) }

@@ -199,11 +199,17 @@ import Testing
                 #expect(try await open("counted", 40, 5).status == .conflict)
                 #expect(try await open("demo", 30).status == .allowed)
                 #expect(try await open("demo", 30).status == .repeated)
+                #expect(try await open("demo", 31).status == .conflict)
                 try await bench.queries.put("a", #"{"demo":false}"#)
                 #expect(try await open("demo", 30).status == .repeated)
                 #expect(try await open("demo", 30, 5).status == .conflict)
+                #expect(try await open("demo", 31).status == .conflict)
                 #expect(try await open("counted", 40).status == .repeated)
                 #expect(try await open("counted", 0).status == .conflict)
+                // One that holds nothing, since no limit is about tokens.
+                #expect(try await open("nothing", 0).status == .allowed)
+                #expect(try await open("nothing", 7).status == .conflict)
+                #expect(try await open("nothing", 0).status == .repeated)
                 let account = try await bench.engine.account(of: subjectID("a"))
                 #expect(account.balance == 100 && account.held == 40)
             }

@@ -5,6 +5,7 @@ internal import Glibc
 
 /// A file read piece by piece, without a byte order mark at its start.
 final class InputFile {
+    private static let mark: [UInt8] = [0xef, 0xbb, 0xbf]
     private let descriptor: Int32
     let path: String
     private var isAtStart = true
@@ -25,6 +26,21 @@ final class InputFile {
 
     /// The next bytes, none at the end.
     func read() throws(ClientError) -> [UInt8] {
+        var bytes = try piece()
+        guard isAtStart else { return bytes }
+        isAtStart = false
+        // A pipe may bring the mark in parts.
+        while !bytes.isEmpty, bytes.count < Self.mark.count, Self.mark.starts(with: bytes) {
+            let next = try piece()
+            if next.isEmpty { return bytes }
+            bytes += next
+        }
+        guard bytes.starts(with: Self.mark) else { return bytes }
+        bytes.removeFirst(Self.mark.count)
+        return bytes.isEmpty ? try piece() : bytes
+    }
+
+    private func piece() throws(ClientError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 1 << 16)
         var count: Int
         repeat {
@@ -33,8 +49,6 @@ final class InputFile {
             && errno == EINTR
         guard count >= 0 else { throw .input("\(path): \(String(cString: strerror(errno)))") }
         bytes.removeLast(bytes.count - count)
-        if isAtStart && bytes.starts(with: [0xef, 0xbb, 0xbf]) { bytes.removeFirst(3) }
-        isAtStart = false
         return bytes
     }
 }

@@ -235,6 +235,35 @@ import Testing
             ])
     }
 
+    @Test func `A byte order mark is passed over, also where a pipe brings it in parts`() throws {
+        let mark: [UInt8] = [0xef, 0xbb, 0xbf]
+        let csv = ["--columns", "subject=subject,n=n", "--format", "csv"]
+        let line = #"{"id":"p:1","subject":"a","meters":{"n":1}}"#
+        let row = #"{"id":"p:2","subject":"a","meters":{"n":1}}"#
+        for (name, text, words, event) in [
+            ("lines", line, [], EventReader.Item(line: 1, result: .event(line))),
+            ("rows", "subject,n\na,1\n", csv, .init(line: 2, result: .event(row))),
+        ] {
+            // With three bytes at a time the mark comes alone.
+            for count in 1...4 {
+                let path = try folder.pipe("\(name)\(count)", mark + Array(text.utf8), by: count)
+                let items = try folder.items(of: path, words + ["--source", "p"])
+                #expect(items == [event], "\(name) by \(count)")
+            }
+        }
+        for (name, bytes) in [("mark", mark), ("nothing", [])] {
+            let path = try folder.pipe(name, bytes)
+            #expect(try folder.items(of: path) == [], "\(name)")
+        }
+        // A part of one is none, and no bytes of it are lost.
+        let part = try folder.pipe("part", mark.dropLast() + Array("\n\(line)".utf8))
+        let items = try folder.items(of: part, ["--source", "p"])
+        #expect(
+            items == [
+                .init(line: 1, result: .bad("is not UTF-8")), .init(line: 2, result: .event(line)),
+            ])
+    }
+
     @Test func `Lines of events that are not UTF-8 fail as others do`() async throws {
         let service = try StandIn()
         let lines = try file(

@@ -81,11 +81,33 @@ final class StandIn {
 }
 
 extension TemporaryFolder {
+    /// A named pipe, of which each read gives a piece of so many bytes.
+    func pipe(_ name: String, _ bytes: [UInt8], by count: Int = 1) throws -> String {
+        let file = path + "/" + name
+        guard mkfifo(file, 0o600) == 0 else { throw POSIXError(.EIO) }
+        Thread.detachNewThread {
+            // It reads, too: so a reader that is gone ends nothing but itself.
+            let end = open(file, O_RDWR | O_CLOEXEC)
+            defer { close(end) }
+            for start in stride(from: 0, to: bytes.count, by: count) {
+                let piece = Array(bytes[start...].prefix(count))
+                guard write(end, piece, piece.count) == piece.count else { return }
+                var waiting: CInt = 0
+                while ioctl(end, UInt(FIONREAD), &waiting) == 0, waiting > 0 { usleep(100) }
+            }
+        }
+        return file
+    }
+
     /// What an import reads of a file.
     func items(
         _ name: String, _ text: String, _ words: [String] = []
     ) throws -> [EventReader.Item] {
-        var arguments = Arguments([try file(name, text)] + words, ImportVerb.options)
+        try items(of: file(name, text), words)
+    }
+
+    func items(of path: String, _ words: [String] = []) throws -> [EventReader.Item] {
+        var arguments = Arguments([path] + words, ImportVerb.options)
         let reader = try EventReader(ImportVerb.read(&arguments, [:]))
         var items: [EventReader.Item] = []
         while let item = try reader.next() { items.append(item) }

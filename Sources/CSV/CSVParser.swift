@@ -18,7 +18,9 @@ public struct CSVRow: Equatable, Sendable {
     }
 }
 
-/// Takes CSV apart, through libcsv, as it comes.
+/// Takes CSV apart, through libcsv, as it comes. Spaces and tabs around a cell are no part of it, unless it stands
+/// in quotes: RFC 4180 would keep them, but then columns that somebody has aligned, amounts among them, could not
+/// be read, and a quote behind a space would end the file.
 public final class CSVParser {
     /// The text is no CSV.
     public struct Malformed: Error {

@@ -39,7 +39,8 @@ enum Help {
                 the ids.
 
                 Files are UTF-8: a line that is not fails, and so does an event of more than 1 MiB. An
-                empty cell of a CSV file is a value that was left out.
+                empty cell of a CSV file is a value that was left out. Spaces around a cell are no
+                part of it, unless it stands in quotes.
                 """),
         Verb(
             name: "import-subjects", synopsis: "tally import-subjects FILE [OPTION...]",
@@ -48,7 +49,8 @@ enum Help {
             details: """
 
                 A CSV file has a header of members of a profile (id, email, full_name, ...); an empty
-                cell clears. What a row does not name stays as it is. An import may be repeated.
+                cell clears. Spaces around a cell are no part of it, unless it stands in quotes. What a
+                row does not name stays as it is. An import may be repeated.
                 """),
         Verb(
             name: "export", synopsis: "tally export WHAT [OPTION...]",

@@ -264,6 +264,20 @@ import Testing
             ])
     }
 
+    @Test func `Spaces around a cell are no part of it, unless it stands in quotes`() async throws {
+        let text = "id, subject ,\"note\",n\n 1 ,\tann\t,a note , 7\n2, \" bob \" ,\" \",7 \n"
+        let words = ["--columns", "id=id,subject=subject,description=note,n=n"]
+        #expect(
+            try folder.items("e.csv", text, words).map(\.result) == [
+                .event(
+                    #"{"id":"1","subject":"ann","description":"a note","meters":{"n":7}}"#),
+                .event(#"{"id":"2","subject":" bob ","description":" ","meters":{"n":7}}"#),
+            ])
+        for verb in ["import", "import-subjects"] {
+            #expect(await tally([verb, "--help"]).output.contains("Spaces"), "\(verb)")
+        }
+    }
+
     @Test func `Lines of events that are not UTF-8 fail as others do`() async throws {
         let service = try StandIn()
         let lines = try file(

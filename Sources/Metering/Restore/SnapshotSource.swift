@@ -45,7 +45,7 @@ struct SnapshotSource {
         }
         func readDays(_ folder: String, isOf: (CivilDay) -> Bool) throws -> [Day] {
             var days: [Day] = []
-            for name in Self.names("\(path)/\(folder)").sorted()
+            for name in SnapshotFolder.names("\(path)/\(folder)").sorted()
             where name.hasSuffix(".json") && !name.hasPrefix(".") {
                 let file = "\(path)/\(folder)/\(name)"
                 try read(file) { title in
@@ -57,7 +57,7 @@ struct SnapshotSource {
             }
             return days
         }
-        for year in Self.names(path).sorted() where year.count == 4 && Int(year) != nil {
+        for year in SnapshotFolder.names(path).sorted() where year.count == 4 && Int(year) != nil {
             days += try readDays(year) { year == "\($0)".prefix(4) }
         }
         audit = try readDays(SnapshotFolder.auditName) { _ in true }
@@ -87,12 +87,12 @@ struct SnapshotSource {
     static func workspaces(below folder: String) -> [(id: WorkspaceID, path: String)] {
         // A workspace's own folder may have the name of a year, or `audit`.
         func holdsDays(_ path: String) -> Bool {
-            names(path).contains {
+            SnapshotFolder.names(path).contains {
                 $0.hasSuffix(".json") && CivilDay(String($0.dropLast(5))) != nil
             }
         }
         func holdsSnapshots(_ path: String) -> Bool {
-            names(path).contains { name in
+            SnapshotFolder.names(path).contains { name in
                 name == "state.json"
                     || (name.count == 4 && Int(name) != nil || name == SnapshotFolder.auditName)
                         && holdsDays("\(path)/\(name)")
@@ -103,25 +103,12 @@ struct SnapshotSource {
             let id = (source?.files.first?.title.workspace).flatMap { WorkspaceID($0) }
             return [(id ?? .default, folder)]
         }
-        return names(folder).sorted().compactMap { name in
+        return SnapshotFolder.names(folder).sorted().compactMap { name in
             guard let id = WorkspaceID(name), holdsSnapshots("\(folder)/\(name)") else {
                 return nil
             }
             return (id, "\(folder)/\(name)")
         }
-    }
-
-    static func names(_ folder: String) -> [String] {
-        guard let stream = opendir(folder) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            names.append(
-                withUnsafePointer(to: &entry.pointee.d_name) {
-                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-                })
-        }
-        return names
     }
 
     static func size(_ file: String) -> Int {

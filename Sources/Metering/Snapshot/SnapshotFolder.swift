@@ -3,6 +3,7 @@
 // <data>/rollups/<workspace>/<YYYY>/<YYYY-MM-DD>.json, and audit/<YYYY-MM-DD>.json. A workspace's id holds neither dots nor
 // slashes (WorkspaceID), a day is made of digits: no name leads out of the folder.
 
+internal import Foundation
 internal import Glibc
 
 /// The snapshots of a workspace on disk. Its calls block.
@@ -116,9 +117,9 @@ struct SnapshotFolder {
 
     /// Takes away what writers have left behind that died: all but the files of this fence.
     func sweep(fence: Int) {
-        let years = names(path).filter { $0.count == 4 }.map { "\(path)/\($0)" }
+        let years = Self.names(path).filter { $0.count == 4 }.map { "\(path)/\($0)" }
         for folder in years + [path, "\(path)/\(Self.auditName)"] {
-            for name in names(folder) where name.hasSuffix(SnapshotFile.ending) {
+            for name in Self.names(folder) where name.hasSuffix(SnapshotFile.ending) {
                 let parts = name.dropFirst().split(separator: ".")
                 guard parts.count == 4, let its = Int(parts[1]), its < fence else { continue }
                 unlink("\(folder)/\(name)")
@@ -175,16 +176,8 @@ struct SnapshotFolder {
         guard fsync(descriptor) == 0 else { throw .system("fsync", folder) }
     }
 
-    private func names(_ folder: String) -> [String] {
-        guard let stream = opendir(folder) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            names.append(name)
-        }
-        return names
+    /// The names of what is in a folder; none when it cannot be read.
+    static func names(_ folder: String) -> [String] {
+        (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     }
 }

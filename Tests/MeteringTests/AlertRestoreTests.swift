@@ -28,68 +28,62 @@ import Testing
         }
     }
 
-    @Test func `Alerts come back from a snapshot, and tell nothing that they told`() async throws {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let clock = ManualClock(noon)
-                let bench = try await RestoreBench(redis, on: host.loop, clock: clock)
-                while await !bench.queries.isReady { await host.loop.sleep(for: .milliseconds(1)) }
-                let draft = try AlertBook.Draft(
-                    try JSONReader().read(Array(Self.alerts.utf8)))
-                let book = try await bench.queries.setAlerts(draft, ifTag: nil).book
-                let post = Post()
-                func use(_ amount: Int) async throws {
-                    let outcome = await bench.bench.record(
-                        event("u1", ["files_uploaded": amount, "cost_micro": amount * 100_000]))
-                    #expect(outcome.counted != nil)
-                    for task in try await bench.queries.keepAlerts(post.carry) { await task.value }
-                }
-                try await use(60)
-                #expect(post.all.withLock { $0 } == ["50 true", "50 true"])
-                try await bench.flushing.flush()
-                #expect(try await bench.verify() == [])
-                _ = try await bench.restore(isForced: true)
-                #expect(try await bench.queries.alerts() == book)
-                try await use(5)
-                #expect(post.all.withLock { $0.count } == 2)
-                try await use(25)
-                #expect(
-                    post.all.withLock { $0.sorted() }
-                        == ["50 true", "50 true", "90 true", "90 true"])
-                try await bench.flushing.flush()
-                #expect(try await bench.verify() == [])
-                await bench.queries.stop()
+    /// Runs a test's body with a bench that has the alerts, and with what tells what is due of them.
+    private static func withAlerts(
+        _ body:
+            @Sendable (
+                isolated LoopHost, RestoreBench, AlertBook, Post, _ keep: () async throws -> Void
+            ) async throws -> Void
+    ) async throws {
+        try await withHistory { host, _, bench in
+            let draft = try AlertBook.Draft(try JSONReader().read(Array(alerts.utf8)))
+            let book = try await bench.queries.setAlerts(draft, ifTag: nil).book
+            let post = Post()
+            try await body(host, bench, book, post) {
+                for task in try await bench.queries.keepAlerts(post.carry) { await task.value }
             }
+            await bench.queries.stop()
+        }
+    }
+
+    @Test func `Alerts come back from a snapshot, and tell nothing that they told`() async throws {
+        try await Self.withAlerts { _, bench, book, post, keep in
+            func use(_ amount: Int) async throws {
+                let outcome = await bench.bench.record(
+                    event("u1", ["files_uploaded": amount, "cost_micro": amount * 100_000]))
+                #expect(outcome.counted != nil)
+                try await keep()
+            }
+            try await use(60)
+            #expect(post.all.withLock { $0 } == ["50 true", "50 true"])
+            try await bench.flushing.flush()
+            #expect(try await bench.verify() == [])
+            _ = try await bench.restore(isForced: true)
+            #expect(try await bench.queries.alerts() == book)
+            try await use(5)
+            #expect(post.all.withLock { $0.count } == 2)
+            try await use(25)
+            #expect(
+                post.all.withLock { $0.sorted() } == ["50 true", "50 true", "90 true", "90 true"])
+            try await bench.flushing.flush()
+            #expect(try await bench.verify() == [])
         }
     }
 
     @Test func `What was told of a budget is of the snapshot, though nothing else changes`()
         async throws
     {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let clock = ManualClock(noon)
-                let bench = try await RestoreBench(redis, on: host.loop, clock: clock)
-                while await !bench.queries.isReady { await host.loop.sleep(for: .milliseconds(1)) }
-                let draft = try AlertBook.Draft(
-                    try JSONReader().read(Array(Self.alerts.utf8)))
-                _ = try await bench.queries.setAlerts(draft, ifTag: nil)
-                let post = Post()
-                func keep() async throws {
-                    for task in try await bench.queries.keepAlerts(post.carry) { await task.value }
-                }
-                let outcome = await bench.bench.record(event("u1", ["cost_micro": 6_000_000]))
-                #expect(outcome.counted != nil)
-                try await bench.flushing.flush()
-                try await keep()
-                #expect(post.all.withLock { $0 } == ["50 true"])
-                try await bench.flushing.flush()
-                #expect(try await bench.verify() == [])
-                _ = try await bench.restore(isForced: true)
-                try await keep()
-                #expect(post.all.withLock { $0 } == ["50 true"])
-                await bench.queries.stop()
-            }
+        try await Self.withAlerts { _, bench, _, post, keep in
+            let outcome = await bench.bench.record(event("u1", ["cost_micro": 6_000_000]))
+            #expect(outcome.counted != nil)
+            try await bench.flushing.flush()
+            try await keep()
+            #expect(post.all.withLock { $0 } == ["50 true"])
+            try await bench.flushing.flush()
+            #expect(try await bench.verify() == [])
+            _ = try await bench.restore(isForced: true)
+            try await keep()
+            #expect(post.all.withLock { $0 } == ["50 true"])
         }
     }
 }

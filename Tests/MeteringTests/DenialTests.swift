@@ -13,6 +13,20 @@ import Testing
         Decision(.consume, subject: subjectID(subject), amounts: [(.filesUploaded, count)])
     }
 
+    /// Runs a test's body with the engines of two processes on one Redis.
+    private static func withBenches(
+        _ body: @Sendable (isolated LoopHost, Bench, Bench, ManualClock) async throws -> Void
+    ) async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let here = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                let elsewhere = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                try await body(host, here, elsewhere, clock)
+            }
+        }
+    }
+
     @Test func `Who was denied is denied again without Redis, and nobody is allowed`() async throws
     {
         try await withRedis { redis in
@@ -43,25 +57,20 @@ import Testing
     @Test func `What an administrator raises is forgotten at once here, within a second elsewhere`()
         async throws
     {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let clock = ManualClock(noon)
-                let here = await Bench(redis.socketPath, on: host.loop, clock: clock)
-                let elsewhere = await Bench(redis.socketPath, on: host.loop, clock: clock)
-                for bench in [here, elsewhere] {
-                    _ = try await bench.engine.decide(Self.upload(100))
-                    #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
-                }
-                _ = try await here.engine.decide(
-                    Decision(.setOverride(101), subject: subjectID("a"), limits: [Self.limit]))
-                #expect(try await elsewhere.engine.decide(Self.upload(1)).status == .limitReached)
-                #expect(try await here.engine.decide(Self.upload(1)).status == .allowed)
-                #expect(try await here.engine.decide(Self.upload(1)).status == .limitReached)
-                _ = try await here.engine.decide(
-                    Decision(.setOverride(102), subject: subjectID("a"), limits: [Self.limit]))
-                clock.advance(1000)
-                #expect(try await elsewhere.engine.decide(Self.upload(1)).status == .allowed)
+        try await Self.withBenches { _, here, elsewhere, clock in
+            for bench in [here, elsewhere] {
+                _ = try await bench.engine.decide(Self.upload(100))
+                #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
             }
+            _ = try await here.engine.decide(
+                Decision(.setOverride(101), subject: subjectID("a"), limits: [Self.limit]))
+            #expect(try await elsewhere.engine.decide(Self.upload(1)).status == .limitReached)
+            #expect(try await here.engine.decide(Self.upload(1)).status == .allowed)
+            #expect(try await here.engine.decide(Self.upload(1)).status == .limitReached)
+            _ = try await here.engine.decide(
+                Decision(.setOverride(102), subject: subjectID("a"), limits: [Self.limit]))
+            clock.advance(1000)
+            #expect(try await elsewhere.engine.decide(Self.upload(1)).status == .allowed)
         }
     }
 
@@ -98,41 +107,36 @@ import Testing
     }
 
     @Test func `A denial ends when a hold expires, here and elsewhere`() async throws {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let clock = ManualClock(noon)
-                let here = await Bench(redis.socketPath, on: host.loop, clock: clock)
-                let elsewhere = await Bench(redis.socketPath, on: host.loop, clock: clock)
-                func open(_ id: String, _ amount: Int, seconds: Int) async throws {
-                    let hold = Decision(
-                        .openHold(id: ByteString(id), seconds: seconds), subject: subjectID("a"),
-                        amounts: [(.filesUploaded, amount)])
-                    #expect(try await here.engine.decide(hold).status == .allowed)
+        try await Self.withBenches { _, here, elsewhere, clock in
+            func open(_ id: String, _ amount: Int, seconds: Int) async throws {
+                let hold = Decision(
+                    .openHold(id: ByteString(id), seconds: seconds), subject: subjectID("a"),
+                    amounts: [(.filesUploaded, amount)])
+                #expect(try await here.engine.decide(hold).status == .allowed)
+            }
+            try await open("short", 1, seconds: 1)
+            try await open("long", 99, seconds: 2)
+            clock.advance(700)
+            for bench in [here, elsewhere] {
+                // What fits only later says nothing of what fits sooner.
+                for count in [1, 2] {
+                    #expect(
+                        try await bench.engine.decide(Self.upload(count)).status
+                            == .limitReached)
                 }
-                try await open("short", 1, seconds: 1)
-                try await open("long", 99, seconds: 2)
-                clock.advance(700)
-                for bench in [here, elsewhere] {
-                    // What fits only later says nothing of what fits sooner.
-                    for count in [1, 2] {
-                        #expect(
-                            try await bench.engine.decide(Self.upload(count)).status
-                                == .limitReached)
-                    }
-                }
-                clock.advance(299)
-                #expect(try await here.engine.decide(Self.upload(1)).status == .limitReached)
-                clock.advance(1)
-                for bench in [here, elsewhere] {
-                    let peek = Decision(
-                        .check, subject: subjectID("a"), amounts: [(.filesUploaded, 1)])
-                    #expect(try await bench.engine.decide(peek).status == .allowed)
-                    #expect(try await bench.engine.decide(Self.upload(2)).status == .limitReached)
-                }
-                clock.advance(1000)
-                for bench in [here, elsewhere] {
-                    #expect(try await bench.engine.decide(Self.upload(2)).status == .allowed)
-                }
+            }
+            clock.advance(299)
+            #expect(try await here.engine.decide(Self.upload(1)).status == .limitReached)
+            clock.advance(1)
+            for bench in [here, elsewhere] {
+                let peek = Decision(
+                    .check, subject: subjectID("a"), amounts: [(.filesUploaded, 1)])
+                #expect(try await bench.engine.decide(peek).status == .allowed)
+                #expect(try await bench.engine.decide(Self.upload(2)).status == .limitReached)
+            }
+            clock.advance(1000)
+            for bench in [here, elsewhere] {
+                #expect(try await bench.engine.decide(Self.upload(2)).status == .allowed)
             }
         }
     }
@@ -141,27 +145,22 @@ import Testing
     func `A hold that is settled with less makes room at once here, within a second elsewhere`()
         async throws
     {
-        try await withRedis { redis in
-            try await onLoop { host in
-                let clock = ManualClock(noon)
-                let here = await Bench(redis.socketPath, on: host.loop, clock: clock)
-                let elsewhere = await Bench(redis.socketPath, on: host.loop, clock: clock)
-                let hold = Decision(
-                    .openHold(id: ByteString("h"), seconds: 60), subject: subjectID("a"),
-                    amounts: [(.filesUploaded, 100)])
-                let opened = try await here.engine.decide(hold)
-                #expect(opened.status == .allowed)
-                for bench in [here, elsewhere] {
-                    #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
-                }
-                let settled = await here.engine.settle(
-                    ByteString("h"), with: event("a", ["files_uploaded": 90]), .overflow,
-                    heldCredits: nil)
-                #expect(settled.counted != nil)
-                #expect(try await here.engine.decide(Self.upload(1)).status == .allowed)
-                clock.advance(1000)
-                #expect(try await elsewhere.engine.decide(Self.upload(9)).status == .allowed)
+        try await Self.withBenches { _, here, elsewhere, clock in
+            let hold = Decision(
+                .openHold(id: ByteString("h"), seconds: 60), subject: subjectID("a"),
+                amounts: [(.filesUploaded, 100)])
+            let opened = try await here.engine.decide(hold)
+            #expect(opened.status == .allowed)
+            for bench in [here, elsewhere] {
+                #expect(try await bench.engine.decide(Self.upload(1)).status == .limitReached)
             }
+            let settled = await here.engine.settle(
+                ByteString("h"), with: event("a", ["files_uploaded": 90]), .overflow,
+                heldCredits: nil)
+            #expect(settled.counted != nil)
+            #expect(try await here.engine.decide(Self.upload(1)).status == .allowed)
+            clock.advance(1000)
+            #expect(try await elsewhere.engine.decide(Self.upload(9)).status == .allowed)
         }
     }
 }

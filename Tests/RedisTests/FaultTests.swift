@@ -40,32 +40,26 @@ import Testing
     func `A connection cut within a reply fails what waits, and is made again`(
         _ bytes: Int
     ) async throws {
-        try await withRedis { server in
-            let proxy = try FaultProxy(to: server.socketPath)
-            defer { proxy.stop() }
-            try await onLoop { host in
-                let watched = WatchedClient(.test(proxy.path), on: host.loop)
-                await watched.ready()
-                let large = String(repeating: "x", count: 4_000)
-                _ = try await watched.client.send(command("SET", "large", large))
-                proxy.set(.cut(after: bytes))
-                var results: [Result<RedisValue, RedisError>] = []
-                for _ in 1...3 {
-                    watched.client.send(command("GET", "large")) { results.append($0) }
-                }
-                await watched.lost()
-                while results.count < 3 { await host.loop.sleep(for: .milliseconds(1)) }
-                let whole = bytes / (large.utf8.count + 9)
-                for (index, result) in results.enumerated() {
-                    if index < whole {
-                        #expect(try result.get().text == large)
-                    } else {
-                        #expect(result.error?.mayHaveBeenExecuted == true)
-                    }
-                }
-                await watched.ready(times: 2)
-                #expect(try await watched.client.send(command("GET", "large")).text == large)
+        try await withProxy { host, proxy, watched in
+            let large = String(repeating: "x", count: 4_000)
+            _ = try await watched.client.send(command("SET", "large", large))
+            proxy.set(.cut(after: bytes))
+            var results: [Result<RedisValue, RedisError>] = []
+            for _ in 1...3 {
+                watched.client.send(command("GET", "large")) { results.append($0) }
             }
+            await watched.lost()
+            while results.count < 3 { await host.loop.sleep(for: .milliseconds(1)) }
+            let whole = bytes / (large.utf8.count + 9)
+            for (index, result) in results.enumerated() {
+                if index < whole {
+                    #expect(try result.get().text == large)
+                } else {
+                    #expect(result.error?.mayHaveBeenExecuted == true)
+                }
+            }
+            await watched.ready(times: 2)
+            #expect(try await watched.client.send(command("GET", "large")).text == large)
         }
     }
 
@@ -75,53 +69,41 @@ import Testing
         "+OK\r\n+one reply too many\r\n", "\0\0\0\0\r\n",
     ])
     func `Bytes that are no reply end the connection`(_ garbage: String) async throws {
-        try await withRedis { server in
-            let proxy = try FaultProxy(to: server.socketPath)
-            defer { proxy.stop() }
-            try await onLoop { host in
-                let watched = WatchedClient(.test(proxy.path), on: host.loop)
-                await watched.ready()
-                proxy.set(.replace(Array(garbage.utf8)))
-                var result: Result<RedisValue, RedisError>?
-                watched.client.send(command("PING")) { result = $0 }
-                await watched.lost()
-                while result == nil { await host.loop.sleep(for: .milliseconds(1)) }
-                if garbage.hasPrefix("+OK") {
-                    #expect(result == .success(.status("OK")))
-                } else {
-                    #expect(result?.error?.mayHaveBeenExecuted == true)
-                }
-                await watched.ready(times: 2)
-                let reply = try await watched.client.send(command("PING"))
-                #expect(reply == .status("PONG"))
+        try await withProxy { host, proxy, watched in
+            proxy.set(.replace(Array(garbage.utf8)))
+            var result: Result<RedisValue, RedisError>?
+            watched.client.send(command("PING")) { result = $0 }
+            await watched.lost()
+            while result == nil { await host.loop.sleep(for: .milliseconds(1)) }
+            if garbage.hasPrefix("+OK") {
+                #expect(result == .success(.status("OK")))
+            } else {
+                #expect(result?.error?.mayHaveBeenExecuted == true)
             }
+            await watched.ready(times: 2)
+            let reply = try await watched.client.send(command("PING"))
+            #expect(reply == .status("PONG"))
         }
     }
 
     @Test func `A reply too many is not taken for that of a command which is not written yet`()
         async throws
     {
-        try await withRedis { server in
-            let proxy = try FaultProxy(to: server.socketPath)
-            defer { proxy.stop() }
-            try await onLoop { host in
-                let watched = WatchedClient(.test(proxy.path), on: host.loop)
-                await watched.ready()
-                proxy.set(.replace(Array("+PONG\r\n+PONG\r\n".utf8)))
-                var answer: Result<RedisValue, RedisError>?
-                var second: RedisError?
-                watched.client.send(command("PING")) { first in
-                    answer = first
-                    watched.client.send(command("PING")) { second = $0.error }
-                }
-                await watched.lost()
-                while second == nil { await host.loop.sleep(for: .milliseconds(1)) }
-                #expect(answer == .success(.status("PONG")))
-                #expect(second?.mayHaveBeenExecuted == false)
-                await watched.ready(times: 2)
-                let reply = try await watched.client.send(command("PING"))
-                #expect(reply == .status("PONG"))
+        try await withProxy { host, proxy, watched in
+            proxy.set(.replace(Array("+PONG\r\n+PONG\r\n".utf8)))
+            var answer: Result<RedisValue, RedisError>?
+            var second: RedisError?
+            watched.client.send(command("PING")) { first in
+                answer = first
+                watched.client.send(command("PING")) { second = $0.error }
             }
+            await watched.lost()
+            while second == nil { await host.loop.sleep(for: .milliseconds(1)) }
+            #expect(answer == .success(.status("PONG")))
+            #expect(second?.mayHaveBeenExecuted == false)
+            await watched.ready(times: 2)
+            let reply = try await watched.client.send(command("PING"))
+            #expect(reply == .status("PONG"))
         }
     }
 

@@ -49,6 +49,21 @@ extension RedisConfiguration {
     }
 }
 
+/// Runs a test's body with a client that reaches a Redis of its own through a proxy.
+func withProxy(
+    _ body: @Sendable (isolated LoopHost, FaultProxy, WatchedClient) async throws -> Void
+) async throws {
+    try await withRedis { server in
+        let proxy = try FaultProxy(to: server.socketPath)
+        defer { proxy.stop() }
+        try await onLoop { host in
+            let watched = WatchedClient(.test(proxy.path), on: host.loop)
+            await watched.ready()
+            try await body(host, proxy, watched)
+        }
+    }
+}
+
 func command(_ name: StaticString, _ arguments: String...) -> RedisCommand {
     var command = RedisCommand(name)
     for argument in arguments { command.append(argument) }

@@ -296,3 +296,17 @@ func whileAnotherCounts(
     counting.cancel()
     return (history, try await counting.value)
 }
+
+/// Runs a test's body with a Redis of its own, and a bench on it that writes history.
+func withHistory(
+    hotDays: Int = 35,
+    _ body: @Sendable (isolated LoopHost, RedisServer, RestoreBench) async throws -> Void
+) async throws {
+    try await withRedis { redis in
+        try await onLoop { host in
+            let history = try await RestoreBench(
+                redis, on: host.loop, clock: ManualClock(noon), hotDays: hotDays)
+            try await body(host, redis, history)
+        }
+    }
+}

@@ -62,8 +62,8 @@ extension QueryEngine {
 
     /// Goes along the log to its end: first and last times come from it.
     private func follow() async throws(MeteringError) {
-        let follower = UsageFollower(client: try client, settings: settings, clock: clock)
-        guard try await follower.catchUp(deadlineMS: clock.monotonicMS + Self.followMS) else {
+        guard try await usageFollower().catchUp(deadlineMS: clock.monotonicMS + Self.followMS)
+        else {
             throw .unavailable(.unexpectedReply("the log is longer than can be followed now"))
         }
     }

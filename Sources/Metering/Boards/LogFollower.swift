@@ -11,8 +11,6 @@ final class LogFollower {
     private static let itemCountMax = 50_000
     private static let bytesPerRead = 262_144
     private static let restMS = 30_000
-    /// How far ahead logs are looked for that a clock that was ahead has left.
-    private static let laterDaysMax = 400
 
     /// Entries of one day of arrival, one behind the other without a gap.
     private struct Segment {
@@ -28,6 +26,7 @@ final class LogFollower {
     private let keys: Keyspace
     private let reader: LogItemReader
     private let name: DatasetName
+    private let laterLogs: LaterLogs
     private var segments: [Int: Segment] = [:]
     private var perRead = 20
     /// When the ends were reached last, by the monotonic clock.
@@ -38,7 +37,7 @@ final class LogFollower {
     private var waiting: [CheckedContinuation<Void, Never>] = []
     /// Changes when all that was read is forgotten.
     private(set) var generation = 0
-    /// The last day that was found to have a log, of those behind tomorrow.
+    /// The last day that may have a log, as far as was looked.
     private var lastLog = Int.min
 
     init(_ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock) {
@@ -46,6 +45,7 @@ final class LogFollower {
         self.clock = clock
         keys = Keyspace(settings)
         name = DatasetName(client, keys)
+        laterLogs = LaterLogs(client, keys)
         reader = LogItemReader(settings)
     }
 
@@ -104,7 +104,10 @@ final class LogFollower {
         // After a long rest only the ends are of interest: boards read what lies between themselves.
         if clock.monotonicMS - readMS > Self.restMS { segments = [:] }
         // Days are new at the start, at midnight, and when the clock was set back.
-        if !arrivals.allSatisfy({ segments[$0] != nil }) { try await lookAhead() }
+        if !arrivals.allSatisfy({ segments[$0] != nil }) {
+            laterLogs.forget()
+            lastLog = try await laterLogs.last(on: today)
+        }
         let days = arrivals
         if !segments.keys.allSatisfy(days.contains) {
             segments = segments.filter { days.contains($0.key) }
@@ -140,19 +143,6 @@ final class LogFollower {
         }
         trim()
         readMS = clock.monotonicMS
-    }
-
-    /// Finds the last log that a clock that was ahead has left.
-    private func lookAhead() async throws(MeteringError) {
-        let first = today + 2
-        let names = (0..<Self.laterDaysMax).map { keys.log(arrival: CivilDay(number: first + $0)) }
-        lastLog = .min
-        // Mostly there is none, which costs one command.
-        guard try await send(RedisCommand("EXISTS", names)).integer != 0 else { return }
-        for (place, name) in names.enumerated()
-        where try await send(RedisCommand("EXISTS", [name])).integer == 1 {
-            lastLog = first + place
-        }
     }
 
     /// Adds entries to a segment; false when there were none.

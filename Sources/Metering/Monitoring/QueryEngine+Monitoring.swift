@@ -164,7 +164,7 @@ extension QueryEngine {
         let series = SeriesReader(
             client: client, settings: settings, clock: clock, archive: try archive,
             history: history,
-            follower: UsageFollower(client: client, settings: settings, clock: clock),
+            follower: try usageFollower(),
             rollups: try rollups)
         return CreditMonitor(
             client: client, settings: settings, clock: clock, series: series, history: history)

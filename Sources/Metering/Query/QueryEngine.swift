@@ -23,6 +23,7 @@ public actor QueryEngine {
     private var connection: RedisClient?
     private(set) var boards: WindowBoards?
     private(set) var charges: ChargeLog?
+    private(set) var laterLogs: LaterLogs?
     private var files: Archive?
     private var sums: DayRollups?
     private var alertDispatch: AlertDispatch?
@@ -77,12 +78,15 @@ public actor QueryEngine {
         self.boards = boards
         let charges = ChargeLog(client, settings, clock)
         self.charges = charges
+        let laterLogs = LaterLogs(client, keys)
+        self.laterLogs = laterLogs
         let sums = DayRollups(client: client, keys: keys)
         self.sums = sums
         // Another connection may lead to other data.
         client.whenReady { [weak self] in
             boards.follower.reset()
             charges.reset()
+            laterLogs.forget()
             sums.forget()
             self?.assumeIsolated { $0.feed?.reset() }
         }
@@ -101,6 +105,7 @@ public actor QueryEngine {
         connection = nil
         boards = nil
         charges = nil
+        laterLogs = nil
         files = nil
         sums = nil
         alertDispatch?.forgetCounts()

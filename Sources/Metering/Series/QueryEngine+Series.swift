@@ -19,9 +19,14 @@ extension QueryEngine {
             client: client, settings: settings, clock: clock, archive: try archive,
             history: EventHistory(
                 client: client, settings: settings, clock: clock, bounds: HistoryBounds()),
-            follower: UsageFollower(client: client, settings: settings, clock: clock),
+            follower: try usageFollower(),
             rollups: try rollups)
         return try await reader.series(query, countsSubjects: countsSubjects)
+    }
+
+    /// Goes along the log for minutes, subjects and activity.
+    func usageFollower() throws(MeteringError) -> UsageFollower {
+        UsageFollower(client: try client, settings: settings, clock: clock, laterLogs: laterLogs)
     }
 
     /// Goes along the log every second while events come, so that no question finds it far behind, and
@@ -34,11 +39,10 @@ extension QueryEngine {
             waits += 1
             if client.isReady, waits >= due {
                 waits = 0
-                let usage =
-                    follower ?? UsageFollower(client: client, settings: settings, clock: clock)
-                follower = usage
-                let count = usage.changeCount
                 do {
+                    let usage = try follower ?? usageFollower()
+                    follower = usage
+                    let count = usage.changeCount
                     _ = try await usage.catchUp(deadlineMS: clock.monotonicMS + 60_000)
                     due = usage.changeCount > count ? 10 : 100
                 } catch {

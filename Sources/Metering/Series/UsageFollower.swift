@@ -24,17 +24,23 @@ final class UsageFollower {
     private let settings: WorkspaceSettings
     private let clock: any Clock
     private let calendar: CachedCalendar
+    private let laterLogs: LaterLogs
     private let writer = MessagePackWriter()
     /// As many entries as one change takes, going by those that were read last.
     private var entriesPerRead = entriesPerReadMax
     /// How many changes it has made.
     private(set) var changeCount = 0
 
-    init(client: RedisClient, settings: WorkspaceSettings, clock: any Clock) {
+    /// - Parameter laterLogs: nil for its own.
+    init(
+        client: RedisClient, settings: WorkspaceSettings, clock: any Clock,
+        laterLogs: LaterLogs? = nil
+    ) {
         self.client = client
         self.settings = settings
         self.clock = clock
         keys = Keyspace(settings)
+        self.laterLogs = laterLogs ?? LaterLogs(client, keys)
         calendar = CachedCalendar(settings.calendar)
     }
 
@@ -46,9 +52,9 @@ final class UsageFollower {
         var tries = 0
         while clock.monotonicMS <= deadlineMS {
             let packed = try await send(RedisCommand("GET", [keys.followed])).bytes ?? []
-            var ends = try ends(packed)
-            guard let (change, isLast) = try await change(behind: &ends) else { return true }
-            let applied = try await apply(change, expected: packed, ends)
+            var followed = try followed(packed)
+            guard let (change, isLast) = try await change(behind: &followed) else { return true }
+            let applied = try await apply(change, expected: packed, followed)
             if applied { changeCount += 1 }
             if applied, isLast { return true }
             tries = applied ? 0 : tries + 1
@@ -61,31 +67,33 @@ final class UsageFollower {
 
     private var today: Int { clock.now.milliseconds.flooredQuotient(86_400_000) }
 
-    private func ends(_ packed: [UInt8]) throws(MeteringError) -> LogEnds {
+    private func followed(_ packed: [UInt8]) throws(MeteringError) -> FollowedLogs {
         let oldest = today - settings.eventsDays - 1
-        if packed.isEmpty { return LogEnds(floor: oldest, numbers: []) }
-        guard let values = MessagePackValue(packed)?.integers, let floor = values.first else {
+        if packed.isEmpty { return FollowedLogs(floor: oldest) }
+        guard var followed = FollowedLogs(packed) else {
             throw .damaged(what: "how far the log was followed")
         }
-        return LogEnds(floor: floor, numbers: Array(values.dropFirst()))
+        // Clocks of other processes may be behind by some minutes.
+        followed.lowerFloor(to: today - 1)
+        return followed
     }
 
     /// What the next entries add, and whether none came behind them; nil when there are none.
     private func change(
-        behind ends: inout LogEnds
+        behind followed: inout FollowedLogs
     ) async throws(MeteringError) -> (UsageChange, isLast: Bool)? {
-        // Clocks of other processes may be ahead or behind by some minutes.
-        let days = Array(ends.floor...max(ends.floor, today + 1))
+        let last = try await laterLogs.last(on: today)
+        let days = Array(followed.floor...max(followed.floor, last))
         for from in stride(from: 0, to: days.count, by: Self.daysPerRead) {
             let turn = days[from..<min(from + Self.daysPerRead, days.count)]
             let asked = entriesPerRead
-            let replies = try await send(turn.map { read($0, behind: ends[$0], asked) })
+            let replies = try await send(turn.map { read($0, behind: followed[$0], asked) })
             guard let index = replies.firstIndex(where: { $0.elements?.isEmpty == false }) else {
                 continue
             }
             let entries = replies[index].elements ?? []
             var change = UsageChange(now: clock.now, hotDays: settings.hotDays)
-            let count = try add(entries, of: days[from + index], to: &change, &ends)
+            let count = try add(entries, of: days[from + index], to: &change, &followed)
             entriesPerRead = max(
                 1,
                 min(
@@ -104,7 +112,8 @@ final class UsageFollower {
     ///
     /// - Returns: how many.
     private func add(
-        _ entries: [RedisValue], of day: Int, to change: inout UsageChange, _ ends: inout LogEnds
+        _ entries: [RedisValue], of day: Int, to change: inout UsageChange,
+        _ followed: inout FollowedLogs
     ) throws(MeteringError) -> Int {
         for (index, element) in entries.enumerated() {
             guard let entry = LogEntry(element, arrival: CivilDay(number: day)) else {
@@ -117,9 +126,9 @@ final class UsageFollower {
                 return index
             }
             change.add(entry, calendar)
-            ends[day] = entry.position.number
+            followed[day] = entry.position.number
             // Days before it had nothing left, and nothing arrives on them any more.
-            ends.raiseFloor(to: min(today - 1, day))
+            followed.raiseFloor(to: min(today - 1, day))
         }
         return entries.count
     }
@@ -136,7 +145,7 @@ final class UsageFollower {
     // MARK: Writing
 
     private func apply(
-        _ change: UsageChange, expected: [UInt8], _ ends: LogEnds
+        _ change: UsageChange, expected: [UInt8], _ followed: FollowedLogs
     ) async throws(MeteringError) -> Bool {
         var names = [keys.followed]
         writer.array(5)
@@ -167,8 +176,7 @@ final class UsageFollower {
         change.write(writer)
         names += [keys.activity, keys.guests, keys.changes]
         let packed = writer.take()
-        writer.integers([ends.floor] + ends.numbers)
-        let state = writer.take()
+        let state = followed.packed(writer)
         do {
             let reply = try await client.run(
                 ScriptLibrary.followUsage, keys: names, arguments: [expected, state, packed])

@@ -62,6 +62,8 @@ import Testing
             let late = noon + max(0, ahead - 7) * Self.days - 5 * 3_600_000
             await bench.record([event("b"), event("guest:2"), event("b", at: late)])
             if isFollowed { try await Self.check(bench, ahead: ahead) }
+            // Somebody has looked which logs there are.
+            _ = try await bench.queries.events(EventQuery(), limit: 1)
             bench.clock.set(noon + 1000)
             await bench.record([event("c"), event("guest:3"), event("a")])
             for name in ["d", "e"] {
@@ -74,6 +76,108 @@ import Testing
                 bench.clock.advance(Self.days)
                 await bench.record([event("g\(round)"), event("guest:g\(round)"), event("a")])
                 try await Self.check(bench, ahead: ahead)
+            }
+        }
+    }
+
+    // MARK: Single events
+
+    /// Asks for events, all and of one subject, and compares them with what was counted.
+    ///
+    /// - Parameter starts: of ranges.
+    private static func checkEvents(_ bench: HistoryBench, from starts: [Int?]) async throws {
+        // Logs are read by their days; a subject's entries in the order of counting.
+        var byDay = bench.model
+        byDay.entries = bench.model.entries.enumerated()
+            .sorted { ($0.element.arrival, $0.offset) < ($1.element.arrival, $1.offset) }
+            .map(\.element)
+        let oldest = bench.clock.now.milliseconds / days - bench.settings.eventsDays
+        for subject in [nil, "a", "b"] {
+            for start in starts {
+                var query = EventQuery()
+                query.subject = subject.map { subjectID($0) }
+                query.from = start.map { Timestamp(milliseconds: $0) }
+                for order in EventQuery.Order.allCases {
+                    query.order = order
+                    let isByDay = subject == nil || order == .credits
+                    let expected = (isByDay ? byDay : bench.model).answer(query, since: oldest)
+                    for limit in [3, 100] {
+                        let found = try await bench.pages(query, limit: limit).map(\.line)
+                        #expect(found == expected, "\(query), by \(limit)")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test(arguments: [1, 2, 6])
+    func `Events are told when a clock that was ahead is set back, and when it gets there`(
+        ahead: Int
+    ) async throws {
+        try await withHistory { _, bench, _ in
+            func record(_ count: Int) async {
+                for number in 0..<count {
+                    await bench.record([
+                        event("a", ["credits_micro": number]), event("b"), event("a"), event("c"),
+                    ])
+                    bench.clock.advance(3_600_000)
+                }
+            }
+            await record(3)
+            bench.clock.set(noon + ahead * Self.days)
+            await record(4)
+            try await Self.checkEvents(bench, from: [nil])
+            bench.clock.set(noon + 3 * 3_600_000)
+            let then = noon + ahead * Self.days
+            let starts = [nil, noon, noon + 2 * 3_600_000, then - 60_000, then + 2 * 3_600_000]
+            for _ in 0..<3 {
+                try await Self.checkEvents(bench, from: starts)
+                await record(2)
+            }
+            for _ in 0..<3 {
+                bench.clock.advance((ahead + 2) / 2 * Self.days)
+                await record(1)
+                try await Self.checkEvents(bench, from: [nil, noon - Self.days])
+            }
+        }
+    }
+
+    @Test func `Events of a merged guest are told once when a clock that was ahead is set back`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                var ids: Set<String> = []
+                func record(_ subjects: String...) async {
+                    let events = subjects.map { event($0, id: "\($0)-\(ids.count)") }
+                    ids.formUnion(events.compactMap { $0.id?.text })
+                    for outcome in await bench.record(events) { #expect(outcome.counted != nil) }
+                    clock.advance(60_000)
+                }
+                await record("guest:1", "ann")
+                await record("guest:1")
+                clock.set(noon + 3 * Self.days)
+                await record("ann")
+                await record("ann", "guest:1")
+                await record("guest:1")
+                await record("ann", "guest:1")
+                #expect(try await bench.told().count == ids.count)
+                clock.set(noon + 600_000)
+                await record("ann")
+                await record("guest:1")
+                await record("guest:1", "ann")
+                await record("ann")
+                #expect(try await bench.merge("guest:1", into: "ann") == .allowed)
+                await record("ann")
+                for page in [1, 2, 3, 100] {
+                    for subject in ["ann", nil] {
+                        let told = try await bench.told(of: subject, page: page)
+                            .map { String($0.prefix { $0 != " " }) }
+                        #expect(told.count == ids.count && Set(told) == ids, "\(page): \(told)")
+                    }
+                }
             }
         }
     }

@@ -37,7 +37,7 @@ final class LogFollower {
     private var waiting: [CheckedContinuation<Void, Never>] = []
     /// Changes when all that was read is forgotten.
     private(set) var generation = 0
-    /// The last day that may have a log, as far as was looked.
+    /// The last day that has a log, when that was looked at last.
     private var lastLog = Int.min
 
     init(_ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock) {
@@ -45,7 +45,7 @@ final class LogFollower {
         self.clock = clock
         keys = Keyspace(settings)
         name = DatasetName(client, keys)
-        laterLogs = LaterLogs(client, keys)
+        laterLogs = LaterLogs(client, keys, clock)
         reader = LogItemReader(settings)
     }
 
@@ -106,7 +106,7 @@ final class LogFollower {
         // Days are new at the start, at midnight, and when the clock was set back.
         if !arrivals.allSatisfy({ segments[$0] != nil }) {
             laterLogs.forget()
-            lastLog = try await laterLogs.last(on: today)
+            lastLog = try await laterLogs.last()
         }
         let days = arrivals
         if !segments.keys.allSatisfy(days.contains) {

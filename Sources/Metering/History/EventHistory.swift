@@ -21,11 +21,14 @@ final class EventHistory {
     private let keys: Keyspace
     private let settings: WorkspaceSettings
     private let clock: any Clock
+    private let laterLogs: LaterLogs
     private let bounds: HistoryBounds
 
     init(
-        client: RedisClient, settings: WorkspaceSettings, clock: any Clock, bounds: HistoryBounds
+        client: RedisClient, settings: WorkspaceSettings, clock: any Clock, laterLogs: LaterLogs,
+        bounds: HistoryBounds
     ) {
+        self.laterLogs = laterLogs
         self.bounds = bounds
         self.client = client
         self.settings = settings
@@ -74,10 +77,13 @@ final class EventHistory {
         _ query: EventQuery, from cursor: EventCursor?
     ) async throws(MeteringError) -> LogWalk {
         let today = clock.now.milliseconds.flooredQuotient(86_400_000)
-        // The clock may have been set back a little: what arrived "tomorrow" is read, too.
+        // The clock may have been set back: what arrived on days to come is read, too.
+        let last = try await laterLogs.last()
+        // A subject's entry of today may lead on to one of these days: none is too old to be read.
+        let isOrdered = query.subject == nil || last == today
         let walk = LogWalk(
-            client, keys, subject: query.subject?.id, from: query.from,
-            days: today - settings.eventsDays...today + 1)
+            client, keys, subject: query.subject?.id, from: isOrdered ? query.from : nil,
+            days: today - settings.eventsDays...max(today + 1, last))
         try await walk.start(at: cursor)
         return walk
     }
@@ -257,7 +263,12 @@ extension QueryEngine {
         try await history(bounds).part(query, count: count, after: cursor)
     }
 
-    private func history(_ bounds: HistoryBounds) throws(MeteringError) -> EventHistory {
-        EventHistory(client: try client, settings: settings, clock: clock, bounds: bounds)
+    /// Tells single events.
+    func history(
+        _ bounds: HistoryBounds = HistoryBounds()
+    ) throws(MeteringError) -> EventHistory {
+        EventHistory(
+            client: try client, settings: settings, clock: clock, laterLogs: try laterLogs,
+            bounds: bounds)
     }
 }

@@ -23,6 +23,9 @@ final class LogWalk {
     private var waiting: [LogEntry] = []
     /// The next entries of the subject, and of the guests that were merged into it.
     private var links: [(position: LogPosition, subject: ByteString)] = []
+    /// Those that were told, where guests were merged: an entry of several of them stands on the way of
+    /// each, and they come to it one by one if the clock was set back.
+    private var told: Set<LogPosition> = []
     /// Whose events are told: the subject and its guests.
     private(set) var names: Set<ByteString> = []
     /// From where a walk goes on behind the last entry told; nil at the end.
@@ -53,7 +56,9 @@ final class LogWalk {
         rest = nil
         if let cursor {
             if let subject { return try await startLinks(of: subject, at: cursor.position) }
-            day = min(cursor.position.day.number, days.upperBound)
+            // A later log that has left Redis meanwhile.
+            guard cursor.position.day.number <= days.upperBound else { return }
+            day = cursor.position.day.number
             // Of an entry whose first event was told nothing is left.
             end = (cursor.place == 1 ? "(" : "") + "0-\(cursor.position.number)"
         } else if let subject {
@@ -91,10 +96,8 @@ final class LogWalk {
             self.links[0].position = cursor
             return
         }
-        // Each of them has its own way to there.
-        while let first = nextLink, first.packed > cursor.packed {
-            _ = try await nextLinked()
-        }
+        // Each of them has its own way to there, on which positions grow where the clock was set back.
+        while let next = nextLink, next != cursor, try await nextLinked() != nil {}
     }
 
     /// The next entry; nil when there is no other that may hold what is asked for.
@@ -142,7 +145,11 @@ final class LogWalk {
     }
 
     private func nextLinked() async throws(MeteringError) -> LogEntry? {
+        var next: LogEntry?
         while let position = nextLink, position.day.number >= days.lowerBound {
+            let isNew = !told.contains(position)
+            // What was told is passed at once: a walk goes on from what was not.
+            if isNew, next != nil { break }
             let reply = try await send(.readLogEntry(keys.log(arrival: position.day), position))
             let here = links.filter { $0.position == position }
             links.removeAll { $0.position == position }
@@ -155,9 +162,11 @@ final class LogWalk {
                 else { continue }
                 links.append((previous, name))
             }
-            return entry
+            guard isNew else { continue }
+            next = entry
+            if names.count > 1 { told.insert(position) }
         }
-        return nil
+        return next
     }
 
     private var nextLink: LogPosition? {

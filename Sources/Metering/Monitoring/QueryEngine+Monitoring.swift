@@ -159,8 +159,7 @@ extension QueryEngine {
 
     private func monitor() throws(MeteringError) -> CreditMonitor {
         let client = try client
-        let history = EventHistory(
-            client: client, settings: settings, clock: clock, bounds: HistoryBounds())
+        let history = try history()
         let series = SeriesReader(
             client: client, settings: settings, clock: clock, archive: try archive,
             history: history,

@@ -23,7 +23,7 @@ public actor QueryEngine {
     private var connection: RedisClient?
     private(set) var boards: WindowBoards?
     private(set) var charges: ChargeLog?
-    private(set) var laterLogs: LaterLogs?
+    private var daysToCome: LaterLogs?
     private var files: Archive?
     private var sums: DayRollups?
     private var alertDispatch: AlertDispatch?
@@ -78,8 +78,8 @@ public actor QueryEngine {
         self.boards = boards
         let charges = ChargeLog(client, settings, clock)
         self.charges = charges
-        let laterLogs = LaterLogs(client, keys)
-        self.laterLogs = laterLogs
+        let laterLogs = LaterLogs(client, keys, clock)
+        daysToCome = laterLogs
         let sums = DayRollups(client: client, keys: keys)
         self.sums = sums
         // Another connection may lead to other data.
@@ -105,7 +105,7 @@ public actor QueryEngine {
         connection = nil
         boards = nil
         charges = nil
-        laterLogs = nil
+        daysToCome = nil
         files = nil
         sums = nil
         alertDispatch?.forgetCounts()
@@ -160,6 +160,16 @@ public actor QueryEngine {
                 throw .unavailable(.disconnected(reason: "it was not started"))
             }
             return sums
+        }
+    }
+
+    /// Finds the logs of days to come.
+    var laterLogs: LaterLogs {
+        get throws(MeteringError) {
+            guard let daysToCome else {
+                throw .unavailable(.disconnected(reason: "it was not started"))
+            }
+            return daysToCome
         }
     }
 

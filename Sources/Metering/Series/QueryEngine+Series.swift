@@ -17,16 +17,15 @@ extension QueryEngine {
         let client = try client
         let reader = SeriesReader(
             client: client, settings: settings, clock: clock, archive: try archive,
-            history: EventHistory(
-                client: client, settings: settings, clock: clock, bounds: HistoryBounds()),
-            follower: try usageFollower(),
+            history: try history(), follower: try usageFollower(),
             rollups: try rollups)
         return try await reader.series(query, countsSubjects: countsSubjects)
     }
 
     /// Goes along the log for minutes, subjects and activity.
     func usageFollower() throws(MeteringError) -> UsageFollower {
-        UsageFollower(client: try client, settings: settings, clock: clock, laterLogs: laterLogs)
+        UsageFollower(
+            client: try client, settings: settings, clock: clock, laterLogs: try laterLogs)
     }
 
     /// Goes along the log every second while events come, so that no question finds it far behind, and

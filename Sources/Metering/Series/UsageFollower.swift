@@ -40,7 +40,7 @@ final class UsageFollower {
         self.settings = settings
         self.clock = clock
         keys = Keyspace(settings)
-        self.laterLogs = laterLogs ?? LaterLogs(client, keys)
+        self.laterLogs = laterLogs ?? LaterLogs(client, keys, clock)
         calendar = CachedCalendar(settings.calendar)
     }
 
@@ -82,7 +82,8 @@ final class UsageFollower {
     private func change(
         behind followed: inout FollowedLogs
     ) async throws(MeteringError) -> (UsageChange, isLast: Bool)? {
-        let last = try await laterLogs.last(on: today)
+        // Clocks of other processes may be ahead by some minutes.
+        let last = max(today + 1, try await laterLogs.last())
         let days = Array(followed.floor...max(followed.floor, last))
         for from in stride(from: 0, to: days.count, by: Self.daysPerRead) {
             let turn = days[from..<min(from + Self.daysPerRead, days.count)]

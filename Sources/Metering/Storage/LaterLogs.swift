@@ -6,36 +6,39 @@ internal import Redis
 final class LaterLogs {
     /// How far ahead they are looked for.
     private static let daysMax = 400
+    /// How often they are looked for: another process's clock may have been ahead.
+    private static let lookMS = 10_000
 
     private let client: RedisClient
     private let keys: Keyspace
-    private var found: (today: Int, last: Int)?
+    private let clock: any Clock
+    private var found: (today: Int, last: Int, atMS: Int)?
 
-    init(_ client: RedisClient, _ keys: Keyspace) {
+    init(_ client: RedisClient, _ keys: Keyspace, _ clock: any Clock) {
         self.client = client
         self.keys = keys
+        self.clock = clock
     }
 
     /// Has Redis asked again: it may have other data.
     func forget() { found = nil }
 
-    /// The last day of arrival whose log may hold something: clocks of other processes may be ahead by
-    /// some minutes, so it is tomorrow at least. Redis is asked when the day is another one, for
-    /// that is what a clock that is set back makes of it.
-    ///
-    /// - Parameter today: by the clock (UTC).
-    func last(on today: Int) async throws(MeteringError) -> Int {
-        if let found, found.today == today { return found.last }
-        let first = today + 2
+    /// The last day that has a log (UTC); today if none of those behind it has. Redis is asked when the day
+    /// is another one, as when the clock was set back, and every ten seconds.
+    func last() async throws(MeteringError) -> Int {
+        let today = clock.now.milliseconds.flooredQuotient(86_400_000)
+        let now = clock.monotonicMS
+        if let found, found.today == today, now - found.atMS < Self.lookMS { return found.last }
+        let first = today + 1
         let names = (0..<Self.daysMax).map { keys.log(arrival: CivilDay(number: first + $0)) }
-        var last = today + 1
+        var last = today
         // Mostly there is none, which costs one command.
         if try await send("EXISTS", names) != 0 {
             for (place, name) in names.enumerated() where try await send("EXISTS", [name]) == 1 {
                 last = first + place
             }
         }
-        found = (today, last)
+        found = (today, last, now)
         return last
     }
 

@@ -181,4 +181,38 @@ import Testing
             }
         }
     }
+
+    @Test
+    func `Charges have what was counted while the clock was ahead, and after it was set back`()
+        async throws
+    {
+        try await withHistory { _, bench, _ in
+            func count(_ time: Int?) async {
+                await bench.record([
+                    event("a", ["credits_micro": 7, "cost_micro": 3], at: time)
+                ])
+            }
+            func check(_ count: Int, by queries: QueryEngine? = nil) async throws {
+                let queries = queries ?? bench.queries
+                let charges = try await queries.creditCharges(days: 7).charges
+                #expect(charges.map(\.eventCount) == [count])
+            }
+            await count(nil)
+            try await check(1)
+            bench.clock.advance(5 * Self.days)
+            await count(nil)
+            await count(noon + 1000)
+            try await check(3)
+            bench.clock.set(noon + 60_000)
+            await count(nil)
+            // One of them is dated ahead. Somebody else asks for the first time.
+            for queries in [bench.queries, bench.benches[1].queries] {
+                try await check(3, by: queries)
+            }
+            bench.clock.advance(5 * Self.days)
+            try await check(4)
+            await count(nil)
+            try await check(5)
+        }
+    }
 }

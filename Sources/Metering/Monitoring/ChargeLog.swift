@@ -50,15 +50,20 @@ final class ChargeLog {
     private let settings: WorkspaceSettings
     private let clock: any Clock
     private let calendar: CachedCalendar
+    private let laterLogs: LaterLogs
     /// By the day (UTC) on which events came.
     private var arrivals: [Int: Arrival] = [:]
     private var generation = 0
     private let name: DatasetName
 
-    init(_ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock) {
+    init(
+        _ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock,
+        _ laterLogs: LaterLogs
+    ) {
         self.client = client
         self.settings = settings
         self.clock = clock
+        self.laterLogs = laterLogs
         keys = Keyspace(settings)
         name = DatasetName(client, keys)
         calendar = CachedCalendar(settings.calendar)
@@ -84,7 +89,8 @@ final class ChargeLog {
         let oldest = oldest
         arrivals = arrivals.filter { $0.key >= oldest }
         // Clocks of other processes may be ahead by some minutes.
-        for day in oldest...oldest + settings.eventsDays + 1 {
+        let last = max(oldest + settings.eventsDays + 1, try await laterLogs.last())
+        for day in oldest...last {
             while try await readOn(day) {
                 guard clock.monotonicMS <= deadlineMS else {
                     throw .building(what: "the comparison of charges with costs")

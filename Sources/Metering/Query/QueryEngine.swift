@@ -76,10 +76,10 @@ public actor QueryEngine {
         connection = client
         let boards = WindowBoards(client, settings, clock, archive: try? archive, logger)
         self.boards = boards
-        let charges = ChargeLog(client, settings, clock)
-        self.charges = charges
         let laterLogs = LaterLogs(client, keys, clock)
         daysToCome = laterLogs
+        let charges = ChargeLog(client, settings, clock, laterLogs)
+        self.charges = charges
         let sums = DayRollups(client: client, keys: keys)
         self.sums = sums
         // Another connection may lead to other data.

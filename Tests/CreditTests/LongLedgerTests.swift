@@ -36,6 +36,28 @@ import Testing
         }
     }
 
+    @Test(arguments: [1, 3, 60])
+    func `Every line is there once, also of a clock that was ahead and is set back`(
+        ahead: Int
+    ) async throws {
+        try await withBench { _, bench, _ in
+            try await bench.grant("a", 1_000 * one, id: "g")
+            var expected = ["g"]
+            for then in [noon, noon + ahead * day, noon + 60_000, noon + day] {
+                bench.clock.set(then)
+                for _ in 0..<3 {
+                    expected.append("e\(expected.count)")
+                    await bench.charge("a", one, id: expected.last)
+                }
+                for page in [1, 4, 1000] {
+                    let lines = try await bench.checkedLedger("a", page: page)
+                    let references = lines.filter { $0.kind != .reset }.map { $0.reference?.text }
+                    #expect(references == expected, "pages of \(page)")
+                }
+            }
+        }
+    }
+
     @Test func `What the log has forgotten ends the ledger, with what the balance was then`()
         async throws
     {

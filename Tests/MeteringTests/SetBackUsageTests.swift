@@ -80,6 +80,27 @@ import Testing
         }
     }
 
+    /// A process ended before all was followed, and no other was there for days.
+    @Test(
+        arguments: [(1, 840, 37), (35, 48, 35), (1, 1, 1), (400, 48, 400)], [false, true])
+    func `A follower that comes late reads all logs that Redis may have`(
+        setting: (eventsDays: Int, idempotencyHours: Int, daysLater: Int), isFirst: Bool
+    ) async throws {
+        let settings = WorkspaceSettings(
+            idempotencyHours: setting.idempotencyHours, eventsDays: setting.eventsDays)
+        try await withHistory(settings: settings) { _, bench, _ in
+            if !isFirst {
+                await bench.record([event("guest:1")])
+                #expect(try await bench.queries.activity().guestCount == 1)
+            }
+            await bench.record([event("guest:2"), event("a", ["files_uploaded": 1])])
+            bench.clock.advance(setting.daysLater * Self.days)
+            #expect(try await bench.queries.activity().guestCount == (isFirst ? 1 : 2))
+            let times = try await bench.queries.activity(of: subjectID("a")).times
+            #expect(times.lastUpload?.milliseconds == noon)
+        }
+    }
+
     // MARK: Single events
 
     /// Asks for events, all and of one subject, and compares them with what was counted.

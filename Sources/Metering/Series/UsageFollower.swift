@@ -68,7 +68,8 @@ final class UsageFollower {
     private var today: Int { clock.now.milliseconds.flooredQuotient(86_400_000) }
 
     private func followed(_ packed: [UInt8]) throws(MeteringError) -> FollowedLogs {
-        let oldest = today - settings.eventsDays - 1
+        // What came before the first follow may have come long ago: all that Redis may have is read.
+        let oldest = today - settings.lifetimes.log / 86_400
         if packed.isEmpty { return FollowedLogs(floor: oldest) }
         guard var followed = FollowedLogs(packed) else {
             throw .damaged(what: "how far the log was followed")

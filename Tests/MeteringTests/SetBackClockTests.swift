@@ -74,4 +74,30 @@ import Testing
             }
         }
     }
+
+    /// As behind a machine that was suspended, or a service that was off for days.
+    @Test(arguments: [1, 2, 3, 40], [false, true])
+    func `A board that is days behind is brought up before it is read`(
+        daysLater: Int, isOtherProcess: Bool
+    ) async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                let other = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                let span = LeaderboardWindow.span(Self.day(-2)...Self.day(0))
+                var sum = 0
+                for amount in [1, 10, 100] {
+                    _ = await bench.record(event("u", ["tokens": amount]))
+                    sum += amount
+                    if amount == 100 { clock.advance(daysLater * RestoreBench.days) }
+                    let asked = amount == 100 && isOtherProcess ? other : bench
+                    for window in [.lifetime, span] {
+                        let entries = try await asked.queries.all(.tokens, window)
+                        #expect(entries.map(\.value) == [sum], "\(window)")
+                    }
+                }
+            }
+        }
+    }
 }

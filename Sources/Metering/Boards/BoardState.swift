@@ -34,7 +34,8 @@ struct BoardState: Equatable {
             target.count < 10_000
         else { return nil }
         ends = LogEnds(floor: floor, numbers: numbers)
-        if !target.isEmpty {
+        // The target may be the beginning of a day of which nothing was read.
+        if !after.isEmpty {
             pending = (LogEnds(floor: its, numbers: target), ByteString(bytes: after))
         }
         self.warnings = warnings.map { String(decoding: $0, as: UTF8.self) }

@@ -39,6 +39,8 @@ final class LogFollower {
     private(set) var generation = 0
     /// The last day that has a log, when that was looked at last.
     private var lastLog = Int.min
+    /// The days of arrival that were read last, to their ends. What is remembered is of no day before.
+    private(set) var lastRead = 0...0
 
     init(_ client: RedisClient, _ settings: WorkspaceSettings, _ clock: any Clock) {
         self.client = client
@@ -64,8 +66,7 @@ final class LogFollower {
 
     /// Where the logs ended when they were read last.
     var ends: LogEnds {
-        let days = arrivals
-        return LogEnds(floor: days.lowerBound, numbers: days.map { segments[$0]?.end ?? 0 })
+        LogEnds(floor: lastRead.lowerBound, numbers: lastRead.map { segments[$0]?.end ?? 0 })
     }
 
     /// The name of the data that all of this is of.
@@ -142,6 +143,7 @@ final class LogFollower {
             rest = more
         }
         trim()
+        lastRead = days
         readMS = clock.monotonicMS
     }
 

@@ -115,8 +115,9 @@ final class WindowBoard {
         if let pending = state.pending { return try await rest(of: pending.target, state.ends) }
         var chunk = Chunk(target: state.ends)
         var count = 0
-        let last = follower.arrivals.upperBound
-        for day in state.ends.floor...max(last, state.ends.floor) {
+        // As it is now: the clock may jump meanwhile, over days whose ends were not read.
+        let days = follower.lastRead
+        for day in state.ends.floor...max(days.upperBound, state.ends.floor) {
             while true {
                 let number = chunk.target[day]
                 let remembered = follower.remembered(day, after: number)
@@ -138,9 +139,9 @@ final class WindowBoard {
                 if remembered != nil || entries.isEmpty { break }
             }
         }
-        if chunk.target == state.ends { return nil }
-        chunk.target.raiseFloor(to: follower.arrivals.lowerBound)
-        return chunk
+        // Also where there was nothing: that is what a question is told by.
+        chunk.target.raiseFloor(to: days.lowerBound)
+        return chunk.target == state.ends ? nil : chunk
     }
 
     /// What somebody has begun to add.

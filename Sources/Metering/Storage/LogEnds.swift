@@ -28,8 +28,10 @@ struct LogEnds: Equatable {
 
     var days: Range<Int> { floor..<floor + numbers.count }
 
-    /// Whether all that the others hold was read.
-    func reaches(_ other: LogEnds) -> Bool { other.days.allSatisfy { self[$0] >= other[$0] } }
+    /// Whether all that the others hold was read, also of days before their floor.
+    func reaches(_ other: LogEnds) -> Bool {
+        floor >= other.floor && other.days.allSatisfy { self[$0] >= other[$0] }
+    }
 
     /// Whether the logs ended there before they ended at the others: they only grow.
     func precedes(_ other: LogEnds) -> Bool {
@@ -43,8 +45,7 @@ struct LogEnds: Equatable {
 
     /// Forgets the days before one: they were read to their ends.
     mutating func raiseFloor(to day: Int) {
-        let count = min(max(0, day - floor), numbers.count)
-        numbers.removeFirst(count)
-        floor += count
+        numbers.removeFirst(min(max(0, day - floor), numbers.count))
+        floor = max(floor, day)
     }
 }

@@ -5,7 +5,7 @@
   at. From then on its id is like one that was never used.
 
   KEYS     erasures, subjects, accounts, grants, told, activity, guests, merged, merges, holders, changes,
-           cold, boards, builds; logs of the days of arrival around now (3); `use` of days
+           cold, boards, builds; logs of the days of arrival from yesterday on; `use` of days
   ARGV[1]  {id of the erasure, {subject, guest, ...}, positions of their last entries, and of their
            accounts' (-1: there is none), number of merged guests, {grant, ...} (fields of the hash), {day,
            ...} of `use`, day of the first log, step that the erasure is in afterwards, now_ms}
@@ -25,7 +25,7 @@ local id, names, last, positions, merged, grants, days = unpack(ask, 1, 7)
 local erasure = call('HGET', KEYS[1], id)
 if not erasure then return 0 end
 erasure = unpacked(erasure)
-local anonymous, removed = erasure[ERASURE_ANONYMOUS], erasure[ERASURE_REMOVED]
+local anonymous, removed, last_log = erasure[ERASURE_ANONYMOUS], erasure[ERASURE_REMOVED], #KEYS - #days
 
 local function read(key)
   local values = call('HMGET', key, unpack(names))
@@ -44,7 +44,7 @@ if call('HLEN', KEYS[8]) ~= merged then return 0 end
 local marks = #days > 0 and call('HMGET', KEYS[12], unpack(days)) or {}
 for i = 1, #days do
   if marks[i] then return 0 end
-  for _, entry in pairs(read(KEYS[17 + i])) do
+  for _, entry in pairs(read(KEYS[last_log + i])) do
     if still_counts(entry, USE_EVENTS, USE_METERS + 1, 2) then return 0 end
   end
 end
@@ -74,7 +74,7 @@ if #names > 1 then call('SREM', KEYS[7], unpack(names, 2)) end
 -- A day on which it stood is to be written to its file anew.
 local changed = {}
 for i, day in ipairs(days) do
-  if call('HDEL', KEYS[17 + i], unpack(names)) > 0 then changed[day] = true end
+  if call('HDEL', KEYS[last_log + i], unpack(names)) > 0 then changed[day] = true end
 end
 for i = 1, #names do
   local record = records[i]
@@ -95,6 +95,6 @@ for _, place in ipairs({2, 5, 6, 8, 9, 10}) do call('HDEL', KEYS[place], unpack(
 call('UNLINK', KEYS[13], KEYS[14])
 call('HINCRBY', KEYS[11], 'state', 1)
 erasure[ERASURE_STEP], erasure[ERASURE_ENDED] = ask[9], ask[10]
-erasure[ERASURE_CUT] = {ask[8], unpack(unpacked(ends_of(15, 17)))}
+erasure[ERASURE_CUT] = {ask[8], unpack(unpacked(ends_of(15, last_log)))}
 call('HSET', KEYS[1], id, pack(erasure))
 return 1

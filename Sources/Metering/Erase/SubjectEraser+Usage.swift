@@ -186,7 +186,9 @@ extension SubjectEraser {
     /// Takes the subject out, in one step; false when something has changed since it was looked at.
     private func takeOut(_ found: Finding) async throws -> Bool {
         let today = context.clock.now.milliseconds.flooredQuotient(86_400_000)
-        let logs = (today - 1...today + 1).map { keys.log(arrival: CivilDay(number: $0)) }
+        // The clock may have been ahead, and be set back.
+        let last = max(today + 1, try await LaterLogs(client, keys, context.clock).last())
+        let logs = (today - 1...last).map { keys.log(arrival: CivilDay(number: $0)) }
         let days = found.days.sorted()
         writer.array(10)
         writer.string(erasure.id)

@@ -79,6 +79,27 @@ import Testing
         }
     }
 
+    @Test func `An erasure takes out of the log what was counted while the clock was ahead`()
+        async throws
+    {
+        try await withErasures { _, world, _ in
+            let name = "a-\(mark)"
+            let other = world.clock.now.milliseconds
+            for ahead in [4, 0] {
+                world.clock.set(other + ahead * RestoreBench.days)
+                for id in ["first", "last"] {
+                    let outcome = await world.bench.record(
+                        event(name, ["tokens": 10], id: "\(id)-\(ahead)-\(mark)"))
+                    #expect(outcome.counted != nil)
+                    #expect(await world.bench.record(event("b")).counted != nil)
+                }
+            }
+            let erasure = try await world.erase(name)
+            #expect(try await world.bench.keysHolding([mark]) == [])
+            #expect(try await Self.tokens(world)[erasure.anonymous.id] == 40)
+        }
+    }
+
     @Test func `Who waited for a round that failed gets another one`() async throws {
         try await withErasures { _, world, redis in
             for count in 0..<20 {

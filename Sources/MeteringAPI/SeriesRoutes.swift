@@ -31,7 +31,7 @@ extension API {
         let from = try parameters.instant("from", calendar)?.milliseconds
         // What is begun counts, so that the last bucket is that of now.
         let end = until ?? now + 1
-        let start = from ?? end - bucket.defaultMS
+        let start = from ?? calendar.defaultStart(ofRangeTo: end, bucket)
         guard start < end else {
             throw HTTPProblem.badRequest("invalid_parameter", "to is not after from")
         }
@@ -67,18 +67,6 @@ enum SeriesFill: String, CaseIterable {
 
 private enum SeriesComparison: String, CaseIterable {
     case previous
-}
-
-extension SeriesQuery.Bucket {
-    /// What is shown when nothing else is asked for: an hour, a day, 30 days, a year.
-    fileprivate var defaultMS: Int {
-        switch self {
-        case .minute: 3_600_000
-        case .hour: 24 * 3_600_000
-        case .day: 29 * 86_400_000
-        case .month: 334 * 86_400_000
-        }
-    }
 }
 
 extension QueryParameters {

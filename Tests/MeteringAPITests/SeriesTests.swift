@@ -55,6 +55,41 @@ import Testing
         }
     }
 
+    @Test func `The period before has nothing of the first bucket`() async throws {
+        try await withAPI { _, harness, _ in
+            await Self.post(
+                harness,
+                #"[{"subject":"a","time":"2026-11-20T10:50:20Z","meters":{"tokens":7}}]"#)
+            for (bucket, from, to) in [
+                ("hour", "10:30:00", "11:00:00"), ("minute", "10:50:10", "10:51:00"),
+            ] {
+                let answer = await harness.get(
+                    "/v1/series",
+                    query: "meter=tokens&bucket=\(bucket)&compare=previous"
+                        + "&from=2026-11-20T\(from)Z&to=2026-11-20T\(to)Z")
+                let before = answer.json["previous"] as? [String: Any]
+                #expect(before?["value"] as? Int == 0, "\(answer.text)")
+                #expect((before?["to"] as? String)?.hasSuffix(":00Z") == true)
+            }
+        }
+    }
+
+    @Test(arguments: [
+        ("minute", 60, "2026-10-31T10:00:30Z"), ("hour", 24, "2026-10-31T10:00:30Z"),
+        ("day", 30, "2026-01-31"), ("month", 12, "2026-10-31"), ("month", 12, "2027-01-29"),
+        ("month", 12, "9999-12-31"),
+    ])
+    func `Without a begin there are as many buckets as documented`(
+        bucket: String, count: Int, to: String
+    ) async throws {
+        try await withAPI { _, harness, _ in
+            let answer = await harness.get(
+                "/v1/series", query: "meter=tokens&bucket=\(bucket)&fill=zero&to=\(to)")
+            let buckets = answer.json["buckets"] as? [Any]
+            #expect(buckets?.count == count, "\(answer.text)")
+        }
+    }
+
     @Test func `Minutes of long ago are not told as none`() async throws {
         try await withAPI { _, harness, _ in
             let answer = await harness.get(

@@ -50,14 +50,7 @@ struct BucketSums {
         guard let first = starts.first, let last = starts.last, let day = dayOfPlace.last else {
             return nil
         }
-        let end: Int =
-            switch query.bucket {
-            case .minute: last + 60
-            // An hour ends where the next begins, or the day does.
-            case .hour: min(last + 3600, calendar.start(of: CivilDay(number: day.number + 1)))
-            case .day: calendar.start(of: CivilDay(number: day.number + 1))
-            case .month: calendar.start(of: day.adding(months: 1))
-            }
+        let end = calendar.end(of: query.bucket, from: last, on: day)
         return first * 1000..<max(first, end) * 1000
     }
 

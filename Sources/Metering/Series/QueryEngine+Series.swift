@@ -54,8 +54,36 @@ extension QueryEngine {
 }
 
 extension WorkspaceCalendar {
-    /// The period before a range, as long as it is: as many months for months, as many days where
-    /// it is made of whole days, else as much time. Milliseconds since 1970.
+    /// Where a range begins that ends at an instant and has as many buckets as are shown when nothing else
+    /// is asked for: 60 minutes, 24 hours, 30 days or 12 months. Milliseconds since 1970.
+    public func defaultStart(ofRangeTo end: Int, _ bucket: SeriesQuery.Bucket) -> Int {
+        let last = (end - 1).flooredQuotient(1000)
+        let day = day(at: last)
+        switch bucket {
+        case .minute: return (last.flooredQuotient(60) - 59) * 60_000
+        case .hour:
+            return
+                (CachedCalendar(self).place(Timestamp(milliseconds: last * 1000)).hour - 23 * 3600)
+                * 1000
+        case .day: return start(of: CivilDay(number: day.number - 29)) * 1000
+        case .month: return start(of: day.firstOfMonth.adding(months: -11)) * 1000
+        }
+    }
+
+    /// Where a bucket ends that begins at an instant of a day. Seconds since 1970.
+    func end(of bucket: SeriesQuery.Bucket, from start: Int, on day: CivilDay) -> Int {
+        let tomorrow = CivilDay(number: day.number + 1)
+        return switch bucket {
+        case .minute: start + 60
+        // An hour ends where the next begins, or the day does.
+        case .hour: min(start + 3600, self.start(of: tomorrow))
+        case .day: self.start(of: tomorrow)
+        case .month: self.start(of: day.adding(months: 1))
+        }
+    }
+
+    /// The period before the buckets of a range, as long as they are: as many months for months, as many days
+    /// for days, else as much time. Milliseconds since 1970.
     public func previous(_ range: Range<Int>, _ bucket: SeriesQuery.Bucket) -> Range<Int> {
         let first = range.lowerBound.flooredQuotient(1000)
         let last = (range.upperBound - 1).flooredQuotient(1000)
@@ -72,7 +100,12 @@ extension WorkspaceCalendar {
             let before = CivilDay(number: days.lowerBound.number - count)
             return self.start(of: before) * 1000..<self.start(of: days.lowerBound) * 1000
         case .minute, .hour:
-            return range.lowerBound - range.count..<range.lowerBound
+            // Whole ones: what is in the first of the range is not in those before it, too.
+            guard let starts = starts(of: bucket, in: range), let from = starts.first?.start,
+                let (last, day) = starts.last
+            else { return range.lowerBound..<range.lowerBound }
+            let until = end(of: bucket, from: last, on: day)
+            return (2 * from - until) * 1000..<from * 1000
         }
     }
 }

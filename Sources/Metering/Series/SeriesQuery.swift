@@ -136,7 +136,10 @@ extension WorkspaceCalendar {
             guard count <= SeriesQuery.bucketCountMax else { return nil }
             while month <= days.upperBound {
                 starts.append((start(of: month), month))
-                month = month.adding(months: 1)
+                let next = month.adding(months: 1)
+                // Behind the last month that has a date there is none.
+                guard next > month else { break }
+                month = next
             }
         }
         return starts

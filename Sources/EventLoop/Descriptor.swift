@@ -2,10 +2,11 @@
 
 internal import CLibevent
 
-/// Watches one file descriptor on a loop. Made, used and cancelled on the loop's thread.
+/// Watches one file descriptor on a loop. Made and used on the loop's thread.
 ///
-/// The watch ends with `cancel` or with the object; the descriptor stays the owner's to close
-/// (after the watch ended).
+/// The watch ends with `cancel` or with the object, and holds the loop until then; what other threads
+/// end, the loop ends in its next turn. The descriptor stays the owner's to close (after the watch
+/// ended), with `EventLoop.close` where that may be on another thread.
 public final class DescriptorWatch {
     /// What a descriptor can be ready for.
     public struct Readiness: OptionSet, Sendable {
@@ -15,8 +16,7 @@ public final class DescriptorWatch {
         public static let writable = Readiness(rawValue: Int16(EV_WRITE))
     }
 
-    private let handler: (Readiness) -> Void
-    private var event: OpaquePointer?
+    private var event: LoopEvent?
 
     /// Starts to watch. The handler runs on the loop each time the descriptor is ready, as long
     /// as it stays so (level-triggered), until the watch is cancelled.
@@ -24,33 +24,22 @@ public final class DescriptorWatch {
         _ descriptor: Int32, for readiness: Readiness, on loop: EventLoop,
         handler: @escaping (Readiness) -> Void
     ) {
-        self.handler = handler
-        event = event_new(
-            loop.base, descriptor, readiness.rawValue | Int16(EV_PERSIST),
-            { _, ready, context in
-                guard let context else { return }
-                // Retained for the call: the handler may drop the last reference to the watch.
-                let watch = Unmanaged<DescriptorWatch>.fromOpaque(context).takeUnretainedValue()
-                watch.handler(Readiness(rawValue: ready))
-            }, Unmanaged.passUnretained(self).toOpaque())
-        event_add(event, nil)
+        event = LoopEvent(descriptor, readiness.rawValue | Int16(EV_PERSIST), on: loop) {
+            handler(Readiness(rawValue: $0))
+        }
+        event?.add()
     }
 
     /// Stops for now, without giving the watch up.
-    public func pause() {
-        if let event { event_del(event) }
-    }
+    public func pause() { event?.remove() }
 
     /// Goes on after `pause`.
-    public func resume() {
-        if let event { event_add(event, nil) }
-    }
+    public func resume() { event?.add() }
 
     /// Ends the watch: the handler is not called again.
     public func cancel() {
-        guard let event else { return }
-        self.event = nil
-        event_free(event)
+        event?.end()
+        event = nil
     }
 
     deinit { cancel() }

@@ -22,7 +22,25 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
     private struct Inbox {
         var jobs: [UnownedJob] = []
         var closures: [@Sendable () -> Void] = []
+        /// What other threads have ended, in their order.
+        var ended: [Ended] = []
         var isStopped = false
+        /// From the start until the thread uses the base no more.
+        var isRunning = false
+        var hasRun = false
+    }
+
+    /// What is ended where nobody else uses the base.
+    private enum Ended {
+        case event(LoopEvent)
+        case descriptor(Int32)
+
+        func finish() {
+            switch self {
+            case .event(let event): event.free()
+            case .descriptor(let descriptor): Glibc.close(descriptor)
+            }
+        }
     }
 
     /// What only the loop's own thread touches.
@@ -65,7 +83,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
     deinit {
         if let wake = local.wake { event_free(wake) }
         event_base_free(base)
-        close(wakeDescriptor)
+        Glibc.close(wakeDescriptor)
     }
 
     /// Whether the caller is on this loop's thread.
@@ -75,17 +93,32 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
     ///
     /// Each turn handles all events that are ready, then the jobs and deferred closures which they
     /// left behind; what those leave behind waits for the next turn, so I/O is never starved.
+    ///
+    /// What is left when it ends is never run, and is let go: it may hold what holds the loop.
     public func run() {
+        inbox.withLock { $0.isRunning = true }
         thread.store(UInt(pthread_self()), ordering: .relaxed)
         while drain() {
             let isIdle = local.jobs.isEmpty && local.deferred.isEmpty
             event_base_loop(base, isIdle ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK)
+        }
+        local.deferred = []
+        thread.store(0, ordering: .relaxed)
+        // Let go behind the lock only: what the closures hold may end events in its turn.
+        _ = inbox.withLock { inbox in
+            inbox.isRunning = false
+            inbox.hasRun = true
+            for ended in inbox.ended { ended.finish() }
+            defer { (inbox.ended, inbox.closures) = ([], []) }
+            return (inbox.ended, inbox.closures)
         }
     }
 
     /// Starts a thread of its own that runs the loop.
     public func start() {
         let reference = Unmanaged.passRetained(self)
+        // Not only when the thread has begun: another one may end events until then.
+        inbox.withLock { $0.isRunning = true }
         var id = pthread_t()
         let status = pthread_create(
             &id, nil,
@@ -109,6 +142,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
     /// Runs a closure on the loop, in the order of calls. May be called from any thread.
     public func execute(_ closure: @escaping @Sendable () -> Void) {
         let isFirst = inbox.withLock { inbox in
+            guard !inbox.hasRun else { return false }
             inbox.closures.append(closure)
             return inbox.closures.count == 1 && inbox.jobs.isEmpty
         }
@@ -121,17 +155,40 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
         local.deferred.append(closure)
     }
 
+    /// Closes a descriptor that was watched, behind the ends of its watches. May be called from any
+    /// thread.
+    ///
+    /// A number that is used anew while libevent still has the old watch of it would not be watched.
+    public func close(_ descriptor: Int32) { end(.descriptor(descriptor)) }
+
+    /// Ends an event: at once, or in the next turn of the loop if another thread ends it.
+    func end(_ event: LoopEvent) { end(.event(event)) }
+
+    private func end(_ ended: Ended) {
+        guard !isCurrent else { return ended.finish() }
+        let isFirst = inbox.withLock { inbox in
+            guard inbox.isRunning else {
+                // Under the lock: several threads may let go of what an ended loop had.
+                ended.finish()
+                return false
+            }
+            inbox.ended.append(ended)
+            return inbox.ended.count == 1
+        }
+        if isFirst { wake() }
+    }
+
     public func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         guard !isCurrent else {
             local.jobs.append(job)
             return
         }
-        let isFirst = inbox.withLock { inbox in
+        inbox.withLock { inbox in
             inbox.jobs.append(job)
-            return inbox.jobs.count == 1 && inbox.closures.isEmpty
+            // Under the lock: nobody but the job may hold the loop, which may be gone when it has run.
+            if inbox.jobs.count == 1 && inbox.closures.isEmpty { wake() }
         }
-        if isFirst { wake() }
     }
 
     public func checkIsolated() {
@@ -146,8 +203,13 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
             defer {
                 inbox.jobs.removeAll(keepingCapacity: true)
                 inbox.closures.removeAll(keepingCapacity: true)
+                inbox.ended.removeAll()
             }
             return inbox
+        }
+        for ended in waiting.ended {
+            ended.finish()
+            if case .event(let event) = ended { event.dropHandler() }
         }
         for job in waiting.jobs {
             job.runSynchronously(

@@ -1,53 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CLibevent
-internal import Glibc
 
-/// A timer on a loop (monotonic clock). Made, used and cancelled on the loop's thread.
+/// A timer on a loop (monotonic clock). Made and used on the loop's thread.
 ///
-/// It ends with `cancel` or with the object. Its resolution is that of the loop: a millisecond.
+/// It ends with `cancel` or with the object, and holds the loop until then. Its resolution is that of
+/// the loop: a millisecond.
 public final class LoopTimer {
-    private let handler: () -> Void
-    private var event: OpaquePointer?
+    private var event: LoopEvent?
 
     /// A timer that does not run yet. `isRepeating` lets it fire at every interval.
     public init(on loop: EventLoop, isRepeating: Bool = false, handler: @escaping () -> Void) {
-        self.handler = handler
-        event = event_new(
-            loop.base, -1, isRepeating ? Int16(EV_PERSIST) : 0,
-            { _, _, context in
-                guard let context else { return }
-                Unmanaged<LoopTimer>.fromOpaque(context).takeUnretainedValue().handler()
-            }, Unmanaged.passUnretained(self).toOpaque())
+        event = LoopEvent(-1, isRepeating ? Int16(EV_PERSIST) : 0, on: loop) { _ in handler() }
     }
 
     /// Fires after a delay; a timer that was already started starts afresh.
-    public func start(after delay: Duration) {
-        guard let event else { return }
-        var interval = timeval(delay)
-        event_add(event, &interval)
-    }
+    public func start(after delay: Duration) { event?.add(after: delay) }
 
     /// Does not fire until it is started again.
-    public func stop() {
-        if let event { event_del(event) }
-    }
+    public func stop() { event?.remove() }
 
     /// Ends the timer for good.
     public func cancel() {
-        guard let event else { return }
-        self.event = nil
-        event_free(event)
+        event?.end()
+        event = nil
     }
 
     deinit { cancel() }
-}
-
-extension timeval {
-    init(_ duration: Duration) {
-        let (seconds, attoseconds) = duration.components
-        self.init(tv_sec: Int(seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
-    }
 }
 
 extension EventLoop {

@@ -230,7 +230,7 @@ final class RedisConnection {
         readWatch?.cancel()
         writeWatch?.cancel()
         timer?.cancel()
-        Glibc.close(descriptor)
+        loop.close(descriptor)
         var failed = outstanding
         outstanding = Queue()
         metrics.outstanding.add(-failed.count)

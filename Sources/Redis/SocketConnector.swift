@@ -116,7 +116,7 @@ final class SocketConnector {
         watch?.cancel()
         watch = nil
         timer?.stop()
-        if descriptor >= 0 { close(descriptor) }
+        if descriptor >= 0 { loop.close(descriptor) }
         descriptor = -1
     }
 }

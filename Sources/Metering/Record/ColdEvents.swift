@@ -33,7 +33,7 @@ final class ColdEvents {
     init(on loop: EventLoop, clock: any Clock, thaw: DayThawing?) {
         self.clock = clock
         self.thaw = thaw
-        timer = LoopTimer(on: loop, isRepeating: true) { [unowned self] in poll() }
+        timer = LoopTimer(on: loop, isRepeating: true) { [weak self] in self?.poll() }
     }
 
     /// Keeps the events of these days, and has the days brought back.

@@ -80,7 +80,7 @@ final class EventBatcher {
         keys = Keyspace(settings)
         calendar = CachedCalendar(settings.calendar)
         sender = String(UInt64.random(in: .min ... .max), radix: 36)
-        sweep = LoopTimer(on: loop, isRepeating: true) { [unowned self] in expire() }
+        sweep = LoopTimer(on: loop, isRepeating: true) { [weak self] in self?.expire() }
         sweep?.start(after: .milliseconds(Self.sweepMS))
         cold.whenBack = { [unowned self] items in
             for item in items { waiting.append(item) }

@@ -100,12 +100,14 @@ public final class TallyProcess: Sendable {
     }
 
     /// Runs the binary to its end: another verb, or a start that fails.
+    ///
+    /// - Parameter launcher: words before the binary's, of a program that becomes it.
     public static func run(
-        _ arguments: [String], environment extra: [String: String] = [:]
+        _ arguments: [String], environment extra: [String: String] = [:], launcher: [String] = []
     ) throws -> (status: Int32, output: String, errors: String) {
         let process = Process()
-        process.executableURL = URL(filePath: binary)
-        process.arguments = arguments
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = launcher + [binary] + arguments
         process.environment = ProcessInfo.processInfo.environment.merging(extra) { $1 }
         let output = Pipe()
         let errors = Pipe()

@@ -39,6 +39,10 @@ static inline CURLcode tally_curl_get_size(CURL *handle, CURLINFO info, curl_off
     return (curl_easy_getinfo)(handle, info, value);
 }
 
+static inline CURLcode tally_curl_get_string(CURL *handle, CURLINFO info, char **value) {
+    return (curl_easy_getinfo)(handle, info, value);
+}
+
 typedef curl_socket_t (*tally_curl_open)(
     void *context, curlsocktype purpose, struct curl_sockaddr *address);
 

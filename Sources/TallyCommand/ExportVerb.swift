@@ -10,6 +10,14 @@ struct ExportVerb: HasAccess {
 
     enum Format: String, CaseIterable, Sendable {
         case csv, json, ndjson
+
+        var mediaType: String {
+            switch self {
+            case .csv: "text/csv"
+            case .json: "application/json"
+            case .ndjson: "application/x-ndjson"
+            }
+        }
     }
 
     var access = Access()
@@ -71,13 +79,14 @@ struct ExportVerb: HasAccess {
         let verb = try read(&arguments, environment)
         let client = try ServiceClient(verb.access)
         guard let output = verb.output else {
-            try client.download(verb.path, receive: console.send)
+            try client.download(
+                verb.path, as: verb.format.mediaType, receive: console.send)
             return ExitCode.success
         }
         let file = try OutputFile(path: output)
         var progress = Progress(console: console)
         defer { progress.clear() }
-        try client.download(verb.path) { bytes in
+        try client.download(verb.path, as: verb.format.mediaType) { bytes in
             try file.append(bytes)
             progress.advance(bytes.count)
         }

@@ -9,6 +9,7 @@ enum ClientError: Error, CustomStringConvertible {
     case unreachable(url: String, reason: String)
     case refused(status: Int, title: String, detail: String)
     case unexpected(status: Int)
+    case unexpectedType(String, asked: String)
     case brokenOff(reason: String)
     case key(AdminKey.Failure)
     case workspace(String, asked: String)
@@ -18,7 +19,7 @@ enum ClientError: Error, CustomStringConvertible {
         switch self {
         case .unreachable, .brokenOff: ExitCode.unavailable
         case .input: ExitCode.noInput
-        case .refused, .unexpected, .key, .workspace: ExitCode.failure
+        case .refused, .unexpected, .unexpectedType, .key, .workspace: ExitCode.failure
         }
     }
 
@@ -33,6 +34,9 @@ enum ClientError: Error, CustomStringConvertible {
             "the service refused (\(status)): \(title)" + (detail.isEmpty ? "" : ": \(detail)")
         case .unexpected(let status):
             "the answer (\(status)) is none of Tally's: does --url name the service?"
+        case .unexpectedType(let type, let asked):
+            "the answer (\(type.isEmpty ? "of no type" : type), not \(asked)) is none of "
+                + "Tally's: does --url name the service?"
         case .brokenOff(let reason): "what came is not whole: the service broke off (\(reason))"
         case .key(let failure): failure.description
         case .workspace(let its, let asked):
@@ -174,18 +178,21 @@ struct ServiceClient {
         throw .unexpected(status: 503)
     }
 
-    /// Hands the body of an answer over as it comes. A service that is busy is asked again, unless
+    /// Hands the body of an answer over as it comes, if it is of a media type. A service that is busy is asked again, unless
     /// a part of it came.
     func download(
-        _ path: String, receive: @escaping (UnsafeRawBufferPointer) throws -> Void
+        _ path: String, as mediaType: String,
+        receive: @escaping (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         var wait = patience.firstWait
         for attempt in 1...max(1, patience.attempts) {
             let response: HTTPClient.Response
             do {
-                response = try http.download(url + path, receive: receive)
+                response = try http.download(url + path, as: mediaType, receive: receive)
             } catch let error as HTTPClient.Unreachable {
                 throw ClientError.unreachable(url: url, reason: error.reason)
+            } catch let error as HTTPClient.UnexpectedType {
+                throw ClientError.unexpectedType(error.type, asked: mediaType)
             } catch let error as HTTPClient.BrokenOff {
                 throw ClientError.brokenOff(reason: error.reason)
             }

@@ -17,6 +17,12 @@ public final class HTTPClient {
         public var reason: String
     }
 
+    /// A 200 that is of another media type than what was asked for.
+    public struct UnexpectedType: Error {
+        /// What the answer says of itself.
+        public var type: String
+    }
+
     /// An answer that came in part.
     public struct BrokenOff: Error {
         public var reason: String
@@ -26,17 +32,30 @@ public final class HTTPClient {
     private final class Sink {
         static let limit = 64 << 20
         var bytes: [UInt8] = []
-        /// Whom the body of a 200 is for, as it comes; nil to keep it.
+        /// Whom the body of a 200 is for, as it comes, if it is of a media type; nil to keep it.
         let receive: ((UnsafeRawBufferPointer) throws -> Void)?
+        let mediaType: String
         let handle: UnsafeMutableRawPointer
         var error: (any Error)?
         var receivedCount = 0
 
         init(
-            _ handle: UnsafeMutableRawPointer, _ receive: ((UnsafeRawBufferPointer) throws -> Void)?
+            _ handle: UnsafeMutableRawPointer, mediaType: String = "",
+            _ receive: ((UnsafeRawBufferPointer) throws -> Void)? = nil
         ) {
             self.handle = handle
             self.receive = receive
+            self.mediaType = mediaType
+        }
+
+        /// - Throws: `UnexpectedType`.
+        func checkType() throws(UnexpectedType) {
+            var text: UnsafeMutablePointer<CChar>?
+            _ = tally_curl_get_string(handle, CURLINFO_CONTENT_TYPE, &text)
+            let type = text.map { String(cString: $0) } ?? ""
+            // Parameters may follow it.
+            let name = type.prefix { !"; \t".contains($0) }
+            guard name.lowercased() == mediaType else { throw UnexpectedType(type: type) }
         }
 
         /// Whether it took the bytes.
@@ -49,6 +68,7 @@ public final class HTTPClient {
                 return true
             }
             do {
+                if receivedCount == 0 { try checkType() }
                 try receive(bytes)
             } catch {
                 self.error = error
@@ -86,7 +106,7 @@ public final class HTTPClient {
         _ url: String, body: [UInt8]? = nil, contentType: String = "application/json"
     ) throws(Unreachable) -> Response {
         guard let handle else { throw Unreachable(reason: "curl cannot be set up") }
-        let sink = Sink(handle, nil)
+        let sink = Sink(handle)
         let code = transfer(handle, url, sink, body, ["Content-Type: \(contentType)"]) {
             _ = tally_curl_set_long(handle, CURLOPT_TIMEOUT_MS, 60_000)
         }
@@ -99,12 +119,15 @@ public final class HTTPClient {
     /// Sends a GET and hands the body of a 200 over as it comes, however long that takes; it may
     /// stand still for ten minutes.
     ///
-    /// - Throws: `Unreachable` before the first byte, `BrokenOff` after it, and what `receive` throws.
+    /// - Parameter mediaType: of a 200, in small letters.
+    /// - Throws: `Unreachable` before the first byte, `BrokenOff` after it, `UnexpectedType`, and what
+    ///   `receive` throws.
     public func download(
-        _ url: String, receive: @escaping (UnsafeRawBufferPointer) throws -> Void
+        _ url: String, as mediaType: String,
+        receive: @escaping (UnsafeRawBufferPointer) throws -> Void
     ) throws -> Response {
         guard let handle else { throw Unreachable(reason: "curl cannot be set up") }
-        let sink = Sink(handle, receive)
+        let sink = Sink(handle, mediaType: mediaType, receive)
         let code = transfer(handle, url, sink, nil, []) {
             _ = tally_curl_set_long(handle, CURLOPT_LOW_SPEED_LIMIT, 1)
             _ = tally_curl_set_long(handle, CURLOPT_LOW_SPEED_TIME, 600)
@@ -115,7 +138,9 @@ public final class HTTPClient {
             if sink.receivedCount > 0 { throw BrokenOff(reason: reason) }
             throw Unreachable(reason: reason)
         }
-        return response(handle, sink)
+        let response = response(handle, sink)
+        if response.status == 200, sink.receivedCount == 0 { try sink.checkType() }
+        return response
     }
 
     private func transfer(

@@ -107,6 +107,24 @@ import Testing
         }
     }
 
+    @Test func `What is no export is not written`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let file = try folder.file("out.csv", "old")
+        for words in [["--output", file], ["--output", folder.path + "/new"], []] {
+            let outcome = await tally(
+                ["export", "events", "--subject=visitor"] + words, service.environment)
+            #expect(outcome.code == 1)
+            #expect(outcome.output == "")
+            #expect(
+                outcome.errors.contains(
+                    "(text/html; charset=utf-8, not text/csv) is none of Tally's"),
+                "\(outcome.errors)")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["out.csv"])
+            #expect(try String(contentsOfFile: file, encoding: .utf8) == "old")
+        }
+    }
+
     @Test(arguments: [
         (["export"], "what? tally export"), (["export", "event"], "did you mean events?"),
         (["export", "events", "balances"], "\"balances\" is too many"),

@@ -107,7 +107,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(503, {"title": "Busy", "code": "busy"}, [("Retry-After", "0")])
             return
         self.send_response(200)
-        self.send_header("Content-Type", "text/csv")
+        form = self.path.split("format=")[1].split("&")[0]
+        types = {"csv": "text/csv; charset=utf-8; header=present", "ndjson": "application/x-ndjson"}
+        # A page that a proxy wants its visitors to sign in at.
+        known = "subject=visitor" not in self.path
+        self.send_header("Content-Type", types[form] if known else "text/html; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         path = self.path + self.headers.get("X-Tally-Workspace", "")

@@ -15,23 +15,14 @@ final class OutputFile {
     /// - Throws: `UsageError` for a name that something other than a file has, `OutputFailed`.
     init(path: String) throws {
         var status = stat()
-        var target = path
-        if stat(path, &status) == 0 {
-            // A device or a pipe must not be replaced by a file.
-            guard status.st_mode & S_IFMT == S_IFREG else {
-                throw UsageError(problems: ["\(path) is no file: leave --output out to write to it"]
-                )
-            }
-            // Behind a link the file is replaced, not the link.
-            if let real = realpath(path, nil) {
-                target = String(cString: real)
-                free(real)
-            }
+        // A device or a pipe must not be replaced by a file.
+        guard stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else {
+            throw UsageError(problems: ["\(path) is no file: leave --output out to write to it"])
         }
+        let target = try Self.target(of: path)
         self.path = target
         draft = "\(target).\(getpid()).part"
-        let slash = target.lastIndex(of: "/")
-        let folder = slash.map { $0 == target.startIndex ? "/" : String(target[..<$0]) } ?? "."
+        let folder = Self.folder(of: target)
         descriptor = open(folder, O_WRONLY | Self.nameless | O_CLOEXEC, 0o600)
         hasName = descriptor < 0
         if hasName {
@@ -45,6 +36,29 @@ final class OutputFile {
         guard descriptor >= 0 else { return }
         close(descriptor)
         if hasName { unlink(draft) }
+    }
+
+    /// Where a name leads to: behind a link the file is made or replaced, not the link.
+    private static func target(of path: String) throws(OutputFailed) -> String {
+        var target = path
+        // As many as the kernel follows.
+        for _ in 0..<40 {
+            var name = [CChar](repeating: 0, count: Int(PATH_MAX))
+            let count = readlink(target, &name, name.count)
+            // No link, or nothing at all.
+            guard count >= 0 else { return target }
+            let bytes = name.prefix(count).map { UInt8(bitPattern: $0) }
+            guard let link = String(validating: bytes, as: UTF8.self) else {
+                throw OutputFailed(errno: EILSEQ, path: path)
+            }
+            target = link.hasPrefix("/") ? link : "\(folder(of: target))/\(link)"
+        }
+        throw OutputFailed(errno: ELOOP, path: path)
+    }
+
+    private static func folder(of path: String) -> String {
+        let slash = path.lastIndex(of: "/")
+        return slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
     }
 
     /// `O_TMPFILE`, which is no plain number in C.

@@ -125,6 +125,49 @@ import Testing
         }
     }
 
+    @Test func `Behind a link is the file that is made or replaced, and the link stays`()
+        async throws
+    {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let links = FileManager.default
+        func link(_ name: String, to place: String) throws -> String {
+            try links.createSymbolicLink(
+                atPath: "\(folder.path)/\(name)", withDestinationPath: place)
+            return "\(folder.path)/\(name)"
+        }
+        try links.createDirectory(
+            atPath: folder.path + "/folder", withIntermediateDirectories: false)
+        _ = try folder.file("folder/there", "old")
+        let ways = [
+            (try link("one", to: "folder/there"), "there"),
+            (try link("two", to: folder.path + "/folder/new"), "new"),
+            (try link("three", to: "four"), "newer"),
+            (try link("four", to: "folder/newer"), "newer"),
+        ]
+        for (way, name) in ways {
+            let outcome = await tally(["export", "balances", "--output", way], service.environment)
+            #expect(outcome.code == 0, "\(outcome.errors)")
+            #expect(outcome.output.hasPrefix("wrote \(way), "))
+            let file = "\(folder.path)/folder/\(name)"
+            #expect(try String(contentsOfFile: file, encoding: .utf8).hasPrefix("/v1/export/"))
+            #expect(
+                try links.attributesOfItem(atPath: file)[.type] as? FileAttributeType
+                    == .typeRegular)
+            #expect((try? links.destinationOfSymbolicLink(atPath: way)) != nil)
+        }
+        for (way, problem) in [
+            (try link("round", to: "round"), "Too many levels of symbolic links"),
+            (try link("nowhere", to: "none/x"), "No such file or directory"),
+        ] {
+            let outcome = await tally(["export", "balances", "--output", way], service.environment)
+            #expect(outcome.code == 74)
+            #expect(outcome.errors == "tally: \(way): \(problem)\n")
+        }
+        #expect(try links.contentsOfDirectory(atPath: folder.path).count == 7)
+        #expect(try links.contentsOfDirectory(atPath: folder.path + "/folder").count == 3)
+    }
+
     @Test(arguments: [
         (["export"], "what? tally export"), (["export", "event"], "did you mean events?"),
         (["export", "events", "balances"], "\"balances\" is too many"),

@@ -125,6 +125,9 @@ extension API {
         let limits = query.text("limits").map { $0.split(separator: ",").map(String.init) }
         var credits: Int?
         if let text = query.text("credits") { credits = try MicroDecimal.micros(text, "credits") }
+        guard credits == nil || !amounts.contains(where: { $0.0 == .creditsMicro }) else {
+            throw EventRejection.ambiguous("credits", "credits_micro")
+        }
         guard limits?.isEmpty != true, !(limits == nil && amounts.isEmpty && credits == nil) else {
             throw HTTPProblem.badRequest(
                 "nothing_asked",

@@ -41,6 +41,8 @@ extension CreditRefusalTests {
             (#""amounts":[]"#, "wrong_type"), (#""amounts":1"#, "wrong_type"),
             (#""amounts":{"tokens":null}"#, "field_required"),
             (#""amounts":{\#(many)}"#, "too_many_meters"),
+            (#""amounts":{"credits_micro":0}"#, "ambiguous_amounts"),
+            (#""amounts":{"files_uploaded":1,"credits_micro":1000000}"#, "ambiguous_amounts"),
         ]
         var rows: [Refusal] = []
         for (member, code) in members {
@@ -48,6 +50,8 @@ extension CreditRefusalTests {
             rows.append(send(.post, "/v1/holds", body, 422, code))
             rows.append(send(.post, "/v1/check", body, 422, code))
         }
+        let twice = "/v1/gateway/check?subject=a&credits=1&credits_micro=0"
+        rows.append(.get(twice, 422, "ambiguous_amounts"))
         return rows
     }
 

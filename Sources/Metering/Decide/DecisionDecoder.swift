@@ -58,8 +58,8 @@ public struct DecisionBody {
     static let priorityMax = 1000
 
     /// - Throws: 400 `unknown_field`; 422 `wrong_type`, `out_of_range`, `integer_required`,
-    ///   `invalid_id`, `unknown_meter`, `too_many_meters`, `invalid_time`, and what `MicroDecimal`
-    ///   throws.
+    ///   `invalid_id`, `unknown_meter`, `too_many_meters`, `ambiguous_amounts`, `invalid_time`, and
+    ///   what `MicroDecimal` throws.
     public init(_ value: JSONValue, members: Members) throws(EventRejection) {
         guard value.kind == .object else { throw .wrongType("", "a JSON object") }
         for (key, value) in value.members {
@@ -72,6 +72,10 @@ public struct DecisionBody {
             // A null member is one that was left out, but for the subject.
             if value.isNull, member != .subject { continue }
             try read(value, member)
+        }
+        // As for events: one of them would be judged, and the other taken.
+        guard credits == nil || amounts.amount(of: .creditsMicro) == nil else {
+            throw .ambiguous("credits", "amounts.credits_micro")
         }
     }
 

@@ -77,7 +77,7 @@ public enum EventDecoder {
             }
         }
         if let usage {
-            guard amounts == nil else { throw ambiguous("usage", "meters") }
+            guard amounts == nil else { throw .ambiguous("usage", "meters") }
             amounts = try UsageObject.amounts(usage)
         }
         if let cost { try add(cost, of: .costMicro, "api_cost", to: &amounts) }
@@ -94,14 +94,9 @@ public enum EventDecoder {
         _ amount: Int, of meter: Meter, _ field: String, to amounts: inout [(Meter, Int)]?
     ) throws(EventRejection) {
         var sum = amounts ?? []
-        guard sum.amount(of: meter) == nil else { throw ambiguous(field, "meters.\(meter.name)") }
+        guard sum.amount(of: meter) == nil else { throw .ambiguous(field, "meters.\(meter.name)") }
         sum.add(amount, of: meter)
         amounts = sum
-    }
-
-    private static func ambiguous(_ field: String, _ other: String) -> EventRejection {
-        EventRejection(
-            code: "ambiguous_amounts", field: field, detail: "send \(other) or \(field), not both")
     }
 
     /// A subject's id, from bytes of UTF-8.

@@ -37,6 +37,11 @@ extension EventRejection {
         Self(code: "field_required", field: field, detail: "this member is required")
     }
 
+    /// The same amount, given twice.
+    public static func ambiguous(_ field: String, _ other: String) -> Self {
+        Self(code: "ambiguous_amounts", field: field, detail: "send \(other) or \(field), not both")
+    }
+
     /// - Parameter expected: such as `an object`.
     public static func wrongType(_ field: String, _ expected: String) -> Self {
         Self(code: "wrong_type", field: field, detail: expected)

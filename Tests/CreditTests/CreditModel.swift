@@ -133,6 +133,18 @@ struct CreditModel {
 
     func allows(_ credits: Int) -> Bool { seen.balance - held - credits >= floor }
 
+    /// When so many are there if nothing is done until then; nil when neither the next reset nor what holds
+    /// keep now brings them.
+    func suffices(_ credits: Int) -> Int? {
+        var model = seen
+        let last = max(model.nextReset, openHolds.map(\.value.expires).max() ?? 0)
+        while let due = model.nextDue, due <= last {
+            model.move(to: due)
+            if model.allows(credits) { return due }
+        }
+        return nil
+    }
+
     mutating func charge(_ credits: Int, id: String) {
         openAccount()
         take(credits)

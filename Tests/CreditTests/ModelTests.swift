@@ -106,6 +106,9 @@ private final class Play {
         let verdict = try await bench().decide(.check, subject, cost)
         #expect((verdict.status == .allowed) == model.allows(cost))
         #expect(verdict.balance == model.seen.balance && verdict.held == model.held)
+        if verdict.status == .creditsShort {
+            #expect(verdict.creditsSufficeAt?.milliseconds == model.suffices(cost))
+        }
         return "check \(cost)"
     }
 

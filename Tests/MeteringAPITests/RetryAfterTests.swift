@@ -82,7 +82,67 @@ import Testing
             let hold = #"{"id":"h","subject":"a","credits":5,"ttl_s":86400}"#
             #expect(await harness.send(.post, "/v1/holds", hold).status == 201)
             #expect(await retryAfter(9) == "3600")
-            #expect(await retryAfter(10) == nil)
+            #expect(await retryAfter(14) == "86400")
+            #expect(await retryAfter(15) == nil)
+        }
+    }
+
+    @Test func `Where holds are in the way it is when enough of them have expired`() async throws {
+        try await withAPI { host, harness, redis in
+            func ask(_ subject: String, _ credits: Int) async -> Answer {
+                await harness.send(
+                    .post, "/v1/check", #"{"subject":"\#(subject)","credits":\#(credits)}"#)
+            }
+            let day = #"{"id":"day","credits":9}"#
+            let minutes = #"{"id":"short","credits":4,"expires_at":"2026-11-21T10:01:30Z"}"#
+            for (method, path, body, status) in [
+                (HTTPMethod.put, "/v1/credits/a/allowance", #"{"monthly_allowance":9}"#, 200),
+                (.post, "/v1/credits/b/grants", day, 201),
+                (.post, "/v1/credits/c/grants", day, 201),
+                (.post, "/v1/credits/c/grants", minutes, 201),
+                (.post, "/v1/holds", #"{"subject":"a","credits":9,"ttl_s":60}"#, 201),
+                (.post, "/v1/holds", #"{"subject":"b","credits":3,"ttl_s":120}"#, 201),
+                (.post, "/v1/holds", #"{"subject":"b","credits":6,"ttl_s":60}"#, 201),
+                (.post, "/v1/holds", #"{"subject":"c","credits":8,"ttl_s":60}"#, 201),
+                (.post, "/v1/holds", #"{"subject":"c","credits":5,"ttl_s":120}"#, 201),
+            ] {
+                #expect(await harness.send(method, path, body).status == status, "\(body)")
+            }
+            // A grant that expires before the second hold of `c` takes its credits away again.
+            for (subject, credits, seconds) in [
+                ("a", 5, 60), ("a", 9, 60), ("a", 10, nil), ("b", 6, 60), ("b", 7, 120),
+                ("b", 10, nil), ("c", 8, 60), ("c", 9, 120), ("c", 10, nil),
+            ] as [(String, Int, Int?)] {
+                let answer = await ask(subject, credits)
+                #expect(answer.status == 402)
+                #expect(
+                    answer.headers["retry-after"] == seconds.map { "\($0)" },
+                    "\(subject) \(credits)")
+            }
+            harness.clock.advance(60_000)
+            for (subject, credits) in [("a", 9), ("b", 6), ("c", 8)] {
+                #expect(await ask(subject, credits).status == 200, "\(subject)")
+            }
+        }
+    }
+
+    @Test func `A reset that pays what is owed brings enough where credits may be overdrawn`()
+        async throws
+    {
+        try await withAPI { host, harness, redis in
+            let policy = #"{"month_reset":"calendar","overdraft":10}"#
+            #expect(await harness.send(.put, "/v1/credit-policy", policy).status == 200)
+            #expect(await harness.post(#"{"subject":"a","credits":8}"#).status == 200)
+            for (credits, seconds) in [(5, Self.reset), (10, Self.reset), (11, nil)] {
+                for (name, answer) in await Self.refusals(harness, credits) {
+                    #expect(
+                        answer.headers["retry-after"] == seconds.map { "\($0)" },
+                        "\(name) \(credits)")
+                }
+            }
+            harness.clock.advance(Self.reset * 1000)
+            let check = await harness.send(.post, "/v1/check", #"{"subject":"a","credits":10}"#)
+            #expect(check.status == 200)
         }
     }
 

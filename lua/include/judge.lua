@@ -1,17 +1,33 @@
--- When the next reset of the allowance brings what is asked; 0 when it does not. Grants and holds
--- that end before it are gone by then.
+-- Whether credits may be taken or set aside. What is held stays exact.
+local function credits_suffice(context, balance, held, credits)
+  return balance - held - credits >= context.rules.floor and held + credits <= MAX
+end
+
+-- When they suffice if nothing else happens: holds expire, the allowance is reset once, grants expire. 0 for never.
 local function credits_suffice_at(context, fields, credits)
-  local at, allowance, rollover = fields[NEXT_RESET], fields[ALLOWANCE], context.rules.rollover
-  if allowance == 0 then return 0 end
-  local sum = allowance + math.min(math.max(fields[MONTHLY], 0), rollover)
-  for _, sign in ipairs({1, -1}) do
-    local list = fields[sign == 1 and GRANTS or HOLDS]
+  local balance, held, monthly, reset_at = balance_of(fields), held_of(fields), fields[MONTHLY], fields[NEXT_RESET]
+  local times, freed, lost = {reset_at}, {[reset_at] = 0}, {}
+  local function add(list, sums)
     for q = 1, #list, ENTRY_WIDTH do
-      local expires = list[q + ENTRY_EXPIRES]
-      if expires == 0 or expires > at then sum = sum + sign * list[q + ENTRY_CREDITS] end
+      local at = list[q + ENTRY_EXPIRES]
+      if at > 0 then
+        if not freed[at] and not lost[at] then times[#times + 1] = at end
+        sums[at] = (sums[at] or 0) + list[q + ENTRY_CREDITS]
+      end
     end
   end
-  return sum - credits >= context.rules.floor and at or 0
+  add(fields[HOLDS], freed)
+  add(fields[GRANTS], lost)
+  table.sort(times)
+  for _, at in ipairs(times) do
+    if at == reset_at then
+      local new = fields[ALLOWANCE] + math.min(math.max(monthly, 0), context.rules.rollover)
+      balance = math.min(MAX, balance - monthly + new)
+    end
+    balance, held = balance - (lost[at] or 0), held - (freed[at] or 0)
+    if credits_suffice(context, balance, held, credits) then return at end
+  end
+  return 0
 end
 
 -- Judges what a decision asks against its limits and the balance, all together. Returns the sum of
@@ -36,10 +52,7 @@ local function judge(context, account, decision)
   end
   if is_too_large and status == OK then return TOO_LARGE, {TOO_LARGE} end
   local credits = decision[CREDITS]
-  -- The second: what is held stays exact.
-  if credits > 0
-    and not (answer[ANSWER_BALANCE] - answer[ANSWER_HELD] - credits >= context.rules.floor
-      and answer[ANSWER_HELD] + credits <= MAX) then
+  if credits > 0 and not credits_suffice(context, balance, held, credits) then
     status = status + CREDITS_HIT
     answer[n + 1] = credits_suffice_at(context, account.fields, credits)
   end

@@ -183,7 +183,7 @@ public struct Verdict: Sendable {
     public let balance: Int?
     public let held: Int
     public let limits: [LimitState]
-    /// When the next reset brings credits that suffice; nil when they did, and when it does not help.
+    /// When credits suffice, by holds that expire or the next reset; nil when they did, and when neither helps.
     public let creditsSufficeAt: Timestamp?
     /// Of a hold that had ended, or that the id names already.
     public let holdState: HoldState?

@@ -30,18 +30,22 @@ end
 
 -- What is used of a limit, the most that may be, and when there is room for `asked` (or, if there
 -- is, when there will be more); 0 for never. Of minutes to months it is when they end, unless holds that
--- expire make room at another time.
+-- expire make room at another time; of one that begins later, since the clock was set back, its negated
+-- start: how long it is exactly the caller knows.
 local function usage_of(account, limit, asked, now)
   local windows, kind, most = account.fields[WINDOWS], limit[LIMIT_KIND], amount_of(account, limit)
   local kept, freed = kept_by_holds(account, limit[LIMIT_ID])
   local q = window_of(windows, limit[LIMIT_ID])
-  local used, at, live, order, level, rate = 0, 0, nil, nil, 0, most
+  local used, at, live, order, level, rate, ends = 0, 0, nil, nil, 0, most, limit[ENDS]
+  -- Later than now when the clock was set back: what is used stays until then.
+  local since = q and math.max(windows[q + WINDOW_START], now) or now
   if kind == CONCURRENT then
     if most < 0 or asked <= most then at = freed end
   elseif kind == FIXED then
     -- A window that began later than this one is in use when the clock was set back.
     used = q and windows[q + WINDOW_START] >= limit[STARTS] and windows[q + WINDOW_USED] or 0
-    at = limit[ENDS]
+    if since >= ends and ends > 0 then ends = since + ends - limit[STARTS] end
+    at = ends
   elseif kind == ROLLING then
     local buckets = q and windows[q + WINDOW_USED] or {}
     live, order = {}, {}
@@ -63,17 +67,18 @@ local function usage_of(account, limit, asked, now)
     if rate <= 0 or asked > most then return used + kept, most, 0 end
     local excess = level + (kept + asked - most) * limit[SPAN]
     if excess <= 0 then excess = level > 0 and (level - 1) % limit[SPAN] + 1 or 0 end
-    at = now + math.ceil(excess / rate)
+    at = since + math.ceil(excess / rate)
   end
   if kept > 0 and asked <= most and used + kept + asked > most then
     at = room_as_holds_expire(account, limit[LIMIT_ID], kept, function(still)
       local excess = used + still + asked - most
       if still + asked > most then return 0 end
       if excess <= 0 then return now end
-      if kind == FIXED then return limit[ENDS] end
+      if kind == FIXED then return ends end
       if kind == ROLLING then return leaves_at(live, order, limit, excess) end
-      return now + math.ceil((level + (still + asked - most) * limit[SPAN]) / rate)
+      return since + math.ceil((level + (still + asked - most) * limit[SPAN]) / rate)
     end)
   end
+  if kind == FIXED and at == ends and ends ~= limit[ENDS] then at = -since end
   return used + kept, most, at
 end

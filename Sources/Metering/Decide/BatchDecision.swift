@@ -95,15 +95,18 @@ extension Verdict {
         if !isAboutHold, fields.count == head || fields.count == head + 1 {
             for (place, (index, amount)) in decision.limits.enumerated() {
                 let most = fields[4 + 3 * place].integer ?? -1
-                let at = fields[5 + 3 * place].integer ?? 0
                 let limit = list.rules.limits.limits[index]
+                // Below 0 it is where a window begins that was used before the clock was set back.
+                let told = fields[5 + 3 * place].integer ?? 0
+                let ends = list.end(of: limit, at: told < 0 ? -told : nil)
+                let at = told < 0 ? ends : told
                 states.append(
                     LimitState(
                         limit: limit, asked: amount,
                         used: fields[3 + 3 * place].integer ?? 0, most: most < 0 ? nil : most,
                         resetsAt: at == 0 ? nil : Timestamp(milliseconds: at),
                         windowSeconds: list.seconds(of: limit),
-                        drains: at != list.end(of: limit)))
+                        drains: at != ends))
             }
         }
         limits = states

@@ -62,9 +62,10 @@ struct DecisionList {
         windows.seconds(of: limit.window, at: now.milliseconds)
     }
 
-    /// When that window ends, milliseconds since 1970; 0 for never.
-    func end(of limit: Limit) -> Int {
-        windows.span(of: limit.window, at: now.milliseconds).ends
+    /// When that window ends, or the one that is open at another instant; milliseconds since 1970, 0 for
+    /// never.
+    func end(of limit: Limit, at instant: Int? = nil) -> Int {
+        windows.span(of: limit.window, at: instant ?? now.milliseconds).ends
     }
 
     private mutating func account(_ subject: SubjectID, asksCredits: Bool) -> Int {

@@ -61,6 +61,44 @@ import Testing
         }
     }
 
+    @Test(arguments: ["UTC", "Europe/Berlin"])
+    func `After a clock was set back, too, who comes back when told to is allowed`(zone: String)
+        async throws
+    {
+        // With it end a month, a day, an hour and a minute; the month after it has another length.
+        let end = try #require(WorkspaceCalendar(zone: zone)).start(
+            of: try #require(CivilDay(year: 2026, month: 11, day: 1)))
+        try await withLimits(eachKind, at: end * 1000, zone: zone) { host, bench, redis in
+            // Another engine, which remembers no denials of the first.
+            let calendar = try #require(WorkspaceCalendar(zone: zone))
+            let there = await Bench(
+                redis.socketPath, on: host.loop, clock: bench.clock,
+                settings: WorkspaceSettings(calendar: calendar))
+            for back in [1, 1_001, 3_000, 5_000, 20_000, 3_700_000, 90_000_000, 40 * 86_400_000] {
+                for limit in eachKind where limit.window != .lifetime {
+                    for seconds in [nil, 15, 100] {
+                        let subject = "\(limit.name) \(back) \(seconds ?? 0)"
+                        bench.clock.set(end * 1000 + 2_000)
+                        let used = [limit.meter: seconds == nil ? 5 : 3]
+                        #expect(await bench.decide(consume(subject, used)).status == .allowed)
+                        if let seconds {
+                            let kept = hold(subject, subject, [limit.meter: 2], seconds: seconds)
+                            #expect(await bench.decide(kept).status == .allowed)
+                        }
+                        bench.clock.advance(-back)
+                        let asked = check(subject, [limit.meter: 1])
+                        let denied = await there.decide(asked).verdict
+                        let at = try #require(denied?.violated.first?.resetsAt?.milliseconds)
+                        bench.clock.set(at - 1)
+                        #expect(await there.decide(asked).status == .limitReached, "\(subject)")
+                        bench.clock.set(at)
+                        #expect(await bench.decide(asked).status == .allowed, "\(subject)")
+                    }
+                }
+            }
+        }
+    }
+
     @Test func `A denial is forgotten when the clock is set back`() async throws {
         try await withLimits([PlainLimit("t", "a", .lifetime, 5)]) { host, bench, redis in
             let there = await Bench(redis.socketPath, on: host.loop, clock: bench.clock)

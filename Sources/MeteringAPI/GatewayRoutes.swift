@@ -128,10 +128,11 @@ extension API {
         guard credits == nil || !amounts.contains(where: { $0.0 == .creditsMicro }) else {
             throw EventRejection.ambiguous("credits", "credits_micro")
         }
-        guard limits?.isEmpty != true, !(limits == nil && amounts.isEmpty && credits == nil) else {
+        // It would always be allowed, whatever the limits are that it names.
+        guard limits?.isEmpty != true, !amounts.isEmpty || credits != nil else {
             throw HTTPProblem.badRequest(
                 "nothing_asked",
-                "name limits (limits=files_per_day), amounts (files_uploaded=1) or credits")
+                "name amounts (files_uploaded=1) or credits, with limits or without")
         }
         let consumes = try query.text("consume") == nil || query.flag("consume")
         let decision = Decision(

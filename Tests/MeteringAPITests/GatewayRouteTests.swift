@@ -45,6 +45,25 @@ import Testing
         }
     }
 
+    @Test func `Who asks for nothing is told so, and an amount of 0 is let through past a limit`()
+        async throws
+    {
+        try await withAPI { _, harness, redis in
+            await Self.limit(harness, "files_uploaded")
+            let past = #"{"subject":"a","meters":{"files_uploaded":4}}"#
+            #expect(await harness.post(past).status == 200)
+            for (query, status) in [
+                ("limits=m", 400), ("limits=m&consume=false", 400),
+                ("limits=m&files_uploaded=0", 200),
+                ("files_uploaded=0&api_calls=1", 200), ("files_uploaded=1&consume=false", 429),
+            ] {
+                let answer = await harness.get(Self.path, query: "subject=a&" + query)
+                #expect(answer.status == status, "\(query): \(answer.text)")
+                #expect((answer.code == "nothing_asked") == (status == 400), "\(query)")
+            }
+        }
+    }
+
     @Test func `Tokens of input and output count in limits on tokens`() async throws {
         try await withAPI { _, harness, redis in
             await Self.limit(harness, "tokens")

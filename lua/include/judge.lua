@@ -43,11 +43,9 @@ local function judge(context, account, decision)
     local limit, asked = context.limits[limits[q]], limits[q + 1]
     local used, most, at = usage_of(account, limit, asked, now)
     answer[n + 1], answer[n + 2], answer[n + 3], n = used, most, at, n + 3
-    if most >= 0 then
-      if not (used + asked <= most) then status = LIMIT_HIT end
-    elseif asked > 0 and not (used + asked <= MAX) then
-      -- Also what has no limit is counted exactly.
-      is_too_large = true
+    -- Who asks for nothing only looks. Also what has no limit is counted exactly.
+    if asked > 0 and not (used + asked <= (most >= 0 and most or MAX)) then
+      if most >= 0 then status = LIMIT_HIT else is_too_large = true end
     end
   end
   if is_too_large and status == OK then return TOO_LARGE, {TOO_LARGE} end

@@ -157,7 +157,8 @@ public struct LimitState: Sendable {
     /// Whether room comes back bit by bit, or as holds expire, and not all at once when the window ends.
     let drains: Bool
 
-    public var isViolated: Bool { most.map { used > $0 || asked > $0 - used } ?? false }
+    /// Never by an amount of 0, which takes nothing.
+    public var isViolated: Bool { asked > 0 && most.map { asked > $0 - used } ?? false }
 }
 
 /// State of a hold.

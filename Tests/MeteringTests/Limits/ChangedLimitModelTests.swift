@@ -172,7 +172,8 @@ private struct ChangingRun {
             asked[$0.meter] != nil && (!counts || $0.window != .concurrent && asked[$0.meter] != 0)
         }
         func isOver(_ limit: PlainLimit, _ used: Int) -> Bool {
-            model.room(limit, for: subject).map { used + (asked[limit.meter] ?? 0) > $0 } ?? false
+            let amount = asked[limit.meter] ?? 0
+            return model.room(limit, for: subject).map { amount > 0 && used + amount > $0 } ?? false
         }
         let ranges = judged.map { ($0, model.used($0, by: subject, at: now)) }
         let isDenied = verdict.map { $0.status == .limitReached } ?? false

@@ -89,6 +89,39 @@ import Testing
         }
     }
 
+    @Test func `An amount of zero is let through, however far past a limit its use is`()
+        async throws
+    {
+        let other = PlainLimit("other", "j", .day, 5)
+        try await withLimits(Self.limits + [other]) { host, bench, redis in
+            _ = await bench.record(event("s", Self.all.mapValues { _ in 6 }))
+            #expect(await bench.decide(hold("h", "s", ["i": 5])).status == .allowed)
+            #expect(await bench.decide(override(4, "s", of: "concurrent")).status == .allowed)
+            for limit in Self.limits {
+                let zero = [limit.meter: 0, "j": 0]
+                let some = [limit.meter: 0, "j": 1]
+                for decision in [
+                    check("s", [:]), check("s", [limit.meter: 0]), check("s", zero),
+                    consume("s", zero), check("s", some), hold("h-\(limit.name)", "s", some),
+                    check("s", [:], limits: [limit.name]),
+                ] {
+                    let verdict = await bench.decide(decision).verdict
+                    #expect(verdict?.status == .allowed, "\(limit.name): \(decision)")
+                    #expect(verdict?.violated.isEmpty == true)
+                    #expect(verdict?.state(limit.name)?.used ?? 0 > 4)
+                }
+                #expect(await bench.decide(release("h-\(limit.name)", "s")).status == .allowed)
+                #expect(await bench.record(enforced("s", some)).counted != nil)
+                _ = await bench.decide(override(nil, "s", of: "other"))
+                let denied = await bench.decide(check("s", [limit.meter: 0, "j": 6])).verdict
+                #expect(denied?.violated.map(\.limit.name) == ["other"])
+                #expect(
+                    await bench.decide(check("s", [limit.meter: 1])).status == .limitReached)
+                _ = await bench.decide(override(100, "s", of: "other"))
+            }
+        }
+    }
+
     @Test func `Denials among others of the same batch change nothing of theirs`() async throws {
         try await withLimits([PlainLimit("t", "a", .day, 10)]) { host, bench, redis in
             var random = SeededGenerator(1)

@@ -217,7 +217,8 @@ struct ModelRun {
     private func fits(_ judged: [(PlainLimit, Int)], _ subject: String) -> Bool {
         judged.allSatisfy { limit, amount in
             let used = model.used(limit, by: subject, at: now).lowerBound
-            return model.room(limit, for: subject).map { used + amount <= $0 } ?? true
+            return model.room(limit, for: subject).map { amount == 0 || used + amount <= $0 }
+                ?? true
         }
     }
 
@@ -235,7 +236,7 @@ struct ModelRun {
             #expect(used.contains(state.used), "\(name): \(state.used), not in \(used)")
             #expect(state.asked == amount)
             #expect(state.most == most, "\(name)")
-            isOver = isOver || most.map { state.used + amount > $0 } ?? false
+            isOver = isOver || most.map { amount > 0 && state.used + amount > $0 } ?? false
         }
         #expect(verdict.status == (isOver ? .limitReached : .allowed))
         if isOver { denied += 1 }
@@ -250,7 +251,7 @@ struct ModelRun {
         #expect(verdict.status == .limitReached)
         let isOver = judged.contains { limit, amount in
             let used = model.used(limit, by: subject, at: now - 1_000).upperBound
-            return model.room(limit, for: subject).map { used + amount > $0 } ?? false
+            return model.room(limit, for: subject).map { amount > 0 && used + amount > $0 } ?? false
         }
         #expect(isOver, "denied from memory at \(now): \(verdict)")
     }

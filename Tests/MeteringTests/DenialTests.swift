@@ -89,6 +89,36 @@ import Testing
         }
     }
 
+    @Test func `A denial tells of no window that has ended`() async throws {
+        let limits = [
+            PlainLimit("minute", "a", .minute, 5), PlainLimit("day", "b", .day, 5),
+            PlainLimit("calls", "b", .minute, 50),
+        ]
+        try await withLimits(limits, at: noon + 59_500) { host, bench, redis in
+            let asked = consume("s", ["a": 1, "b": 1])
+            #expect(await bench.decide(consume("s", ["a": 5, "b": 5])).status == .allowed)
+            for (violated, used) in [(["minute", "day"], 5), (["day"], 0)] {
+                for _ in 0..<2 {
+                    let denied = await bench.decide(asked).verdict
+                    #expect(denied?.violated.map(\.limit.name) == violated)
+                    for name in ["minute", "calls"] {
+                        let state = denied?.state(name)
+                        #expect(state?.used == used, "\(name)")
+                        #expect(state?.resetsAt ?? Timestamp(milliseconds: 0) > bench.clock.now)
+                    }
+                    bench.clock.advance(300)
+                }
+            }
+            // Of what is not over, and begins anew, neither.
+            bench.clock.set(noon + 119_500)
+            let day = consume("s", ["b": 1])
+            _ = await bench.record(event("s", ["b": 7]))
+            #expect(await bench.decide(day).verdict?.state("calls")?.used == 7)
+            bench.clock.advance(500)
+            #expect(await bench.decide(day).verdict?.state("calls")?.used == 0)
+        }
+    }
+
     @Test func `A hold that is released makes room at once`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

@@ -15,10 +15,10 @@ public final class DenialEpoch: Sendable {
 
 /// Remembers for a moment who is over which limit, so that refusing costs Redis nothing.
 ///
-/// Only denials are remembered, and only for as long as they surely last: until the window ends or
-/// there is room, and never for more than a second, because another process may raise the limit,
-/// release a hold or reverse an event. On this process these are forgotten at once. Not `Sendable`:
-/// one per loop.
+/// Only denials are remembered, and only for as long as they surely last: until the first window
+/// that they tell of ends or there is room, and never for more than a second, because another
+/// process may raise the limit, release a hold or reverse an event. On this process these are
+/// forgotten at once. Not `Sendable`: one per loop.
 final class DenialMemory {
     /// How long others' changes may go unseen.
     private static let trustMS = 1000
@@ -107,12 +107,17 @@ final class DenialMemory {
         else { return }
         if epoch.current != seenEpoch { forgetAll() }
         lastNumber += 1
+        // Until the first of what it tells ends. Where room comes back bit by bit, and enough is there
+        // already, it tells of less than there is.
+        var until = verdict.time.milliseconds + Self.trustMS
+        for state in verdict.limits where state.isViolated || !state.drains {
+            if let end = state.resetsAt { until = min(until, end.milliseconds) }
+        }
         for state in verdict.violated {
-            let trusted = verdict.time.milliseconds + Self.trustMS
             if denials.count >= countMax { denials.removeAll(keepingCapacity: true) }
             denials[Key(subject: subject.id, limit: state.limit.id)] = Denial(
                 states: verdict.limits, asked: state.asked, sinceMS: verdict.time.milliseconds,
-                untilMS: min(trusted, state.resetsAt?.milliseconds ?? trusted), number: lastNumber)
+                untilMS: until, number: lastNumber)
         }
     }
 

@@ -217,7 +217,7 @@ import Testing
             _ = try await left.open("h", "a", 6 * one)
             #expect(await right.commit("h", counted).refused?.status == .alreadyCounted)
             let other = event("a", ["credits_micro": 2 * one], id: "e")
-            #expect(await right.commit("h", other).refused?.holdState == .open)
+            #expect(await right.commit("h", other).code == "idempotency_key_reused")
             var account = try await left.account("a")
             #expect(account.held == 6 * one && account.balance == 9 * one)
             // Settled with its own event, and sent again, it answers as at first; to others it has ended.

@@ -287,8 +287,11 @@ extension CreditRefusalTests {
                 .post, "/v1/holds/h/commit", #"{"credits":11,"policy":"reject"}"#, 409,
                 "exceeds_hold"),
             send(
-                .post, "/v1/holds/h/commit", #"{"id":"e","credits":3}"#, 409,
+                .post, "/v1/holds/h/commit", #"{"id":"e","credits":2}"#, 409,
                 "event_already_counted"),
+            send(
+                .post, "/v1/holds/h/commit", #"{"id":"e","credits":4}"#, 422,
+                "idempotency_key_reused"),
             send(
                 .post, "/v1/holds/h/commit", #"{"credits":1,"time":"2026-11-01T10:00:00Z"}"#, 422,
                 "timestamp_too_old"),

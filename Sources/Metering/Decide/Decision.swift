@@ -133,8 +133,8 @@ public enum DecisionStatus: Int, Sendable {
     /// What was counted for the subject is being moved to an anonymous one.
     case erasing = 15
 
-    /// Whether it says that a hold cannot be settled.
-    var isAboutHold: Bool { [.holdMissing, .holdEnded, .alreadyCounted].contains(self) }
+    /// Whether it says that there is no hold to settle, whatever the event.
+    var isEndOfHold: Bool { [.holdMissing, .holdEnded].contains(self) }
 
     public var isDenial: Bool { (1...3).contains(rawValue) }
 }

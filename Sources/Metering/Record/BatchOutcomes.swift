@@ -47,9 +47,9 @@ struct BatchOutcomes {
 
     /// Tells every caller its outcome, but for the events that were counted before: these are
     /// handed over by the entry of the log that has their first answers.
-    func resolve(_ repeated: ([(event: PendingEvent, place: Int)], LogPosition) -> Void) {
+    func resolve(_ repeated: ([RepeatedEvent], LogPosition) -> Void) {
         var totals = totals
-        var earlier: [LogPosition: [(event: PendingEvent, place: Int)]] = [:]
+        var earlier: [LogPosition: [RepeatedEvent]] = [:]
         let prefix = done.position.idPrefix
         // Nearly all batches have neither, and need not be asked for each event.
         let excluded = done.excluded.isEmpty ? nil : done.excluded
@@ -59,13 +59,15 @@ struct BatchOutcomes {
             let pending = batch.events[index]
             let verdict = decisions?.ofEvent[index].map { verdicts[$0] }
             switch excluded?[index + 1] {
-            case .repeated where verdict?.status.isAboutHold == true,
-                .skipped where verdict?.status.isAboutHold == true:
+            case .repeated where verdict?.status.isEndOfHold == true,
+                .skipped where verdict?.status.isEndOfHold == true:
                 if let verdict { pending.resolve(.refused(verdict)) }
             case .repeated(let origin, let place):
+                let unsettled = verdict.flatMap { $0.status == .alreadyCounted ? $0 : nil }
                 // Others of its id are compared with the same event of the log.
                 for event in [pending] + pending.takeFollowers() {
-                    earlier[origin, default: []].append((event, place))
+                    earlier[origin, default: []].append(
+                        RepeatedEvent(event: event, place: place, unsettled: unsettled))
                 }
             case .skipped(let reason): pending.resolve(.skipped(reason))
             case .refused:

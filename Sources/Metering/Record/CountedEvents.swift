@@ -56,32 +56,43 @@ struct CountedEvents {
     }
 }
 
-extension PendingEvent {
-    /// Guests that have to be known as users before it can be compared with what was counted at a place
-    /// of an entry of the log; mostly there are none.
-    func guests(beside place: Int, of events: CountedEvents?) -> [SubjectID] {
-        guard let known = events?.event(at: place)?.payload.subject, known != event.subject
+/// An event whose id was counted before, at a place of an entry of the log.
+struct RepeatedEvent {
+    let event: PendingEvent
+    let place: Int
+    /// What it is told when it is the same event, sent to settle a hold that is open still.
+    let unsettled: Verdict?
+
+    /// Guests that have to be known as users before it can be compared with what was counted; mostly
+    /// there are none.
+    func guests(in events: CountedEvents?) -> [SubjectID] {
+        let subject = event.event.subject
+        guard let known = events?.event(at: place)?.payload.subject, known != subject
         else { return [] }
-        return [known, event.subject].filter { $0.kind == .guest }
+        return [known, subject].filter { $0.kind == .guest }
     }
 
-    /// What it is told when its id was counted before, at a place of an entry of the log.
+    /// What it is told.
     ///
     /// - Parameters:
     ///   - events: those of the entry; nil when the log has forgotten it.
     ///   - users: whom guests were merged into.
     func outcome(
-        as place: Int, of events: CountedEvents?, _ origin: LogPosition,
-        users: [SubjectID: SubjectID]
+        of events: CountedEvents?, _ origin: LogPosition, users: [SubjectID: SubjectID]
     ) -> EventOutcome {
+        var event = event.event
         guard let known = events?.event(at: place) else {
             // The log has forgotten it, the id has not: it counts nothing, but its totals are gone.
             let id = event.id ?? origin.eventID(place: place)
-            return .duplicate(CountedEvent(id: id, totals: []))
+            return duplicate(CountedEvent(id: id, totals: []))
         }
-        var (payload, event) = (known.payload, event)
+        var payload = known.payload
         payload.subject = users[payload.subject] ?? payload.subject
         event.subject = users[event.subject] ?? event.subject
-        return payload.isSamePayload(as: event) ? .duplicate(known.counted) : .rejected(.idReused)
+        return payload.isSamePayload(as: event) ? duplicate(known.counted) : .rejected(.idReused)
+    }
+
+    private func duplicate(_ counted: CountedEvent) -> EventOutcome {
+        unsettled.map { .refused($0) } ?? .duplicate(counted)
     }
 }

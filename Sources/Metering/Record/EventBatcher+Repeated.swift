@@ -4,16 +4,15 @@ internal import Redis
 
 extension EventBatcher {
     /// Finds what was answered when the ids were first counted, in one entry of the log.
-    func resolve(_ repeated: [(event: PendingEvent, place: Int)], from origin: LogPosition) {
+    func resolve(_ repeated: [RepeatedEvent], from origin: LogPosition) {
         client.send(.readLogEntry(keys.log(arrival: origin.day), origin)) { [self] result in
             guard case .success(let value) = result else { return giveUp(repeated) }
             let entry = value.elements?.first.flatMap { LogEntry($0, arrival: origin.day) }
             let counted = entry.map { CountedEvents($0) }
-            findUsers(of: Set(repeated.flatMap { $0.event.guests(beside: $0.place, of: counted) }))
-            { users in
+            findUsers(of: Set(repeated.flatMap { $0.guests(in: counted) })) { users in
                 guard let users else { return self.giveUp(repeated) }
-                for (event, place) in repeated {
-                    event.resolve(event.outcome(as: place, of: counted, origin, users: users))
+                for one in repeated {
+                    one.event.resolve(one.outcome(of: counted, origin, users: users))
                 }
             }
         }
@@ -37,9 +36,9 @@ extension EventBatcher {
         }
     }
 
-    private func giveUp(_ repeated: [(event: PendingEvent, place: Int)]) {
-        for (event, _) in repeated {
-            event.resolve(.unavailable(reason: "the first answer could not be read"))
+    private func giveUp(_ repeated: [RepeatedEvent]) {
+        for one in repeated {
+            one.event.resolve(.unavailable(reason: "the first answer could not be read"))
         }
     }
 }

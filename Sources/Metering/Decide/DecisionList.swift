@@ -85,10 +85,13 @@ struct DecisionList {
         let sign = if case .reverse = pending.purpose { -1 } else { 1 }
         let credits = sign * (event.amounts.amount(of: .creditsMicro) ?? 0)
         let time = windowTime(of: pending)
+        let isJudged = if case .enforce = pending.purpose { true } else { false }
         var limits: [(index: Int, amount: Int)] = []
         for (index, limit) in rules.limits.limits.enumerated() {
             guard let amount = event.amounts.amount(of: limit.meter), amount != 0,
-                time >= windows.span(of: limit.window, at: now.milliseconds).starts
+                time >= windows.span(of: limit.window, at: now.milliseconds).starts,
+                // Only holds count in it; it says no to events that are to be refused.
+                limit.window != .concurrent || isJudged
             else { continue }
             // A limit gives nothing back that it cannot have counted.
             if case .reverse(let logged) = pending.purpose,

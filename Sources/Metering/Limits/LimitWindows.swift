@@ -26,8 +26,7 @@ final class LimitWindows {
         case .hour: return spans[1]
         case .day: return spans[2]
         case .month: return spans[3]
-        case .lifetime: return Span(starts: Int.min, ends: 0)
-        case .concurrent: return Span(starts: Int.max, ends: 0)
+        case .lifetime, .concurrent: return Span(starts: Int.min, ends: 0)
         case .rolling(let seconds), .rate(let seconds, _):
             return Span(starts: now - seconds * 1000, ends: seconds * 1000)
         }

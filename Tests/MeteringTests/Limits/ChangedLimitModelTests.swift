@@ -143,7 +143,6 @@ private struct ChangingRun {
         let outcome = await bench().record(
             isEnforced ? enforced(subject, asked, id: id) : event(subject, asked, id: id))
         if isEnforced {
-            // Concurrency is for holds only.
             await confirm(outcome.refusal, asked, subject, counts: true)
         }
         #expect(outcome.counted != nil || isEnforced && outcome.refusal != nil, "\(outcome)")
@@ -169,7 +168,7 @@ private struct ChangingRun {
         _ verdict: Verdict?, _ asked: [String: Int], _ subject: String, counts: Bool = false
     ) async {
         let judged = model.limits.filter {
-            asked[$0.meter] != nil && (!counts || $0.window != .concurrent && asked[$0.meter] != 0)
+            asked[$0.meter] != nil && (!counts || asked[$0.meter] != 0)
         }
         func isOver(_ limit: PlainLimit, _ used: Int) -> Bool {
             let amount = asked[limit.meter] ?? 0

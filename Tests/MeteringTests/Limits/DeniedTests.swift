@@ -30,8 +30,6 @@ import Testing
                         #expect(outcome.status == .limitReached, "\(limit.name)")
                         #expect(outcome.verdict?.violated.map(\.limit.name) == [limit.name])
                     }
-                    // Concurrency is for holds only.
-                    guard limit.window != .concurrent else { continue }
                     let refused = await bench.record(enforced(subject, asked, id: "e-\(subject)"))
                     #expect(refused.refusal?.status == .limitReached, "\(limit.name)")
                 }

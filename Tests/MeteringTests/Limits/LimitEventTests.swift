@@ -30,6 +30,41 @@ import Testing
         }
     }
 
+    @Test func `An enforced event is judged by what open holds keep, and keeps nothing itself`()
+        async throws
+    {
+        let limits = [PlainLimit("open", "a", .concurrent, 2), PlainLimit("day", "b", .day, 9)]
+        try await withLimits(limits) { host, bench, redis in
+            let asked = ["a": 1, "b": 1]
+            for _ in 0..<3 {
+                #expect(await bench.record(enforced("s", asked)).counted != nil)
+            }
+            #expect(await bench.record(enforced("s", ["a": 3])).refusal?.status == .limitReached)
+            #expect(await bench.decide(hold("h", "s", ["a": 1])).status == .allowed)
+            #expect(await bench.record(enforced("s", asked)).counted != nil)
+            #expect(await bench.decide(hold("i", "s", ["a": 1])).status == .allowed)
+            let before = try redis.fingerprint()
+            let refused = await bench.record(enforced("s", asked, id: "e"))
+            #expect(refused.refusal?.violated.map(\.limit.name) == ["open"])
+            // When the first of the holds expires.
+            #expect(
+                refused.refusal?.violated.first?.resetsAt?.milliseconds
+                    == bench.clock.now.milliseconds + 60_000)
+            #expect(try redis.fingerprint() == before)
+            // What is not to be refused is not, in the same batch either; nor is a commit.
+            let outcomes = await bench.record([
+                enforced("s", asked), event("s", asked), enforced("s", ["a": 0, "b": 1]),
+                enforced("t", asked),
+            ])
+            #expect(outcomes.map { $0.counted != nil } == [false, true, true, true])
+            let settled = await bench.engine.settle(
+                ByteString("h"), with: event("s", asked), .reject, heldCredits: nil)
+            #expect(settled.counted != nil)
+            #expect(await bench.record(enforced("s", asked, id: "e")).counted != nil)
+            #expect(await bench.used("open", by: "s") == 1)
+        }
+    }
+
     @Test func `A refused event counts nothing, and its id may be used later`() async throws {
         try await withLimits([PlainLimit("t", "tokens", .minute, 5)]) { host, bench, redis in
             #expect(await bench.record(enforced("s", ["tokens": 4], id: "1")).counted != nil)

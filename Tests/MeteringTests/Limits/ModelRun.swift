@@ -171,9 +171,7 @@ struct ModelRun {
             all.map { isEnforced ? enforced($0.subject, $0.asked) : event($0.subject, $0.asked) })
         for (ask, outcome) in zip(all, outcomes) {
             if isEnforced {
-                let judged = judged(ask.asked, nil).filter {
-                    $0.1 > 0 && $0.0.window != .concurrent
-                }
+                let judged = judged(ask.asked, nil).filter { $0.1 > 0 }
                 if let verdict = outcome.refusal {
                     #expect(!compare(verdict, judged, ask.subject))
                 } else {

@@ -5,10 +5,12 @@
   changed. A new time zone stands in the rules, too: a batch that was cut by the old one is refused.
 
   KEYS     hash of entries, version, changes of the workspace (or none: it has no snapshot any more),
-           sorted set of the entries of one workspace (or none); with a time zone instead: rules, subjects
+           sorted set of the entries of one workspace (or none); with a time zone instead: rules, subjects,
+           accounts
   ARGV     field, entry that was read ('' for none), new entry ('' to delete), score in the set, time zone
            if that is another one
-  Returns  1, or 0 when another entry stands there by now, 2 when something was counted in the old zone
+  Returns  1, or 0 when another entry stands there by now, 2 when something was counted, or somebody
+           has an account, in the old zone
   Time     O(log n)
 ]]
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
@@ -16,7 +18,7 @@ local zone, list = ARGV[5], KEYS[4]
 redis.call('STRLEN', KEYS[2])
 if KEYS[3] then redis.call('HLEN', KEYS[3]) end
 if zone then
-  if redis.call('EXISTS', KEYS[5]) == 1 then return 2 end
+  if redis.call('EXISTS', KEYS[5], KEYS[6]) > 0 then return 2 end
   redis.call('HSET', KEYS[4], 'zone', zone)
   redis.call('HINCRBY', KEYS[4], 'version', 1)
   list = nil

@@ -26,7 +26,8 @@ extension DirectoryStore {
     /// Changes a workspace; nil when there is none.
     ///
     /// - Parameter make: changes the settings as they are, once or more often.
-    /// - Throws: what `make` throws; 409 `time_zone_in_use` for another zone once something was counted;
+    /// - Throws: what `make` throws; 409 `time_zone_in_use` for another zone once something was counted, or
+    ///   somebody has an account;
     ///   `MeteringError`.
     public func changeWorkspace(
         _ id: WorkspaceID, _ make: (inout WorkspaceSettings) throws -> Void
@@ -57,6 +58,7 @@ extension DirectoryStore {
     ) async throws -> Bool {
         let names = [
             DirectoryKeyspace.rules(of: settings), DirectoryKeyspace.subjects(of: settings),
+            DirectoryKeyspace.accounts(of: settings),
         ]
         let reply = try await run(
             Self.names(of: settings) + names,
@@ -67,7 +69,7 @@ extension DirectoryStore {
         guard reply != 2 else {
             throw EventRejection(
                 status: 409, code: "time_zone_in_use", field: "time_zone",
-                detail: "events were counted into days of \(zone)")
+                detail: "events, limits or credits were counted by days of \(zone)")
         }
         return reply == 1
     }

@@ -84,6 +84,35 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        (
+            HTTPMethod.post, "/v1/check",
+            #"{"subject":"a","amounts":{"files_uploaded":1},"consume":true}"#
+        ),
+        (.post, "/v1/holds", #"{"subject":"a","amounts":{"files_uploaded":1}}"#),
+        (.put, "/v1/credits/a/allowance", #"{"monthly_allowance":5}"#),
+    ])
+    func `A zone stays when windows or months of somebody were counted by it`(
+        method: HTTPMethod, path: String, body: String
+    ) async throws {
+        try await withAPI { _, api, _ in
+            _ = await api.send(.post, "/v1/workspaces", #"{"id":"acme"}"#)
+            let acme = ["X-Tally-Workspace": "acme"]
+            // Who only looks changes nothing.
+            let looks = await api.send(
+                Self.request(.post, "/v1/check", #"{"subject":"a","credits":0}"#, headers: acme))
+            #expect(looks.status == 200, "\(looks.text)")
+            let before = await api.send(
+                .patch, "/v1/workspaces/acme", #"{"time_zone":"Asia/Tokyo"}"#)
+            #expect(before.status == 200, "\(before.text)")
+            let taken = await api.send(Self.request(method, path, body, headers: acme))
+            #expect([200, 201].contains(taken.status), "\(taken.text)")
+            let after = await api.send(
+                .patch, "/v1/workspaces/acme", #"{"time_zone":"America/New_York"}"#)
+            #expect(after.status == 409 && after.code == "time_zone_in_use", "\(after.text)")
+        }
+    }
+
     @Test func `What another process cuts by the zone of before is not counted`() async throws {
         try await withAPI { host, api, redis in
             let other = await Harness(redis, on: host.loop)

@@ -7,7 +7,8 @@ public import Redis
 public enum ZoneNote {
     /// Notes the zone if none is noted.
     ///
-    /// - Parameter takesPlace: whether it may take the place of another one while nothing was counted.
+    /// - Parameter takesPlace: whether it may take the place of another one while nothing was counted
+    ///   and nobody has an account.
     /// - Returns: why nothing may be counted by this zone; nil when it is the one in force.
     public static func problem(
         _ client: RedisClient, _ settings: WorkspaceSettings, takesPlace: Bool
@@ -15,7 +16,7 @@ public enum ZoneNote {
         let keys = Keyspace(settings)
         let mine = settings.calendar.zone
         let reply = try await client.run(
-            ScriptLibrary.keepZone, keys: [keys.rules, keys.subjects],
+            ScriptLibrary.keepZone, keys: [keys.rules, keys.subjects, keys.accounts],
             arguments: [Array(mine.utf8), Array((takesPlace ? "1" : "0").utf8)])
         guard let zone = reply.text else { throw .unexpectedReply("keep_zone") }
         guard zone != mine else { return nil }

@@ -251,6 +251,10 @@ public enum DirectoryKeyspace {
     public static func subjects(of workspace: WorkspaceSettings) -> [UInt8] {
         Keyspace(workspace).subjects
     }
+    /// Hash: as `Keyspace.accounts`.
+    public static func accounts(of workspace: WorkspaceSettings) -> [UInt8] {
+        Keyspace(workspace).accounts
+    }
     /// Hash: as `Keyspace.meta`.
     public static func meta(of workspace: WorkspaceID, _ birth: String) -> [UInt8] {
         Keyspace(workspace: workspace, birth: birth).meta

@@ -103,7 +103,7 @@ extension API {
     }
 
     /// Whose account a change went to: that of the user whom a guest became.
-    private func owner(_ subject: SubjectID) async throws -> SubjectID {
+    func owner(_ subject: SubjectID) async throws -> SubjectID {
         guard subject.kind == .guest else { return subject }
         return try await back(queries.user(ofGuest: subject)) ?? subject
     }

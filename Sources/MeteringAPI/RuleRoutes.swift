@@ -62,7 +62,9 @@ extension API {
         _ = try QueryParameters(call.request.query, allowed: [])
         let subject = try subject(call, at: 1)
         let name = call.parameters[0]
-        guard let amounts = try await engine.amounts(ofLimit: name, for: subject) else {
+        // As it is changed: that of the user whom a guest became.
+        let owner = try await owner(subject)
+        guard let amounts = try await engine.amounts(ofLimit: name, for: owner) else {
             throw HTTPProblem.noSuchLimit
         }
         var json = JSONWriter()

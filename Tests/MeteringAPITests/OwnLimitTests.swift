@@ -45,6 +45,33 @@ import Testing
         }
     }
 
+    @Test func `A merged guest's own amount, and the one in force, are those of its user`()
+        async throws
+    {
+        try await withAPI { host, harness, redis in
+            #expect(await harness.send(.put, "/v1/limits", Self.limits).status == 200)
+            let path = "/v1/limits/bytes/subjects/guest%3Ae"
+            func told() async -> String { await harness.get(path).text }
+            #expect(await harness.send(.put, path, #"{"limit":3}"#).status == 200)
+            _ = await harness.post(#"{"subject":"guest:e","meters":{"input_bytes":1}}"#)
+            let merged = await harness.send(
+                .post, "/v1/subjects/ann/merge", #"{"guest":"guest:e"}"#)
+            #expect(merged.status == 200, "\(merged.text)")
+            let name = #"{"name":"bytes","subject":"guest:e","limit":"#
+            // The guest's own has gone with it.
+            #expect(await told() == name + #"null,"effective":100}"#)
+            for amount in ["7", "null"] {
+                let put = await harness.send(.put, path, #"{"limit":\#(amount)}"#)
+                #expect(put.text == name + "\(amount)}")
+                let effective = amount == "null" ? "100" : amount
+                #expect(await told() == name + #"\#(amount),"effective":\#(effective)}"#)
+                let check = await harness.send(
+                    .post, "/v1/check", #"{"subject":"guest:e","limits":["bytes"]}"#)
+                #expect(check.text.contains(#""limit":\#(effective),"#), "\(check.text)")
+            }
+        }
+    }
+
     @Test func `What is not known, or not asked rightly, is refused, and asking changes nothing`()
         async throws
     {

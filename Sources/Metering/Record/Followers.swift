@@ -21,6 +21,7 @@ final class Followers {
         var repeated = 0
         for event in events {
             let isSame = event.event.isSamePayload(as: first.event)
+            let isAlike = isSame && event.event.enforce == first.event.enforce
             switch outcome {
             case .counted(let counted) where isSame, .duplicate(let counted) where isSame:
                 repeated += 1
@@ -29,9 +30,10 @@ final class Followers {
             case .unavailable: event.resolve(outcome)
             // Of the same subject: who is counted was looked up for it.
             case .skipped where isSame: event.resolve(outcome)
-            // Nothing was changed by the first, so the same is decided about the same.
-            case .refused where isSame && event.event.enforce == first.event.enforce,
-                .rejected where isSame && event.event.enforce == first.event.enforce:
+            // Nothing was changed by the first, so the same is decided about the same, but behind another
+            // one, which may be counted.
+            case .refused where isAlike && others.isEmpty,
+                .rejected where isAlike && others.isEmpty:
                 event.resolve(outcome)
             case .duplicate, .refused, .rejected, .skipped: others.append(event)
             }

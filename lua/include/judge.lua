@@ -58,18 +58,25 @@ local function judge(context, account, decision)
   return status, answer
 end
 
+-- Whether all totals of an account stay exact when a decision takes what it asks.
+local function can_take(context, account, decision)
+  local credits, fields, limits = decision[CREDITS], account.fields, decision[LIMITS]
+  if not (fields[TOTAL_USED] + credits <= MAX and fields[MONTHLY] - credits >= -MAX) then return false end
+  for q = 1, #limits, 2 do
+    if not is_exact(context, account, context.limits[limits[q]], limits[q + 1]) then return false end
+  end
+  return true
+end
+
 -- Takes what a decision asks, whatever the limits and the balance say. Returns TOO_LARGE, and does
 -- nothing, if a total would pass what is counted exactly.
 local function take(context, account, decision, reference)
-  local credits, fields = decision[CREDITS], account.fields
+  if not can_take(context, account, decision) then return TOO_LARGE end
+  local credits, limits = decision[CREDITS], decision[LIMITS]
   if credits > 0 then
-    if not (fields[TOTAL_USED] + credits <= MAX and fields[MONTHLY] - credits >= -MAX) then
-      return TOO_LARGE
-    end
     charge(account, credits, context.now, reference)
     account.is_changed = true
   end
-  local limits = decision[LIMITS]
   for q = 1, #limits, 2 do
     use_limit(context, account, context.limits[limits[q]], limits[q + 1], decision[TIME])
   end

@@ -1,20 +1,4 @@
--- Takes what a guest has used of limits over to a user. Windows that are over are left out.
-local function move_windows(context, user, guest)
-  local windows, by_id = guest.fields[WINDOWS], {}
-  for _, limit in ipairs(context.limits) do by_id[limit[LIMIT_ID]] = limit end
-  for q = 1, #windows, WINDOW_WIDTH do
-    local limit, start, used = by_id[windows[q]], windows[q + WINDOW_START], windows[q + WINDOW_USED]
-    if limit and limit[LIMIT_KIND] == ROLLING then
-      for j = 1, #used, 2 do use_limit(context, user, limit, used[j + 1], used[j] * limit[SPAN]) end
-    elseif limit and limit[LIMIT_KIND] == RATE then
-      local level = level_of(start, used, math.max(0, amount_of(guest, limit)), context.now)
-      use_limit(context, user, limit, math.ceil(level / limit[SPAN]), context.now)
-    elseif limit and start >= limit[STARTS] then
-      use_limit(context, user, limit, used, context.now)
-    end
-  end
-end
-
+--@include move_windows
 local function move_holds(context, user, guest)
   local holds, mine = guest.fields[HOLDS], user.fields[HOLDS]
   guest.fields[HOLDS] = {}
@@ -85,7 +69,8 @@ local function merge_guest(context, user, decision)
   if #mine[HOLDS] + #its[HOLDS] > ENTRY_WIDTH * HOLDS_MAX
     or #mine[GRANTS] + #its[GRANTS] > ENTRY_WIDTH * GRANTS_MAX then return refuse(TOO_MANY) end
   if not (mine[TOTAL_USED] + its[TOTAL_USED] <= MAX and balance_of(mine) + balance_of(its) + context.rules.allowance <= MAX
-    and held_of(mine) + held_of(its) <= MAX and mine[MONTHLY] + its[MONTHLY] >= -MAX) then
+    and held_of(mine) + held_of(its) <= MAX and mine[MONTHLY] + its[MONTHLY] >= -MAX
+    and can_move_windows(context, user, guest)) then
     return refuse(TOO_LARGE)
   end
   if guest.is_kept then

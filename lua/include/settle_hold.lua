@@ -62,9 +62,7 @@ local function commit_hold(context, account, decision)
     and not (balance_of(fields) - credits >= context.rules.floor) then
     return taken(account, {CREDITS_HIT})
   end
-  if not (fields[TOTAL_USED] + credits <= MAX and fields[MONTHLY] - credits >= -MAX) then
-    return {TOO_LARGE}
-  end
+  if not can_take(context, account, decision) then return {TOO_LARGE} end
   end_hold(context, account, id, SETTLED)
   context.holds[id][HOLD_EVENT] = decision[PLACE]
   local status = take(context, account, decision, decision[PLACE])

@@ -1,3 +1,20 @@
+-- What is used in a window that adds amounts up, now.
+local function used_in(context, limit, windows, q)
+  local used, sum = windows[q + WINDOW_USED], 0
+  if limit[LIMIT_KIND] == FIXED then return windows[q + WINDOW_START] < limit[STARTS] and 0 or used end
+  for j = 1, #used, 2 do
+    if (used[j] + 1) * limit[SPAN] + limit[ENDS] > context.now then sum = sum + used[j + 1] end
+  end
+  return sum
+end
+
+-- Whether what is used of a limit stays exact with an amount more. A rate has a bound of its own.
+local function is_exact(context, account, limit, amount)
+  local windows, kind = account.fields[WINDOWS], limit[LIMIT_KIND]
+  local q = (kind == FIXED or kind == ROLLING) and window_of(windows, limit[LIMIT_ID])
+  return not q or used_in(context, limit, windows, q) + amount <= MAX
+end
+
 -- Counts an amount (below 0: takes it back) in a limit's window.
 local function use_limit(context, account, limit, amount, time)
   local windows, kind, now = account.fields[WINDOWS], limit[LIMIT_KIND], context.now
@@ -18,7 +35,7 @@ local function use_limit(context, account, limit, amount, time)
     if windows[q + WINDOW_START] < limit[STARTS] then
       windows[q + WINDOW_START], windows[q + WINDOW_USED] = limit[STARTS], 0
     end
-    windows[q + WINDOW_USED] = math.min(MAX, math.max(0, windows[q + WINDOW_USED] + amount))
+    windows[q + WINDOW_USED] = math.max(0, windows[q + WINDOW_USED] + amount)
   elseif kind == RATE then
     local level =
       level_of(windows[q + WINDOW_START], windows[q + WINDOW_USED], amount_of(account, limit), now)
@@ -33,7 +50,7 @@ local function use_limit(context, account, limit, amount, time)
       end
     end
     if place then
-      new[place] = math.min(MAX, math.max(0, new[place] + amount))
+      new[place] = math.max(0, new[place] + amount)
     elseif amount > 0 then
       new[#new + 1], new[#new + 2] = bucket, amount
     end

@@ -207,6 +207,7 @@ public enum ScriptLibrary {
         "limits": PackageResources.limits_lua,
         "log_ends": PackageResources.log_ends_lua,
         "months": PackageResources.months_lua,
+        "move_windows": PackageResources.move_windows_lua,
         "name_keys": PackageResources.name_keys_lua,
         "new_batch": PackageResources.new_batch_lua,
         "occasional": PackageResources.occasional_lua,

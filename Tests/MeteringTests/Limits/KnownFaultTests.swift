@@ -77,6 +77,54 @@ import Testing
         }
     }
 
+    @Test(arguments: [PlainLimit.Window.day, .lifetime, .rolling(60)])
+    func `What would pass 2^53 in a window is refused, whoever takes it`(
+        window: PlainLimit.Window
+    ) async throws {
+        try await withLimits([PlainLimit("t", "a", window, Self.most)]) { host, bench, redis in
+            func used() async -> Int? { await bench.used("t", by: "s") }
+            #expect(await bench.decide(consume("s", ["a": Self.most - 1])).status == .allowed)
+            // In another bucket of a rolling window.
+            bench.clock.advance(2_000)
+            #expect(await bench.decide(hold("h", "s", ["a": 1, "c": 1])).status == .allowed)
+            let before = try redis.fingerprint()
+            let outcomes = await bench.record([
+                event("s", ["a": 10], id: "e"), enforced("s", ["a": 10], id: "f"),
+                event("s", ["b": 3, "a": 2], id: "g"),
+            ])
+            #expect(outcomes[0].code == "counter_overflow")
+            #expect(outcomes[1].refusal?.status == .limitReached)
+            #expect(outcomes[2].code == "counter_overflow")
+            let settled = await bench.engine.settle(
+                ByteString("h"), with: event("s", ["a": 2], id: "i"), .overflow, heldCredits: nil)
+            #expect(settled.code == "counter_overflow")
+            #expect(try redis.fingerprint() == before)
+            #expect(await bench.record(event("s", ["a": 1], id: "e")).counted != nil)
+            _ = try await bench.engine.reverse(ByteString("e"), reason: .empty)
+            #expect(await bench.decide(release("h", "s")).status == .allowed)
+            #expect(await used() == Self.most - 1)
+            // What has left the window is in nobody's way.
+            guard window != .lifetime else { return }
+            bench.clock.advance(86_400_000)
+            #expect(await bench.record(event("s", ["a": 10])).counted != nil)
+            #expect(await used() == 10)
+        }
+    }
+
+    @Test(arguments: [PlainLimit.Window.day, .lifetime, .rolling(60)])
+    func `A guest is not merged whose windows would pass 2^53 beside the user's`(
+        window: PlainLimit.Window
+    ) async throws {
+        let limit = PlainLimit("t", "a", window, Self.most, guest: Self.most)
+        try await withLimits([limit]) { host, bench, redis in
+            #expect(await bench.decide(consume("s", ["a": Self.most - 1])).status == .allowed)
+            #expect(await bench.decide(consume("guest:g", ["a": 2])).status == .allowed)
+            let before = try redis.fingerprint()
+            #expect(try await bench.merge("guest:g", into: "s") == .tooLarge)
+            #expect(try redis.fingerprint() == before)
+        }
+    }
+
     @Test(arguments: [most, most - 1, most - 2, most / 2 + 1])
     func `Large numbers keep every digit`(limit: Int) async throws {
         let limits: [PlainLimit] = [

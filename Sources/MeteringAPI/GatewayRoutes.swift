@@ -128,16 +128,18 @@ extension API {
         guard credits == nil || !amounts.contains(where: { $0.0 == .creditsMicro }) else {
             throw EventRejection.ambiguous("credits", "credits_micro")
         }
-        // It would always be allowed, whatever the limits are that it names.
-        guard limits?.isEmpty != true, !amounts.isEmpty || credits != nil else {
+        let asksForRoom = amounts.isEmpty && credits == nil
+        guard limits?.isEmpty != true, limits != nil || !asksForRoom else {
             throw HTTPProblem.badRequest(
                 "nothing_asked",
-                "name amounts (files_uploaded=1) or credits, with limits or without")
+                "name limits (limits=files_per_day), amounts (files_uploaded=1) or credits")
         }
         let consumes = try query.text("consume") == nil || query.flag("consume")
-        let decision = Decision(
-            consumes ? .consume : .check, subject: try subject(call, query), credits: credits,
-            amounts: try EventDecoder.withTokens(amounts), limits: limits)
+        var decision = Decision(
+            consumes && !asksForRoom ? .consume : .check, subject: try subject(call, query),
+            credits: credits, amounts: try EventDecoder.withTokens(amounts), limits: limits)
+        // Limits alone ask whether they are used up: an amount of 0 would always be allowed.
+        if asksForRoom { decision.defaultAmount = 1 }
         return GatewayCheck(
             decision: decision, denied: try Self.denied(query),
             allowsOnError: try Self.allowsOnError(query))

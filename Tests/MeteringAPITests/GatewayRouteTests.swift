@@ -45,21 +45,30 @@ import Testing
         }
     }
 
-    @Test func `Who asks for nothing is told so, and an amount of 0 is let through past a limit`()
+    @Test func `Limits alone ask whether they are used up, and an amount of 0 passes`()
         async throws
     {
         try await withAPI { _, harness, redis in
             await Self.limit(harness, "files_uploaded")
-            let past = #"{"subject":"a","meters":{"files_uploaded":4}}"#
-            #expect(await harness.post(past).status == 200)
+            for (used, status) in [(0, 200), (2, 200), (3, 429), (4, 429)] {
+                if used > 0 {
+                    let amount = used == 2 ? 2 : 1
+                    let body = #"{"subject":"a","meters":{"files_uploaded":\#(amount)}}"#
+                    #expect(await harness.post(body).status == 200)
+                }
+                for query in ["limits=m", "limits=m&consume=false", "limits=m&consume=true"] {
+                    let answer = await harness.get(Self.path, query: "subject=a&" + query)
+                    #expect(answer.status == status, "\(query) at \(used): \(answer.text)")
+                }
+            }
+            let nothing = await harness.get(Self.path, query: "subject=a")
+            #expect(nothing.status == 400 && nothing.code == "nothing_asked")
             for (query, status) in [
-                ("limits=m", 400), ("limits=m&consume=false", 400),
-                ("limits=m&files_uploaded=0", 200),
-                ("files_uploaded=0&api_calls=1", 200), ("files_uploaded=1&consume=false", 429),
+                ("limits=m&files_uploaded=0", 200), ("files_uploaded=0&api_calls=1", 200),
+                ("files_uploaded=1&consume=false", 429),
             ] {
                 let answer = await harness.get(Self.path, query: "subject=a&" + query)
                 #expect(answer.status == status, "\(query): \(answer.text)")
-                #expect((answer.code == "nothing_asked") == (status == 400), "\(query)")
             }
         }
     }

@@ -47,6 +47,8 @@ public struct Decision: Sendable {
     public let amounts: [(Meter, Int)]
     /// Names of the limits to judge; nil for all that limit one of the amounts.
     public let limits: [String]?
+    /// What is asked of a limit that is named without an amount of its meter; only looked at.
+    public var defaultAmount = 0
     /// The guest that it was asked for, if that is a user by now.
     var formerSubject: SubjectID?
 
@@ -71,7 +73,9 @@ extension Decision {
             // Credits are what an event counts as this meter.
             let amount =
                 amounts.amount(of: limit.meter) ?? (limit.meter == .creditsMicro ? credits : nil)
-            if let limits { return limits.contains(limit.name) ? (index, amount ?? 0) : nil }
+            if let limits {
+                return limits.contains(limit.name) ? (index, amount ?? defaultAmount) : nil
+            }
             if let amount { return (index, amount) }
             return amounts.isEmpty && credits == nil ? (index, 0) : nil
         }

@@ -18,7 +18,7 @@ private struct ChangingRun {
     var model: PlainModel
     var random: SeededGenerator
     private var names = 0
-    private var events: [String] = []
+    private var events: [(id: String, time: Int)] = []
     private(set) var waits = 0
     private(set) var reversals = 0
 
@@ -92,7 +92,9 @@ private struct ChangingRun {
     }
 
     private mutating func reverse() async throws {
-        guard let id = events.suffix(30).randomElement(using: &random) else { return }
+        // Ids are remembered for two days.
+        let known = events.suffix(30).filter { $0.time > now - 2 * 86_400_000 }
+        guard let id = known.randomElement(using: &random)?.id else { return }
         let outcome = try await bench().engine.reverse(ByteString(id), reason: ByteString("no"))
         #expect(outcome != nil)
         if outcome?.counted != nil { reversals += 1 }
@@ -132,7 +134,7 @@ private struct ChangingRun {
     }
 
     private mutating func count(_ id: String, _ asked: [String: Int], _ subject: String) {
-        events.append(id)
+        events.append((id, now))
         for (meter, amount) in asked {
             model.use(meter, amount, by: subject, at: now, event: id)
         }

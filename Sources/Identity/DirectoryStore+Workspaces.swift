@@ -103,6 +103,28 @@ extension DirectoryStore {
         ).text
     }
 
+    /// Whether files are those of a workspace that was deleted and removed. One that is merely not found may have been
+    /// lost: its files are all that there is. Neither are they if the workspace that has its id now is of the
+    /// same data, which a restore has brought, or may be bringing.
+    public func isRemoved(
+        _ id: WorkspaceID, birth: String, dataset: String
+    ) async throws(MeteringError) -> Bool {
+        try await refresh()
+        let next = directory.settings(of: id)
+        guard next?.birth != birth,
+            try await send(
+                RedisCommand("HEXISTS"), DirectoryKeyspace.removed,
+                DirectoryKeyspace.removed(id, birth)
+            ).integer == 1
+        else { return false }
+        guard let next else { return true }
+        let facts = try await send(
+            RedisCommand("HMGET"), DirectoryKeyspace.meta(of: id, next.birth),
+            Array("dataset".utf8), Array("restoring".utf8))
+        guard let values = facts.array, values.count == 2 else { throw .damaged(what: "meta") }
+        return values[1].bytes == nil && values[0].text != dataset
+    }
+
     /// Removes all that a deleted workspace has in Redis, in small steps, and frees its id. Several
     /// processes may do so at once; none touches what a restore has brought back since.
     public func removeData(of doomed: Directory.Doomed) async throws(MeteringError) {

@@ -29,6 +29,8 @@ actor Maintenance {
     private var removing: Set<Directory.Doomed> = []
     /// The directory's, when the engines were last made to follow it.
     private var generation = -1
+    /// The directory's, when folders were last looked through for what is left of workspaces.
+    private var sweptGeneration = -1
     /// How long others may need until they notice that a workspace is gone.
     private static let noticing = Duration.seconds(3)
     /// What the Redis that may be used promises; nil when it may not.
@@ -112,6 +114,7 @@ actor Maintenance {
                     await attempt("what is left of workspaces was not removed") {
                         try await store.removeOrphans()
                     }
+                    await removeLeftSnapshots(store)
                 }
                 if turns % 1000 == 0 { await closeDays(client) }
             }
@@ -149,6 +152,25 @@ actor Maintenance {
             try await store.removeData(of: doomed)
         }
         removing.remove(doomed)
+    }
+
+    /// Removes the files of workspaces that others have removed while this process did not run, or stood still:
+    /// it has not seen the mark of the deletion. Looks when the directory has changed.
+    private func removeLeftSnapshots(_ store: DirectoryStore) async {
+        let current = directory.generation
+        guard current != sweptGeneration else { return }
+        await attempt("files of workspaces that were deleted were not removed") {
+            for folder in await queries.ownedFolders() {
+                let id = folder.workspace
+                guard directory.settings(of: id)?.birth != folder.birth,
+                    try await store.isRemoved(id, birth: folder.birth, dataset: folder.dataset)
+                else { continue }
+                try await queries.removeSnapshots(of: id, dataset: folder.dataset)
+                logger.notice(
+                    "files of a workspace that was deleted are removed", ["workspace": id.text])
+            }
+            sweptGeneration = current
+        }
     }
 
     private func keepHolds(_ client: RedisClient) async {
@@ -190,6 +212,8 @@ actor Maintenance {
             try await store.refresh(isOfAnotherRedis: true)
         }
         keepEngines()
+        // Before snapshots are written beside them.
+        await removeLeftSnapshots(store)
         // Whoever is told that the service is ready may ask anything.
         await queries.engine(of: directory.defaults).waitUntilReady()
         return await inspect(client, probe, isNew: true)

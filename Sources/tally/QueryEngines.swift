@@ -64,6 +64,16 @@ final class QueryEngines: Sendable {
         }
     }
 
+    /// What the folders of this service say whose they are.
+    func ownedFolders() async -> [OwnedFolder] {
+        await back(unstarted(directory.defaults).ownedFolders())
+    }
+
+    /// Removes the files of a workspace that was deleted.
+    func removeSnapshots(of id: WorkspaceID, dataset: String) async throws {
+        try await back(unstarted(WorkspaceSettings(id: id)).removeSnapshots(of: dataset))
+    }
+
     /// Removes the files of a workspace that was deleted, but those of another dataset.
     func removeSnapshots(of id: WorkspaceID, but dataset: String?) async throws {
         try await back(unstarted(WorkspaceSettings(id: id)).removeSnapshots(but: dataset))

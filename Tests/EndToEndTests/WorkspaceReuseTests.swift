@@ -165,4 +165,70 @@ extension EndToEnd {
             #expect(restored.status == 0 && restored.output.contains("acme"), "\(restored)")
         }
     }
+
+    /// One process does not run, and another stands still, while a workspace is deleted, which leaves its files in their folders.
+    @Test func `A process that missed a deletion removes the files that it has of the workspace`()
+        async throws
+    {
+        let redis = try RedisServer(.appendOnly(fsync: "everysec"))
+        try await blocking {
+            let services = try (0..<3).map { _ in
+                try TallyProcess(
+                    arguments: ["--redis", "unix://\(redis.socketPath)", "--flush-interval", "1"])
+            }
+            for service in services { try service.start() }
+            let host = services[0].client()
+            func write(_ name: String, to workspaces: [String]) throws {
+                for id in workspaces {
+                    try host.requestUntilReady("POST", "/v1/workspaces", #"{"id":"\#(id)"}"#)
+                    let made = try host.requestUntilReady(
+                        "POST", "/v1/keys", #"{"role":"admin","workspace":"\#(id)"}"#)
+                    let client = BlockingHTTPClient(
+                        port: services[0].port, key: made.json["secret"] as? String)
+                    try client.requestUntilReady(
+                        "PUT", "/v1/subjects/\(name)", #"{"email":"\#(name)@example.com"}"#)
+                    try client.requestUntilReady(
+                        "POST", "/v1/events", #"{"subject":"\#(name)","meters":{"tokens":1}}"#)
+                }
+            }
+            func states(_ service: TallyProcess) -> [String] {
+                ["again", "gone", "lost"].map { id in
+                    let path = "\(service.data)/rollups/\(id)"
+                    guard FileManager.default.fileExists(atPath: path) else { return "\(id): none" }
+                    let text = (try? String(contentsOfFile: "\(path)/state.json", encoding: .utf8))
+                    let found = ["okapi", "zebra"].filter { text?.contains("\($0)@") == true }
+                    return "\(id): \(found.joined(separator: ", "))"
+                }
+            }
+            try write("zebra", to: ["again", "gone", "lost"])
+            let first = ["again: zebra", "gone: zebra", "lost: zebra"]
+            for service in services { try waitUntil("the files") { states(service) == first } }
+            #expect(services[1].terminate() == 0)
+            let stopped = try #require(services[2].processID)
+            Glibc.kill(stopped, SIGSTOP)
+            for id in ["again", "gone"] {
+                let deleted = try host.request("DELETE", "/v1/workspaces/\(id)", nil, "")
+                #expect(deleted.status == 202)
+            }
+            // As if this Redis had never had it: its files are all that there is.
+            _ = try redis.request("HDEL t1:{@}:workspaces lost")
+            try write("okapi", to: ["again"])
+            try waitUntil("the deletion") { states(services[0])[1] == "gone: none" }
+            Glibc.kill(stopped, SIGCONT)
+            try services[1].start()
+            let last = ["again: okapi", "gone: none", "lost: zebra"]
+            for service in services {
+                // What others have removed is looked for every ten seconds.
+                for _ in 0..<600 where states(service) != last { usleep(100_000) }
+                #expect(states(service) == last)
+            }
+            #expect(services[1].terminate() == 0)
+            #expect(!services[1].log.contains("of other data"))
+            let restored = try makeTemporaryFolder()
+            defer { removeFolder(restored) }
+            let found = try TallyProcess.run(
+                ["restore", "\(services[1].data)/rollups", "--data", "\(restored)/data"])
+            #expect(found.status == 0 && !found.output.contains("gone"), "\(found)")
+        }
+    }
 }

@@ -10,6 +10,31 @@ extension QueryEngine {
         for _ in 0..<200 where !isReady { await loop.sleep(for: .milliseconds(5)) }
     }
 
+    /// What the folders of this service say whose they are: those whose state tells a birth.
+    public func ownedFolders() -> [OwnedFolder] { OwnedFolder.all(in: data) }
+
+    /// Removes the files of a dataset from the workspace's folder, and the folder when nothing is left in it.
+    public func removeSnapshots(of dataset: String) throws {
+        let folder = SnapshotFolder(data: data, workspace: settings.id)
+        let files = FileManager.default
+        let paths = try files.subpathsOfDirectory(atPath: folder.path).map {
+            "\(folder.path)/\($0)"
+        }
+        // The state tells whose the others are: whoever breaks off before the end can go on.
+        for path in paths.filter({ $0 != folder.stateFile }) + [folder.stateFile] {
+            guard let head = try? SnapshotHead(path: path), head.dataset == dataset else {
+                continue
+            }
+            try files.removeItem(atPath: path)
+        }
+        let isEmpty = paths.allSatisfy { path in
+            var isFolder: ObjCBool = false
+            return !files.fileExists(atPath: path, isDirectory: &isFolder) || isFolder.boolValue
+                || path == folder.lockFile
+        }
+        if isEmpty { try files.removeItem(atPath: folder.path) }
+    }
+
     /// Removes the snapshots of a workspace that was deleted.
     ///
     /// - Parameter dataset: what the next workspace of this id has in Redis, whose files stay; nil when

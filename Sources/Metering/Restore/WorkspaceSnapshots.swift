@@ -46,10 +46,32 @@ public struct WorkspaceSnapshots: Sendable {
     }
 
     /// The settings that stand behind the first line of a state's file.
-    private static func entry(_ path: String) -> [UInt8]? {
+    fileprivate static func entry(_ path: String) -> [UInt8]? {
         guard let pieces = try? SnapshotPieces(path), (try? pieces.next()) != nil,
             case .text("settings", let text)? = try? pieces.next()
         else { return nil }
         return text
+    }
+}
+
+/// Whose the files in a workspace's folder are, by its state.
+public struct OwnedFolder: Sendable {
+    public let workspace: WorkspaceID
+    /// `WorkspaceSettings.birth`; never empty.
+    public let birth: String
+    /// The name of the data that the state was made of.
+    public let dataset: String
+
+    /// All of a service's folder whose states tell it. Reads the first lines of these.
+    static func all(in data: String) -> [OwnedFolder] {
+        SnapshotSource.names("\(data)/rollups").compactMap { name in
+            guard let id = WorkspaceID(name) else { return nil }
+            let state = SnapshotFolder(data: data, workspace: id).stateFile
+            guard let title = try? SnapshotTitle(path: state), title.workspace == name,
+                let entry = WorkspaceSnapshots.entry(state),
+                let settings = WorkspaceSettings(id, entry: entry), !settings.birth.isEmpty
+            else { return nil }
+            return OwnedFolder(workspace: id, birth: settings.birth, dataset: title.dataset)
+        }
     }
 }

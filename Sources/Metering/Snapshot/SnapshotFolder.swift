@@ -28,6 +28,9 @@ struct SnapshotFolder {
     /// A day's file as answers name it: without the folder of the data.
     func name(_ day: CivilDay) -> String { String(file(day).dropFirst(data.count + 1)) }
 
+    /// What writers hold while they rename.
+    var lockFile: String { "\(path)/.lock" }
+
     /// Where the state is: what the days do not tell.
     var stateFile: String { "\(path)/state.json" }
 
@@ -132,7 +135,7 @@ struct SnapshotFolder {
     /// The lock of the workspace's folder, held until the descriptor is closed: between comparing
     /// and renaming nobody else renames.
     private func lock() throws(FlushError) -> Int32 {
-        let name = "\(path)/.lock"
+        let name = lockFile
         let descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw .system("open", name) }
         for _ in 0..<Self.lockTries {
@@ -158,7 +161,7 @@ struct SnapshotFolder {
         let text = "\(dataset) \(fence) \n"
         guard pwrite(lock, text, text.utf8.count, 0) == text.utf8.count,
             ftruncate(lock, text.utf8.count) == 0
-        else { throw .system("write", "\(path)/.lock") }
+        else { throw .system("write", lockFile) }
     }
 
     func make(_ folder: String) throws(FlushError) {

@@ -17,6 +17,8 @@ extension StateSnapshot {
         else {
             throw .damaged("the settings of the workspace")
         }
+        // Of the next workspace of this id: this one is gone, and its state is no other's.
+        guard settings.birth == workspace.birth else { throw .superseded }
         // They were changed a moment ago, and the next turn of the writer knows.
         guard settings.calendar.zone == workspace.calendar.zone || workspace.id == .default else {
             throw .superseded

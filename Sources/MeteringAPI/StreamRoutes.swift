@@ -33,7 +33,8 @@ extension API {
         guard let begun = try await back(queries.beginLive(query, after: last)) else {
             throw HTTPProblem(
                 .gone, code: "too_far_behind", title: "Gone",
-                detail: "too much was counted since then; ask without Last-Event-ID")
+                detail: "too much was counted since then, or the log is another one; "
+                    + "ask without Last-Event-ID")
         }
         let stream = EventStream(
             query: query, isSummary: isSummary, queries: queries, begun: begun, slot: slot

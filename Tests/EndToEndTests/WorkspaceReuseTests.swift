@@ -140,6 +140,52 @@ extension EndToEnd {
         for service in services { service.terminate() }
     }
 
+    /// Both logs have the same places.
+    @Test
+    func `What names a place in the log of a workspace that is gone names none in the next one`()
+        async throws
+    {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "1"])
+            try service.start()
+            let host = service.client()
+            func makeKey() throws -> String {
+                try host.requestUntilReady("POST", "/v1/workspaces", #"{"id":"acme"}"#)
+                let made = try host.requestUntilReady(
+                    "POST", "/v1/keys", #"{"role":"admin","workspace":"acme"}"#)
+                return try #require(made.json["secret"] as? String)
+            }
+            func record(_ key: String) throws {
+                for _ in 0..<6 {
+                    try BlockingHTTPClient(port: service.port, key: key).requestUntilReady(
+                        "POST", "/v1/events", #"{"subject":"a","meters":{"tokens":1}}"#)
+                }
+            }
+            func next(_ key: String, _ path: String) throws -> (status: Int, text: String) {
+                let answer = try BlockingHTTPClient(port: service.port, key: key).get(path)
+                return (answer.status, answer.json["next"] as? String ?? answer.text)
+            }
+            let old = try makeKey()
+            let reader = try StreamReader(port: service.port, key: old)
+            try record(old)
+            _ = try reader.next(3)
+            let cursor = try next(old, "/v1/events?limit=2").text
+            #expect(try next(old, "/v1/events?limit=2&cursor=\(cursor)").status == 200)
+            let again = try StreamReader(port: service.port, key: old, lastID: reader.lastID)
+            #expect(try again.next(3).count == 3)
+
+            #expect(try host.request("DELETE", "/v1/workspaces/acme", nil, "").status == 202)
+            let new = try makeKey()
+            try record(new)
+            let refused = try next(new, "/v1/events?limit=2&cursor=\(cursor)")
+            #expect(refused.status == 400 && refused.text.contains("invalid_cursor"))
+            for id in [reader.lastID, String(reader.lastID.prefix { $0 != "." }) + ".1"] {
+                let gone = try StreamReader(port: service.port, key: new, lastID: id)
+                #expect(gone.status == 410, "\(id)")
+            }
+        }
+    }
+
     /// It could be a failure that took an old Redis's place: the files are all that there is then.
     @Test func `A Redis that has lost a workspace takes no file with it`() async throws {
         try await blocking {

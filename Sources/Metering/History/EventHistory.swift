@@ -49,7 +49,7 @@ final class EventHistory {
             }
         return EventPage(
             events: try await marked(named(events, query)),
-            next: next?.text(for: query, in: settings.id))
+            next: next?.text(for: query, in: settings))
     }
 
     /// As `page`, newest first, but by whole entries: a few more events than `count`, so that none
@@ -58,14 +58,14 @@ final class EventHistory {
         let (events, next) = try await newest(
             query, count, try cursor(text, query), isWhole: true)
         return EventPage(
-            events: try await named(events, query), next: next?.text(for: query, in: settings.id))
+            events: try await named(events, query), next: next?.text(for: query, in: settings))
     }
 
     private func cursor(
         _ text: String?, _ query: EventQuery
     ) throws(EventRejection) -> EventCursor? {
         guard let text else { return nil }
-        guard let cursor = EventCursor(text, for: query, in: settings.id) else {
+        guard let cursor = EventCursor(text, for: query, in: settings) else {
             throw EventRejection(
                 status: 400, code: "invalid_cursor", field: "cursor",
                 detail: "the value of `next` of an answer to the same question")

@@ -40,9 +40,11 @@ public struct EventQuery: Sendable {
     }
 
     /// The same bytes for the same question about a workspace.
-    func fingerprint(_ workspace: WorkspaceID) -> [UInt8] {
+    func fingerprint(_ workspace: WorkspaceSettings) -> [UInt8] {
         let writer = MessagePackWriter()
-        writer.string(workspace.text)
+        writer.string(workspace.id.text)
+        // The log of another workspace that had its id has the same places.
+        if !workspace.birth.isEmpty { writer.string(workspace.birth) }
         writer.string(order.rawValue)
         for text in [subject?.id, action, model] {
             if let text { writer.string(text.bytes) } else { writer.null() }
@@ -84,7 +86,7 @@ struct EventCursor: Equatable {
     }
 
     /// Reads what `text(for:)` made for the same question; nil for anything else.
-    init?(_ text: String, for query: EventQuery, in workspace: WorkspaceID) {
+    init?(_ text: String, for query: EventQuery, in workspace: WorkspaceSettings) {
         guard text.utf8.count <= 128,
             let dot = text.utf8.lastIndex(of: UInt8(ascii: ".")),
             text[text.utf8.index(after: dot)...]
@@ -104,7 +106,7 @@ struct EventCursor: Equatable {
         }
     }
 
-    func text(for query: EventQuery, in workspace: WorkspaceID) -> String {
+    func text(for query: EventQuery, in workspace: WorkspaceSettings) -> String {
         var numbers = [position.packed, place]
         if let ranking { numbers += [ranking.credits, ranking.ceiling.packed] }
         let text = numbers.map(String.init).joined(separator: ".")
@@ -113,7 +115,7 @@ struct EventCursor: Equatable {
 
     /// Ties a cursor to its question: with another one it would leave events out without a word.
     private static func digest(
-        _ text: some Sequence<UInt8>, _ query: EventQuery, _ workspace: WorkspaceID
+        _ text: some Sequence<UInt8>, _ query: EventQuery, _ workspace: WorkspaceSettings
     ) -> String {
         let digest = StreamingDigest()
         Array(text).withUnsafeBytes { digest.update($0) }

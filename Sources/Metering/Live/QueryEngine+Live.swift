@@ -7,24 +7,30 @@ internal import Redis
 public struct LiveID: Sendable, Equatable {
     let position: LogPosition
     let place: Int
+    /// `WorkspaceSettings.birth`: another workspace that had the id has the same places.
+    let birth: String
 
     /// Reads what `text` wrote; nil for anything else.
     public init?(_ text: String) {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard text.utf8.count <= 40, parts.count == 2, let packed = Int(parts[0]),
+        guard text.utf8.count <= 40, (2...3).contains(parts.count), let packed = Int(parts[0]),
             let place = Int(parts[1]), (1...EventBatch.exactIntegerMax).contains(packed),
             (1...EventBatch.eventCountMax).contains(place)
         else { return nil }
         position = LogPosition(packed)
         self.place = place
+        birth = parts.count == 3 ? String(parts[2]) : ""
     }
 
-    init(_ position: LogPosition, place: Int) {
+    init(_ position: LogPosition, place: Int, born birth: String) {
         self.position = position
         self.place = place
+        self.birth = birth
     }
 
-    public var text: String { "\(position.packed).\(place)" }
+    public var text: String {
+        "\(position.packed).\(place)" + (birth.isEmpty ? "" : ".\(birth)")
+    }
 }
 
 /// Which events are watched.
@@ -35,7 +41,9 @@ public struct LiveQuery: Sendable {
 
     public init() {}
 
-    func chosen(_ entry: LogEntry, after last: LiveID?) -> [(id: LiveID, event: HistoryEvent)] {
+    func chosen(
+        _ entry: LogEntry, of workspace: WorkspaceSettings, after last: LiveID?
+    ) -> [(id: LiveID, event: HistoryEvent)] {
         entry.events.compactMap { logged in
             if let last, last.position == entry.position, logged.place <= last.place { return nil }
             let name = entry.subjects[logged.subject]
@@ -44,7 +52,8 @@ public struct LiveQuery: Sendable {
                 filter.matches(logged, of: name),
                 meter == nil || logged.event.amounts.contains(where: { $0.0 == meter })
             else { return nil }
-            return (LiveID(entry.position, place: logged.place), HistoryEvent(entry, logged))
+            let id = LiveID(entry.position, place: logged.place, born: workspace.birth)
+            return (id, HistoryEvent(entry, logged))
         }
     }
 }
@@ -56,14 +65,14 @@ extension QueryEngine {
 
     /// Begins to watch: what came behind an event that was told before, and where to go on.
     ///
-    /// - Returns: nil when too much came since to be told.
+    /// - Returns: nil when too much came since to be told, or the event was another workspace's of the same id.
     public func beginLive(
         _ query: LiveQuery, after last: LiveID?
     ) async throws(MeteringError) -> (LiveEvents, LivePlace)? {
-        guard let (missed, place) = try await liveFeed().begin(after: last?.position) else {
-            return nil
-        }
-        return (missed.flatMap { query.chosen($0, after: last) }, place)
+        guard last == nil || last?.birth == settings.birth,
+            let (missed, place) = try await liveFeed().begin(after: last?.position)
+        else { return nil }
+        return (missed.flatMap { query.chosen($0, of: settings, after: last) }, place)
     }
 
     /// What was counted behind a place, a fifth of a second later; often nothing.
@@ -75,7 +84,7 @@ extension QueryEngine {
         await loop.sleep(for: .milliseconds(Self.livePauseMS))
         var place = place
         guard let entries = try await liveFeed().next(&place) else { return nil }
-        return (entries.flatMap { query.chosen($0, after: nil) }, place)
+        return (entries.flatMap { query.chosen($0, of: settings, after: nil) }, place)
     }
 
     private func liveFeed() throws(MeteringError) -> LiveFeed {

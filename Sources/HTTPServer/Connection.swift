@@ -35,6 +35,7 @@ final class Connection {
     let output = OutputBuffer()
     var isFlushScheduled = false
     var stream: OutgoingStream?
+    private var isResetAtEnd = false
 
     /// Received behind a pause, not parsed yet.
     private var backlog: [UInt8] = []
@@ -225,8 +226,10 @@ final class Connection {
         var body: OutgoingStream?
         if case .stream(let produce) = response.body, !reply.isHead {
             body = OutgoingStream(produce: produce, isChunked: !reply.isHTTP10)
-            // Without chunks only the end of the connection tells where the body ends.
+            // Without chunks only the end of the connection tells where the body ends: any other end than
+            // that in `beginDrain`, also that of the process, has to be a reset.
             closes = closes || reply.isHTTP10
+            if reply.isHTTP10 { resetAtEnd(true) }
         }
         if closes, phase == .open {
             phase = .closing
@@ -295,7 +298,17 @@ final class Connection {
         }
     }
 
+    /// Whether closing the connection resets it, and drops what the kernel has not sent yet.
+    private func resetAtEnd(_ isReset: Bool) {
+        guard isReset != isResetAtEnd else { return }
+        isResetAtEnd = isReset
+        var mode = linger(l_onoff: isReset ? 1 : 0, l_linger: 0)
+        setsockopt(
+            descriptor, SOL_SOCKET, SO_LINGER, &mode, socklen_t(MemoryLayout<linger>.size))
+    }
+
     private func beginDrain() {
+        resetAtEnd(false)
         guard !peerEnded else {
             close()
             return

@@ -189,11 +189,10 @@ import Testing
 
     @Test func `A streamed body for HTTP 1.0 ends with the connection`() async throws {
         try await withServer { live in
-            let bytes = try {
-                let client = try Client(live)
-                client.send("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-                return client.readToEnd()
-            }()
+            let client = try Client(live)
+            client.send("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            let bytes = client.readToEnd()
+            #expect(!client.wasReset)
             let head = String(decoding: bytes.prefix(400), as: UTF8.self)
             #expect(!head.contains("chunked") && head.contains("Connection: close\r\n"))
             #expect(bytes.count > 2_000_000)
@@ -205,6 +204,40 @@ import Testing
             let client = try Client(live)
             client.send(get("/broken"))
             #expect(!client.readTextToEnd().hasSuffix("0\r\n\r\n"))
+        }
+    }
+
+    @Test func `A body that would end with the connection and is not whole ends with a reset`()
+        async throws
+    {
+        try await withServer { live in
+            let client = try Client(live)
+            client.send("GET /broken HTTP/1.0\r\n\r\n")
+            _ = client.readToEnd()
+            #expect(client.wasReset, "one that fails")
+        }
+        try await withServer({ $0.writeDeadline = .milliseconds(50) }) { live in
+            let client = try Client(live)
+            client.send("GET /endless HTTP/1.0\r\n\r\n")
+            while !live.journal.sawPeerGone { try await Task.sleep(for: .milliseconds(1)) }
+            _ = client.readToEnd()
+            #expect(client.wasReset, "one that nobody takes")
+        }
+        try await withServer { live in
+            let client = try Client(live)
+            client.send("GET /endless HTTP/1.0\r\n\r\n")
+            _ = client.read()
+            await live.server.shutdown(deadline: .milliseconds(1))
+            _ = client.readToEnd()
+            #expect(client.wasReset, "one that a stop cuts")
+        }
+        // What the peer asked for whole it gets whole, also when it has no more to say.
+        try await withServer { live in
+            let client = try Client(live)
+            client.send("GET /stream HTTP/1.0\r\n\r\n")
+            client.end()
+            #expect(client.readToEnd().count > 2_000_000)
+            #expect(!client.wasReset)
         }
     }
 

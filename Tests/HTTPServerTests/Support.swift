@@ -228,6 +228,8 @@ func withServer(
 final class Client {
     private let descriptor: Int32
     private var isOpen = true
+    /// Whether reading ended with a reset, and not with the end that a peer gives.
+    private(set) var wasReset = false
 
     struct Failure: Error {}
 
@@ -282,6 +284,7 @@ final class Client {
     func read(_ size: Int = 65_536) -> [UInt8]? {
         var buffer = [UInt8](repeating: 0, count: size)
         let count = recv(descriptor, &buffer, size, 0)
+        if count < 0, errno == ECONNRESET { wasReset = true }
         return count > 0 ? Array(buffer[..<count]) : nil
     }
 

@@ -76,6 +76,25 @@ import Testing
         }
     }
 
+    @Test(arguments: ["csv", "ndjson"])
+    func `An export to HTTP 1.0 that fails half way does not look whole`(format: String)
+        async throws
+    {
+        try await withExports { bench in
+            try Self.fill(bench)
+            let path = "/v1/export/events?format=\(format)"
+            let whole = try LazyReader(port: bench.port, path, version: "1.0")
+            #expect(whole.read().count { $0 == 0x0a } >= Self.eventCount)
+            #expect(!whole.wasReset)
+            let reader = try LazyReader(port: bench.port, path, version: "1.0")
+            #expect(reader.read(100_000).starts(with: "HTTP/1.1 200 ".utf8))
+            bench.redis.kill()
+            _ = reader.read()
+            // The end of the connection is the end of the body here.
+            #expect(reader.wasReset)
+        }
+    }
+
     @Test func `No more than eight exports are sent at a time`() async throws {
         try await withExports { bench in
             try Self.fill(bench)

@@ -116,8 +116,10 @@ func withExports(
 /// A peer that reads as much as it wants to, when it wants to.
 final class LazyReader {
     private let descriptor: Int32
+    /// Whether reading ended with a reset.
+    private(set) var wasReset = false
 
-    init(port: UInt16, _ path: String) throws {
+    init(port: UInt16, _ path: String, version: String = "1.1") throws {
         // A child that another test starts would keep the connection open behind its end.
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         // The kernel's own measure grows with time: what sockets hold would depend on the machine.
@@ -137,7 +139,8 @@ final class LazyReader {
             }
         }
         try #require(status == 0)
-        let head = "GET \(path) HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(key)\r\n\r\n"
+        let head =
+            "GET \(path) HTTP/\(version)\r\nHost: a\r\nAuthorization: Bearer \(key)\r\n\r\n"
         try #require(send(descriptor, head, head.utf8.count, 0) == head.utf8.count)
     }
 
@@ -149,6 +152,7 @@ final class LazyReader {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while bytes.count < count {
             let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count < 0, errno == ECONNRESET { wasReset = true }
             guard count > 0 else { break }
             bytes += buffer[..<count]
         }

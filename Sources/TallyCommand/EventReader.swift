@@ -49,6 +49,9 @@ final class EventReader {
                 let hint = Text.hint(column, among: header)
                 throw .input("\(verb.path): has no column \(Text.quoted(column))\(hint)")
             }
+            guard header.lastIndex(of: column) == index else {
+                throw .input("\(verb.path): has the column \(Text.quoted(column)) twice")
+            }
             places.append((target, index))
         }
     }

@@ -88,6 +88,9 @@ struct ImportSubjectsVerb: HasAccess {
         guard let header = try table.header(), header.contains("id") else {
             throw .input("\(path): the first row has to name the columns, and one is id")
         }
+        if let repeated = header.first(where: { name in header.count { $0 == name } > 1 }) {
+            throw .input("\(path): has the column \(Text.quoted(repeated)) twice")
+        }
         return { () throws(ClientError) in
             guard let row = try table.next() else { return nil }
             guard row.isUTF8 else { return Row(line: row.line, content: .bad(Text.notUTF8)) }

@@ -110,6 +110,14 @@ import Testing
         )
     }
 
+    @Test func `A table of profiles with a column twice is refused`() async throws {
+        let service = try StandIn()
+        let table = try folder.file("p.csv", "id,email,email\na,a@x.org,b@x.org\n")
+        let told = await tally(["import-subjects", table], service.environment)
+        #expect(told.code == 66)
+        #expect(told.errors.contains("p.csv: has the column \"email\" twice"), "\(told.errors)")
+    }
+
     @Test func `A null that nothing is put in for stays`() throws {
         let line = #"{"id":"x","subject":null,"action":null,"model":null}"#
         #expect(try folder.items("e.ndjson", line) == [.init(line: 1, result: .event(line))])

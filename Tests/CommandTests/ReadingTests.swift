@@ -63,6 +63,15 @@ import Testing
         #expect(items[3].result == .bad("has 2 cells, the first line has 4"))
     }
 
+    @Test func `A column that is there twice is named, where it is asked for`() throws {
+        let words = ["--columns", "subject=user,tokens=n"]
+        #expect {
+            try folder.items("t.csv", "user,n,user\na,1,b\n", words)
+        } throws: { "\($0)".contains("t.csv: has the column \"user\" twice") }
+        // Empty names of columns that nobody reads are common in tables.
+        #expect(try folder.items("t.csv", "user,n,,\na,1,,\n", words).count == 1)
+    }
+
     @Test func `A column that is not there is named, with the nearest`() throws {
         #expect {
             try folder.items("t.csv", "Tokens\n1\n", ["--columns", "tokens=Token"])

@@ -29,7 +29,8 @@ public enum HTTPMethod: Sendable, CaseIterable {
 public struct HTTPRequest: Sendable {
     public let method: HTTPMethod
     /// As sent, still percent-encoded, without the query. It begins with a slash, has valid
-    /// escapes only, and decodes to UTF-8 without control characters and `.` or `..` segments.
+    /// escapes only, and its segments, parted at its slashes, decode to UTF-8 without control
+    /// characters, none to `.` or `..`. A decoded segment may have slashes: no path is made of one.
     public let path: String
     /// What follows the first `?`, still encoded; nil without one.
     public let query: String?

@@ -24,11 +24,13 @@ enum RequestTarget {
         let path = UnsafeRawBufferPointer(rebasing: target[..<(mark ?? target.count)])
         let query = mark.map { UnsafeRawBufferPointer(rebasing: target[($0 + 1)...]) }
         if !isPlain {
-            let decoded = try decode(path)
-            // Also when they are hidden behind escapes: what is behind may open files.
-            for segment in decoded.split(separator: 0x2f)
-            where segment == [0x2e] || segment == [0x2e, 0x2e] {
-                throw .invalid("invalid_uri", "A path with dot segments.")
+            // Parted first, as RFC 3986 has it (2.4): an escaped slash belongs to a name, such as an id,
+            // and escaped dots are dots all the same.
+            for segment in path.split(separator: 0x2f) {
+                let name = try decode(UnsafeRawBufferPointer(rebasing: segment))
+                guard name != [0x2e], name != [0x2e, 0x2e] else {
+                    throw .invalid("invalid_uri", "A path with dot segments.")
+                }
             }
             if let query { _ = try decode(query) }
         }

@@ -108,7 +108,7 @@ public struct APIKey: Sendable {
             let workspace = value["workspace"]?.text.flatMap({ WorkspaceID($0) }),
             let created = value["created_ms"]?.integer, let digest = value["sha256"]?.text
         else { return nil }
-        let subject = value["subject"]?.text.flatMap { SubjectID($0) }
+        let subject = value["subject"]?.text.flatMap { SubjectID(existing: $0) }
         // A key of nobody would be for everybody's.
         guard role != .oneself || subject != nil else { return nil }
         self.init(

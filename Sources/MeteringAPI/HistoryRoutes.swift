@@ -86,7 +86,7 @@ extension EventQuery {
     ) throws {
         self.init()
         if let text = query.text("subject") {
-            guard let subject = SubjectID(text) else { throw HTTPProblem.invalidSubject }
+            guard let subject = SubjectID(existing: text) else { throw HTTPProblem.invalidSubject }
             self.subject = subject
         }
         if let text = query.text("action") {

@@ -28,7 +28,9 @@ extension API {
             throw HTTPProblem.unprocessable(
                 "field_required", "credits: a hold sets credits or amounts aside")
         }
-        let key = try idempotencyKey(call.request).map { ByteString(bytes: $0) }
+        let key = try idempotencyKey(call.request).map { key in
+            try key.withUnsafeBufferPointer { try EventDecoder.eventID($0) }
+        }
         if let key, let id = body.id, key != id {
             throw HTTPProblem.unprocessable(
                 "invalid_id", "id: the body's id and the Idempotency-Key differ; send one of them")
@@ -72,7 +74,7 @@ extension API {
         }
         var subject: SubjectID?
         if let text = query.text("subject") {
-            guard let id = SubjectID(text) else { throw HTTPProblem.invalidSubject }
+            guard let id = SubjectID(existing: text) else { throw HTTPProblem.invalidSubject }
             subject = id
         }
         var cursor: HoldCursor?

@@ -111,7 +111,7 @@ extension API {
         }
         if query.text("assigned") != nil { filter.isAssigned = try query.flag("assigned") }
         if let text = query.text("user_id") {
-            guard let subject = SubjectID(text) else { throw HTTPProblem.invalidSubject }
+            guard let subject = SubjectID(existing: text) else { throw HTTPProblem.invalidSubject }
             filter.holder = subject
         }
         let page = try await back(

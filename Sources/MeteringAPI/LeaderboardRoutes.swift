@@ -54,8 +54,7 @@ extension API {
         let isMasked = try query.flag("mask")
         let (window, name) = try leaderboardWindow(query)
         guard let id = SubjectID(call.parameters[1]) else {
-            throw HTTPProblem.unprocessable(
-                "invalid_id", "a subject is 1 to 256 bytes without control characters")
+            throw HTTPProblem.invalidSubject
         }
         let meter = try rankedMeter(call)
         guard let place = try await leaderboardPlace(of: id, meter, window, neighbours) else {

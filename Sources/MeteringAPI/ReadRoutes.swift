@@ -13,8 +13,7 @@ extension API {
     func subject(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         guard let id = SubjectID(call.parameters[0]) else {
-            throw HTTPProblem.unprocessable(
-                "invalid_id", "a subject is 1 to 256 bytes without control characters")
+            throw HTTPProblem.invalidSubject
         }
         let usage = try await engine.reader.subject(id)
         let profile = try await engine.reader.profile(of: id)

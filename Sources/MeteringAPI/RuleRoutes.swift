@@ -151,5 +151,5 @@ extension HTTPProblem {
     fileprivate static let noSuchLimit = HTTPProblem.notFound("there is no limit of this name")
 
     static let invalidSubject = HTTPProblem.unprocessable(
-        "invalid_id", "a subject is 1 to 256 bytes without control characters")
+        "invalid_id", "a subject is \(SubjectID.rule)")
 }

@@ -56,7 +56,7 @@ extension API {
 
     func subject(_ parameters: QueryParameters) throws(HTTPProblem) -> SubjectID? {
         guard let text = parameters.text("subject") else { return nil }
-        guard let subject = SubjectID(text) else { throw .invalidSubject }
+        guard let subject = SubjectID(existing: text) else { throw .invalidSubject }
         return subject
     }
 }

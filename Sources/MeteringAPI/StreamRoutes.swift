@@ -59,7 +59,7 @@ extension API {
         query.filter.action = parameters.text("action").map { ByteString($0) }
         query.filter.model = parameters.text("model").map { ByteString($0) }
         if let text = parameters.text("subject") {
-            guard let subject = SubjectID(text) else { throw HTTPProblem.invalidSubject }
+            guard let subject = SubjectID(existing: text) else { throw HTTPProblem.invalidSubject }
             query.filter.subject = subject
         }
         if let own = call.principal.subject {

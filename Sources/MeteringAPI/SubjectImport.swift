@@ -160,7 +160,7 @@ extension API {
         guard let subject = id.flatMap({ SubjectID($0) }) else {
             throw EventRejection(
                 code: "invalid_id", field: "id",
-                detail: "a text of 1 to 256 bytes without control characters")
+                detail: "a text of \(SubjectID.rule)")
         }
         return subject
     }

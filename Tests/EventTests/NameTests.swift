@@ -24,17 +24,18 @@ import Testing
         "u", "a b", "user@example.com", "+84 912 345 678", "caf\u{e9}", "cafe\u{301}", "日本", "😀",
         "{a}", "*", "../../etc/passwd", "=1+1", "\u{a0}x", "\u{e9}",
         String(repeating: "a", count: 256),
-        "' ; redis.call(\"flushall\")", "%s%n", "\u{a2}",
+        "...", "/..", "../", "' ; redis.call(\"flushall\")", "%s%n", "\u{a2}",
     ])
     func `A subject's id may be any text without control characters`(text: String) throws {
         #expect(try #require(SubjectID(text)).id.text.utf8.elementsEqual(text.utf8))
     }
 
     @Test(arguments: [
-        "", "\n", "a\r\nb", "a\tb", "\u{0}", "\u{1f}", "\u{7f}", "\u{80}", "\u{85}", "x\u{9f}",
+        "", ".", "..", "\n", "a\r\nb", "a\tb", "\u{0}", "\u{1f}", "\u{7f}", "\u{80}", "\u{85}",
+        "x\u{9f}",
         String(repeating: "a", count: 257), String(repeating: "é", count: 129),
     ])
-    func `Control characters and wrong lengths make no id`(text: String) {
+    func `Control characters, wrong lengths and dot segments make no id`(text: String) {
         #expect(SubjectID(text) == nil)
     }
 

@@ -152,6 +152,18 @@ import Testing
         }
     }
 
+    @Test func `A path is parted at slashes before it is decoded`() async throws {
+        try await withServer { live in
+            for path in ["/a%2f..%2fb", "/..%2Fb", "/a%2F..", "/%2F.", "/...", "/a/.b/..c"] {
+                try #expect(echoes(exchange(live, get(path))) == [path])
+            }
+            for path in ["/.", "/..", "/%2e", "/%2E./b", "/a/.%2e", "/a%2fb/../c", "/./"] {
+                let text = try exchange(live, get(path))
+                #expect(statuses(text) == [400] && text.contains("invalid_uri"), "\(path)")
+            }
+        }
+    }
+
     @Test func `A large answer arrives whole at a slow reader`() async throws {
         try await withServer { live in
             let client = try Client(live)

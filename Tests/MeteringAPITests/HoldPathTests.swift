@@ -11,7 +11,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "{default}", "a/b?c#d", "\"'\\", "a b+c", "🪙é\u{301}", "%00", "..", "null",
+        "{default}", "a/b?c#d", "\"'\\", "a b+c", "🪙é\u{301}", "%00", "../..", "null",
         String(repeating: "x", count: 256), String(repeating: "🪙", count: 64),
     ])
     func `A hold, a grant and an event of any id are found by their paths`(id: String)

@@ -98,6 +98,67 @@ import Testing
         }
     }
 
+    /// No path can name them (RFC 3986, 5.2.4).
+    @Test(arguments: [".", ".."])
+    func `Ids that are dot segments are refused wherever they are given`(id: String) async throws {
+        try await withAPI { host, harness, redis in
+            let event = #"{"subject":"a","meters":{"x":1}"#
+            let grants = "/v1/credits/a/grants"
+            for (path, body) in [
+                ("/v1/events", #"{"subject":"\#(id)","meters":{"x":1}}"#),
+                ("/v1/events", event + #","id":"\#(id)"}"#),
+                ("/v1/check", #"{"subject":"\#(id)","amounts":{"files_uploaded":1}}"#),
+                ("/v1/holds", #"{"subject":"\#(id)","credits":1}"#),
+                ("/v1/holds", #"{"subject":"a","id":"\#(id)","credits":1}"#),
+                (grants, #"{"id":"\#(id)","credits":1}"#),
+                ("/v1/keys", #"{"role":"self","subject":"\#(id)","name":"n"}"#),
+                ("/usage/track/api-call", #"{"user_id":"\#(id)"}"#),
+                ("/api/elevenlabs/bulk-assign", #"{"user_id":"\#(id)","quantity":1}"#),
+            ] {
+                try await harness.expectRefusal(
+                    .authorized(
+                        .post, path, headers: ["Content-Type": "application/json"],
+                        body: Array(body.utf8)), 422, "invalid_id", "\(path) \(body)")
+            }
+            for (path, body) in [
+                ("/v1/events", event + "}"), ("/v1/holds", #"{"subject":"a","credits":1}"#),
+                ("/usage/track/api-call", #"{"user_id":"a"}"#),
+            ] {
+                try await harness.expectRefusal(
+                    .authorized(
+                        .post, path,
+                        headers: ["Content-Type": "application/json", "Idempotency-Key": id],
+                        body: Array(body.utf8)), 422, "invalid_id", path)
+            }
+            for (query, headers) in [
+                ("files_uploaded=1&subject=\(id)", [:]),
+                ("files_uploaded=1", ["X-Tally-Subject": id]),
+            ] {
+                try await harness.expectRefusal(
+                    .authorized(.get, "/v1/gateway/check", query: query, headers: headers), 422,
+                    "invalid_id", "\(query) \(headers)")
+            }
+            let alert = #"{"name":"n","on":{"balance":true},"percent":[5],"subject":"\#(id)","#
+            try await harness.expectRefusal(
+                .authorized(
+                    .put, "/v1/alerts", headers: ["Content-Type": "application/json"],
+                    body: Array(#"{"alerts":[\#(alert)"to":{"email":"a@x.org"}}]}"#.utf8)), 422,
+                "invalid_id", "alert")
+            let lines = await harness.postLines(event + #","id":"\#(id)"}"# + "\n")
+            #expect(lines.codes == ["invalid_id"])
+            let profiles = await harness.send(
+                .authorized(
+                    .post, "/v1/subjects/import", headers: ["Content-Type": "text/csv"],
+                    body: Array("id\n\(id)\n".utf8)))
+            #expect(profiles.codes == ["invalid_id"], "\(profiles.text)")
+            // What was counted before they were refused can be asked for.
+            for path in ["/v1/events", "/v1/holds", "/v1/series"] {
+                let query = "subject=\(id)" + (path == "/v1/series" ? "&meter=tokens" : "")
+                #expect(await harness.get(path, query: query).status == 200, "\(path)")
+            }
+        }
+    }
+
     @Test func `Text at its limits is taken`() async throws {
         let label = String(repeating: "x", count: 128)
         let description = String(repeating: "é", count: 512)

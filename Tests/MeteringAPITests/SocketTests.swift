@@ -122,9 +122,42 @@ import Testing
                     "/v1/events", #"{"subject":\#(quoted(id)),"meters":{"x":1}}"#)
                 #expect(answer.status == 200, "\(id): \(answer.text)")
                 let read = try client.get("/v1/subjects/\(percentEncoded(id))")
-                // The server refuses paths with dot segments, hidden ones too.
-                if id.hasPrefix("../") { continue }
                 #expect(read.json["totals"] as? [String: Int] == ["x": 1], "\(id): \(read.text)")
+            }
+        }
+    }
+
+    @Test func `Ids with slashes and dots are found by their paths`() async throws {
+        try await withExports { bench in
+            let client = bench.client()
+            for id in ["../x", "a/../b", "/..", "../", "a/./b", "...", "..a", "guest:.."] {
+                let path = percentEncoded(id)
+                let event = #"{"id":\#(quoted(id)),"subject":\#(quoted(id)),"meters":{"x":1}}"#
+                let hold = #"{"id":\#(quoted(id)),"subject":\#(quoted(id)),"credits":2}"#
+                for (line, body, status) in [
+                    ("/v1/events", event, 200), ("/v1/events/\(path)/reverse", "", 200),
+                    (
+                        "/v1/credits/\(path)/grants", #"{"id":\#(quoted(id)),"credits":5}"#, 201
+                    ),
+                    ("/v1/holds", hold, 201), ("/v1/holds/\(path)/release", "", 200),
+                ] {
+                    let answer = try client.post(line, body)
+                    #expect(answer.status == status, "\(line) \(id): \(answer.text)")
+                }
+                for line in ["/v1/subjects", "/v1/credits", "/v1/holds"] {
+                    let answer = try client.get("\(line)/\(path)")
+                    #expect(answer.status == 200, "\(line) \(id): \(answer.text)")
+                }
+            }
+            // An escaped slash is no slash, for whatever has no ids in its path.
+            for path in [
+                "/a%2f..%2fb", "/v1%2Fevents", "/v1/export/events%2F..%2Fbalances",
+                "/assets%2F..%2Fx", "/assets/..%2F..%2Fetc%2Fpasswd",
+            ] {
+                #expect(try client.get(path).status == 404, "\(path)")
+            }
+            for path in ["/v1/subjects/%2E%2E", "/v1/subjects/.%2e/x", "/v1/holds/%2E"] {
+                #expect(try client.get(path).json["code"] as? String == "invalid_uri", "\(path)")
             }
         }
     }

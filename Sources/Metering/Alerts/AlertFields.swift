@@ -27,7 +27,9 @@ struct AlertFields {
             } else if key == "percent" {
                 percents = try Self.percents(member, "\(field).percent")
             } else if key == "subject" {
-                if !member.isNull { subject = try Self.subject(member, "\(field).subject") }
+                if !member.isNull {
+                    subject = try Self.subject(member, "\(field).subject", isStored)
+                }
             } else if key == "to" {
                 target = try Self.target(member, "\(field).to")
             } else if isStored, key == "id" {
@@ -121,13 +123,11 @@ struct AlertFields {
     }
 
     private static func subject(
-        _ value: JSONValue, _ field: String
+        _ value: JSONValue, _ field: String, _ isStored: Bool
     ) throws(EventRejection) -> SubjectID {
         guard let text = value.text else { throw .wrongType(field, "a string") }
-        guard let subject = SubjectID(text) else {
-            throw EventRejection(
-                code: "invalid_id", field: field,
-                detail: "1 to 256 bytes without control characters")
+        guard let subject = isStored ? SubjectID(existing: text) : SubjectID(text) else {
+            throw EventRejection(code: "invalid_id", field: field, detail: SubjectID.rule)
         }
         return subject
     }

@@ -25,7 +25,7 @@ public struct LeaderboardCursor: Sendable, Equatable {
             let value = Int(String(decoding: bytes[..<colon], as: UTF8.self)),
             (1...EventBatch.exactIntegerMax).contains(value),
             let id = String(validating: bytes[(colon + 1)...], as: UTF8.self),
-            let subject = SubjectID(id)
+            let subject = SubjectID(existing: id)
         else { return nil }
         self.init(value: value, subject: subject.id)
         // In one spelling only.

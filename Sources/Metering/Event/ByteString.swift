@@ -76,9 +76,13 @@ extension UnsafeBufferPointer<UInt8> {
     }
 }
 
-/// Who is metered: 1 to 256 bytes of UTF-8 without control characters, compared as bytes.
+/// Who is metered: 1 to 256 bytes of UTF-8 without control characters, compared as bytes. Ids of events,
+/// holds and grants are made of the same.
 public struct SubjectID: Hashable, Sendable {
     public static let byteCountMax = 256
+    /// What an id is, for those who sent another.
+    public static let rule =
+        "1 to \(byteCountMax) bytes without control characters, and neither . nor .."
     public let id: ByteString
 
     /// Nil when the text is no valid id.
@@ -88,8 +92,28 @@ public struct SubjectID: Hashable, Sendable {
         self = id
     }
 
+    /// Nil when the bytes are no valid id, also when they are no UTF-8: repaired, different ids could be one.
+    public init?(bytes: some Collection<UInt8>) {
+        guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
+        self.init(text)
+    }
+
     /// Nil when the bytes, which must be UTF-8, are no valid id.
     init?(_ bytes: UnsafeBufferPointer<UInt8>) {
+        // No path names these two (RFC 3986, 5.2.4): what is counted for them could not be asked for.
+        let isDotSegment = bytes.count <= 2 && bytes.allSatisfy { $0 == UInt8(ascii: ".") }
+        guard !isDotSegment, let id = Self(form: bytes) else { return nil }
+        self = id
+    }
+
+    /// An id by which something may have been counted: also `.` and `..`, which were valid once.
+    public init?(existing text: String) {
+        var text = text
+        guard let id = text.withUTF8({ Self(form: $0) }) else { return nil }
+        self = id
+    }
+
+    private init?(form bytes: UnsafeBufferPointer<UInt8>) {
         guard (1...Self.byteCountMax).contains(bytes.count), !bytes.hasControls else { return nil }
         id = ByteString(bytes)
     }

@@ -104,9 +104,7 @@ public enum EventDecoder {
         -> SubjectID
     {
         guard let id = SubjectID(bytes) else {
-            throw EventRejection(
-                code: "invalid_id", field: "subject",
-                detail: "1 to \(SubjectID.byteCountMax) bytes without control characters")
+            throw EventRejection(code: "invalid_id", field: "subject", detail: SubjectID.rule)
         }
         return id
     }
@@ -116,9 +114,7 @@ public enum EventDecoder {
         -> ByteString
     {
         guard let id = SubjectID(bytes)?.id else {
-            throw EventRejection(
-                code: "invalid_id", field: "id", detail: "1 to 256 bytes without control characters"
-            )
+            throw EventRejection(code: "invalid_id", field: "id", detail: SubjectID.rule)
         }
         guard !bytes.starts(with: LogPosition.idPrefix.utf8) else {
             throw EventRejection(

@@ -71,9 +71,7 @@ enum PoolField {
         }
         guard let bytes = value.string else { throw .wrongType(field, "a number or a string") }
         guard let subject = SubjectID(bytes) else {
-            throw EventRejection(
-                code: "invalid_id", field: field,
-                detail: "1 to 256 bytes without control characters")
+            throw EventRejection(code: "invalid_id", field: field, detail: SubjectID.rule)
         }
         return subject
     }

@@ -29,7 +29,7 @@ extension Profile {
         func text(_ name: StaticString) -> ByteString? {
             value[name]?.string.map { ByteString(bytes: Array($0)) }
         }
-        guard let subject = value["subject"]?.string.flatMap({ SubjectID($0) }),
+        guard let subject = value["subject"]?.text.flatMap({ SubjectID(existing: $0) }),
             let kind = value["kind"]?.text.flatMap({ SubjectClass(name: $0) }),
             let username = text("username"), let email = text("email"),
             let fullName = text("full_name"), let phone = text("phone"), let role = text("role"),

@@ -202,7 +202,7 @@ private struct TrackBody {
         else {
             throw EventRejection(
                 code: "invalid_id", field: field,
-                detail: "1 to 256 bytes without control characters; only guests are called "
+                detail: "\(SubjectID.rule); only guests are called "
                     + "\(SubjectID.guestPrefix)…")
         }
         return subject

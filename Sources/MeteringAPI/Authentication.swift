@@ -41,12 +41,14 @@ final class Authentication {
     }
 
     /// Who sent the request, as far as it is known without waiting.
-    func find(_ request: HTTPRequest) -> Finding {
+    ///
+    /// - Parameter changes: whether the request may change something.
+    func find(_ request: HTTPRequest, changes: Bool) -> Finding {
         let finding = request.headers.withBytes(of: "authorization") { value -> Finding in
             guard let secret = Self.secret(value) else { return .refused(.notSignedIn) }
             return find(secret, request)
         }
-        switch finding ?? findBySession(request) {
+        switch finding ?? findBySession(request, changes: changes) {
         case .principal(let principal) where principal.role == .operator:
             return inWorkspace(principal, request)
         case let finding: return finding
@@ -84,21 +86,22 @@ final class Authentication {
     }
 
     /// The pages' own requests have the key in a cookie.
-    private func findBySession(_ request: HTTPRequest) -> Finding {
+    private func findBySession(_ request: HTTPRequest, changes: Bool) -> Finding {
         guard let secret = Session.secret(of: request) else { return .refused(.notSignedIn) }
-        guard Session.isOwn(request) else { return .refused(.crossSite) }
+        guard !changes || Session.isOwn(request) else { return .refused(.crossSite) }
         return secret.withUnsafeBytes { find($0, request) }
     }
 
     /// Who sent the request.
     ///
+    /// - Parameter changes: whether the request may change something.
     /// - Throws: 401 when that is not known; 503 when it cannot be told now.
-    func principal(of request: HTTPRequest) async throws -> Principal {
-        var finding = find(request)
+    func principal(of request: HTTPRequest, changes: Bool) async throws -> Principal {
+        var finding = find(request, changes: changes)
         if case .unknownWorkspace = finding {
             // Another process may have made it a moment ago.
             try await store.refresh()
-            finding = find(request)
+            finding = find(request, changes: changes)
         }
         switch finding {
         case .principal(let principal): return principal

@@ -17,7 +17,8 @@ extension API {
 
     /// For the router, which knows paths by method; `respondNow` answers all of them.
     static let gatewayRoutes: [Route] = HTTPMethod.allCases.filter { $0 != .head }.map { method in
-        Route(method, gatewayPath, access: .holder) { api, call in
+        // A check takes, whatever its method is.
+        Route(method, gatewayPath, access: .holder, changes: true) { api, call in
             await api.response { api.checkForGateway(call, for: $0) }
         }
     }

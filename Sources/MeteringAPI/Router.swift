@@ -15,13 +15,19 @@ struct Route: Sendable {
     let name: String
     let access: Access
     let handler: Handler
+    /// Whether a request may change something: whoever has only the cookie of a session is then asked where
+    /// it comes from.
+    let changes: Bool
     /// Whether the first parameter of the path is the subject whose own it is.
     let namesSubject: Bool
 
+    /// - Parameter changes: nil for a route that changes something as its method says.
     init(
-        _ method: HTTPMethod, _ path: String, access: Access, _ handler: @escaping Handler
+        _ method: HTTPMethod, _ path: String, access: Access, changes: Bool? = nil,
+        _ handler: @escaping Handler
     ) {
         self.method = method
+        self.changes = changes ?? (method != .get)
         self.path = path.split(separator: "/")
         name = path
         self.access = access
@@ -120,7 +126,8 @@ public final class Router: HTTPResponder {
         _ request: HTTPRequest, _ reply: HTTPReply, _ route: RouteMetrics.Route,
         for access: Access = .writer, _ handler: (API, API.Call, Recipient) -> Void
     ) -> Bool {
-        let finding = authentication.find(request)
+        // All that is answered here counts or takes.
+        let finding = authentication.find(request, changes: true)
         switch finding {
         case .unknown, .unknownWorkspace: return false
         case .principal, .refused: break
@@ -200,7 +207,7 @@ public final class Router: HTTPResponder {
         {
             throw HTTPProblem.notAuthenticated
         } else {
-            principal = try await authentication.principal(of: request)
+            principal = try await authentication.principal(of: request, changes: route.changes)
         }
         guard route.access.includes(principal.role) else {
             throw HTTPProblem.forbidden(to: route.access)
@@ -253,7 +260,8 @@ public final class Router: HTTPResponder {
         }
         api.isStillAllowed = { [weak self, weak api] call in
             guard let self, let api,
-                let now = try? await self.authentication.principal(of: call.request)
+                let now = try? await self.authentication.principal(
+                    of: call.request, changes: false)
             else { return false }
             return now == call.principal && (try? self.present(now.workspace).api) === api
         }
@@ -275,7 +283,7 @@ public final class Router: HTTPResponder {
         }
         // Nothing of the service is told without a key, not even which paths exist.
         if Self.guarded.contains(where: { request.path.hasPrefix($0) }) {
-            _ = try await authentication.principal(of: request)
+            _ = try await authentication.principal(of: request, changes: false)
         }
         guard !allowed.isEmpty else {
             throw HTTPProblem.notFound("there is nothing at this path")

@@ -25,10 +25,9 @@ enum Session {
         } ?? nil
     }
 
-    /// Whether the service's own pages made the request, as far as it would change anything. Besides the
+    /// Whether the service's own pages made the request: asked of what may change something. Besides the
     /// cookie's `SameSite`, since other origins of one site are not kept out by that.
     static func isOwn(_ request: HTTPRequest) -> Bool {
-        if request.method == .get || request.method == .head { return true }
         if let site = request.headers.value(of: "sec-fetch-site") { return site == "same-origin" }
         // A browser from before 2020 says at least where it comes from.
         guard let origin = request.headers.value(of: "origin"),

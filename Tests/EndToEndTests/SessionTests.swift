@@ -91,6 +91,44 @@ extension EndToEnd {
         }
     }
 
+    @Test func `A check of a gateway takes from nobody for a page of another origin`() async throws
+    {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "2"])
+            try service.start()
+            let made = try service.client().post(
+                "/v1/keys", #"{"role":"self","subject":"ann","name":"x"}"#)
+            let secret = try #require(made.json["secret"] as? String)
+            let cookie = try Self.cookie(
+                try Self.signIn(BlockingHTTPClient(port: service.port, key: secret)))
+            let anybody = BlockingHTTPClient(port: service.port, key: nil)
+            func take(_ method: String, _ path: String, _ site: [String: String]) throws -> Int {
+                // As often as both loops have seen the key.
+                try (0..<8).map { _ in
+                    try anybody.request(
+                        method, path, method == "POST" ? [] : nil, "application/json",
+                        site.merging(["Cookie": cookie]) { $1 }
+                    ).status
+                }.max() ?? 0
+            }
+            let query = "/v1/gateway/check?files_uploaded=1"
+            for method in ["GET", "HEAD", "OPTIONS", "POST", "DELETE"] {
+                for site in [
+                    [:], ["Sec-Fetch-Site": "same-site"], ["Sec-Fetch-Site": "cross-site"],
+                    ["Sec-Fetch-Site": "none"], ["Origin": "https://evil.example.com"],
+                ] { #expect(try take(method, query, site) == 403, "\(method) \(site)") }
+            }
+            let below = ["Sec-Fetch-Site": "same-site", "X-Tally-Check": "files_uploaded=1"]
+            #expect(try take("GET", "/v1/gateway/check/x", below) == 403)
+            let usage = try service.client().post(
+                "/v1/check", #"{"subject":"ann","amounts":{"files_uploaded":1}}"#)
+            #expect(usage.text.contains(#""used":0"#), "\(usage.text)")
+            #expect(try take("GET", query, ["Sec-Fetch-Site": "same-origin"]) == 200)
+            // What only reads is answered wherever its link stands.
+            #expect(try take("GET", "/v1/credits/ann", ["Sec-Fetch-Site": "cross-site"]) == 200)
+        }
+    }
+
     @Test func `A session ends by signing out, and with its key`() async throws {
         try await blocking {
             let service = try TallyProcess(arguments: ["--threads", "2"])

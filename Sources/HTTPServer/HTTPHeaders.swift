@@ -72,7 +72,8 @@ public struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
     }
 
     /// The value of the first field of that name (compared without case), as text; bytes that are
-    /// no UTF-8 are replaced.
+    /// no UTF-8 are replaced. Not for names of what is counted, since different ones could become one:
+    /// see `bytes(of:)`.
     public func value(of name: String) -> String? {
         bytes(of: name).map { String(decoding: $0, as: UTF8.self) }
     }
@@ -84,7 +85,8 @@ public struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
         }
     }
 
-    private func bytes(of name: String) -> ArraySlice<UInt8>? {
+    /// The value of the first field of that name (compared without case), as it was sent.
+    public func bytes(of name: String) -> ArraySlice<UInt8>? {
         for index in 0..<count {
             let span = span(index)
             if matches(span, name) { return value(span) }

@@ -136,12 +136,13 @@ final class Authentication {
                 role: .operator, workspace: id, birth: settings.birth, name: principal.name))
     }
 
-    /// A guest, who has an id and nothing that proves it.
-    func guest(_ request: HTTPRequest) -> Principal? {
+    /// A guest, who has an id and nothing that proves it; nil for anybody else.
+    ///
+    /// - Throws: 422 when the id is none.
+    func guest(_ request: HTTPRequest) throws(HTTPProblem) -> Principal? {
         guard request.headers.value(of: "authorization") == nil,
             request.headers.values(of: "x-guest-id").count == 1,
-            let id = request.headers.value(of: "x-guest-id"), !id.isEmpty,
-            let subject = SubjectID(SubjectID.guestPrefix + id)
+            let id = request.headers.bytes(of: "x-guest-id"), !id.isEmpty
         else { return nil }
         var workspace = WorkspaceID.default
         if let name = request.headers.value(of: Self.workspaceHeader) {
@@ -153,6 +154,7 @@ final class Authentication {
         guard let settings = store.directory.settings(of: workspace), settings.guests else {
             return nil
         }
+        guard let subject = SubjectID(guest: id) else { throw .invalidSubject }
         return Principal(
             role: .guest, workspace: workspace, birth: settings.birth, subject: subject,
             name: "guest")
@@ -172,6 +174,13 @@ final class Authentication {
         for index in 0..<scheme.utf8CodeUnitCount
         where value[index] | 0x20 != scheme.utf8Start[index] { return nil }
         return UnsafeRawBufferPointer(rebasing: value[scheme.utf8CodeUnitCount...])
+    }
+}
+
+extension SubjectID {
+    /// A guest by the id that came in a header.
+    init?(guest id: ArraySlice<UInt8>) {
+        self.init(bytes: Array(Self.guestPrefix.utf8) + id)
     }
 }
 

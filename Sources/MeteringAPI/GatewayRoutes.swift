@@ -115,7 +115,7 @@ extension API {
         // Below the path, query and path are the client's own: only the header counts there. At
         // the path it is the other way round, since a gateway may hand clients' headers on.
         let isBelow = request.path.utf8.count > Self.gatewayPath.utf8.count
-        let text = isBelow ? request.headers.value(of: "x-tally-check") : request.query
+        let text = isBelow ? try Self.headerQuery(request) : request.query
         let query = try QueryParameters(
             text, isKnown: { Self.named.contains($0) || Meter(name: Array($0.utf8)) != nil })
         var amounts: [(Meter, Int)] = []
@@ -146,15 +146,23 @@ extension API {
             allowsOnError: try Self.allowsOnError(query))
     }
 
+    private static func headerQuery(_ request: HTTPRequest) throws -> String? {
+        guard let bytes = request.headers.bytes(of: "x-tally-check") else { return nil }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw HTTPProblem.badRequest("invalid_parameter", "X-Tally-Check is not valid UTF-8")
+        }
+        return text
+    }
+
     /// Whose key it is, where the gateway hands an end user's on; of a back end's key the query's subject,
     /// else that of the gateway's header, else a guest's.
     private func subject(_ call: Call, _ query: QueryParameters) throws -> SubjectID {
         let request = call.request
-        let header = request.headers.value(of: environment.subjectHeader.lowercased()).flatMap {
+        let header = request.headers.bytes(of: environment.subjectHeader).flatMap {
             $0.isEmpty ? nil : $0
         }
-        let named = try (query.text("subject") ?? header).map { text in
-            guard let subject = SubjectID(text) else { throw HTTPProblem.invalidSubject }
+        let named = try (query.text("subject").map { Array($0.utf8)[...] } ?? header).map { bytes in
+            guard let subject = SubjectID(bytes: bytes) else { throw HTTPProblem.invalidSubject }
             return subject
         }
         if call.principal.role == .oneself {
@@ -165,13 +173,13 @@ extension API {
             return own
         }
         if let named { return named }
-        guard let guest = request.headers.value(of: "x-guest-id"), !guest.isEmpty else {
+        guard let guest = request.headers.bytes(of: "x-guest-id"), !guest.isEmpty else {
             throw HTTPProblem.unauthorized(
                 "name the subject: subject= in the query, \(environment.subjectHeader), or X-Guest-ID; "
                     + "or come with the user's own key"
             )
         }
-        guard let subject = SubjectID(SubjectID.guestPrefix + guest) else {
+        guard let subject = SubjectID(guest: guest) else {
             throw HTTPProblem.invalidSubject
         }
         return subject

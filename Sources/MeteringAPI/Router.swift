@@ -193,7 +193,7 @@ public final class Router: HTTPResponder {
         if route.access == .open {
             return Principal(role: .guest, workspace: .default, name: "anybody")
         }
-        let guest = route.access.includes(.guest) ? authentication.guest(request) : nil
+        let guest = route.access.includes(.guest) ? try authentication.guest(request) : nil
         let principal: Principal
         if let guest {
             if let wait = environment.guests.wait(

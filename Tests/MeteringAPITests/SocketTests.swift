@@ -84,6 +84,54 @@ import Testing
         }
     }
 
+    /// Letters of ISO 8859-1: repaired to UTF-8, different ones would be one subject.
+    @Test func `Ids in headers that are not UTF-8 are refused`() async throws {
+        try await Self.withServer { port in
+            func send(_ line: String, _ fields: String) throws -> BlockingHTTPClient.Answer {
+                let head = "\(line) HTTP/1.1\r\nHost: a\r\n\(fields)\r\n"
+                let bytes = head.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) }
+                return try BlockingHTTPClient(port: port, key: nil).raw(bytes)
+            }
+            let check = "/v1/gateway/check"
+            let signed = "Authorization: Bearer \(key)\r\n"
+            let amount = "files_uploaded=60"
+            let upload = "Content-Type: application/json\r\nContent-Length: 0\r\n"
+            for (line, fields, status, code) in [
+                (
+                    "GET \(check)?\(amount)", "\(signed)X-Tally-Subject: jos\u{e9}\r\n", 422,
+                    "invalid_id"
+                ),
+                ("GET \(check)?\(amount)", "\(signed)X-Guest-ID: jos\u{e9}\r\n", 422, "invalid_id"),
+                (
+                    "GET \(check)/a", "\(signed)X-Tally-Check: \(amount)&subject=jos\u{e9}\r\n",
+                    400,
+                    "invalid_parameter"
+                ),
+                (
+                    "GET \(check)/a",
+                    "\(signed)X-Tally-Subject: b\r\nX-Tally-Check: \(amount)&subject=jos%E9\r\n",
+                    400, "invalid_parameter"
+                ),
+                (
+                    "POST /usage/track/upload", "X-Guest-ID: jos\u{e9}\r\n\(upload)", 422,
+                    "invalid_id"
+                ),
+                ("GET /usage/me", "X-Guest-ID: jos\u{e9}\r\n", 422, "invalid_id"),
+                ("GET /usage/me", "X-Guest-ID: \u{c2}\u{85}\r\n", 422, "invalid_id"),
+            ] {
+                let answer = try send(line, fields)
+                #expect(answer.status == status, "\(line) \(fields): \(answer.text)")
+                #expect(answer.json["code"] as? String == code, "\(line) \(fields)")
+            }
+            // As UTF-8 they are two, with a quota each.
+            for name in ["jos\u{c3}\u{a9}", "jos\u{c3}\u{a8}"] {
+                let answer = try send(
+                    "GET \(check)?\(amount)", "\(signed)X-Tally-Subject: \(name)\r\n")
+                #expect(answer.status == 200, "\(answer.text)")
+            }
+        }
+    }
+
     @Test func `Without a key the answer is 401 with a challenge`() async throws {
         try await Self.withServer { port in
             for key in [nil, "not-the-key-at-all"] {

@@ -31,35 +31,55 @@ extension API {
                 || path.utf8.dropFirst(gatewayPath.utf8.count).first == UInt8(ascii: "/"))
     }
 
-    /// What a gateway asks.
-    private struct GatewayCheck {
-        let decision: Decision
+    /// What a gateway asks, but for whom.
+    private struct GatewayQuestion {
+        let query: QueryParameters
+        let limits: [String]?
+        let amounts: [(Meter, Int)]
+        let credits: Int?
+        let consumes: Bool
         let denied: HTTPStatus
         let allowsOnError: Bool
     }
 
     func checkForGateway(_ call: Call, for recipient: Recipient) {
         let request = call.request
-        let asked: GatewayCheck
+        let (asked, decision): (GatewayQuestion, Decision)
         do {
-            asked = try gatewayCheck(call)
+            asked = try gatewayQuestion(request)
+            var checked = Decision(
+                asked.consumes ? .consume : .check, subject: try subject(call, asked.query),
+                credits: asked.credits, amounts: asked.amounts, limits: asked.limits)
+            // Limits alone ask whether they are used up: an amount of 0 would always be allowed.
+            if asked.amounts.isEmpty, asked.credits == nil { checked.defaultAmount = 1 }
+            decision = checked
         } catch {
             return send(problem(error).response(at: request.path), to: recipient)
         }
         guard environment.readiness.isAccepted else {
             return send(undecided(asked, at: request.path), to: recipient)
         }
-        decide(asked.decision) { [self, path = request.path] result in
+        decide(decision) { [self, path = request.path] result in
             send(answer(result, asked, at: path), to: recipient)
         }
     }
 
+    /// What a gateway is answered while nobody can say whose key it brings. Nothing is told of anybody and
+    /// nothing counted, and the query is the gateway's own: so it is as it chose.
+    func answerUnknownGateway(_ request: HTTPRequest) -> HTTPResponse {
+        do {
+            return undecided(try gatewayQuestion(request), at: request.path)
+        } catch {
+            return problem(error).response(at: request.path)
+        }
+    }
+
     private func answer(
-        _ result: Result<Verdict, any Error>, _ asked: GatewayCheck, at path: String
+        _ result: Result<Verdict, any Error>, _ asked: GatewayQuestion, at path: String
     ) -> HTTPResponse {
         switch result {
         case .success(let verdict) where verdict.status == .allowed:
-            return allowed(verdict, asked)
+            return allowed(verdict, takes: asked.consumes)
         case .success(let verdict) where verdict.status.isDenial:
             var response = denial(of: verdict, at: path, status: asked.denied)
             // A gateway may copy 401 to a client, which has to be told how to sign in.
@@ -75,10 +95,9 @@ extension API {
         }
     }
 
-    private func allowed(_ verdict: Verdict, _ asked: GatewayCheck) -> HTTPResponse {
+    private func allowed(_ verdict: Verdict, takes: Bool) -> HTTPResponse {
         // Of somebody who is not counted nothing is.
-        var taken = if case .consume = asked.decision.kind { true } else { false }
-        if verdict.skipped != nil { taken = false }
+        let taken = takes && verdict.skipped == nil
         var headers = texts.headers(verdict, taken: taken)
         let left = verdict.limits.filter { $0.most != nil }.map { $0.remaining(taken: taken) }.min()
         if let left { headers.append(("X-Tally-Remaining", "\(left)")) }
@@ -86,7 +105,7 @@ extension API {
     }
 
     /// Redis did not say: as the gateway chose.
-    private func undecided(_ asked: GatewayCheck, at path: String) -> HTTPResponse {
+    private func undecided(_ asked: GatewayQuestion, at path: String) -> HTTPResponse {
         environment.routes.undecided(isAllowed: asked.allowsOnError)
         if asked.allowsOnError {
             return HTTPResponse(headers: [("X-Tally-Degraded", "true")])
@@ -106,8 +125,7 @@ extension API {
     }
     private static let named = ["limits", "subject", "deny", "on_error", "consume", "credits"]
 
-    private func gatewayCheck(_ call: Call) throws -> GatewayCheck {
-        let request = call.request
+    private func gatewayQuestion(_ request: HTTPRequest) throws -> GatewayQuestion {
         for name in trusted where request.headers.values(of: name.lowercased()).count > 1 {
             throw HTTPProblem.badRequest(
                 "duplicate_header", "\(name) is given twice: the gateway has to replace it")
@@ -136,14 +154,10 @@ extension API {
                 "name limits (limits=files_per_day), amounts (files_uploaded=1) or credits")
         }
         let consumes = try query.text("consume") == nil || query.flag("consume")
-        var decision = Decision(
-            consumes && !asksForRoom ? .consume : .check, subject: try subject(call, query),
-            credits: credits, amounts: try EventDecoder.withTokens(amounts), limits: limits)
-        // Limits alone ask whether they are used up: an amount of 0 would always be allowed.
-        if asksForRoom { decision.defaultAmount = 1 }
-        return GatewayCheck(
-            decision: decision, denied: try Self.denied(query),
-            allowsOnError: try Self.allowsOnError(query))
+        return GatewayQuestion(
+            query: query, limits: limits, amounts: try EventDecoder.withTokens(amounts),
+            credits: credits, consumes: consumes && !asksForRoom,
+            denied: try Self.denied(query), allowsOnError: try Self.allowsOnError(query))
     }
 
     private static func headerQuery(_ request: HTTPRequest) throws -> String? {

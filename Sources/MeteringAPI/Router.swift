@@ -179,7 +179,11 @@ public final class Router: HTTPResponder {
                     ? try await api.noted(route, call) : try await route.handler(api, call)
                 return (route.name, response)
             } catch {
-                return (route.name, fallback.problem(error).response(at: request.path))
+                let problem = fallback.problem(error)
+                if route.name == API.gatewayPath, problem.status.code >= 500 {
+                    return (route.name, fallback.answerUnknownGateway(request))
+                }
+                return (route.name, problem.response(at: request.path))
             }
         } catch {
             return ("none", fallback.problem(error).response(at: request.path))
@@ -270,8 +274,9 @@ public final class Router: HTTPResponder {
 
     /// The route of a request, or 404, or 405 with the methods that the path has.
     private func route(for request: HTTPRequest) async throws -> (Route, [String]) {
-        let segments = request.path.split(separator: "/", omittingEmptySubsequences: false)
-            .dropFirst()
+        // Below its path a gateway puts that of the request which it asks about.
+        let path = API.isGatewayPath(request.path) ? API.gatewayPath : request.path
+        let segments = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
         var allowed: Set<HTTPMethod> = []
         for route in Self.routes {
             guard let parameters = route.parameters(of: segments) else { continue }

@@ -73,6 +73,52 @@ import Testing
         }
     }
 
+    /// A process that has just begun knows no keys but the operator's.
+    @Test
+    func `Without Redis a gateway is answered as it chose, whose key cannot be looked at, too`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let first = await Harness(redis, on: host.loop)
+                let writer = try await Caller(first, #"{"role":"writer","name":"gateway"}"#)
+                let next = Caller(await Harness(redis, on: host.loop), secret: writer.secret)
+                redis.kill()
+                let operators = Caller(next.api, secret: key)
+                let asked = "subject=a&files_uploaded=1"
+                for caller in [next, operators] {
+                    for (query, status) in [
+                        ("", 429), ("&deny=401", 401), ("&deny=403", 403),
+                        ("&on_error=allow", 200), ("&on_error=allow&deny=403", 200),
+                    ] {
+                        let answer = await Self.check(caller, asked + query)
+                        #expect(answer.status == status, "\(query): \(answer.text)")
+                        #expect((answer.headers["x-tally-degraded"] == "true") == (status == 200))
+                        guard status != 200 else { continue }
+                        #expect(answer.code == "backend_unavailable")
+                        #expect(answer.headers["retry-after"] == "1")
+                    }
+                    let below = await caller.api.send(
+                        .authorized(
+                            .get, Self.path + "/x", query: "on_error=allow",
+                            headers: [
+                                "Authorization": "Bearer \(caller.secret)",
+                                "X-Tally-Check": asked + "&deny=403",
+                            ]))
+                    #expect(below.status == 403, "\(below.text)")
+                    // What is wrong with a request is told even then.
+                    #expect(await Self.check(caller, asked + "&deny=500").status == 400)
+                    #expect(await Self.check(caller, "on_error=allow").status == 400)
+                }
+                #expect(
+                    await Self.check(Caller(next.api, secret: "no-key"), asked).status == 401)
+                let metrics = await next.api.get("/metrics").text
+                #expect(metrics.contains(#"tally_gateway_undecided_total{answer="allow"} 4"#))
+                #expect(metrics.contains(#"tally_gateway_undecided_total{answer="deny"} 8"#))
+            }
+        }
+    }
+
     @Test func `Tokens of input and output count in limits on tokens`() async throws {
         try await withAPI { _, harness, redis in
             await Self.limit(harness, "tokens")

@@ -15,6 +15,8 @@ struct Caller {
         secret = try #require(made.json["secret"] as? String, "\(made.text)")
     }
 
+    init(_ api: Harness, secret: String) { (self.api, self.secret) = (api, secret) }
+
     func send(
         _ method: HTTPMethod, _ path: String, _ body: String = "", headers: [String: String] = [:]
     ) async -> Answer {

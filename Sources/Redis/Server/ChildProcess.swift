@@ -15,7 +15,7 @@ final class ChildProcess {
     /// so that it has none of our secrets, and no open file but its three standard ones and `inherited`.
     init(
         _ path: String, _ arguments: [String], environment: [String] = [], input: Int32,
-        output: Int32, inherited: Int32
+        output: Int32, inherited: [Int32]
     ) throws(RedisServerError) {
         var actions = posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
@@ -28,8 +28,11 @@ final class ChildProcess {
         posix_spawn_file_actions_adddup2(&actions, input, 0)
         posix_spawn_file_actions_adddup2(&actions, output, 1)
         posix_spawn_file_actions_adddup2(&actions, output, 2)
-        posix_spawn_file_actions_adddup2(&actions, inherited, 3)
-        posix_spawn_file_actions_addclosefrom_np(&actions, 4)
+        // In their order none is overwritten before it was copied.
+        for (target, descriptor) in zip(Int32(3)..., inherited.sorted()) {
+            posix_spawn_file_actions_adddup2(&actions, descriptor, target)
+        }
+        posix_spawn_file_actions_addclosefrom_np(&actions, 3 + Int32(inherited.count))
         var signals = sigset_t()
         sigemptyset(&signals)
         posix_spawnattr_setsigmask(&attributes, &signals)

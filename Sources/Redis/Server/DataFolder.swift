@@ -7,14 +7,13 @@ internal import Glibc
 /// Redis itself locks nothing: two of them on one folder would both acknowledge writes and mix
 /// their logs. The lock is inherited by the child, and so it is held as long as either lives.
 final class DataFolder {
-    static let lockName = "tally.lock"
     static let logName = "redis.log"
     private static let logBytesMax = 4 << 20
 
     /// The full path, without symbolic links.
     let path: String
     let socketPath: String
-    let lock: Int32
+    let lock: FolderLock
     private let socketFolder: SocketFolder?
     /// How much of the file of what Redis prints is of runs before this one.
     private var logStart = 0
@@ -30,7 +29,7 @@ final class DataFolder {
         self.path = String(cString: resolved)
         free(resolved)
         try Self.makePrivate(self.path)
-        lock = try Self.lock(self.path, orphanWait)
+        lock = try FolderLock(self.path, orphanWait: orphanWait)
         let socket = "\(self.path)/redis.sock"
         guard socket.utf8.count > RedisConfiguration.socketPathBytesMax else {
             socketPath = socket
@@ -42,7 +41,7 @@ final class DataFolder {
             socketFolder = folder
             socketPath = folder.socketPath
         } catch {
-            close(lock)
+            lock.release()
             throw error
         }
     }
@@ -54,7 +53,7 @@ final class DataFolder {
         guard !isReleased else { return }
         isReleased = true
         socketFolder?.remove()
-        close(lock)
+        lock.release()
     }
 
     /// Makes the folder of the socket anew if somebody took it away.
@@ -62,7 +61,7 @@ final class DataFolder {
 
     /// Whether the folder and Redis's log are where they were.
     var isWhole: Bool {
-        FileIdentity("\(path)/\(Self.lockName)") == FileIdentity(descriptor: lock) && hasManifest
+        FileIdentity("\(path)/.") == FileIdentity(descriptor: lock.folder) && hasManifest
     }
 
     /// The file for what Redis prints. One that has grown is put aside first.
@@ -132,57 +131,5 @@ final class DataFolder {
                 reason:
                     "others may read it, and it cannot be closed to them: \(systemMessage(errno))")
         }
-    }
-
-    private static func lock(
-        _ folder: String, _ orphanWait: Duration
-    ) throws(RedisServerError) -> Int32 {
-        let descriptor = open(
-            "\(folder)/\(lockName)", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw .folder(folder, reason: systemMessage(errno)) }
-        let deadline = ContinuousClock.now + orphanWait
-        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-            let code = errno
-            let holder = processID(in: descriptor)
-            guard code == EWOULDBLOCK || code == EINTR else {
-                close(descriptor)
-                throw .folder(folder, reason: "flock: \(systemMessage(code))")
-            }
-            // Of this process it was let go, perhaps: a child that is being made has it, too, until it becomes
-            // its program.
-            let isHeld = holder.map { $0 != getpid() && isAlive($0) } ?? false
-            if isHeld || ContinuousClock.now > deadline {
-                close(descriptor)
-                throw .locked(folder: folder, processID: holder)
-            }
-            usleep(5_000)
-        }
-        let text = "\(getpid())\n"
-        ftruncate(descriptor, 0)
-        _ = pwrite(descriptor, text, text.utf8.count, 0)
-        return descriptor
-    }
-
-    private static func processID(in descriptor: Int32) -> Int32? {
-        var bytes = [UInt8](repeating: 0, count: 16)
-        let count = pread(descriptor, &bytes, bytes.count, 0)
-        return Int32(
-            String(decoding: bytes.prefix(max(0, count)).prefix { $0 != 10 }, as: UTF8.self))
-    }
-
-    /// Whether a process lives; one that was killed and only waits for its parent does not.
-    private static func isAlive(_ id: Int32) -> Bool {
-        guard kill(id, 0) == 0 || errno == EPERM else { return false }
-        let descriptor = open("/proc/\(id)/stat", O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return true }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 256)
-        let count = read(descriptor, &bytes, bytes.count)
-        let text = bytes.prefix(max(0, count))
-        // "id (name) state ...", and the name may hold anything.
-        guard let end = text.lastIndex(of: UInt8(ascii: ")")), end + 2 < text.count else {
-            return true
-        }
-        return text[end + 2] != UInt8(ascii: "Z") && text[end + 2] != UInt8(ascii: "X")
     }
 }

@@ -125,7 +125,7 @@ final class RedisSupervisor {
         defer { for descriptor in [answer, log] { close(descriptor) } }
         let mending = try ChildProcess(
             program, ["redis-check-aof", "--fix", folder.manifest], input: answer, output: log,
-            inherited: folder.lock)
+            inherited: folder.lock.descriptors)
         while !mending.hasExited { mending.wait(orFor: -1, milliseconds: 100) }
         logger.warning(
             "the private Redis was killed while it wrote; redis-check-aof cuts the unfinished end off",
@@ -165,7 +165,7 @@ final class RedisSupervisor {
             ["setpriv", "--pdeathsig", "TERM", "--", "/bin/sh", "-c", command]
                 + ["\(getpid())", program],
             environment: RedisServerConfiguration.environment, input: text, output: log,
-            inherited: folder.lock)
+            inherited: folder.lock.descriptors)
         setProcessID(child?.id)
     }
 

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+
+/// The lock of a data folder, held as long as this process or a child lives that has inherited it.
+///
+/// It is on the folder itself: whatever happens to its name and to the files in it, nobody else gets it. And it
+/// is on a file in it, which says who has it, and which is all that earlier versions look at.
+struct FolderLock {
+    static let fileName = "tally.lock"
+
+    /// The folder, by whatever name.
+    let folder: Int32
+    private let file: Int32
+
+    /// What a child inherits.
+    var descriptors: [Int32] { [folder, file] }
+
+    /// Waits for a child whose parent was killed, and which is about to end, but not for a parent that lives.
+    init(_ path: String, orphanWait: Duration) throws(RedisServerError) {
+        let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { throw .folder(path, reason: systemMessage(errno)) }
+        self.folder = folder
+        var file: Int32 = -1
+        do throws(RedisServerError) {
+            let deadline = ContinuousClock.now + orphanWait
+            try Self.take(folder, in: folder, path, until: deadline)
+            file = openat(
+                folder, Self.fileName, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+            guard file >= 0 else { throw .folder(path, reason: systemMessage(errno)) }
+            try Self.take(file, in: folder, path, until: deadline)
+        } catch {
+            if file >= 0 { close(file) }
+            close(folder)
+            throw error
+        }
+        self.file = file
+        let text = "\(getpid())\n"
+        ftruncate(file, 0)
+        _ = pwrite(file, text, text.utf8.count, 0)
+    }
+
+    /// To be called once.
+    func release() {
+        for descriptor in descriptors { close(descriptor) }
+    }
+
+    private static func take(
+        _ descriptor: Int32, in folder: Int32, _ path: String,
+        until deadline: ContinuousClock.Instant
+    ) throws(RedisServerError) {
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            let code = errno
+            guard code == EWOULDBLOCK || code == EINTR else {
+                // NFS locks files only.
+                if descriptor == folder { return }
+                throw .folder(path, reason: "flock: \(systemMessage(code))")
+            }
+            let holder = Self.holder(in: folder)
+            // Of this process it was let go, perhaps: a child that is being made has it, too, until it becomes
+            // its program.
+            let isHeld = holder.map { $0 != getpid() && isAlive($0) } ?? false
+            if isHeld || ContinuousClock.now > deadline {
+                throw .locked(folder: path, processID: holder)
+            }
+            usleep(5_000)
+        }
+    }
+
+    /// Who says in the file that it has the lock.
+    private static func holder(in folder: Int32) -> Int32? {
+        let file = openat(folder, fileName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 16)
+        let count = read(file, &bytes, bytes.count)
+        return Int32(
+            String(decoding: bytes.prefix(max(0, count)).prefix { $0 != 10 }, as: UTF8.self))
+    }
+
+    /// Whether a process lives; one that was killed and only waits for its parent does not.
+    private static func isAlive(_ id: Int32) -> Bool {
+        guard kill(id, 0) == 0 || errno == EPERM else { return false }
+        let descriptor = open("/proc/\(id)/stat", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return true }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let count = read(descriptor, &bytes, bytes.count)
+        let text = bytes.prefix(max(0, count))
+        // "id (name) state ...", and the name may hold anything.
+        guard let end = text.lastIndex(of: UInt8(ascii: ")")), end + 2 < text.count else {
+            return true
+        }
+        return text[end + 2] != UInt8(ascii: "Z") && text[end + 2] != UInt8(ascii: "X")
+    }
+}

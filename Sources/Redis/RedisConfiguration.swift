@@ -32,7 +32,8 @@ public struct RedisConfiguration: Sendable {
     public var outstandingMax = 10_000
     /// How much of one reply is held while the rest of it comes in.
     public var replyBytesMax = 64 << 20
-    /// Tells why the server does not run, when more is known than that it cannot be connected to.
+    /// Tells why the server does not run, when more is known than that it cannot be connected to, or why what it takes
+    /// would be lost.
     public var serverProblem: (@Sendable () -> String?)?
 
     public init(

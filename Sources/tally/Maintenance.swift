@@ -281,24 +281,28 @@ actor Maintenance {
     }
 
     /// Looks whether Redis takes writes. A Redis that is full, or cannot save, goes on answering what
-    /// is read; nothing can be counted until it takes writes again, which is seen by itself.
+    /// is read; nothing can be counted until it takes writes again, which is seen by itself. A private one
+    /// whose data folder is not in its place would take them, but no start would find them.
     private func look(_ probe: WriteProbe) async {
-        let finding = await probe.find()
-        guard let durability else { return }
-        switch finding {
-        case .refused(let reason):
-            if writeProblem != reason {
-                logger.error("Redis takes no writes", ["reason": reason])
+        var problem = redis.serverProblem?()
+        if problem == nil {
+            switch await probe.find() {
+            case .refused(let reason): problem = "Redis takes no writes: \(reason)"
+            case .taken: break
+            case .unknown: problem = writeProblem
             }
-            writeProblem = reason
-            readiness.refuse("Redis takes no writes: \(reason)")
-        case .taken:
-            if writeProblem != nil { logger.notice("Redis takes writes again") }
-            writeProblem = nil
-            readiness.accept(durability: durability)
-        case .unknown:
-            if writeProblem == nil { readiness.accept(durability: durability) }
         }
+        guard let durability else { return }
+        if let problem {
+            if writeProblem != problem {
+                logger.error("nothing can be counted", ["reason": problem])
+            }
+            readiness.refuse(problem)
+        } else {
+            if writeProblem != nil { logger.notice("Redis takes writes again") }
+            readiness.accept(durability: durability)
+        }
+        writeProblem = problem
     }
 
     /// Why this Redis cannot be used.

@@ -74,9 +74,10 @@ actor SnapshotKeeper {
         var nextMS = clock.monotonicMS + min(intervalMS, 1_000)
         while !isStopped {
             await loop.sleep(for: .milliseconds(50))
-            guard clock.monotonicMS >= nextMS, !isStopped, let report = await flush() else {
-                continue
-            }
+            // Snapshots whose folder is not there are not current, whenever they would be due.
+            guard clock.monotonicMS >= nextMS || redis.serverProblem?() != nil, !isStopped,
+                let report = await flush()
+            else { continue }
             let isDone = report.problem == nil && !report.isElsewhere
             nextMS = clock.monotonicMS + (isDone ? intervalMS : min(intervalMS, Self.retryMS))
         }
@@ -84,6 +85,12 @@ actor SnapshotKeeper {
 
     /// Writes what changed in all workspaces. Nil when there is no Redis to ask: others tell that.
     private func flush(deadlineMS: Int = .max) async -> Flusher.Report? {
+        if let problem = redis.serverProblem?() {
+            readiness.setSnapshots(problem: problem)
+            var report = Flusher.Report()
+            report.problem = problem
+            return report
+        }
         guard let client, client.isReady else { return nil }
         isFlushing = true
         defer { isFlushing = false }

@@ -61,4 +61,66 @@ import Testing
             await server.stop()
         }
     }
+
+    /// Redis goes on meanwhile: it alone may have the data.
+    @Test(arguments: ["moved", "replaced"], [true, false])
+    func `A folder that is not in its place is told, and Redis is not started without it`(
+        fault: String, dies: Bool
+    ) async throws {
+        try await withFolder { parent in
+            let (folder, away) = ("\(parent)/data", "\(parent)/away")
+            let metrics = MetricsRegistry()
+            let server = try await start(folder, metrics: metrics)
+            #expect(try await swap("kept", in: server) == nil)
+            let id = try #require(server.processID)
+            #expect(rename(folder, away) == 0)
+            if fault == "replaced" { #expect(mkdir(folder, 0o700) == 0) }
+            if dies {
+                kill(id, SIGKILL)
+                while !metrics.text().contains("tally_redis_child_restarts_total 2\n"),
+                    server.processID == id || server.processID == nil
+                {
+                    try await Task.sleep(for: .milliseconds(1))
+                }
+                #expect(server.processID == nil)
+            }
+            try await blocking { try waitUntil("the problem") { server.problem != nil } }
+            let problem = try #require(server.problem)
+            #expect(problem.contains("moved") && problem.contains("bring it back"))
+            #expect(!problem.contains(parent))
+            #expect(dies || server.processID == id)
+            #expect(names(parent).sorted() == (fault == "replaced" ? ["away", "data"] : ["away"]))
+            #expect(names(folder) == [])
+            rmdir(folder)
+            #expect(rename(away, folder) == 0)
+            try await blocking { try waitUntil("its return") { server.problem == nil } }
+            #expect(try await swap("", in: server) == "kept")
+            await server.stop()
+        }
+    }
+
+    @Test(arguments: ["removed", "emptied"])
+    func `A Redis that has had data is not started without them`(fault: String) async throws {
+        try await withFolder { parent in
+            let folder = "\(parent)/data"
+            let metrics = MetricsRegistry()
+            let server = try await start(folder, metrics: metrics)
+            #expect(try await swap("lost", in: server) == nil)
+            let id = try #require(server.processID)
+            for name in names(folder) { removeFolder("\(folder)/\(name)") }
+            if fault == "removed" { #expect(rmdir(folder) == 0) }
+            try await blocking { try waitUntil("the problem") { server.problem != nil } }
+            // It has the data, and goes on.
+            #expect(server.processID == id)
+            kill(id, SIGKILL)
+            while !metrics.text().contains("tally_redis_child_restarts_total 2\n"),
+                server.processID == id || server.processID == nil
+            {
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            #expect(server.processID == nil && server.problem != nil)
+            #expect(!names(folder).contains("appendonlydir"))
+            await server.stop()
+        }
+    }
 }

@@ -63,8 +63,8 @@ struct SnapshotFolder {
         return try begin("state", in: path, fence)
     }
 
+    /// Makes the folders in that of the data, which is not made: were it moved away, another one would be in its place.
     func makeRoot() throws(FlushError) {
-        try make(data)
         try make("\(data)/rollups")
         try make(path)
     }

@@ -12,7 +12,7 @@ extension DataFolder {
     /// What names the files of Redis's log.
     var manifest: String { "\(path)/\(Self.logFolderName)/\(Self.logFilePrefix).manifest" }
 
-    var hasManifest: Bool {
+    private var hasManifest: Bool {
         var status = stat()
         return stat(manifest, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
     }
@@ -22,13 +22,23 @@ extension DataFolder {
     ///
     /// A Redis that was killed in the midst of its first start leaves no manifest either: it writes it last. What it
     /// leaves holds nothing, and the next one takes it over.
-    func checkManifest() throws(RedisServerError) {
+    ///
+    /// - Parameter isNeeded: whether there was a manifest: without one and all else Redis would begin without data, too.
+    func checkManifest(isNeeded: Bool) throws(RedisServerError) {
         guard !hasManifest else { return }
         let folder = "\(path)/\(Self.logFolderName)"
         let isLost = Self.names(in: folder).contains {
             $0.hasPrefix(Self.logFilePrefix) && Self.holdsData("\(folder)/\($0)")
         }
-        guard isLost else { return }
+        guard isLost || isNeeded else { return }
+        guard isLost else {
+            throw .folder(
+                path,
+                reason:
+                    "\(Self.logFolderName) was removed or emptied while the service ran: bring it back from a "
+                    + "backup, or stop the service; tally restore brings back what the snapshots hold"
+            )
+        }
         throw .folder(
             path,
             reason:

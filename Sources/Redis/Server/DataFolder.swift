@@ -59,9 +59,16 @@ final class DataFolder {
     /// Makes the folder of the socket anew if somebody took it away.
     func prepareSocket() throws(RedisServerError) { try socketFolder?.renew() }
 
-    /// Whether the folder and Redis's log are where they were.
-    var isWhole: Bool {
-        FileIdentity("\(path)/.") == FileIdentity(descriptor: lock.folder) && hasManifest
+    /// Refuses a folder that is not where it was. Under its name nothing, or another folder, would be taken for it.
+    func checkPlace() throws(RedisServerError) {
+        // With the dot the folder that a link leads to counts, as for all that is in it.
+        guard FileIdentity("\(path)/.") != FileIdentity(descriptor: lock.folder) else { return }
+        throw .folder(
+            path,
+            reason:
+                "it was moved, removed or replaced while the service ran: bring it back to its place, or "
+                + "start the service anew on the folder that it is to use"
+        )
     }
 
     /// The file for what Redis prints. One that has grown is put aside first.

@@ -59,8 +59,8 @@ public final class RedisServerProcess: Sendable {
     /// The child's process id, while one runs.
     public var processID: Int32? { shared.state.withLock { $0.processID } }
 
-    /// Why the child does not run, in words for anybody; nil while it does, or when nothing more is known than
-    /// that nobody can connect.
+    /// Why the child does not run, or would not find its data again, in words for anybody; nil while all is well, or
+    /// when nothing more is known than that nobody can connect.
     public var problem: String? { shared.state.withLock { $0.problem } }
 
     /// Locks the data folder, starts Redis, and waits until it has loaded its data and answers.

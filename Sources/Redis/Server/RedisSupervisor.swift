@@ -9,7 +9,7 @@ internal import Synchronization
 /// got the child's number.
 final class RedisSupervisor {
     private static let stopMillisecondsMax: Int32 = 10_000
-    /// How often one looks whether the socket is still there.
+    /// How often one looks whether folder, log and socket are still there.
     private static let lookMilliseconds: Int32 = 1_000
     /// Less is a full disk: Redis takes what it could not write as a whole off again, and so leaves some room.
     private static let bytesFreeMin = 1 << 20
@@ -24,8 +24,10 @@ final class RedisSupervisor {
     private let launcher: String
     private let folder: DataFolder
     private var child: ChildProcess?
-    /// The socket that the child listens on.
+    /// The socket that a child listens on, or did; nil while none has answered yet.
     private var socketFile: FileIdentity?
+    /// Whether Redis runs and its data are not where they were.
+    private var isAstray = false
 
     var socketPath: String { folder.socketPath }
 
@@ -69,7 +71,7 @@ final class RedisSupervisor {
                     if case .storageFull = reason {
                         logger.error("the private Redis has no room", ["reason": "\(reason)"])
                     }
-                } else if hasLostSocket {
+                } else if isWhole(), hasLostSocket {
                     logger.error(
                         "the socket of the private Redis was taken away; starting it again",
                         ["path": folder.socketPath])
@@ -147,8 +149,8 @@ final class RedisSupervisor {
         // Of one that is not made nobody tells that it died.
         child = nil
         setProcessID(nil)
+        try checkFolder()
         folder.removeLeftovers()
-        try folder.checkManifest()
         try folder.prepareSocket()
         let text = try Self.pipe(
             holding: configuration.text(folder: folder.path, socketPath: folder.socketPath))
@@ -175,6 +177,7 @@ final class RedisSupervisor {
         while let child, !child.hasExited, !shared.isStopping {
             if isAnswering() {
                 socketFile = FileIdentity(folder.socketPath)
+                isAstray = false
                 setProblem(nil)
                 return true
             }
@@ -184,11 +187,36 @@ final class RedisSupervisor {
         return false
     }
 
-    /// Whether nobody can connect any more, and a start would help. It would not when the folder was moved away or
-    /// emptied: then Redis has in its memory what is nowhere else.
+    /// Refuses a folder in which Redis would begin without its data.
+    private func checkFolder() throws(RedisServerError) {
+        try folder.checkPlace()
+        try folder.checkManifest(isNeeded: socketFile != nil)
+    }
+
+    /// Whether the next start would find what Redis has. If not, that is told as long as it lasts, and Redis goes on:
+    /// it may have in its memory what is nowhere else.
+    private func isWhole() -> Bool {
+        do throws(RedisServerError) {
+            try checkFolder()
+            guard isAstray else { return true }
+            isAstray = false
+            setProblem(nil)
+            logger.notice("the private Redis has its data folder again")
+            return true
+        } catch {
+            if !isAstray {
+                logger.error("the private Redis has lost its data folder", ["reason": "\(error)"])
+            }
+            isAstray = true
+            setProblem(error)
+            return false
+        }
+    }
+
+    /// Whether nobody can connect any more.
     private var hasLostSocket: Bool {
         let file = FileIdentity(folder.socketPath)
-        return (file == nil || file != socketFile) && folder.isWhole
+        return file == nil || file != socketFile
     }
 
     private func isAnswering() -> Bool {

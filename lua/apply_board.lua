@@ -13,11 +13,13 @@
   Returns  1, or 0 when the board is in another state, or of other data
   Time     O(subjects * log subjects of the board)
 ]]
+--@include require_rights
 --@include add_values
 
 local field, expected, state = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('HGET', KEYS[1], field) ~= expected then return 0 end
 if (redis.call('HGET', KEYS[3], 'dataset') or '') ~= ARGV[5] then return 0 end
+require_rights(KEYS[2], {'ZADD', 'ZREM', 'HSET'})
 local items = cmsgpack.unpack(ARGV[4])
 if #items[1] > 0 then
   local adds, drops = add_values(KEYS[2], items[1], items[2])

@@ -13,8 +13,11 @@
            has an account, in the old zone
   Time     O(log n)
 ]]
+--@include require_rights
+
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
 local zone, list = ARGV[5], KEYS[4]
+require_rights(KEYS[2], {'HSET', 'HDEL', 'HINCRBY', 'INCR', 'ZADD', 'ZREM'})
 redis.call('STRLEN', KEYS[2])
 if KEYS[3] then redis.call('HLEN', KEYS[3]) end
 if zone then

@@ -10,9 +10,13 @@
   Returns  1 when it is in its place, 0 when it has to go on, -1 when the lease is lost
   Time     O(bytes)
 ]]
+--@include require_rights
+
 local call, after, last = redis.call, ARGV[2], ARGV[3]
 local held = call('GET', KEYS[1])
 if not held or (cmsgpack.unpack(held)) ~= ARGV[1] then return -1 end
+-- The copy would be begun anew, without what it was made of.
+require_rights(KEYS[2], {'XADD', 'PEXPIREAT', 'UNLINK', 'RENAME'})
 local list, changed = cmsgpack.unpack(ARGV[4]), {}
 for q = 1, #list, 2 do changed[list[q]] = list[q + 1] end
 if after == '' then call('UNLINK', KEYS[3]) end

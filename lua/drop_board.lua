@@ -9,6 +9,9 @@
   Returns  1 if there is no board any more, or 0
   Time     O(1)
 ]]
+--@include require_rights
+
+require_rights(KEYS[1], {'UNLINK', 'HDEL'})
 local call, field = redis.call, ARGV[1]
 local time, held = call('TIME'), call('HGET', KEYS[1], field)
 if held then

@@ -8,6 +8,8 @@
   Returns  {next cursor, how many were taken out}
   Time     O(count * log n)
 ]]
+--@include require_rights
+
 local call, until_ms = redis.call, tonumber(ARGV[6])
 local of_subject, of_time, is_named = tonumber(ARGV[4]), tonumber(ARGV[5]), {}
 for _, name in ipairs(cmsgpack.unpack(ARGV[3])) do is_named[name] = true end
@@ -20,6 +22,7 @@ for q = 1, #slice[2], 2 do
 end
 local count = 0
 if #gone > 0 then
+  require_rights(KEYS[1], {'HDEL', 'ZREM'})
   count = call('HDEL', KEYS[1], unpack(gone))
   call('ZREM', KEYS[2], unpack(gone))
   call('ZREM', KEYS[3], unpack(gone))

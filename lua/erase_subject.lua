@@ -18,6 +18,7 @@
 --@constants erasure_fields
 --@include ends_of
 --@include still_counts
+--@include require_rights
 
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
 local ask = unpacked(ARGV[1])
@@ -51,7 +52,7 @@ end
 -- All that is written has the right type, or it fails here.
 for _, place in ipairs({4, 5, 6, 9, 11, 13, 14}) do call('HLEN', KEYS[place]) end
 call('SCARD', KEYS[7])
-
+require_rights(KEYS[1], {'HSET', 'HDEL', 'HINCRBY', 'SADD', 'SREM', 'UNLINK'})
 -- What it spent ever, and what it received: sums over all accounts and holders stay.
 local used = accounts[1]
 if used and (used[TOTAL_USED] ~= 0 or used[MONTH_USED] ~= 0) then
@@ -87,8 +88,7 @@ end
 removed[REMOVED_GUESTS] = removed[REMOVED_GUESTS] + #names - 1
 removed[REMOVED_ACCOUNTS] = removed[REMOVED_ACCOUNTS] + call('HDEL', KEYS[3], unpack(names))
 for from = 1, #grants, 1000 do
-  local gone = call('HDEL', KEYS[4], unpack(grants, from, math.min(from + 999, #grants)))
-  removed[REMOVED_GRANTS] = removed[REMOVED_GRANTS] + gone
+  removed[REMOVED_GRANTS] = removed[REMOVED_GRANTS] + call('HDEL', KEYS[4], unpack(grants, from, math.min(from + 999, #grants)))
 end
 for _, place in ipairs({2, 5, 6, 8, 9, 10}) do call('HDEL', KEYS[place], unpack(names)) end
 -- Boards that were read in part would lack it: all of them are made anew.

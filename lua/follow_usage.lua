@@ -14,6 +14,7 @@
   Time     O(subjects + fields)
 ]]
 --@constants constants
+--@include require_rights
 --@include see
 --@include later_times
 
@@ -45,6 +46,7 @@ local left = move_times(KEYS[n - 2], activity, merged)
 call('SCARD', KEYS[n - 1])
 call('HLEN', KEYS[n])
 
+require_rights(KEYS[1], {'SADD', 'SREM', 'PFADD', 'DEL', 'EXPIRE', 'HSET', 'HDEL', 'HINCRBY', 'SET'})
 for i, set in ipairs(sets) do
   see(KEYS[1 + i], kinds[i], set[2], set[1])
   -- What is estimated forgets nobody.

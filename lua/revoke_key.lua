@@ -9,6 +9,7 @@
   Time     O(log keys + names in the erasure)
 ]]
 --@constants erasure_fields
+--@include require_rights
 
 local call, id = redis.call, ARGV[1]
 local packed = call('HGET', KEYS[5], ARGV[3])
@@ -19,6 +20,7 @@ if call('HGET', KEYS[1], id) ~= ARGV[2] then return 0 end
 call('STRLEN', KEYS[2])
 call('HLEN', KEYS[3])
 call('ZCARD', KEYS[4])
+require_rights(KEYS[1], {'HSET', 'HDEL', 'ZREM', 'INCR', 'HINCRBY'})
 local removed = erasure[ERASURE_REMOVED]
 removed[REMOVED_API_KEYS] = removed[REMOVED_API_KEYS] + 1
 call('HSET', KEYS[5], ARGV[3], cmsgpack.pack(erasure))

@@ -12,6 +12,7 @@
   Time     O(alerts)
 ]]
 --@constants alert_fields
+--@include require_rights
 --@include tell
 
 local keys = {told = KEYS[2], last_notice = KEYS[3], notices = KEYS[4], due = KEYS[5]}
@@ -34,6 +35,7 @@ for q = 1, #items, 5 do
 end
 check_notices(keys)
 redis.call('HLEN', KEYS[6])
+require_rights(KEYS[6], {'HSET', 'HINCRBY', 'INCRBY', 'ZADD'})
 
 local new = cmsgpack.pack(flat)
 if new ~= packed then

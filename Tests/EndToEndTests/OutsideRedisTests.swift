@@ -159,6 +159,40 @@ extension EndToEnd {
         #expect(service.terminate() == 0)
     }
 
+    @Test func `A write command that is taken from the user of Redis leaves nothing half done`()
+        async throws
+    {
+        let redis = try RedisServer(extra: Self.lasting)
+        try redis.request("ACL SETUSER tally on >right ~t1:* +@all")
+        let service = try TallyProcess(
+            arguments: ["--redis", "unix://tally:right@\(redis.socketPath)"])
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            func record(_ id: String) throws -> (status: Int, isDuplicate: Bool) {
+                let answer = try client.post(
+                    "/v1/events", #"{"id":"\#(id)","subject":"a","meters":{"tokens":1}}"#)
+                return (answer.status, answer.json["duplicate"] as? Bool ?? false)
+            }
+            #expect(try record("first").status == 200)
+            var count = 1
+            for command in ["xadd", "expire", "hincrby", "hset", "zadd", "set"] {
+                try redis.request("ACL SETUSER tally -\(command)")
+                #expect(try record(command).status == 503)
+                try redis.request("ACL SETUSER tally +\(command)")
+                try service.waitUntilReady()
+                let again = try record(command)
+                #expect(again == (200, false), "\(command)")
+                count += 1
+                #expect(try client.usage(of: "a").totals["tokens"] == count, "\(command)")
+                let page = try client.get("/v1/subjects/a/events")
+                let listed = page.json["events"] as? [Any]
+                #expect(listed?.count == count, "\(command)")
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
+
     /// What a connection may fail by on a slow machine before Redis has said anything of the login.
     private static let delays = [
         "no connection within ", "no reply within ", "connect: Connection refused",

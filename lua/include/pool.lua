@@ -1,3 +1,5 @@
+--@include require_rights
+
 -- The keys of a pool, in the order in which all its scripts that write take them. Each is looked at,
 -- since a wrong type has to show before the first write.
 local pool = {
@@ -6,6 +8,7 @@ local pool = {
   listed = KEYS[8], free = KEYS[9], held = KEYS[10], ready = KEYS[11], used = KEYS[12],
 }
 for i = 1, 12 do redis.call(i < 8 and 'HLEN' or 'ZCARD', KEYS[i]) end
+require_rights(pool.keys, {'HSET', 'HSETNX', 'HDEL', 'HINCRBY', 'ZADD', 'ZREM'})
 
 -- What a script is about to write: members to take out and to put in by set, records of holders.
 local drops, adds, holders = {}, {}, {}

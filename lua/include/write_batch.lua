@@ -1,3 +1,5 @@
+--@include require_rights
+
 -- Counts the batch on each of its days on which something counts: a snapshot of these is due.
 local function count_changes(batch, key)
   for i = 1, #batch.days do
@@ -41,6 +43,8 @@ local function write_batch(batch, ask, gone, code, context, done)
   local sizes = size_keys(batch, ids)
   local changes = KEYS[#KEYS]
   call('HLEN', changes)
+  require_rights(keys.log, {'XADD', 'EXPIRE', 'HINCRBY', 'HSET', 'ZADD', 'SET'})
+  if context then require_rights(keys.log, {'ZREM', 'ZREMRANGEBYSCORE', 'HDEL', 'INCRBY'}) end
   if counts or ledger ~= '' then
     local entry = {'b', ARGV[2], 'r', done[3], 'x', done[4]}
     if ledger ~= '' then entry[7], entry[8] = 'c', ledger end

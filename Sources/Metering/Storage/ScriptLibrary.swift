@@ -216,6 +216,7 @@ public enum ScriptLibrary {
         "pool_members": PackageResources.pool_members_lua,
         "rank": PackageResources.rank_lua,
         "read_record": PackageResources.read_record_lua,
+        "require_rights": PackageResources.require_rights_lua,
         "results_of": PackageResources.results_of_lua,
         "see": PackageResources.see_lua,
         "later_times": PackageResources.later_times_lua,

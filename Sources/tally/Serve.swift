@@ -18,7 +18,7 @@ struct StartFailure: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Runs the service until SIGTERM or SIGINT.
+/// Runs the service until SIGTERM, SIGINT or SIGHUP.
 ///
 /// - Returns: the exit status.
 @Sendable func serve(_ configuration: ServiceConfiguration, logger: Logger) async throws -> Int32 {
@@ -32,7 +32,9 @@ struct StartFailure: Error, CustomStringConvertible {
     metrics.computed(
         "tally_build_info", help: "1, with the version.", labels: ["version": TallyCommand.version]
     ) { 1 }
-    let signals = SignalWait([SIGTERM, SIGINT])
+    // Nothing is asked for by these; unheeded they would end the process without its shutdown.
+    for number in [SIGUSR1, SIGUSR2, SIGALRM] { signal(number, SIG_IGN) }
+    let signals = SignalWait([SIGTERM, SIGINT] + (isHangupIgnored() ? [] : [SIGHUP]))
 
     let settings = try workspaceSettings(configuration)
     let (redis, child) = try await redis(for: configuration, metrics, logger)
@@ -45,7 +47,8 @@ struct StartFailure: Error, CustomStringConvertible {
         logger.notice(
             "listening", ["address": configuration.listenAddress, "version": TallyCommand.version])
         let signal = await signals.next()
-        logger.notice("stopping", ["signal": signal == SIGTERM ? "SIGTERM" : "SIGINT"])
+        let names = [SIGTERM: "SIGTERM", SIGINT: "SIGINT", SIGHUP: "SIGHUP"]
+        logger.notice("stopping", ["signal": names[signal] ?? "\(signal)"])
         await service.stop()
     } catch {
         await child?.stop()
@@ -54,6 +57,14 @@ struct StartFailure: Error, CustomStringConvertible {
     await child?.stop()
     logger.notice("stopped")
     return 0
+}
+
+/// Whether whoever started the process wants it to outlive its terminal, as `nohup` does.
+private func isHangupIgnored() -> Bool {
+    var action = sigaction()
+    sigaction(SIGHUP, nil, &action)
+    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+        == unsafeBitCast(SIG_IGN, to: Int.self)
 }
 
 private func workspaceSettings(_ configuration: ServiceConfiguration) throws -> WorkspaceSettings {

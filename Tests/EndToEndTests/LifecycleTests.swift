@@ -26,6 +26,31 @@ extension EndToEnd {
         try await Counting.check(writers, on: service)
     }
 
+    @Test func `SIGHUP ends it as SIGTERM does, other signals do nothing`() async throws {
+        let service = try TallyProcess()
+        try await blocking {
+            try service.start()
+            let id = try #require(service.processID)
+            for signal in [SIGUSR1, SIGUSR2, SIGALRM] { kill(id, signal) }
+            #expect(try service.client().get("/readyz").status == 200)
+            kill(id, SIGHUP)
+            try waitUntil("the end") { service.log.contains(#""message":"stopped""#) }
+        }
+        #expect(service.terminate() == 0)
+        #expect(service.log.contains(#""signal":"SIGHUP""#))
+    }
+
+    @Test func `Under nohup it outlives its terminal`() async throws {
+        let service = try TallyProcess(launcher: ["nohup"])
+        try await blocking {
+            try service.start()
+            kill(try #require(service.processID), SIGHUP)
+            #expect(try service.client().get("/readyz").status == 200)
+        }
+        #expect(service.terminate() == 0)
+        #expect(!service.log.contains("SIGHUP"))
+    }
+
     @Test func `A killed service takes its Redis with it, and the next one finds the same totals`()
         async throws
     {

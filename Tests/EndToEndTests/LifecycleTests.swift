@@ -51,6 +51,31 @@ extension EndToEnd {
         #expect(!service.log.contains("SIGHUP"))
     }
 
+    @Test func `What is cut off the end of the log of Redis is told and counted`() async throws {
+        let service = try TallyProcess()
+        let cut = try await blocking { () -> String in
+            try service.start()
+            let client = service.client()
+            let metric = "\ntally_redis_log_cut_bytes_total "
+            #expect(try client.get("/metrics").text.contains(metric + "0\n"))
+            let body = #"{"id":"1","subject":"a","meters":{"tokens":1}}"#
+            #expect(try client.post("/v1/events", body).status == 200)
+            let redis = try service.redisID()
+            service.kill()
+            try waitUntil("the end of Redis") { !TallyProcess.isRunning(redis) }
+            let log = URL(
+                filePath: "\(service.data)/appendonlydir/appendonly.aof.1.incr.aof")
+            try Data(contentsOf: log).dropLast(3).write(to: log)
+            try service.start()
+            let text = try service.client().get("/metrics").text
+            let start = try #require(text.firstRange(of: metric)).upperBound
+            return String(text[start...].prefix { $0 != "\n" })
+        }
+        #expect(service.terminate() == 0)
+        #expect(try #require(Int(cut)) > 0)
+        #expect(service.log.contains(#""cut_bytes":"\#(cut)""#))
+    }
+
     @Test func `A killed service takes its Redis with it, and the next one finds the same totals`()
         async throws
     {

@@ -73,13 +73,18 @@ public final class RedisServerProcess: Sendable {
         let shared = try Shared()
         let restarts = metrics.counter(
             "tally_redis_child_restarts_total", help: "Times the private Redis was started again.")
+        let cutBytes = metrics.counter(
+            "tally_redis_log_cut_bytes_total",
+            help: "Bytes of unfinished writes that were cut off the end of the private Redis's log."
+        )
         let outcome: Result<String, RedisServerError> = await withCheckedContinuation {
             continuation in
             // One thread for all of the child's life: see ChildProcess.
             let job = ThreadJob {
                 let supervisor: RedisSupervisor
                 do throws(RedisServerError) {
-                    supervisor = try RedisSupervisor(configuration, shared, restarts, logger)
+                    supervisor = try RedisSupervisor(
+                        configuration, shared, restarts, cutBytes, logger)
                 } catch {
                     return continuation.resume(returning: .failure(error))
                 }

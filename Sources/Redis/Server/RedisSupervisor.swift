@@ -19,6 +19,7 @@ final class RedisSupervisor {
     private let configuration: RedisServerConfiguration
     private let shared: RedisServerProcess.Shared
     private let restarts: Counter
+    private let cutBytes: Counter
     private let logger: Logger
     private let program: String
     private let launcher: String
@@ -34,7 +35,7 @@ final class RedisSupervisor {
     /// Locks the folder, starts Redis and waits until it answers.
     init(
         _ configuration: RedisServerConfiguration, _ shared: RedisServerProcess.Shared,
-        _ restarts: Counter, _ logger: Logger
+        _ restarts: Counter, _ cutBytes: Counter, _ logger: Logger
     ) throws(RedisServerError) {
         let name = configuration.executable ?? "redis-server"
         guard let program = ChildProcess.find(name) else {
@@ -46,6 +47,7 @@ final class RedisSupervisor {
         self.configuration = configuration
         self.shared = shared
         self.restarts = restarts
+        self.cutBytes = cutBytes
         self.logger = logger
         self.program = program
         self.launcher = launcher
@@ -122,6 +124,7 @@ final class RedisSupervisor {
         guard let program = ChildProcess.find("redis-check-aof") else {
             throw .notInstalled(program: "redis-check-aof", package: "redis-tools")
         }
+        let before = bytesOfLog()
         let answer = try Self.pipe(holding: "y\n")
         let log = folder.openLog()
         defer { for descriptor in [answer, log] { close(descriptor) } }
@@ -129,9 +132,30 @@ final class RedisSupervisor {
             program, ["redis-check-aof", "--fix", folder.manifest], input: answer, output: log,
             inherited: folder.lock.descriptors)
         while !mending.hasExited { mending.wait(orFor: -1, milliseconds: 100) }
+        let cut = max(0, before - bytesOfLog())
+        cutBytes.add(cut)
         logger.warning(
             "the private Redis was killed while it wrote; redis-check-aof cuts the unfinished end off",
-            ["ending": mending.ending])
+            ["ending": mending.ending, "cut_bytes": "\(cut)"])
+    }
+
+    /// How long the files of Redis's log are together.
+    private func bytesOfLog() -> Int {
+        guard let end = folder.manifest.lastIndex(of: "/"),
+            let listing = opendir(String(folder.manifest[..<end]))
+        else { return 0 }
+        defer { closedir(listing) }
+        var bytes = 0
+        while let entry = readdir(listing) {
+            var facts = stat()
+            let status = withUnsafePointer(to: &entry.pointee.d_name) { name in
+                name.withMemoryRebound(to: CChar.self, capacity: 1) {
+                    fstatat(dirfd(listing), $0, &facts, AT_SYMLINK_NOFOLLOW)
+                }
+            }
+            if status == 0, facts.st_mode & S_IFMT == S_IFREG { bytes += Int(facts.st_size) }
+        }
+        return bytes
     }
 
     /// The end to read from of a pipe that has some text. It is in the pipe before there is a reader, and

@@ -26,8 +26,9 @@ enum Text {
     }
 
     /// The text without users and passwords of addresses: any word may be one, put at the wrong place.
+    /// What tells how an address is written has none.
     static func withoutPasswords(_ text: String) -> String {
-        text.replacing(/:\/\/\S*@/, with: "://***@")
+        text.replacing(/:\/\/(?!\[USER:PASSWORD@\]HOST\[)\S*@/, with: "://***@")
     }
 
     static func isDigits(_ text: some StringProtocol) -> Bool {

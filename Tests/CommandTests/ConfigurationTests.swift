@@ -150,6 +150,7 @@ import Testing
         #expect(flag.code == 2)
         let reason = "the database is a number from 0 to 65535"
         #expect(flag.errors.contains("--redis is \"redis://h/70000\", but must be redis://"))
+        #expect(flag.errors.contains(" redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or"))
         #expect(flag.errors.contains(reason), "\(flag.errors)")
         let variable = await tally(words, ["TALLY_REDIS": "redis://:pa%ss@127.0.0.1:1"])
         #expect(variable.code == 2)

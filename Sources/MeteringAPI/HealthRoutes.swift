@@ -34,9 +34,9 @@ public final class Readiness: Sendable {
         accepted.store(true, ordering: .relaxed)
     }
 
-    /// Says why the service is not ready.
-    public func refuse(_ detail: String) {
-        state.withLock { $0 = ($0.durability, detail) }
+    /// Says why the service is not ready, and which durability holds where that is known.
+    public func refuse(_ detail: String, durability: String? = nil) {
+        state.withLock { $0 = (durability ?? $0.durability, detail) }
         accepted.store(false, ordering: .relaxed)
     }
 

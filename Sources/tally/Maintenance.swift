@@ -256,7 +256,7 @@ actor Maintenance {
             }
         }
         if let problem {
-            refuse(problem)
+            refuse(problem, durability: report.durability.rawValue)
         } else {
             if refusal != nil { logger.notice("this Redis is accepted now") }
             let isKnown = durability == report.durability.rawValue && !isNew
@@ -273,9 +273,9 @@ actor Maintenance {
         return true
     }
 
-    private func refuse(_ problem: String) {
+    private func refuse(_ problem: String, durability known: String? = nil) {
         durability = nil
-        readiness.refuse(problem)
+        readiness.refuse(problem, durability: known)
         if refusal != problem { logger.error("this Redis is refused", ["reason": problem]) }
         refusal = problem
     }

@@ -10,13 +10,17 @@ private struct Setup: CustomTestStringConvertible {
     /// Part of what `/readyz` gives as the reason of its 503; nil for 200.
     let refusal: String?
     var isWarned = false
+    var durability = "kernel"
     var testDescription: String { settings.joined(separator: " ") }
 }
 
 extension EndToEnd {
     @Test(arguments: [
-        Setup(settings: ["--appendonly", "no"], refusal: "does not keep its data"),
-        Setup(settings: ["--appendonly", "yes", "--appendfsync", "no"], refusal: "does not keep"),
+        Setup(
+            settings: ["--appendonly", "no"], refusal: "does not keep its data", durability: "none"),
+        Setup(
+            settings: ["--appendonly", "yes", "--appendfsync", "no"], refusal: "does not keep",
+            durability: "none"),
         Setup(
             settings: ["--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"],
             refusal: "may throw data away (maxmemory-policy allkeys-lru)"),
@@ -40,6 +44,8 @@ extension EndToEnd {
             }
             let body = #"{"id":"1","subject":"a","meters":{"tokens":1}}"#
             #expect(try client.post("/v1/events", body).status == status)
+            let durability = try client.get("/readyz").json["durability"] as? String
+            #expect(durability == setup.durability)
         }
         #expect(service.terminate() == 0)
         #expect(service.log.contains("set aof-load-truncated no") == setup.isWarned)

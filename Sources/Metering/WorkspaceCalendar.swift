@@ -60,6 +60,18 @@ public struct WorkspaceCalendar: Sendable, Hashable {
     public func day(at seconds: Int) -> CivilDay {
         CivilDay(number: (seconds + offset(at: seconds)).flooredQuotient(86_400))
     }
+
+    /// The start of an hour whose sums are kept under an instant. Earlier builds kept those of an hour that
+    /// a change of clocks by half an hour began under an instant before the change.
+    public func start(ofHour instant: Int) -> Int {
+        let calendar = CachedCalendar(self)
+        func start(_ seconds: Int) -> Int {
+            calendar.place(Timestamp(milliseconds: seconds * 1000)).hour
+        }
+        guard start(instant) != instant else { return instant }
+        let later = stride(from: instant + 900, to: instant + 3600, by: 900)
+        return later.first { start($0) == $0 } ?? instant
+    }
 }
 
 /// A calendar that remembers the offset of the quarter of an hour that it was asked for last:
@@ -68,6 +80,8 @@ final class CachedCalendar {
     private let calendar: WorkspaceCalendar
     private var quarter = Int.min
     private var offset = 0
+    /// When clocks were set to the offset, if that was within the hour before.
+    private var change = Int.min
 
     init(_ calendar: WorkspaceCalendar) { self.calendar = calendar }
 
@@ -78,12 +92,21 @@ final class CachedCalendar {
         if quarter != self.quarter {
             self.quarter = quarter
             offset = calendar.offset(at: seconds)
+            change = lastChange(before: quarter * 900)
         }
         let local = seconds + offset
+        // An offset that changed within the hour began a new one.
         return (
             CivilDay(number: local.flooredQuotient(86_400)),
-            local.flooredQuotient(3600) * 3600 - offset
+            max(local.flooredQuotient(3600) * 3600 - offset, change)
         )
+    }
+
+    private func lastChange(before seconds: Int) -> Int {
+        guard calendar.offset(at: seconds - 3600) != offset else { return Int.min }
+        var change = seconds
+        while calendar.offset(at: change - 900) == offset { change -= 900 }
+        return change
     }
 }
 

@@ -67,9 +67,8 @@ extension API {
         json.string(reader.calendar.zone)
         json.key("hours")
         json.beginArray()
-        for hour in reader.calendar.hours(of: day) {
-            try json.hour(hour, reading.cells.filter { $0.hour == hour })
-        }
+        let cells = Dictionary(grouping: reading.cells) { reader.calendar.start(ofHour: $0.hour) }
+        for hour in reader.calendar.hours(of: day) { try json.hour(hour, cells[hour] ?? []) }
         json.endArray()
         json.warnings(reading.warnings)
         json.endObject()

@@ -57,9 +57,10 @@ struct SeriesModel {
         switch bucket {
         case .minute: return Int((Double(second) / 60).rounded(.down)) * 60
         case .hour:
-            // By the clock on the wall, also where it was set anew within the hour.
-            let offset = calendar.offset(at: second)
-            return Int((Double(second + offset) / 3600).rounded(.down)) * 3600 - offset
+            // By the clock on the wall; where it is set anew within the hour another one begins.
+            var start = second - second % 60
+            while local(start - 60) == local(second) { start -= 60 }
+            return start
         case .day, .month:
             let name = local(second)
             var low = second - 86_400 * (bucket == .day ? 2 : 33)

@@ -71,9 +71,8 @@ struct SnapshotModel {
 
     mutating func count(_ event: UsageEvent, at milliseconds: Int, sign: Int = 1) {
         let seconds = Int((Double(milliseconds) / 1000).rounded(.down))
-        let offset = calendar.offset(at: seconds)
         let date = "\(calendar.day(at: seconds))"
-        let hour = Int((Double(seconds + offset) / 3600).rounded(.down)) * 3600 - offset
+        let hour = calendar.hours(of: calendar.day(at: seconds)).last { $0 <= seconds } ?? 0
         let cell = SnapshotReading.Cell(
             hour: Timestamp(milliseconds: hour * 1000).text, action: event.action.text,
             model: event.model.text)

@@ -6,11 +6,19 @@ import Testing
 @Suite struct WorkspaceCalendarTests {
     @Test func `A day has the hours that its events are counted in, also half ones`() throws {
         let calendar = try #require(WorkspaceCalendar(zone: "Australia/Lord_Howe"))
-        // Clocks go back by half an hour at 02:00, which is 15:00 UTC.
+        // Clocks go back by half an hour at 02:00, which is 15:00 UTC: the half hour since 01:30 comes again.
         let autumn = try #require(CivilDay("2026-04-05"))
         let start = calendar.start(of: autumn)
         let hours = calendar.hours(of: autumn).map { $0 - start }
-        #expect(hours.prefix(4) == [0, 3600, 5400, 9000] && hours.count == 25)
+        #expect(hours.prefix(5) == [0, 3600, 7200, 9000, 12_600] && hours.count == 25)
+        // They go on by half an hour at 02:00, which is 15:30 UTC: the hour of two is half as long.
+        let spring = try #require(CivilDay("2026-10-04"))
+        let began = calendar.start(of: spring)
+        let others = calendar.hours(of: spring).map { $0 - began }
+        #expect(others.prefix(5) == [0, 3600, 7200, 9000, 12_600] && others.count == 24)
+        // Sums that an earlier build kept under 01:30+11:00 and 01:30+10:30.
+        #expect(calendar.start(ofHour: start + 5400) == start + 7200)
+        #expect(calendar.start(ofHour: began + 5400 + 1800) == began + 7200)
         for (date, count) in [("2026-04-04", 24), ("2026-10-04", 24), ("2026-10-05", 24)] {
             let day = try #require(CivilDay(date))
             #expect(calendar.hours(of: day).count == count, "\(date)")

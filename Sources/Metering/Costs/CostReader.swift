@@ -18,6 +18,8 @@ final class CostReader {
     private let calendar: WorkspaceCalendar
     private let archive: Archive
     private let rollups: DayRollups
+    /// By the starts of hours.
+    private var clockHours: [Int: Int] = [:]
     private(set) var warnings: [String] = []
 
     init(
@@ -81,11 +83,13 @@ final class CostReader {
         return hours
     }
 
-    /// The hour that the zone's clock shows. Where clocks change by half an hour the start of an
-    /// hour may lie before the change; its end tells it.
+    /// The hour that the zone's clock shows at the start of one.
     private func clockHour(_ start: Int) -> Int {
-        let end = start + 3599
-        return ((end + calendar.offset(at: end)).flooredQuotient(3600) % 24 + 24) % 24
+        if let hour = clockHours[start] { return hour }
+        let begin = calendar.start(ofHour: start)
+        let hour = ((begin + calendar.offset(at: begin)).flooredQuotient(3600) % 24 + 24) % 24
+        clockHours[start] = hour
+        return hour
     }
 
     // MARK: Subjects

@@ -10,12 +10,16 @@ final class LimitWindows {
     }
 
     private let calendar: WorkspaceCalendar
+    private let hours: CachedCalendar
     /// Minute, hour, day, month.
     private var spans: [Span] = []
     private var validFrom = Int.max
     private var validTo = Int.min
 
-    init(_ calendar: WorkspaceCalendar) { self.calendar = calendar }
+    init(_ calendar: WorkspaceCalendar) {
+        self.calendar = calendar
+        hours = CachedCalendar(calendar)
+    }
 
     /// The window of a limit at `now` (milliseconds since 1970). For a rolling window and a rate:
     /// from how late an amount still counts.
@@ -49,7 +53,7 @@ final class LimitWindows {
     private func find(_ now: Int) {
         let seconds = now.flooredQuotient(1000)
         let minute = seconds.flooredQuotient(60) * 60
-        let hour = hourStart(seconds)
+        let hour = hours.place(Timestamp(milliseconds: now)).hour
         let today = calendar.day(at: seconds)
         let month = today.firstOfMonth
         spans = [
@@ -64,17 +68,6 @@ final class LimitWindows {
         ]
         validFrom = minute * 1000
         validTo = spans.map(\.ends).min() ?? validFrom
-    }
-
-    /// The start of the hour on the zone's own clock, which may be half an hour from UTC's.
-    private func hourStart(_ seconds: Int) -> Int {
-        let offset = calendar.offset(at: seconds)
-        let start = (seconds + offset).flooredQuotient(3600) * 3600 - offset
-        // An offset that changed within the hour began a new one.
-        guard calendar.offset(at: start) != offset else { return start }
-        var change = seconds.flooredQuotient(900) * 900
-        while calendar.offset(at: change - 900) == offset, change - 900 > start { change -= 900 }
-        return change
     }
 
     private func hourEnd(_ start: Int) -> Int {

@@ -68,7 +68,8 @@ struct BucketSums {
         let place: Int? =
             switch query.bucket {
             case .minute: minute.flatMap { placeOfStart[$0 * 60] }
-            case .hour: hour.flatMap { placeOfStart[$0] }
+            case .hour:
+                hour.flatMap { placeOfStart[$0] ?? placeOfStart[calendar.start(ofHour: $0)] }
             case .day: placeOfDay[day]
             case .month: placeOfDay[day.firstOfMonth]
             }

@@ -85,8 +85,8 @@ public struct Series: Sendable {
 }
 
 extension WorkspaceCalendar {
-    /// Starts of the hours of a day, seconds since 1970: of 23 to 25 where clocks change, or one of them
-    /// half as long; none of a day that the zone skips.
+    /// Starts of the hours of a day, seconds since 1970: of 23 to 25 where clocks change, or one of
+    /// them half as long; none of a day that the zone skips.
     public func hours(of day: CivilDay) -> [Int] {
         let end = start(of: CivilDay(number: day.number + 1))
         return starts(of: .hour, in: start(of: day) * 1000..<end * 1000)?.map(\.start) ?? []
@@ -110,13 +110,11 @@ extension WorkspaceCalendar {
         case .hour:
             guard (last - first) / 3600 <= SeriesQuery.bucketCountMax else { return nil }
             let calendar = CachedCalendar(self)
-            // Where clocks change by half an hour an hour may begin within another one.
+            // Where clocks change by half an hour an hour ends early, or is half as long.
             var instant = start(of: days.lowerBound)
             while instant <= last {
                 let (day, hour) = calendar.place(Timestamp(milliseconds: instant * 1000))
-                if starts.last?.start != hour, starts.last.map({ $0.start < hour }) ?? true {
-                    starts.append((hour, day))
-                }
+                if starts.last?.start != hour { starts.append((hour, day)) }
                 instant += 900
             }
             while starts.count > 1, starts[1].start <= first { starts.removeFirst() }

@@ -30,13 +30,11 @@ local function credits_suffice_at(context, fields, credits)
   return 0
 end
 
--- Judges what a decision asks against its limits and the balance, all together. Returns the sum of
--- what was violated and, for the answer: {status, balance, held, then per limit: used, most, when};
--- last, if credits do not suffice, when they will.
+-- Judges what a decision asks against its limits and the balance, all together. Returns the sum of what was violated
+-- and the answer: {status, balance, held, then per limit: used, most, when}; last, if credits do not suffice, when.
 local function judge(context, account, decision)
   local now, limits, status = context.now, decision[LIMITS], OK
-  local balance, held, n = balance_of(account.fields), held_of(account.fields), ANSWER_HEAD
-  local is_too_large = false
+  local balance, held, n, is_too_large = balance_of(account.fields), held_of(account.fields), ANSWER_HEAD, false
   -- A table that grows one by one is moved: most decisions have one limit.
   local answer = limits[1] and {OK, balance, held, 0, 0, 0} or {OK, balance, held}
   for q = 1, #limits, 2 do
@@ -68,8 +66,7 @@ local function can_take(context, account, decision)
   return true
 end
 
--- Takes what a decision asks, whatever the limits and the balance say. Returns TOO_LARGE, and does
--- nothing, if a total would pass what is counted exactly.
+-- Takes what a decision asks, whatever limits and balance say; TOO_LARGE, and nothing, if a total would not be exact.
 local function take(context, account, decision, reference)
   if not can_take(context, account, decision) then return TOO_LARGE end
   local credits, limits = decision[CREDITS], decision[LIMITS]

@@ -64,7 +64,7 @@ public struct OwnedFolder: Sendable {
 
     /// All of a service's folder whose states tell it. Reads the first lines of these.
     static func all(in data: String) -> [OwnedFolder] {
-        SnapshotSource.names("\(data)/rollups").compactMap { name in
+        SnapshotFolder.names("\(data)/rollups").compactMap { name in
             guard let id = WorkspaceID(name) else { return nil }
             let state = SnapshotFolder(data: data, workspace: id).stateFile
             guard let title = try? SnapshotTitle(path: state), title.workspace == name,

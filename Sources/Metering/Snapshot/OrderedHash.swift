@@ -13,7 +13,7 @@ struct OrderedHash {
     /// Called between any two calls to Redis; throws when the work is to end.
     let checkpoint: () async throws(FlushError) -> Void
 
-    /// Hands over the fields, or with `ZSCAN` the members of a sorted set, at most `count` at a time.
+    /// Hands over the fields, or with `ZSCAN` and `SSCAN` the members of a set, at most `count` at a time.
     func each(
         _ key: [UInt8], by count: Int, _ command: StaticString = "HSCAN",
         _ body: ([[UInt8]]) async throws(FlushError) -> Void
@@ -30,7 +30,7 @@ struct OrderedHash {
         while let from = lower {
             var list = SubjectList(from: from, byteCountMax: byteCountMax)
             for (key, command) in lists {
-                try await scan(command, key) { field, _ in list.add(field) }
+                try await scan(command, key) { list.add($0) }
             }
             list.sort()
             for start in stride(from: 0, to: list.count, by: count) {
@@ -41,9 +41,9 @@ struct OrderedHash {
         }
     }
 
-    /// Hands over fields or members with their values or scores, in no order, some of them twice.
+    /// Hands over fields or members, in no order, some of them twice.
     private func scan(
-        _ command: StaticString, _ key: [UInt8], _ body: ([UInt8], [UInt8]) -> Void
+        _ command: StaticString, _ key: [UInt8], _ body: ([UInt8]) -> Void
     ) async throws(FlushError) {
         var cursor = Array("0".utf8)
         repeat {
@@ -52,11 +52,13 @@ struct OrderedHash {
             guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes,
                 let pairs = parts[1].elements
             else { throw .damaged(String(decoding: key, as: UTF8.self)) }
-            for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-                guard let field = pairs[index].bytes, let value = pairs[index + 1].bytes else {
+            // A set's members come alone.
+            let step = "\(command)" == "SSCAN" ? 1 : 2
+            for index in stride(from: 0, to: pairs.count, by: step) {
+                guard let field = pairs[index].bytes else {
                     throw .damaged(String(decoding: key, as: UTF8.self))
                 }
-                body(field, value)
+                body(field)
             }
             try await checkpoint()
             cursor = next

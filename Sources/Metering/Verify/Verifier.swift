@@ -70,6 +70,10 @@ final class Verifier {
         if let state { try await attempt("rules and accounts") { try await verify(state) } }
         progress("API keys")
         try await attempt("API keys") { try await APIKeyVerifier(context).run() }
+        progress("profiles")
+        try await attempt("profiles") { try await PeopleVerifier(context).run() }
+        progress("pools of keys")
+        try await attempt("pools of keys") { try await PoolVerifier(context).run() }
         try await attempt("erasures") { try await verifyErasures() }
         progress("the audit log")
         try await attempt("audit log") { try await verifyAudit() }

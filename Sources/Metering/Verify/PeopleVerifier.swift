@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Verifies what profiles are found by, and who is in demo mode or registered, against the profiles.
+struct PeopleVerifier {
+    /// Of a profile what the lists are made from.
+    private struct Places {
+        let profile: Profile
+        let usernameKey: [UInt8]
+        let emailKey: [UInt8]
+        let phoneKey: [UInt8]
+
+        init?(_ id: [UInt8], _ packed: [UInt8]) {
+            guard let profile = Profile(SubjectID(stored: ByteString(bytes: id)), packed: packed),
+                let fields = MessagePackValue(packed)?.array,
+                let username = fields[7].bytes, let email = fields[9].bytes,
+                let phone = fields[11].bytes
+            else { return nil }
+            self.profile = profile
+            // As they were made when the profile was written, by the Unicode of then.
+            (usernameKey, emailKey, phoneKey) = (username, email, phone)
+        }
+    }
+
+    /// Makes every time that can be written one above 0: lua/include/profile_fields.lua.
+    private static let createdOffsetMS = 63_000_000_000_000
+    private static let timeByteCount = 7
+
+    private let context: VerifyContext
+    private var keys: Keyspace { context.keys }
+
+    init(_ context: VerifyContext) { self.context = context }
+
+    func run() async throws {
+        let verifier = IndexVerifier(
+            context: context, noun: "profile", records: keys.people, read: Places.init)
+        try await verifier.run(
+            [
+                named("people:emails", keys.emails) { $0.emailKey },
+                named("people:phones", keys.phones) { $0.phoneKey },
+                set("people:demo", keys.demo) { $0.profile.isDemo },
+                set("people:registered", keys.registered) {
+                    $0.profile.isActive && $0.profile.kind == .user
+                },
+            ] + ProfileOrder.allCases.map(ordered))
+    }
+
+    private func named(
+        _ name: String, _ key: [UInt8], _ text: @escaping (Places) -> [UInt8]
+    ) -> RecordIndex<Places> {
+        RecordIndex(name: name, key: key, kind: .hash, owner: { $1 }) { id, places in
+            let text = text(places)
+            return text.isEmpty ? nil : (text, .bytes(id))
+        }
+    }
+
+    private func set(
+        _ name: String, _ key: [UInt8], _ isMember: @escaping (Places) -> Bool
+    ) -> RecordIndex<Places> {
+        RecordIndex(name: name, key: key, kind: .set, owner: { member, _ in member }) {
+            isMember($1) ? ($0, .any) : nil
+        }
+    }
+
+    private func ordered(by order: ProfileOrder) -> RecordIndex<Places> {
+        func prefix(_ places: Places) -> [UInt8] {
+            switch order {
+            case .id: []
+            case .email: places.emailKey + [0]
+            case .username: places.usernameKey + [0]
+            case .createdAt:
+                (places.profile.createdAt.milliseconds + Self.createdOffsetMS).bigEndianBytes(
+                    Self.timeByteCount)
+            }
+        }
+        func subject(_ member: [UInt8]) -> [UInt8] {
+            switch order {
+            case .id: member
+            case .email, .username: Array(member.drop { $0 != 0 }.dropFirst())
+            case .createdAt: Array(member.dropFirst(Self.timeByteCount))
+            }
+        }
+        return RecordIndex(
+            name: "people:by:\(order.rawValue)", key: keys.people(by: order), kind: .sortedSet,
+            owner: { member, _ in subject(member) }
+        ) { (prefix($1) + $0, .score(0)) }
+    }
+}
+
+extension Int {
+    /// The last bytes of it, the highest first, as `struct.pack` of scripts writes them.
+    func bigEndianBytes(_ count: Int) -> [UInt8] {
+        (0..<count).reversed().map { UInt8(truncatingIfNeeded: self >> (8 * $0)) }
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Metering
+import Redis
+import TestSupport
+import Testing
+
+@Suite(.timeLimit(.minutes(15))) struct VerifyIndexTests {
+    /// A command that damages something, and what the difference that tells it says.
+    struct Damage: Sendable {
+        let words: [String]
+        let tells: String
+
+        init(_ command: String, tells: String) {
+            words = command.split(separator: " ").map(String.init)
+            self.tells = tells
+        }
+    }
+
+    private static let profile = "profile ann: its place in people"
+    private static let foreign = "profile ghost: a place in people"
+
+    static let people: [Damage] = [
+        Damage("SREM people:demo ann", tells: "\(profile):demo: expected it, found nothing of it"),
+        Damage("SADD people:demo ben", tells: "profile ben: a place in people:demo"),
+        Damage("SADD people:demo ghost", tells: "\(foreign):demo"),
+        Damage("DEL people:demo", tells: "\(profile):demo"),
+        Damage("SREM people:registered ann", tells: "\(profile):registered"),
+        Damage("SADD people:registered cleo", tells: "profile cleo: a place in people:registered"),
+        Damage("HDEL people:emails ann@example.com", tells: "\(profile):emails"),
+        Damage("HSET people:emails ann@example.com ben", tells: "\(profile):emails"),
+        Damage("HSET people:emails x@example.com ann", tells: "profile ann: a place in people:em"),
+        Damage("HSET people:emails x@example.com ghost", tells: "\(foreign):emails"),
+        Damage("HDEL people:phones +123", tells: "\(profile):phones"),
+        Damage("ZREM people:by:id ann", tells: "\(profile):by:id"),
+        Damage("ZADD people:by:id 1 ann", tells: "\(profile):by:id: expected it, found another"),
+        Damage("ZADD people:by:id 0 ghost", tells: "\(foreign):by:id"),
+        Damage("ZADD people:by:email 0 ghost", tells: "a place in people:by:email"),
+        Damage("DEL people:by:email", tells: "\(profile):by:email"),
+        Damage("DEL people:by:username", tells: "\(profile):by:username"),
+        Damage("DEL people:by:created_at", tells: "\(profile):by:created_at"),
+        Damage("ZADD people:by:created_at 0 1234567ann", tells: "a place in people:by:created_at"),
+        Damage("HDEL people ann", tells: "profile ann: a place in people:demo"),
+        Damage("HSET people ann x", tells: "profile ann: record"),
+    ]
+
+    /// Keys 1 to 4 with known balances, 5 without; 1 to 3 are held, and 1 was used.
+    static let pools: [Damage] = [
+        Damage(
+            "ZADD pool:elevenlabs:free 1 1234567abcdefg", tells: "a place in pool:elevenlabs:fr"),
+        Damage("DEL pool:elevenlabs:free", tells: "pool key 5: its place in pool:elevenlabs:free"),
+        Damage(
+            "DEL pool:elevenlabs:digests", tells: "pool key 1: its place in pool:elevenlabs:dig"),
+        Damage("HSET pool:elevenlabs:digests x 1", tells: "a place in pool:elevenlabs:digests"),
+        Damage("ZREM pool:elevenlabs:keys 2", tells: "pool key 2: its place in pool:elevenlabs:ke"),
+        Damage("ZADD pool:elevenlabs:keys 9 9", tells: "pool key 9: a place in pool:elevenlabs:ke"),
+        Damage("DEL pool:held", tells: "pool key 1: its place in pool:held"),
+        Damage("ZADD pool:held 0 xx", tells: "a place in pool:held"),
+        Damage("DEL pool:ready", tells: "pool key 2: its place in pool:ready"),
+        Damage("ZADD pool:ready 0 xx", tells: "a place in pool:ready"),
+        Damage("DEL pool:used", tells: "pool key 1: its place in pool:used"),
+        Damage("HDEL pool:secrets 4", tells: "pool key 4: its place in pool:secrets"),
+        Damage("HSET pool:secrets 9 x", tells: "pool key 9: a place in pool:secrets"),
+        Damage("HDEL pool:holders ann", tells: "pool key 1: its place in pool:holders"),
+        Damage("HDEL pool:keys 4", tells: "pool key 4: a place in pool:elevenlabs:free"),
+        Damage("HDEL pool:keys 1", tells: "holder ann: held, by its keys: expected 2, found 3"),
+        Damage("HSET pool:keys 4 x", tells: "pool key 4: record"),
+    ]
+
+    @Test func `What profiles are found by is compared with them`() async throws {
+        try await Self.check(Self.people) { _, queries in
+            try await queries.put(
+                "ann",
+                #"{"email":"Ann@example.com","phone":"+1 23","username":"Än","demo":true}"#)
+            try await queries.put("ben", #"{"username":"ben"}"#)
+            try await queries.put("cleo", #"{"active":false,"email":"c@example.com"}"#)
+            try await queries.put("guest:1", #"{"username":"g"}"#)
+        }
+    }
+
+    @Test func `Lists of pools and sums of holders are compared with their keys`() async throws {
+        try await Self.check(Self.pools) { _, queries in
+            try await queries.stock([5000, 4000, 3000, 2000, nil])
+            try await queries.stock([-7, 0, 900], provider: poolProvider("openai"))
+            let ids = try await queries.assign(3, to: "ann")
+            _ = try await queries.report(ids[0], "active", "-20")
+            _ = try await queries.assign(1, to: "ben", provider: poolProvider("openai"))
+            _ = try await queries.report(ids[2], "dead", "null")
+        }
+    }
+
+    private static func check(
+        _ damages: [Damage],
+        _ prepare: @Sendable (isolated LoopHost, QueryEngine) async throws -> Void
+    ) async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let history = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
+                try await prepare(host, history.queries)
+                try await history.flushing.flush()
+                #expect(try await history.verify() == [])
+                for damage in damages {
+                    let key = "t1:{default}:\(damage.words[1])"
+                    let words = [damage.words[0], key] + damage.words.dropFirst(2)
+                    var dump = RedisCommand("DUMP")
+                    dump.append(key)
+                    let kept = try await history.bench.client.send(dump).bytes
+                    var change = RedisCommand("EVAL")
+                    change.append("return redis.call(unpack(ARGV))")
+                    change.append(0)
+                    for word in words { change.append(word) }
+                    _ = try await history.bench.client.send(change)
+                    let found = try await history.verify()
+                    #expect(
+                        found.contains { $0.description.contains(damage.tells) },
+                        "\(damage.words): \(found)")
+                    var restore = RedisCommand("RESTORE")
+                    restore.append(key)
+                    restore.append(0)
+                    restore.append(kept ?? [])
+                    restore.append("REPLACE")
+                    _ = try await history.bench.client.send(restore)
+                }
+                #expect(try await history.verify() == [])
+            }
+        }
+    }
+}

@@ -106,10 +106,9 @@ private func code(_ text: String) -> JSONError.Code? { code(Array(text.utf8)) }
     }
 
     @Test func `A flood of keys is refused at once`() {
-        let text = "{" + (0..<100_000).map { "\"k\($0)\":1" }.joined(separator: ",") + "}"
-        let bytes = Array(text.utf8)
-        let taken = ContinuousClock().measure { #expect(code(bytes) == .tooManyFields) }
-        #expect(taken < .milliseconds(50))
+        // What comes behind the first thousand is not read: it is no JSON.
+        let text = "{" + (0..<100_000).map { "\"k\($0)\":1" }.joined(separator: ",") + ",:]"
+        #expect(code(Array(text.utf8)) == .tooManyFields)
         let allowed = (0..<1000).map { "\"k\($0)\":1" }.joined(separator: ",")
         #expect(code("{" + allowed + "}") == nil)
         #expect(code("{" + allowed + ",\"x\":1}") == .tooManyFields)

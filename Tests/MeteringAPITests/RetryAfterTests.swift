@@ -146,33 +146,6 @@ import Testing
         }
     }
 
-    @Test func `What never fits is not told to come again`() async throws {
-        try await withAPI { host, harness, redis in
-            let limits = """
-                {"limits":[{"name":"minute","meter":"api_calls","window":"minute","user":5,"guest":3},\
-                {"name":"day","meter":"api_calls","window":"day","user":50,"guest":50}]}
-                """
-            #expect(await harness.send(.put, "/v1/limits", limits).status == 200)
-            #expect(
-                await harness.send(.put, "/v1/limits/minute/subjects/own", #"{"limit":7}"#).status
-                    == 200)
-            for (subject, calls, seconds) in [
-                ("a", 5, 60), ("a", 6, nil), ("a", 51, nil), ("guest:a", 3, 60),
-                ("guest:a", 4, nil),
-                ("own", 7, 60), ("own", 8, nil),
-            ] as [(String, Int, Int?)] {
-                let first = #"{"subject":"\#(subject)","meters":{"api_calls":1}}"#
-                #expect(await harness.post(first).status == 200)
-                let answer = await harness.send(
-                    .post, "/v1/check",
-                    #"{"subject":"\#(subject)","amounts":{"api_calls":\#(calls)}}"#)
-                #expect(answer.status == 429)
-                #expect(
-                    answer.headers["retry-after"] == seconds.map { "\($0)" }, "\(subject) \(calls)")
-            }
-        }
-    }
-
     @Test func `With a limit in the way, too, it is the later of the two, if both are known`()
         async throws
     {

@@ -45,7 +45,7 @@ local function usage_of(account, limit, asked, now)
     -- A window that began later than this one is in use when the clock was set back.
     used = q and windows[q + WINDOW_START] >= limit[STARTS] and windows[q + WINDOW_USED] or 0
     if since >= ends and ends > 0 then ends = since + ends - limit[STARTS] end
-    if most < 0 or asked <= most then at = ends end
+    at = ends
   elseif kind == ROLLING then
     local buckets = q and windows[q + WINDOW_USED] or {}
     live, order = {}, {}

@@ -153,8 +153,7 @@ public struct LimitState: Sendable {
     /// Nil when the subject has no limit.
     public let most: Int?
     /// When the window ends; for rolling windows and rates, and where holds that expire make room,
-    /// when there is room, or more of it; nil for never, as for more than the limit, and where nothing is
-    /// used.
+    /// when there is room, or more of it; nil for never, and where nothing is used.
     public let resetsAt: Timestamp?
     /// How long the window is that is open, in seconds; nil where it has no length.
     public let windowSeconds: Int?

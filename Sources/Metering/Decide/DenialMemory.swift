@@ -78,12 +78,10 @@ final class DenialMemory {
                     return nil
                 }
                 isSame = isSame && amount == state.asked
-                // For more than there ever is room for there is no time.
-                let isPossible = state.most.map { amount <= $0 } ?? true
                 let asked = LimitState(
                     limit: limit, asked: amount, used: state.used, most: state.most,
-                    resetsAt: isPossible ? state.resetsAt : nil,
-                    windowSeconds: state.windowSeconds, drains: state.drains)
+                    resetsAt: state.resetsAt, windowSeconds: state.windowSeconds,
+                    drains: state.drains)
                 // Where room comes back bit by bit, another amount fits at another time.
                 if asked.isViolated, asked.drains, amount != state.asked { return nil }
                 states.append(asked)

@@ -99,30 +99,6 @@ import Testing
         }
     }
 
-    @Test func `What never fits is told no time, also from memory`() async throws {
-        let limits = eachKind.map { PlainLimit($0.name, $0.meter, $0.window, 5, guest: 3) }
-        try await withLimits(limits + [PlainLimit("concurrent", "i", .concurrent, 5, guest: 3)]) {
-            host, bench, redis in
-            for limit in limits {
-                #expect(
-                    await bench.decide(override(4, "own", of: limit.name)).status == .allowed)
-                for subject in ["s", "guest:s", "own"] {
-                    let one = await bench.decide(consume(subject, [limit.meter: 1])).verdict
-                    let most = try #require(one?.state(limit.name)?.most)
-                    for (amount, isNever) in [
-                        (most + 1, true), (most, limit.window == .lifetime), (most + 1, true),
-                        (most + 100, true),
-                    ] {
-                        let denied = await bench.decide(check(subject, [limit.meter: amount]))
-                        let state = denied.verdict?.violated.first
-                        #expect(state?.asked == amount, "\(limit.name) of \(subject)")
-                        #expect((state?.resetsAt == nil) == isNever, "\(limit.name) of \(subject)")
-                    }
-                }
-            }
-        }
-    }
-
     @Test func `A denial is forgotten when the clock is set back`() async throws {
         try await withLimits([PlainLimit("t", "a", .lifetime, 5)]) { host, bench, redis in
             let there = await Bench(redis.socketPath, on: host.loop, clock: bench.clock)

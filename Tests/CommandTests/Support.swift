@@ -86,8 +86,9 @@ extension TemporaryFolder {
         let file = path + "/" + name
         guard mkfifo(file, 0o600) == 0 else { throw POSIXError(.EIO) }
         Thread.detachNewThread {
-            // It reads, too: so a reader that is gone ends nothing but itself.
-            let end = open(file, O_RDWR | O_CLOEXEC)
+            // It reads, too: so a reader that is gone ends nothing but itself. Where there is nothing to wait
+            // for it waits for the reader, who would else wait for ever.
+            let end = open(file, (bytes.isEmpty ? O_WRONLY : O_RDWR) | O_CLOEXEC)
             defer { close(end) }
             for start in stride(from: 0, to: bytes.count, by: count) {
                 let piece = Array(bytes[start...].prefix(count))

@@ -92,6 +92,8 @@ public actor HTTPServer {
                     timer.cancel()
                     finish()
                 }
+                // The last one may have gone on the way here.
+                if core.connections.isEmpty { core.whenEmpty?() }
             }
         }
         core.endShutdown()

@@ -48,7 +48,8 @@ import Testing
         _ redis: RedisServer, on loop: EventLoop, asking: EventLoop, _ list: List
     ) async throws -> Router {
         let (metrics, logger) = (MetricsRegistry(), Logger(level: .error))
-        let configuration = RedisConfiguration(address: .unix(redis.socketPath))
+        var configuration = RedisConfiguration(address: .unix(redis.socketPath))
+        configuration.commandTimeout = .seconds(20)
         let clock = ManualClock(noon)
         let client = RedisClient(
             on: loop, configuration: configuration, scripts: ScriptLibrary.all, metrics: metrics,
@@ -66,7 +67,7 @@ import Testing
         return Router(
             environment: environment, operatorKey: key, store: store, attempts: AttemptLimiter(),
             json: json
-        ) { settings, json in
+        ) { [configuration] settings, json in
             let queries = QueryEngine(
                 on: asking, redis: configuration, settings: settings, clock: clock,
                 data: redis.folder, metrics: metrics, logger: logger)

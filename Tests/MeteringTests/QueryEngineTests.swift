@@ -62,7 +62,7 @@ import Testing
             loop = its
             its.start()
             let made = QueryEngine(
-                on: its, redis: RedisConfiguration(address: .unix(redis.socketPath)),
+                on: its, redis: patient(redis),
                 settings: WorkspaceSettings(), clock: SystemClock(), data: redis.folder,
                 metrics: MetricsRegistry(), logger: Logger(level: .error)
             ) { _ in .delivered }
@@ -79,6 +79,37 @@ import Testing
         while loop != nil { try await Task.sleep(for: .milliseconds(2)) }
     }
 
+    /// They wait for each other's steps, and nobody comes after the last of them.
+    @Test func `Questions that are asked at once are all answered`() async throws {
+        try await withRedis { redis in
+            let loop = try EventLoop()
+            loop.start()
+            defer { loop.stop() }
+            let engine = QueryEngine(
+                on: loop, redis: Self.patient(redis), settings: WorkspaceSettings(),
+                clock: SystemClock(), data: redis.folder, metrics: MetricsRegistry(),
+                logger: Logger(level: .error))
+            await engine.start(isKeeping: false)
+            while await !engine.isReady { try await Task.sleep(for: .milliseconds(2)) }
+            _ = try await engine.page(.tokens, .lifetime)
+            for _ in 0..<50 {
+                try await withThrowingTaskGroup { group in
+                    for _ in 0..<8 {
+                        group.addTask { _ = try await engine.page(.tokens, .lifetime) }
+                    }
+                    try await group.waitForAll()
+                }
+            }
+            await engine.stop()
+        }
+    }
+
+    private static func patient(_ redis: RedisServer) -> RedisConfiguration {
+        var configuration = RedisConfiguration(address: .unix(redis.socketPath))
+        configuration.commandTimeout = .seconds(20)
+        return configuration
+    }
+
     @Test func `What counted and wrote for a workspace is let go, though its connection stays`()
         async throws
     {
@@ -86,7 +117,7 @@ import Testing
             try await onLoop { host in
                 let client = RedisClient(
                     on: host.loop,
-                    configuration: RedisConfiguration(address: .unix(redis.socketPath)),
+                    configuration: Self.patient(redis),
                     scripts: ScriptLibrary.all, metrics: MetricsRegistry(),
                     logger: Logger(level: .error))
                 client.connect()

@@ -83,7 +83,10 @@ final class LogFollower {
         let wanted = begun + 1
         while done < wanted {
             guard !isRunning else {
-                await withCheckedContinuation { waiting.append($0) }
+                // Tasks of others may be suspended on the way: the run may be over by now.
+                await withCheckedContinuation {
+                    if isRunning { waiting.append($0) } else { $0.resume() }
+                }
                 continue
             }
             isRunning = true

@@ -77,7 +77,12 @@ final class WindowBoard {
     /// - Parameter isToLoad: whether to ask for the state if it is not known.
     func bringUp(isToLoad: Bool = false) async throws(MeteringError) {
         // Two at once would make each other's changes, and one of them in vain.
-        while isChanging { await withCheckedContinuation { waiting.append($0) } }
+        while isChanging {
+            // Tasks of others may be suspended on the way: the change may be over by now.
+            await withCheckedContinuation {
+                if isChanging { waiting.append($0) } else { $0.resume() }
+            }
+        }
         isChanging = true
         defer {
             isChanging = false

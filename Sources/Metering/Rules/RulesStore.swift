@@ -74,7 +74,17 @@ final class RulesStore {
         _ make: (Rules, inout JSONWriter) throws -> Void
     ) async throws -> Rules {
         // One after the other on this loop, so that they do not put each other back.
-        if isPutting { await withCheckedContinuation { putters.append($0) } }
+        if isPutting {
+            // Tasks of others may be suspended on the way: the turn may be free by now.
+            await withCheckedContinuation {
+                if isPutting {
+                    putters.append($0)
+                } else {
+                    isPutting = true
+                    $0.resume()
+                }
+            }
+        }
         isPutting = true
         defer {
             isPutting = !putters.isEmpty

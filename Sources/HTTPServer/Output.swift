@@ -68,9 +68,18 @@ final class OutgoingStream {
         self.isChunked = isChunked
     }
 
-    /// Returns when there is space again; false when the peer is gone.
-    func wait() async -> Bool {
-        await withCheckedContinuation { waiting = $0 }
+    /// Returns when `resume` is called; false when the peer is gone.
+    ///
+    /// - Parameter known: what is to be returned at once, if anything: others may have run on the way here, and
+    ///   have resumed nobody.
+    func wait(unless known: () -> Bool?) async -> Bool {
+        await withCheckedContinuation { continuation in
+            if let known = known() {
+                continuation.resume(returning: known)
+            } else {
+                waiting = continuation
+            }
+        }
     }
 
     func resume(isGone: Bool) {
@@ -109,7 +118,11 @@ public final class HTTPBodyWriter {
         connection.flush()
         guard connection.stream === stream else { throw HTTPPeerGone() }
         guard connection.output.count > HTTPServerConfiguration.maxUnsent else { return }
-        guard await stream.wait() else { throw HTTPPeerGone() }
+        let isThere = await stream.wait {
+            guard connection.stream === stream else { return false }
+            return connection.output.count > HTTPServerConfiguration.maxUnsent ? nil : true
+        }
+        guard isThere else { throw HTTPPeerGone() }
     }
 
     /// Whether the server stops: a body that would go on for ever ends then.

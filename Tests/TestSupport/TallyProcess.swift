@@ -110,17 +110,20 @@ public final class TallyProcess: Sendable {
         process.arguments = launcher + [binary] + arguments
         process.environment = ProcessInfo.processInfo.environment.merging(extra) { $1 }
         let output = Pipe()
-        let errors = Pipe()
+        // A file: of two pipes the one that is not read fills, with a crash's trace for one.
+        let folder = try makeTemporaryFolder()
+        defer { removeFolder(folder) }
+        let path = "\(folder)/errors"
+        FileManager.default.createFile(atPath: path, contents: nil)
         process.standardOutput = output
-        process.standardError = errors
+        process.standardError = FileHandle(forWritingAtPath: path)
         process.standardInput = FileHandle.nullDevice
         try process.run()
         let text = output.fileHandleForReading.readDataToEndOfFile()
-        let problem = errors.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         return (
             process.terminationStatus, String(decoding: text, as: UTF8.self),
-            String(decoding: problem, as: UTF8.self)
+            (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
         )
     }
 }

@@ -86,6 +86,9 @@ public final class RedisClient {
         case .ready(let connection), .preparing(let connection): connection.close("closed")
         default: break
         }
+        // They hold those who hold the client.
+        readyHandlers = []
+        onLost = nil
     }
 
     // MARK: Commands

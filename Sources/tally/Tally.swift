@@ -8,10 +8,12 @@ internal import TallyCommand
         holdStandardDescriptors()
         let words = Array(CommandLine.arguments.dropFirst())
         let environment = ProcessInfo.processInfo.environment
-        exit(
-            await TallyCommand.run(
-                arguments: words, environment: environment, serve: serve,
-                work: { try await work($0, console: $1) }))
+        let status = await TallyCommand.run(
+            arguments: words, environment: environment, serve: serve,
+            work: { try await work($0, console: $1) })
+        // Not `exit`: what libraries free in their handlers is used by threads that are about to end.
+        fflush(nil)
+        _exit(status)
     }
 
     /// Opens those of the standard input, output and error that are closed: else a file or a connection

@@ -14,6 +14,21 @@ struct Failure: Error, CustomStringConvertible {
     let description: String
 }
 
+/// Compiles what is to be preloaded into a program, and gives the library's path.
+func compileFixture(_ name: String, into folder: String) throws -> String {
+    let source = "\(TallyProcess.package)/Tests/EndToEndTests/Fixtures/\(name).c"
+    let library = "\(folder)/\(name).so"
+    let compiler = Process()
+    compiler.executableURL = URL(filePath: "/usr/bin/env")
+    compiler.arguments = ["cc", "-shared", "-fPIC", "-O1", "-o", library, source]
+    try compiler.run()
+    compiler.waitUntilExit()
+    guard compiler.terminationStatus == 0 else {
+        throw Failure(description: "cc \(source): \(compiler.terminationStatus)")
+    }
+    return library
+}
+
 /// What the threads of a test share: how far they are, and what went wrong.
 final class Progress: Sendable {
     private struct State {

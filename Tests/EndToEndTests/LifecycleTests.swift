@@ -40,6 +40,16 @@ extension EndToEnd {
         #expect(service.log.contains(#""signal":"SIGHUP""#))
     }
 
+    @Test func `No library clears up at the end, while threads may use what it frees`() throws {
+        let folder = try makeTemporaryFolder()
+        defer { removeFolder(folder) }
+        let library = try compileFixture("tell_exit", into: folder)
+        let end = try TallyProcess.run(["--version"], environment: ["LD_PRELOAD": library])
+        #expect(end.status == 0)
+        #expect(end.output.hasPrefix("tally "))
+        #expect(end.errors == "")
+    }
+
     @Test func `Under nohup it outlives its terminal`() async throws {
         let service = try TallyProcess(launcher: ["nohup"])
         try await blocking {

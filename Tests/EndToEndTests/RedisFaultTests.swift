@@ -123,12 +123,11 @@ extension EndToEnd {
         /// loads it: the service hands its own environment to no child.
         init() throws {
             folder = try makeTemporaryFolder()
-            let source = "\(TallyProcess.package)/Tests/EndToEndTests/Fixtures/slow_fsync.c"
-            try Self.run("cc", "-shared", "-fPIC", "-O1", "-o", "\(folder)/slow.so", source)
+            let library = try compileFixture("slow_fsync", into: folder)
             let script = """
                 #!/bin/sh
                 real=$(PATH=/usr/local/bin:/usr/bin:/bin command -v redis-server)
-                export SLOW_FSYNC_FLAG=\(folder)/slow LD_PRELOAD=\(folder)/slow.so
+                export SLOW_FSYNC_FLAG=\(folder)/slow LD_PRELOAD=\(library)
                 exec "$real" "$@"
 
                 """
@@ -150,17 +149,6 @@ extension EndToEnd {
 
         /// How often data was forced to the slow disk.
         var slowCalls: Int { (try? Data(contentsOf: URL(filePath: flag)))?.count ?? 0 }
-
-        private static func run(_ words: String...) throws {
-            let process = Process()
-            process.executableURL = URL(filePath: "/usr/bin/env")
-            process.arguments = words
-            try process.run()
-            process.waitUntilExit()
-            guard process.terminationStatus == 0 else {
-                throw Failure(description: "\(words): \(process.terminationStatus)")
-            }
-        }
     }
 
     @Test func `A Redis that takes no writes is told by its reason, until it takes them again`()

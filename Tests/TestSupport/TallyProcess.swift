@@ -114,7 +114,7 @@ public final class TallyProcess: Sendable {
         let folder = try makeTemporaryFolder()
         defer { removeFolder(folder) }
         let path = "\(folder)/errors"
-        FileManager.default.createFile(atPath: path, contents: nil)
+        try Data().write(to: URL(filePath: path))
         process.standardOutput = output
         process.standardError = FileHandle(forWritingAtPath: path)
         process.standardInput = FileHandle.nullDevice

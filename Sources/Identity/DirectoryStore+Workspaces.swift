@@ -57,11 +57,12 @@ extension DirectoryStore {
         _ settings: WorkspaceSettings, from old: [UInt8], _ zone: String
     ) async throws -> Bool {
         let names = [
-            DirectoryKeyspace.rules(of: settings), DirectoryKeyspace.subjects(of: settings),
+            DirectoryKeyspace.rules(of: settings.id, settings.birth),
+            DirectoryKeyspace.subjects(of: settings),
             DirectoryKeyspace.accounts(of: settings),
         ]
         let reply = try await run(
-            Self.names(of: settings) + names,
+            ScriptLibrary.changeDirectory, Self.names(of: settings) + names,
             [
                 Array(settings.id.text.utf8), old, settings.entry, Array("0".utf8),
                 Array(settings.calendar.zone.utf8),
@@ -74,17 +75,20 @@ extension DirectoryStore {
         return reply == 1
     }
 
-    /// Takes a workspace out of the directory with its keys; false when there is none. Its id is
-    /// not free before `removeData` has removed what it had.
+    /// Takes a workspace out of the directory with its keys; false when there is none. From then on nothing is
+    /// counted in it, by processes that have not heard of that either. Its id is not free before `removeData` has
+    /// removed what it had.
     public func removeWorkspace(_ id: WorkspaceID) async throws(MeteringError) -> Bool {
         guard id != .default, let old = try await entry(of: id), !DirectoryKeyspace.isDoomed(old),
             let settings = WorkspaceSettings(id, entry: old, defaults: directory.defaults)
         else { return false }
         // Its keys open nothing from then on: the workspace that they are of is not there.
-        let isRemoved = try await change(
-            Self.names, id.text, from: old, to: DirectoryKeyspace.doomed(settings.birth))
+        let reply = try await run(
+            ScriptLibrary.deleteWorkspace,
+            Self.names + [DirectoryKeyspace.rules(of: id, settings.birth)],
+            [Array(id.text.utf8), old, DirectoryKeyspace.doomed(settings.birth)])
         try await refresh()
-        return isRemoved
+        return reply == 1
     }
 
     /// Whether a deleted workspace still has its place: nobody else has removed all of it.
@@ -125,8 +129,8 @@ extension DirectoryStore {
         return values[1].bytes == nil && values[0].text != dataset
     }
 
-    /// Removes all that a deleted workspace has in Redis, in small steps, and frees its id. Several
-    /// processes may do so at once; none touches what a restore has brought back since.
+    /// Removes all that a deleted workspace has in Redis, in small steps, and frees its id; its rules stay, and say
+    /// that it was deleted. Several processes may do so at once; none touches what a restore has brought back since.
     public func removeData(of doomed: Directory.Doomed) async throws(MeteringError) {
         try await removeKeys(of: doomed)
         let pattern = DirectoryKeyspace.pattern(of: doomed.id, doomed.birth)
@@ -158,8 +162,10 @@ extension DirectoryStore {
                     directory.settings(of: id)?.birth != birth
                 else { continue }
                 let orphan = Directory.Doomed(id: id, birth: birth)
-                // What is being removed has its time.
-                guard !directory.doomed.contains(orphan) else { continue }
+                // What is being removed has its time, and the rules stay.
+                guard !directory.doomed.contains(orphan),
+                    name != DirectoryKeyspace.rules(of: id, birth)
+                else { continue }
                 orphans[orphan, default: []].append(name)
             }
             // The script looks whether it was removed, and is not there by now.
@@ -180,6 +186,7 @@ extension DirectoryStore {
                 keys: [
                     DirectoryKeyspace.workspaces, DirectoryKeyspace.removed,
                     DirectoryKeyspace.apiKeys, DirectoryKeyspace.apiKeysUsed,
+                    DirectoryKeyspace.rules(of: doomed.id, doomed.birth),
                 ] + names,
                 arguments: [
                     Array(doomed.id.text.utf8), Array(doomed.birth.utf8), doomed.entry,

@@ -193,15 +193,16 @@ public final class DirectoryStore {
     func change(
         _ names: [[UInt8]], _ field: String, from old: [UInt8], to new: [UInt8], score: Int = 0
     ) async throws(MeteringError) -> Bool {
-        try await run(names, [Array(field.utf8), old, new, Array("\(score)".utf8)]) == 1
+        try await run(
+            ScriptLibrary.changeDirectory, names,
+            [Array(field.utf8), old, new, Array("\(score)".utf8)]) == 1
     }
 
-    /// Runs lua/change_directory.lua.
-    func run(_ names: [[UInt8]], _ arguments: [[UInt8]]) async throws(MeteringError) -> Int? {
+    func run(
+        _ script: RedisScript, _ names: [[UInt8]], _ arguments: [[UInt8]]
+    ) async throws(MeteringError) -> Int? {
         do {
-            return try await client.run(
-                ScriptLibrary.changeDirectory, keys: names, arguments: arguments
-            ).integer
+            return try await client.run(script, keys: names, arguments: arguments).integer
         } catch {
             throw .unavailable(error)
         }

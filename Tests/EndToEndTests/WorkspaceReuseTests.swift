@@ -91,16 +91,25 @@ extension EndToEnd {
             ("POST", "/v1/events", #"[{"subject":"zebra","meters":{"tokens":7}}]"#),
             ("PUT", "/v1/subjects/zebra", #"{"email":"zebra@example.com"}"#),
             ("POST", "/v1/credits/zebra/grants", #"{"id":"zebra","credits":"3"}"#),
+            ("POST", "/v1/check", #"{"subject":"zebra","amounts":{"tokens":1},"consume":true}"#),
+            ("POST", "/v1/holds", #"{"id":"zebra","subject":"zebra","credits":"0"}"#),
             ("PUT", "/v1/prices", #"{"models":{"zebra":{"input":"1"}}}"#),
             ("POST", "/v1/keys", #"{"role":"reader","name":"zebra"}"#),
             ("POST", "/api/zebra/keys/import", #"[{"name":"zebra","secret":"s"}]"#),
         ]
         let secrets = Mutex<[String]>([])
+        let acknowledged = Mutex<[String]>([])
         await inParallel(acts.count + 1) { index in
             if index < acts.count {
                 let client = BlockingHTTPClient(port: services[1].port, key: secret)
                 let (method, path, body) = acts[index]
-                _ = try? client.request(method, path, Array(body.utf8), "application/json")
+                let answer = try? client.request(
+                    method, path, Array(body.utf8), "application/json")
+                if method == "POST", path != "/v1/keys", path != "/api/zebra/keys/import",
+                    let answer, answer.status < 300
+                {
+                    acknowledged.withLock { $0.append("\(path): \(answer.text)") }
+                }
                 return
             }
             defer { Glibc.kill(stopped, SIGCONT) }
@@ -112,6 +121,7 @@ extension EndToEnd {
                 "POST", "/v1/keys", #"{"role":"admin","workspace":"acme"}"#)
             secrets.withLock { $0 = [made?.json["secret"] as? String ?? ""] }
         }
+        #expect(acknowledged.withLock { $0 } == [])
         let key = try #require(secrets.withLock { $0.first })
         try await blocking {
             let clients = services.map { BlockingHTTPClient(port: $0.port, key: key) }
@@ -119,8 +129,10 @@ extension EndToEnd {
             try clients[0].requestUntilReady(
                 "POST", "/v1/events", #"{"subject":"next","meters":{"tokens":2}}"#)
             func tags() throws -> Set<Substring> {
+                // The mark of the deletion stays.
                 let names = try redis.request("KEYS t1:{acme*").split(separator: "\r\n")
-                return Set(names.filter { $0.hasPrefix("t1:") }.map { $0.prefix { $0 != "}" } })
+                    .filter { $0.hasPrefix("t1:") && !$0.hasSuffix(":rules") }
+                return Set(names.map { $0.prefix { $0 != "}" } })
             }
             // What is left of the first one is looked for every ten seconds.
             for _ in 0..<600 where try tags().count != 1 { usleep(100_000) }
@@ -183,6 +195,51 @@ extension EndToEnd {
                 let gone = try StreamReader(port: service.port, key: new, lastID: id)
                 #expect(gone.status == 410, "\(id)")
             }
+        }
+    }
+
+    /// All that is left of it in Redis is that it was deleted.
+    @Test func `A workspace that was deleted comes back without being forced`() async throws {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "1"])
+            try service.start()
+            let host = service.client()
+            try host.requestUntilReady("POST", "/v1/workspaces", #"{"id":"acme"}"#)
+            let key =
+                try host.requestUntilReady(
+                    "POST", "/v1/keys", #"{"role":"admin","workspace":"acme"}"#
+                ).json["secret"] as? String
+            func record() throws -> [String: Int]? {
+                try BlockingHTTPClient(port: service.port, key: key).requestUntilReady(
+                    "POST", "/v1/events", #"{"subject":"a","meters":{"tokens":7}}"#
+                ).json["totals"] as? [String: Int]
+            }
+            #expect(try record() == ["tokens": 7])
+            try BlockingHTTPClient(port: service.port, key: key).requestUntilReady(
+                "PUT", "/v1/prices", #"{"models":{"zebra":{"input":"1"}}}"#)
+            #expect(service.terminate() == 0)
+            let backup = "\(service.folder)/backup"
+            try FileManager.default.copyItem(atPath: "\(service.data)/rollups", toPath: backup)
+            try service.start()
+            let gone = try service.client().request("DELETE", "/v1/workspaces/acme", nil, "")
+            #expect(gone.status == 202)
+            try waitUntil("the deletion") {
+                (try? service.redis("HEXISTS t1:{@}:workspaces acme"))?.hasPrefix(":0") == true
+            }
+            let left = try service.redis("KEYS t1:{acme*").split(separator: "\r\n")
+                .filter { $0.hasPrefix("t1:") }
+            #expect(left.count == 1 && left.allSatisfy { $0.hasSuffix(":rules") }, "\(left)")
+            #expect(service.terminate() == 0)
+            let restored = try TallyProcess.run(
+                ["restore", backup, "--workspace", "acme", "--data", service.data])
+            #expect(restored.status == 0, "\(restored)")
+            try service.start()
+            #expect(try record() == ["tokens": 14])
+            let prices = try BlockingHTTPClient(port: service.port, key: key).get("/v1/prices")
+            #expect(prices.text.contains("zebra"))
+            #expect(service.terminate() == 0)
+            let verified = try TallyProcess.run(["verify", "--data", service.data])
+            #expect(verified.status == 0, "\(verified)")
         }
     }
 

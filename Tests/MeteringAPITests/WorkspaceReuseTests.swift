@@ -43,6 +43,11 @@ import Testing
         return "t1:{\(id.text)@\(settings.birth)}:"
     }
 
+    /// Names of keys that workspaces of the id have or had.
+    private static func names(_ client: RedisClient) async throws -> [String] {
+        try await ask(client, "KEYS", "t1:{acme*").array?.compactMap(\.text) ?? []
+    }
+
     @Test func `Who is late with removing a workspace leaves the next one alone`() async throws {
         try await withRedis { redis in
             try await onLoop { host in
@@ -53,12 +58,13 @@ import Testing
                     #expect(try await fast.addWorkspace(WorkspaceSettings(id: id)))
                     let first = try Self.prefix(fast, id)
                     try await Self.ask(one, "HSET", first + "subjects", "old", "x")
+                    try await Self.ask(one, "HSET", first + "rules", "version", "3", "zone", "UTC")
                     #expect(try await fast.removeWorkspace(id))
                     try await late.refresh()
                     let doomed = try #require(late.directory.doomed.first)
                     #expect(try await late.isHere(doomed))
                     try await fast.removeData(of: doomed)
-                    #expect(try await Self.ask(one, "KEYS", "t1:{acme*").array == [])
+                    #expect(try await Self.names(one).allSatisfy { $0.hasSuffix(":rules") })
 
                     #expect(try await fast.addWorkspace(WorkspaceSettings(id: id)))
                     let next = try Self.prefix(fast, id) + "subjects"
@@ -73,7 +79,13 @@ import Testing
                     try await late.removeData(of: doomed)
                     try await late.removeOrphans()
                     #expect(try await Self.ask(one, "HGET", next, "new").text == "\(round)")
-                    #expect(try await Self.ask(one, "EXISTS", first + "subjects").integer == 0)
+                    // All that is left keeps late batches from being counted, for ever.
+                    #expect(
+                        try await Self.names(one).filter { $0.hasPrefix(first) }
+                            == [first + "rules"])
+                    #expect(
+                        try await Self.ask(one, "HGETALL", first + "rules").array?.map(\.text)
+                            == ["version", "deleted"])
                     try await late.refresh()
                     #expect((late.directory.settings(of: id) == nil) == (round == 1))
 
@@ -192,6 +204,83 @@ import Testing
                 let answer = await api.send(.authorized(.get, path, headers: new))
                 #expect(
                     answer.status == 200 && !answer.text.contains("zebra"), "\(answer.text)")
+            }
+            client.close()
+        }
+    }
+
+    /// How far a deletion is, of which the process has not heard.
+    enum Stage: CaseIterable { case marked, removed, madeAnew }
+
+    /// It stood still meanwhile, or cannot hear of it, and answers by what it knows.
+    ///
+    /// - Parameters:
+    ///   - hasCounted: whether it has read the rules of the workspace before.
+    ///   - hasRules: whether there were any; those let everybody overdraw.
+    @Test(arguments: Stage.allCases, [(false, false), (true, false), (true, true)])
+    func `Nothing is acknowledged for a workspace that is gone`(
+        stage: Stage, before: (hasCounted: Bool, hasRules: Bool)
+    ) async throws {
+        try await withAPI { host, api, redis in
+            let (other, client) = try await Self.store(redis, on: host.loop)
+            let id = try #require(WorkspaceID("acme"))
+            #expect(await api.send(.post, "/v1/workspaces", #"{"id":"acme"}"#).status == 201)
+            func makeKey() async throws -> [String: String] {
+                let made = await api.send(
+                    .post, "/v1/keys", #"{"role":"admin","workspace":"acme"}"#)
+                return [
+                    "Authorization": "Bearer \(try #require(made.json["secret"] as? String))",
+                    "Content-Type": "application/json",
+                ]
+            }
+            let old = try await makeKey()
+            func send(
+                _ path: String, _ body: String, _ headers: [String: String],
+                _ method: HTTPMethod = .post
+            ) async -> Answer {
+                await api.send(
+                    .authorized(method, path, headers: headers, body: Array(body.utf8)))
+            }
+            #expect(await api.send(.authorized(.get, "/v1/workspace", headers: old)).status == 200)
+            let event = #"{"id":"e","subject":"zebra","meters":{"tokens":1}}"#
+            if before.hasRules {
+                let policy = #"{"overdraft":"100"}"#
+                #expect(await send("/v1/credit-policy", policy, old, .put).status == 200)
+            }
+            if before.hasCounted { #expect(await send("/v1/events", event, old).status == 200) }
+            try await other.refresh()
+            let first = try Self.prefix(other, id)
+            #expect(try await other.removeWorkspace(id))
+            if stage != .marked {
+                try await other.removeData(of: try #require(other.directory.doomed.first))
+            }
+            if stage == .madeAnew {
+                #expect(try await other.addWorkspace(WorkspaceSettings(id: id)))
+            }
+
+            for (path, body) in [
+                ("/v1/credits/zebra/grants", #"{"id":"g","credits":"3"}"#),
+                ("/v1/events", event), ("/v1/events", "[\(event)]"),
+                ("/v1/events", #"{"subject":"zebra","meters":{"tokens":1}}"#),
+                ("/v1/check", #"{"subject":"zebra","amounts":{"tokens":1},"consume":true}"#),
+                ("/v1/check", #"{"subject":"zebra","credits":"1","consume":true}"#),
+                ("/v1/holds", #"{"id":"h","subject":"zebra","credits":"1"}"#),
+            ] {
+                let answer = await send(path, body, old)
+                #expect(answer.status == 503, "\(path) \(body): \(answer.text)")
+            }
+            if stage != .marked {
+                for name in ["subjects", "accounts", "grants", "holds"] {
+                    #expect(try await Self.ask(client, "EXISTS", first + name).integer == 0)
+                }
+            }
+
+            // Now it hears of it, and what is sent again is counted where it is to be.
+            #expect(await api.get("/v1/workspaces").status == 200)
+            #expect(await send("/v1/events", event, old).status == 401)
+            if stage == .madeAnew {
+                let answer = await send("/v1/events", event, try await makeKey())
+                #expect(answer.status == 200 && answer.totals == ["tokens": 1], "\(answer.text)")
             }
             client.close()
         }

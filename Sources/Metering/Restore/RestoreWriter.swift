@@ -29,10 +29,20 @@ final class RestoreWriter {
         case scores
     }
 
-    /// Whether Redis holds anything of the workspace but what an interrupted restore has left.
+    /// Whether Redis holds nothing of the workspace but what an interrupted restore has left, or a deletion.
     func isEmpty() async throws -> Bool {
-        if try await !someKeys(from: Array("0".utf8)).isInUse { return true }
-        return try await send(RedisCommand("HEXISTS", [keys.meta, Self.markField])).integer == 1
+        if try await send(RedisCommand("HEXISTS", [keys.meta, Self.markField])).integer == 1 {
+            return true
+        }
+        let version = try await send(RedisCommand("HGET", [keys.rules, Array("version".utf8)]))
+        let left = version.bytes == Rules.deleted ? keys.rules : nil
+        var cursor = Array("0".utf8)
+        repeat {
+            let (next, names) = try await someKeys(from: cursor)
+            if names.contains(where: { $0 != left }) { return false }
+            cursor = next
+        } while cursor != Array("0".utf8)
+        return true
     }
 
     /// Takes the right to write, and takes away what is there.
@@ -45,7 +55,7 @@ final class RestoreWriter {
         try await removeAPIKeys()
         var cursor = Array("0".utf8)
         repeat {
-            let (next, names, _) = try await someKeys(from: cursor)
+            let (next, names) = try await someKeys(from: cursor)
             let others = names.filter { $0 != keys.meta }
             if !others.isEmpty { _ = try await send(RedisCommand("UNLINK", others)) }
             cursor = next
@@ -143,7 +153,7 @@ final class RestoreWriter {
     /// Some of the workspace's keys.
     private func someKeys(
         from start: [UInt8]
-    ) async throws -> (next: [UInt8], names: [[UInt8]], isInUse: Bool) {
+    ) async throws -> (next: [UInt8], names: [[UInt8]]) {
         var cursor = start
         repeat {
             let reply = try await send(
@@ -154,10 +164,10 @@ final class RestoreWriter {
             guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes,
                 let names = parts[1].elements?.compactMap(\.bytes)
             else { throw RedisError.unexpectedReply("SCAN") }
-            if !names.isEmpty { return (next, names, true) }
+            if !names.isEmpty { return (next, names) }
             cursor = next
         } while cursor != Array("0".utf8)
-        return (cursor, [], false)
+        return (cursor, [])
     }
 }
 

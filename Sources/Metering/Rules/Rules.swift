@@ -7,6 +7,9 @@ internal import Redis
 /// What a workspace decides by. A version of it never changes: every batch names the version that
 /// it was built by, and Redis refuses one that is not in force any more.
 public final class Rules: Sendable {
+    /// The version that a deletion of the workspace leaves, for ever: nothing goes by such rules.
+    static let deleted = Array("deleted".utf8)
+
     /// What Redis calls it; empty before anything was set.
     let version: [UInt8]
     /// The version as a number, which grows by one with each change; 0 before the first.

@@ -9,9 +9,11 @@ internal import Redis
 /// its script, and built again.
 ///
 /// A workspace's zone may change before anything is counted. The rules tell of it in the same step: an
-/// engine that goes by the old one reads no rules from then on, and so counts nothing.
+/// engine that goes by the old one reads no rules from then on, and so counts nothing. A deletion does so, too:
+/// an engine that has not heard of it counts nothing, whatever was made of the workspace's id meanwhile.
 final class RulesStore {
     private static let moved = "the workspace has got another time zone; ask again in a second"
+    private static let gone = "the workspace was deleted"
 
     /// The rules last read; nil before the first reading.
     private(set) var current: Rules?
@@ -44,9 +46,9 @@ final class RulesStore {
             case .success(.error(_, let message)): outcome = .failure(.damaged(what: message))
             case .success(let value):
                 if let rules = Rules(value, reader) {
-                    let isMine = zone == nil || rules.zone == nil || rules.zone == zone
-                    current = isMine ? rules : nil
-                    outcome = isMine ? .success(rules) : .failure(.undecided(reason: Self.moved))
+                    let fault = fault(of: rules)
+                    current = fault == nil ? rules : nil
+                    outcome = fault.map { .failure(.undecided(reason: $0)) } ?? .success(rules)
                 } else {
                     outcome = .failure(.damaged(what: "the rules"))
                 }
@@ -55,6 +57,12 @@ final class RulesStore {
             waiting = []
             for caller in callers { caller(outcome) }
         }
+    }
+
+    /// Why nothing may go by these rules here; nil when it may.
+    private func fault(of rules: Rules) -> String? {
+        if rules.version == Rules.deleted { return Self.gone }
+        return zone == nil || rules.zone == nil || rules.zone == zone ? nil : Self.moved
     }
 
     func load() async throws(MeteringError) -> Rules {

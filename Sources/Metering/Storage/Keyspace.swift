@@ -96,7 +96,8 @@ struct Keyspace: Sendable {
     var probe: [UInt8] { key("probe") }
 
     /// Hash: version, the parts of the rules by name, and the zone by which days are cut: of
-    /// `default` always, of others if that was another one before, or restored.
+    /// `default` always, of others if that was another one before, or restored. The version of a workspace that
+    /// was deleted is `Rules.deleted`, and stays.
     var rules: [UInt8] { key("rules") }
     /// Hash: subject → account (credits, windows, open holds).
     var accounts: [UInt8] { key("accounts") }
@@ -244,8 +245,8 @@ public enum DirectoryKeyspace {
         Keyspace(workspace: workspace, birth: birth).changes
     }
     /// Hash: as `Keyspace.rules`.
-    public static func rules(of workspace: WorkspaceSettings) -> [UInt8] {
-        Keyspace(workspace).rules
+    public static func rules(of workspace: WorkspaceID, _ birth: String) -> [UInt8] {
+        Keyspace(workspace: workspace, birth: birth).rules
     }
     /// Hash: as `Keyspace.subjects`.
     public static func subjects(of workspace: WorkspaceSettings) -> [UInt8] {

@@ -72,6 +72,9 @@ public enum ScriptLibrary {
     /// Changes a workspace's or a key's entry.
     public static let changeDirectory = script(
         "change_directory", PackageResources.change_directory_lua)
+    /// Puts the mark of a deletion in a workspace's place.
+    public static let deleteWorkspace = script(
+        "delete_workspace", PackageResources.delete_workspace_lua)
     /// Removes keys of a workspace that was deleted.
     public static let unlinkDoomed = script("unlink_doomed", PackageResources.unlink_doomed_lua)
 

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Foundation
+import Metering
+import Observability
+import Redis
+import TestSupport
+import Testing
+
+/// What an engine does that has not heard that its workspace was deleted, and what a restore does then.
+@Suite(.timeLimit(.minutes(15))) struct DeletedWorkspaceTests {
+    private static let rules = "t1:{acme@b1}:rules"
+
+    private static func settings() throws -> WorkspaceSettings {
+        var settings = WorkspaceSettings(id: try #require(WorkspaceID("acme")))
+        settings.birth = "b1"
+        return settings
+    }
+
+    /// Deletes the workspace, as the service does, with all that it has.
+    private static func delete(_ redis: RedisServer) throws {
+        for name in try redis.request("KEYS t1:{acme@b1}:*").split(separator: "\r\n")
+        where name.hasPrefix("t1:") {
+            try redis.request("DEL \(name)")
+        }
+        try redis.request("HSET \(rules) version deleted")
+        try redis.request("HDEL t1:{@}:workspaces acme")
+        try redis.request("HSET t1:{@}:removed acme@b1 1")
+    }
+
+    @Test func `A workspace that was deleted comes back, and goes on`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let (clock, settings) = (ManualClock(noon), try Self.settings())
+                let bench = await Bench(
+                    redis.socketPath, on: host.loop, clock: clock, settings: settings)
+                var list = RedisCommand("HSET")
+                list.append("t1:{@}:workspaces")
+                list.append("acme")
+                list.append(settings.entry)
+                _ = try await bench.client.send(list)
+                _ = try await bench.engine.setCreditPolicy(CreditPolicy())
+                #expect(await bench.record(event("ann", ["tokens": 5])).counted != nil)
+                let flushing = try await FlushBench(
+                    redis.socketPath, on: host.loop, clock: clock, settings: settings)
+                #expect(await flushing.flusher.flush().problem == nil)
+                try Self.delete(redis)
+                #expect(await bench.record(event("ann")).counted == nil)
+                // Nothing is there that a restore would have to be forced over.
+                _ = try await bench.queries.restore(
+                    from: "\(flushing.data)/rollups/acme", into: nil, isForced: false,
+                    progress: { _, _ in })
+                #expect(try redis.request("HGET \(Self.rules) version").contains("1"))
+                // Who had not heard of the deletion goes on, as others do.
+                let late = await Bench(
+                    redis.socketPath, on: host.loop, clock: clock, settings: settings)
+                for (place, bench) in [bench, late].enumerated() {
+                    let counted = await bench.record(event("ann")).counted
+                    #expect(
+                        counted?.totals.first?.total == 6 + place, "\(String(describing: counted))")
+                }
+            }
+        }
+    }
+
+    /// The mark stands for what was deleted, and for nothing else.
+    @Test func `Other data beside the mark of a deletion are kept from a restore`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let (clock, settings) = (ManualClock(noon), try Self.settings())
+                let bench = await Bench(
+                    redis.socketPath, on: host.loop, clock: clock, settings: settings)
+                #expect(await bench.record(event("ann")).counted != nil)
+                let flushing = try await FlushBench(
+                    redis.socketPath, on: host.loop, clock: clock, settings: settings)
+                var list = RedisCommand("HSET")
+                list.append("t1:{@}:workspaces")
+                list.append("acme")
+                list.append(settings.entry)
+                _ = try await bench.client.send(list)
+                #expect(await flushing.flusher.flush().problem == nil)
+                try Self.delete(redis)
+                try redis.request("HSET t1:{acme@b1}:subjects ann x")
+                await #expect(throws: RestoreError.self) {
+                    _ = try await bench.queries.restore(
+                        from: "\(flushing.data)/rollups/acme", into: nil, isForced: false,
+                        progress: { _, _ in })
+                }
+            }
+        }
+    }
+}

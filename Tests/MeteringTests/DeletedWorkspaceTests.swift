@@ -29,6 +29,39 @@ import Testing
         try redis.request("HSET t1:{@}:removed acme@b1 1")
     }
 
+    /// A second batch is made while the first one is on its way, and more wait behind it.
+    @Test func `All that waits for a workspace that is gone is told so`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                var benches: [(bench: Bench, count: Int)] = []
+                for count in [1, 512, 1_024, 1_500, 2_000] {
+                    // Who is forgotten is told in the end that Redis does not answer.
+                    let bench = await Bench(
+                        redis.socketPath, on: host.loop, clock: ManualClock(noon),
+                        settings: try Self.settings(), waitMS: 30_000)
+                    #expect(await bench.record(event("ann")).counted != nil)
+                    benches.append((bench, count))
+                }
+                try Self.delete(redis)
+                for (bench, count) in benches {
+                    let outcomes = await bench.record((0..<count).map { event("s\($0)") })
+                    for outcome in outcomes {
+                        guard case .unavailable(let reason) = outcome else {
+                            Issue.record("\(outcome)")
+                            break
+                        }
+                        #expect(reason == "the workspace was deleted")
+                    }
+                }
+                let left = try redis.request("KEYS t1:{acme@b1}:*")
+                #expect(
+                    left.split(separator: "\r\n").filter { $0.hasPrefix("t1:") } == [
+                        Self.rules[...]
+                    ])
+            }
+        }
+    }
+
     @Test func `A workspace that was deleted comes back, and goes on`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

@@ -251,7 +251,7 @@ final class EventBatcher {
         if inFlight == nil { next = nil }
         inFlight = nil
         for item in items { item.giveUp(reason) }
-        if !waiting.isEmpty { scheduleFlush() }
+        if next != nil || !waiting.isEmpty { scheduleFlush() }
     }
 
     private func send(_ batch: EventBatch) {

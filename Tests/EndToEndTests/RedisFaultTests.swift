@@ -29,7 +29,7 @@ extension EndToEnd {
     }
 
     @Test func `A frozen Redis delays events and spoils none`() async throws {
-        let service = try TallyProcess(arguments: ["--threads", "2"])
+        let service = try TallyProcess(arguments: ["--threads", "2", "--redis-timeout-ms", "300"])
         try await blocking { try service.start() }
         let progress = Progress()
         let writers = await Counting.run(8, on: service, progress) {
@@ -71,7 +71,7 @@ extension EndToEnd {
 
     @Test func `A Redis that froze while nobody asked it anything is told by readyz`() async throws
     {
-        let service = try TallyProcess(arguments: ["--threads", "2"])
+        let service = try TallyProcess(arguments: ["--threads", "2", "--redis-timeout-ms", "300"])
         try await blocking {
             try service.start()
             let client = service.client()

@@ -196,18 +196,24 @@ extension EndToEnd {
             let progress = Progress()
             Thread.detachNewThread {
                 progress.attempt {
+                    let client = service.client()
                     for batch in 0..<batches {
-                        try Self.record(
-                            service,
-                            (0..<size).map {
-                                Self.event(
-                                    "\(batch * size + $0)", more: #","description":"\#(text)""#)
-                            })
+                        let events = (0..<size).map {
+                            Self.event(
+                                "\(batch * size + $0)", more: #","description":"\#(text)""#)
+                        }
+                        let body = "[\(events.joined(separator: ","))]"
+                        guard try client.deliver(body, progress) != nil else { return }
                     }
                 }
                 progress.stop()
             }
-            let told = try quick.next(batches * size)
+            let told: [StreamReader.Message]
+            do {
+                told = try quick.next(batches * size)
+            } catch {
+                throw Failure(description: "\(error); the writer: \(progress.problems)")
+            }
             #expect(told.map(\.eventID) == (0..<batches * size).map { "\($0)" })
             try waitUntil("the writer") { progress.isStopped }
             #expect(progress.problems.isEmpty, "\(progress.problems)")

@@ -54,7 +54,9 @@ public final class TallyProcess: Sendable {
         var environment = ProcessInfo.processInfo.environment
         environment["TALLY_ADMIN_KEY"] = Self.key
         environment.merge(self.environment) { $1 }
-        let words = [Self.binary, "serve", "--listen", "127.0.0.1:\(port)", "--data", data]
+        var words = [Self.binary, "serve", "--listen", "127.0.0.1:\(port)", "--data", data]
+        // What a machine that is busy with other tests delays is no fault.
+        if !arguments.contains("--redis-timeout-ms") { words += ["--redis-timeout-ms", "5000"] }
         let id = try spawn(
             launcher + words + arguments, environment: environment, output: "\(folder)/log")
         process.withLock { $0 = id }

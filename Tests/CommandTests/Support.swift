@@ -80,6 +80,41 @@ final class StandIn {
     }
 }
 
+/// A port where connections wait for ever: nobody takes those that fill its queue.
+final class SilentPort {
+    let port: UInt16
+    private var descriptors: [Int32]
+
+    init() throws {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        descriptors = [listener]
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let failed = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, length) + listen(listener, 0)
+                    + getsockname(listener, $0, &length)
+            }
+        }
+        port = UInt16(bigEndian: address.sin_port)
+        guard failed == 0 else { throw POSIXError(.EADDRNOTAVAIL) }
+        for _ in 0..<4 {
+            let waiting = socket(
+                AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+            descriptors.append(waiting)
+            _ = withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(waiting, $0, length)
+                }
+            }
+        }
+    }
+
+    deinit { for descriptor in descriptors { close(descriptor) } }
+}
+
 extension TemporaryFolder {
     /// A named pipe, of which each read gives a piece of so many bytes.
     func pipe(_ name: String, _ bytes: [UInt8], by count: Int = 1) throws -> String {

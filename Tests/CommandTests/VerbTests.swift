@@ -141,12 +141,20 @@ import Testing
         #expect(help.output.contains("--key KEY") && help.output.contains("--workspace ID"))
     }
 
-    @Test func `A service that cannot be reached is told within two seconds`() async {
-        let start = ContinuousClock.now
+    @Test func `A service that cannot be reached is told`() async {
         let outcome = await tally(["top", "tokens", "--url", "http://127.0.0.1:1"])
         #expect(outcome.code == 69)
         #expect(outcome.errors.contains("tally serve"))
-        #expect(start.duration(to: .now) < .seconds(2))
+    }
+
+    /// The system would go on for two minutes, and call it something else.
+    @Test func `A service that takes no connection is given up by curl, whose limit is 1500 ms`()
+        async throws
+    {
+        let silent = try SilentPort()
+        let outcome = await tally(["top", "tokens", "--url", "http://127.0.0.1:\(silent.port)"])
+        #expect(outcome.code == 69)
+        #expect(outcome.errors.contains("(Timeout was reached)"), "\(outcome.errors)")
     }
 
     @Test(arguments: [

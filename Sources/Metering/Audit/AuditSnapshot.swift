@@ -68,7 +68,7 @@ struct AuditSnapshot {
             do {
                 let reply = try await context.client.run(
                     ScriptLibrary.trimAudit,
-                    keys: [keys.audit, keys.auditOutcomes, keys.auditChanges],
+                    keys: [keys.audit, keys.auditOutcomes, keys.auditChanges, keys.snapshots],
                     arguments: ["\(floor.number)", "\(Self.actsPerCall)"].map { Array($0.utf8) })
                 count = reply.integer ?? 0
             } catch {
@@ -98,6 +98,7 @@ struct AuditSnapshot {
             let head = try await copy(day, revision: revision, to: file)
             try await context.checkpoint(isLast: true)
             try context.folder.commitAudit(file, as: head, of: day, fence: fence)
+            try await context.noteWritten(Keyspace.auditWritten(day), revision: head.revision)
         } catch {
             file.discard()
             throw error

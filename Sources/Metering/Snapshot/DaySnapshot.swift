@@ -25,6 +25,17 @@ struct FlushContext {
         if clock.monotonicMS > deadlineMS { throw .outOfTime }
         try await lease?.keep(now: isLast)
     }
+
+    /// Notes that a file is in its place, so that its lack can be told from one that is not due yet.
+    func noteWritten(_ field: [UInt8], revision: Int) async throws(FlushError) {
+        do {
+            _ = try await client.send(
+                RedisCommand(
+                    "HSET", [Keyspace(settings).snapshots, field, Array("\(revision)".utf8)]))
+        } catch {
+            throw .redis(error)
+        }
+    }
 }
 
 /// Writes a snapshot of a day.

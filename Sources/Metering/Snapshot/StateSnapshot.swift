@@ -45,6 +45,7 @@ final class StateSnapshot {
             let head = try await copy(to: file)
             try await context.checkpoint(isLast: true)
             try context.folder.commitState(file, as: head, fence: fence)
+            try await context.noteWritten(Keyspace.stateChanges, revision: head.revision)
         } catch {
             file.discard()
             throw error

@@ -67,8 +67,11 @@ struct Keyspace: Sendable {
     /// The field of `changes` that counts those of all that stands in `state.json`: rules, settings,
     /// API keys, accounts, grants, holds, profiles, pools of keys, receipts of erasures.
     static let stateChanges = Array("state".utf8)
-    /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua.
+    /// Hash: day → which snapshot of it was begun last: lua/cut_day.lua; `stateChanges` and what
+    /// `auditWritten` names → revision of the file that was written last.
     var snapshots: [UInt8] { key("snapshots") }
+    /// The field of `snapshots` for the file of a day of the audit log: lua/trim_audit.lua.
+    static func auditWritten(_ day: CivilDay) -> [UInt8] { Array("audit:\(day.number)".utf8) }
     /// Hash: day that has left Redis → revision of its file.
     var cold: [UInt8] { key("cold") }
     /// String: who writes snapshots now. Expires.

@@ -39,6 +39,9 @@ final class Verifier {
                 Difference(fault.file, "file", expected: "a snapshot", found: fault.reason))
         }
         let state = try await verifyFiles(source, progress)
+        try await attempt("snapshots") {
+            try await WrittenFiles(source, context).run(days: files)
+        }
         let changes = try await context.daysOf(keys.changes, in: "changes")
         let cold = try await context.daysOf(keys.cold, in: "cold days")
         for (day, revision) in cold.sorted(by: { $0.key < $1.key }) {

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Metering
+import Redis
+import TestSupport
+import Testing
+
+/// Files that are missing, and marks of files that are not what Redis says.
+@Suite(.timeLimit(.minutes(15))) struct VerifyFileTests {
+    private static func act(_ history: RestoreBench) async throws {
+        _ = try await history.queries.beginAct(
+            AuditAct(
+                actor: ByteString("token:a"), role: "admin", address: "::1", method: "PUT",
+                route: "/v1/prices", path: "/v1/prices", before: nil))
+    }
+
+    @Test func `A file that was written and is gone is named, and one that was never is not`()
+        async throws
+    {
+        try await withHistory { _, _, history in
+            _ = await history.bench.record(event("ann", ["tokens": 1]))
+            try await history.flushing.flush()
+            // What came since then is in no file yet.
+            try await history.queries.put("ann", #"{"email":"a@example.com"}"#)
+            try await Self.act(history)
+            #expect(try await history.verify() == [])
+            try await history.flushing.flush()
+            #expect(try await history.verify() == [])
+            let names = ["state.json", "audit/2026-11-21.json"]
+            for name in names {
+                let path = "\(history.folder)/\(name)"
+                try FileManager.default.moveItem(atPath: path, toPath: "\(path).away")
+                let found = try await history.verify().map(\.description)
+                #expect(found.count == 1)
+                #expect(
+                    found.first?.contains("\(name): file: expected one of revision ") == true
+                        && found.first?.hasSuffix(", found none") == true, "\(found)")
+                try FileManager.default.moveItem(atPath: "\(path).away", toPath: path)
+            }
+            // It is written anew.
+            try FileManager.default.removeItem(atPath: "\(history.folder)/state.json")
+            try await history.flushing.flush()
+            #expect(try await history.verify() == [])
+        }
+    }
+
+    @Test func `Days of the audit log that are not kept any more lack no file`() async throws {
+        try await withHistory { _, _, history in
+            try await Self.act(history)
+            try await history.flushing.flush()
+            history.clock.advance((history.settings.auditDays + 1) * RestoreBench.days)
+            try await Self.act(history)
+            try await history.flushing.flush()
+            #expect(try await history.verify() == [])
+            var marks = RedisCommand("HKEYS")
+            marks.append("t1:{default}:snapshots")
+            let fields = try await history.bench.client.send(marks).array?.compactMap(\.text) ?? []
+            #expect(fields.count { $0.hasPrefix("audit:") } == 1)
+        }
+    }
+
+    @Test func `A day whose file alone calls it final is named`() async throws {
+        try await withHistory(hotDays: 20) { _, _, history in
+            _ = await history.bench.record(event("ann", ["tokens": 1]))
+            for _ in 0..<12 {
+                history.clock.advance(RestoreBench.days)
+                try await history.bench.closer.closeDays()
+                try await history.flushing.flush()
+                #expect(try await history.verify() == [])
+            }
+            let text = try String(
+                contentsOfFile: "\(history.folder)/2026/2026-11-21.json", encoding: .utf8)
+            #expect(text.contains(#""final":true"#))
+            var change = RedisCommand("EVAL")
+            change.append(
+                "local v = cmsgpack.unpack(redis.call('HGET', KEYS[1], ARGV[1])) v[2] = 0 "
+                    + "return redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(v))")
+            change.append(1)
+            change.append("t1:{default}:snapshots")
+            change.append("20778")
+            _ = try await history.bench.client.send(change)
+            let found = try await history.verify().map(\.description)
+            #expect(found.count == 1)
+            #expect(
+                found.first?.hasSuffix(
+                    "2026-11-21.json: final, by Redis: expected false, found true") == true,
+                "\(found)")
+        }
+    }
+
+    @Test func `No file is missed while one flushes for the first time`() async throws {
+        for _ in 0..<5 {
+            try await withHistory { host, _, history in
+                try await Self.act(history)
+                try await history.queries.put("ann", #"{"email":"a@example.com"}"#)
+                for day in 0..<8 {
+                    _ = await history.bench.record(
+                        event("ann", ["tokens": 1], at: noon - day * RestoreBench.days))
+                }
+                let flushing = Task {
+                    _ = host
+                    try await history.flushing.flush()
+                }
+                for _ in 0..<6 { #expect(try await history.verify() == []) }
+                try await flushing.value
+                #expect(try await history.verify() == [])
+            }
+        }
+    }
+}

@@ -276,7 +276,7 @@ final class AccountVerifier {
         let ids = Set(given.compactMap { $0.reference?.bytes })
         let missing = grants.keys.filter { !ids.contains($0) }
         // A restore opens no ledger of who had nothing left of its grants.
-        if !missing.isEmpty, try await wasRestored() { return [] }
+        if !missing.isEmpty, try await context.restoredAt() != nil { return [] }
         for id in missing {
             found.append(
                 Difference(
@@ -284,10 +284,5 @@ final class AccountVerifier {
                     found: "none"))
         }
         return found
-    }
-
-    private func wasRestored() async throws -> Bool {
-        let field = Array("restored_at".utf8)
-        return try await context.send(RedisCommand("HEXISTS", [keys.meta, field])).integer == 1
     }
 }

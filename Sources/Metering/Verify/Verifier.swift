@@ -75,6 +75,8 @@ final class Verifier {
         try await attempt("API keys") { try await APIKeyVerifier(context).run() }
         progress("profiles")
         try await attempt("profiles") { try await PeopleVerifier(context).run() }
+        progress("merged guests")
+        try await attempt("merged guests") { try await MergeVerifier(context).run() }
         progress("pools of keys")
         try await attempt("pools of keys") { try await PoolVerifier(context).run() }
         try await attempt("erasures") { try await verifyErasures() }

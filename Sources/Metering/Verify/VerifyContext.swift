@@ -9,6 +9,8 @@ final class VerifyContext {
     /// How long what others are about to write may need until it is there.
     private static let settling = Duration.milliseconds(60)
     private static let looks = 3
+    /// How long a log may take that was not followed for long.
+    private static let followingMS = 60_000
 
     let client: RedisClient
     let loop: EventLoop
@@ -106,6 +108,21 @@ final class VerifyContext {
             throw RedisError.unexpectedReply("ZMSCORE")
         }
         return scores.map(\.score)
+    }
+
+    /// Brings what follows the log up to its end, as a question does.
+    ///
+    /// - Returns: whether that was reached.
+    func followUsage() async throws -> Bool {
+        let follower = UsageFollower(client: client, settings: settings, clock: clock)
+        return try await follower.catchUp(deadlineMS: clock.monotonicMS + Self.followingMS)
+    }
+
+    /// When the data were restored from snapshots; nil if they were not.
+    func restoredAt() async throws -> Timestamp? {
+        try await send(RedisCommand("HGET", [keys.meta, Array("restored_at".utf8)])).decimal.map {
+            Timestamp(milliseconds: $0)
+        }
     }
 
     /// A hash of numbers by day, such as `changes`.

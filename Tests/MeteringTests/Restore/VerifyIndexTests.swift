@@ -68,7 +68,8 @@ import Testing
     ]
 
     @Test func `What profiles are found by is compared with them`() async throws {
-        try await Self.check(Self.people) { _, queries in
+        try await Self.check(Self.people) { _, history in
+            let queries = history.queries
             try await queries.put(
                 "ann",
                 #"{"email":"Ann@example.com","phone":"+1 23","username":"Än","demo":true}"#)
@@ -79,7 +80,8 @@ import Testing
     }
 
     @Test func `Lists of pools and sums of holders are compared with their keys`() async throws {
-        try await Self.check(Self.pools) { _, queries in
+        try await Self.check(Self.pools) { _, history in
+            let queries = history.queries
             try await queries.stock([5000, 4000, 3000, 2000, nil])
             try await queries.stock([-7, 0, 900], provider: poolProvider("openai"))
             let ids = try await queries.assign(3, to: "ann")
@@ -89,14 +91,15 @@ import Testing
         }
     }
 
-    private static func check(
+    /// Damages one thing after the other, each of which has to be told.
+    static func check(
         _ damages: [Damage],
-        _ prepare: @Sendable (isolated LoopHost, QueryEngine) async throws -> Void
+        _ prepare: @Sendable (isolated LoopHost, RestoreBench) async throws -> Void
     ) async throws {
         try await withRedis { redis in
             try await onLoop { host in
                 let history = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
-                try await prepare(host, history.queries)
+                try await prepare(host, history)
                 try await history.flushing.flush()
                 #expect(try await history.verify() == [])
                 for damage in damages {

@@ -114,7 +114,14 @@ final class DayVerifier {
 
     /// Each subject of the day against its places on the boards, and the other way round.
     private func verifyBoards(_ path: String) async throws {
-        var ids: [[UInt8]] = []
+        let seen = try await SeenVerifier(day, context)
+        var (ids, count) = ([[UInt8]](), 0)
+        func finish() async throws {
+            try await verify(ids)
+            try await seen?.verify(ids)
+            count += ids.count
+            ids = []
+        }
         let pieces = try SnapshotPieces(path)
         var list = ""
         while let piece = try pieces.next() {
@@ -123,12 +130,10 @@ final class DayVerifier {
                 let subject = value["subject"]?.string
             else { continue }
             ids.append(Array(subject))
-            if ids.count == Self.subjectsPerCall {
-                try await verify(ids)
-                ids = []
-            }
+            if ids.count == Self.subjectsPerCall { try await finish() }
         }
-        try await verify(ids)
+        try await finish()
+        try await seen?.finish(count: count)
         for meter in ranked {
             try await context.each(
                 context.keys.board(day, meter), by: Self.subjectsPerCall, "ZSCAN"

@@ -66,6 +66,8 @@ final class Verifier {
         progress("totals")
         let days = VerifiedDays(files: files, ranked: Set(boards.keys), context)
         try await attempt("totals") { try await verifyLifetimes(days) }
+        progress("minutes")
+        try await attempt("minutes") { try await MinuteVerifier(context).run() }
         progress("boards of windows")
         try await attempt("boards of windows") { try await BoardVerifier(days, context).run() }
         progress("accounts")

@@ -13,11 +13,12 @@ public final class MeteringEngine {
     public let reader: UsageReader
     /// Reads ledgers, holds and single events.
     public let accounts: AccountReader
+    /// Of its workspace.
+    public let settings: WorkspaceSettings
     private let loop: EventLoop
     private let client: RedisClient
     private let batcher: EventBatcher
     private let clock: any Clock
-    private let settings: WorkspaceSettings
     private let rulesStore: RulesStore
     private let denials: DenialMemory
     private let epoch: DenialEpoch

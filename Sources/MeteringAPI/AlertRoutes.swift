@@ -81,14 +81,8 @@ extension API {
         guard let state = NoticeState(rawValue: query.text("status") ?? "pending") else {
             throw HTTPProblem.badRequest("invalid_parameter", "status is pending or dead")
         }
-        var cursor: NoticeCursor?
-        if let text = query.text("cursor") {
-            guard let place = NoticeCursor(text) else {
-                throw HTTPProblem.badRequest(
-                    "invalid_parameter", "cursor is the next of another page")
-            }
-            cursor = place
-        }
+        let question = paged("notices", [state.rawValue])
+        let cursor = try query.place(of: question, code: "invalid_parameter") { NoticeCursor($0) }
         let page = try await back(queries.notices(state, limit: limit, after: cursor))
         var json = JSONWriter(capacity: 64 + 256 * page.notices.count)
         json.beginObject()
@@ -97,7 +91,7 @@ extension API {
         for (notice, at) in page.notices { json.notice(notice, state, at) }
         json.endArray()
         json.key("next")
-        if let next = page.next { json.string(next.text) } else { json.null() }
+        if let next = page.next { json.string(question.cursor(next.text)) } else { json.null() }
         json.endObject()
         return .json(json.bytes)
     }

@@ -18,18 +18,11 @@ extension API {
         let query = try QueryParameters(
             call.request.query, allowed: ["limit", "cursor"] + Self.filters)
         let limit = try query.integer("limit", in: 1...1000, default: 100)
-        var cursor: AuditPosition?
-        if let text = query.text("cursor") {
-            cursor = AuditPosition(text)
-            guard cursor != nil else {
-                throw HTTPProblem.badRequest(
-                    "invalid_cursor", "cursor is the \"next\" of an answer")
-            }
-        }
-        let page = try await back(
-            queries.auditPage(
-                try AuditQuery(query, calendar: engine.reader.calendar), limit: limit, after: cursor
-            ))
+        let asked = try AuditQuery(query, calendar: engine.reader.calendar)
+        let instants = [asked.from, asked.until].map { $0.map { "\($0.milliseconds)" } }
+        let question = paged("audit", [asked.actor?.text, asked.action] + instants)
+        let cursor = try query.place(of: question) { AuditPosition($0) }
+        let page = try await back(queries.auditPage(asked, limit: limit, after: cursor))
         var json = JSONWriter(capacity: 64 + 512 * page.entries.count)
         json.beginObject()
         json.key("entries")
@@ -37,7 +30,7 @@ extension API {
         for entry in page.entries { json.entry(entry) }
         json.endArray()
         json.key("next")
-        if let next = page.next { json.string(next.text) } else { json.null() }
+        if let next = page.next { json.string(question.cursor(next.text)) } else { json.null() }
         json.endObject()
         return .json(json.bytes)
     }

@@ -112,14 +112,10 @@ extension API {
         let query = try QueryParameters(call.request.query, allowed: ["limit", "before"])
         let limit = try query.integer("limit", in: 1...1000, default: 100)
         let subject = try subject(call, at: 0)
-        var cursor: LogPosition?
-        if let text = query.text("before") {
-            guard let position = LogPosition(cursor: text) else {
-                throw HTTPProblem.badRequest(
-                    "invalid_parameter", "before is the value of `older` of an answer")
-            }
-            cursor = position
-        }
+        let question = paged("ledger", [subject.id.text])
+        let cursor = try query.place(
+            of: question, ("before", "older"), code: "invalid_parameter"
+        ) { LogPosition(cursor: $0) }
         let account = try await engine.account(of: subject)
         let ledger = try await back(
             queries.ledger(
@@ -133,7 +129,7 @@ extension API {
         json.key("opening_balance")
         json.micros(ledger.openingBalance)
         json.key("older")
-        if let older = ledger.older { json.string(older) } else { json.null() }
+        if let older = ledger.older { json.string(question.cursor(older)) } else { json.null() }
         json.key("entries")
         json.beginArray()
         for line in ledger.lines { json.line(line) }

@@ -77,14 +77,9 @@ extension API {
             guard let id = SubjectID(existing: text) else { throw HTTPProblem.invalidSubject }
             subject = id
         }
-        var cursor: HoldCursor?
-        if let text = query.text("cursor") {
-            guard let place = HoldCursor(text, of: state) else {
-                throw HTTPProblem.badRequest(
-                    "invalid_parameter",
-                    "cursor is the value of `next` of an answer about the same state")
-            }
-            cursor = place
+        let question = paged("holds", [name, subject?.id.text])
+        let cursor = try query.place(of: question, code: "invalid_parameter") {
+            HoldCursor($0, of: state)
         }
         let page = try await back(
             queries.holds(
@@ -96,7 +91,7 @@ extension API {
         for hold in page.holds { json.hold(hold) }
         json.endArray()
         json.key("next")
-        if let next = page.next { json.string(next.text) } else { json.null() }
+        if let next = page.next { json.string(question.cursor(next.text)) } else { json.null() }
         json.endObject()
         return .json(json.bytes)
     }

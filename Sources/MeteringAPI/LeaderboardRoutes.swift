@@ -18,20 +18,14 @@ extension API {
         let limit = try query.integer("limit", in: 1...1000, default: 10)
         let isMasked = try query.flag("mask")
         let (window, name) = try leaderboardWindow(query)
-        var cursor: LeaderboardCursor?
-        if let text = query.text("cursor") {
-            guard !isMasked else {
-                throw HTTPProblem.badRequest(
-                    "invalid_parameter",
-                    "a masked leaderboard has no further pages: a cursor would tell names")
-            }
-            cursor = LeaderboardCursor(text)
-            guard cursor != nil else {
-                throw HTTPProblem.badRequest(
-                    "invalid_cursor", "cursor is the \"next\" of an answer before")
-            }
+        guard !isMasked || query.text("cursor") == nil else {
+            throw HTTPProblem.badRequest(
+                "invalid_parameter",
+                "a masked leaderboard has no further pages: a cursor would tell names")
         }
         let meter = try rankedMeter(call)
+        let question = paged("leaderboard", [meter.name, name])
+        let cursor = try query.place(of: question) { LeaderboardCursor($0) }
         let page = try await leaderboardPage(meter, window, limit: limit, after: cursor)
         var json = JSONWriter()
         json.beginObject()
@@ -40,7 +34,7 @@ extension API {
         json.entries(page.entries, from: page.firstRank, isMasked)
         if let next = page.next, !isMasked {
             json.key("next")
-            json.string(next.text)
+            json.string(question.cursor(next.text))
         }
         json.warnings(page.warnings)
         json.endObject()

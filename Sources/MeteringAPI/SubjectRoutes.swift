@@ -77,13 +77,13 @@ extension API {
 
     // MARK: Many
 
-    private static let listParameters = [
-        "kind", "role", "active", "demo", "q", "inactive_since", "email", "phone", "sort", "limit",
-        "cursor", "include",
+    private static let filters = [
+        "kind", "role", "active", "demo", "q", "inactive_since", "email", "phone",
     ]
 
     func listSubjects(_ call: Call) async throws -> HTTPResponse {
-        let query = try QueryParameters(call.request.query, allowed: Self.listParameters)
+        let query = try QueryParameters(
+            call.request.query, allowed: Self.filters + ["sort", "limit", "cursor", "include"])
         let parts = try figures(query, call)
         let page = try await profiles(query)
         let figures = try await back(queries.figures(of: page.profiles.map(\.subject), parts))
@@ -109,16 +109,14 @@ extension API {
         let limit = try query.integer("limit", in: 1...1000, default: 100)
         let filter = try profileFilter(query)
         let sort = query.text("sort") ?? "id"
-        let wrongCursor = HTTPProblem.badRequest(
-            "invalid_cursor", "cursor is the \"next\" of an answer in the same order")
+        let question = paged("subjects", [sort] + Self.filters.map { query.text($0) })
         if sort.hasPrefix("-"), let meter = Meter(name: Array(sort.utf8.dropFirst())),
             engine.reader.isRanked(meter)
         {
-            let cursor = query.text("cursor").map { UsageCursor($0) }
-            if case .some(nil) = cursor { throw wrongCursor }
+            let cursor = try query.place(of: question) { UsageCursor($0) }
             let page = try await back(
-                queries.profiles(filter, byMost: meter, limit: limit, after: cursor ?? nil))
-            return (page.profiles, page.next?.text)
+                queries.profiles(filter, byMost: meter, limit: limit, after: cursor))
+            return (page.profiles, page.next.map { question.cursor($0.text) })
         }
         let isDescending = sort.hasPrefix("-")
         guard let order = ProfileOrder(rawValue: String(sort.dropFirst(isDescending ? 1 : 0)))
@@ -128,14 +126,13 @@ extension API {
                 "sort is id, email, username, created_at, these with a minus, or a minus and a "
                     + "meter with leaderboards")
         }
-        let cursor = query.text("cursor").map {
+        let cursor = try query.place(of: question) {
             ProfileCursor($0, of: order, isDescending: isDescending)
         }
-        if case .some(nil) = cursor { throw wrongCursor }
         let page = try await back(
             queries.profiles(
-                filter, by: order, isDescending: isDescending, limit: limit, after: cursor ?? nil))
-        return (page.profiles, page.next?.text)
+                filter, by: order, isDescending: isDescending, limit: limit, after: cursor))
+        return (page.profiles, page.next.map { question.cursor($0.text) })
     }
 
     /// What `include` names; of keys only administrators are told, as by `/api/users`.

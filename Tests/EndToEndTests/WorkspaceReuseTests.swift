@@ -168,9 +168,10 @@ extension EndToEnd {
                 return try #require(made.json["secret"] as? String)
             }
             func record(_ key: String) throws {
-                for _ in 0..<6 {
+                for number in 0..<6 {
+                    let subject = number < 4 ? "a" : "b\(number)"
                     try BlockingHTTPClient(port: service.port, key: key).requestUntilReady(
-                        "POST", "/v1/events", #"{"subject":"a","meters":{"tokens":1}}"#)
+                        "POST", "/v1/events", #"{"subject":"\#(subject)","meters":{"tokens":1}}"#)
                 }
             }
             func next(_ key: String, _ path: String) throws -> (status: Int, text: String) {
@@ -181,16 +182,21 @@ extension EndToEnd {
             let reader = try StreamReader(port: service.port, key: old)
             try record(old)
             _ = try reader.next(3)
-            let cursor = try next(old, "/v1/events?limit=2").text
-            #expect(try next(old, "/v1/events?limit=2&cursor=\(cursor)").status == 200)
+            let paths = ["/v1/events?limit=2", "/v1/leaderboards/tokens?limit=2"]
+            let cursors = try paths.map { try next(old, $0).text }
+            for (path, cursor) in zip(paths, cursors) {
+                #expect(try next(old, "\(path)&cursor=\(cursor)").status == 200, "\(path)")
+            }
             let again = try StreamReader(port: service.port, key: old, lastID: reader.lastID)
             #expect(try again.next(3).count == 3)
 
             #expect(try host.request("DELETE", "/v1/workspaces/acme", nil, "").status == 202)
             let new = try makeKey()
             try record(new)
-            let refused = try next(new, "/v1/events?limit=2&cursor=\(cursor)")
-            #expect(refused.status == 400 && refused.text.contains("invalid_cursor"))
+            for (path, cursor) in zip(paths, cursors) {
+                let refused = try next(new, "\(path)&cursor=\(cursor)")
+                #expect(refused.status == 400 && refused.text.contains("invalid_cursor"), "\(path)")
+            }
             for id in [reader.lastID, String(reader.lastID.prefix { $0 != "." }) + ".1"] {
                 let gone = try StreamReader(port: service.port, key: new, lastID: id)
                 #expect(gone.status == 410, "\(id)")

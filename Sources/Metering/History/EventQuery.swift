@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Cryptography
-
 /// Which of the events that were counted are asked for; what is nil asks for nothing.
 public struct EventQuery: Sendable {
     /// In which order they come.
@@ -39,20 +37,14 @@ public struct EventQuery: Sendable {
         return true
     }
 
-    /// The same bytes for the same question about a workspace.
-    func fingerprint(_ workspace: WorkspaceSettings) -> [UInt8] {
-        let writer = MessagePackWriter()
-        writer.string(workspace.id.text)
-        // The log of another workspace that had its id has the same places.
-        if !workspace.birth.isEmpty { writer.string(workspace.birth) }
-        writer.string(order.rawValue)
-        for text in [subject?.id, action, model] {
-            if let text { writer.string(text.bytes) } else { writer.null() }
-        }
-        for number in [minCredits, from?.milliseconds, until?.milliseconds] {
-            if let number { writer.integer(number) } else { writer.null() }
-        }
-        return writer.take()
+    /// What its cursors are tied to.
+    func paged(_ workspace: WorkspaceSettings) -> PagedQuestion {
+        let numbers = [minCredits, from?.milliseconds, until?.milliseconds]
+        return PagedQuestion(
+            "events",
+            [order.rawValue, subject?.id.text, action?.text, model?.text]
+                + numbers.map { $0.map(String.init) },
+            about: workspace)
     }
 }
 
@@ -77,7 +69,6 @@ struct EventCursor: Equatable {
     }
 
     static let wholeEntry = EventBatch.eventCountMax + 1
-    private static let digestCount = 16
 
     init(_ position: LogPosition, place: Int = Self.wholeEntry, ranking: Ranking? = nil) {
         self.position = position
@@ -87,12 +78,8 @@ struct EventCursor: Equatable {
 
     /// Reads what `text(for:)` made for the same question; nil for anything else.
     init?(_ text: String, for query: EventQuery, in workspace: WorkspaceSettings) {
-        guard text.utf8.count <= 128,
-            let dot = text.utf8.lastIndex(of: UInt8(ascii: ".")),
-            text[text.utf8.index(after: dot)...]
-                == Self.digest(text[..<dot].utf8, query, workspace)
-        else { return nil }
-        let numbers = text[..<dot].split(separator: ".", omittingEmptySubsequences: false)
+        guard let told = query.paged(workspace).place(of: text) else { return nil }
+        let numbers = told.split(separator: ".", omittingEmptySubsequences: false)
             .compactMap { Int($0) }
         guard numbers.count == (query.order == .credits ? 4 : 2),
             (0...EventBatch.exactIntegerMax).contains(numbers[0]),
@@ -109,18 +96,7 @@ struct EventCursor: Equatable {
     func text(for query: EventQuery, in workspace: WorkspaceSettings) -> String {
         var numbers = [position.packed, place]
         if let ranking { numbers += [ranking.credits, ranking.ceiling.packed] }
-        let text = numbers.map(String.init).joined(separator: ".")
-        return "\(text).\(Self.digest(text.utf8, query, workspace))"
-    }
-
-    /// Ties a cursor to its question: with another one it would leave events out without a word.
-    private static func digest(
-        _ text: some Sequence<UInt8>, _ query: EventQuery, _ workspace: WorkspaceSettings
-    ) -> String {
-        let digest = StreamingDigest()
-        Array(text).withUnsafeBytes { digest.update($0) }
-        query.fingerprint(workspace).withUnsafeBytes { digest.update($0) }
-        return String(decoding: digest.hexadecimal().prefix(digestCount), as: UTF8.self)
+        return query.paged(workspace).cursor(numbers.map(String.init).joined(separator: "."))
     }
 }
 

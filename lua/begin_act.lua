@@ -8,6 +8,8 @@
   Returns  the id of the entry
   Time     O(1)
 ]]
+--@include require_rights
+
 local ms = ARGV[1]
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if last then
@@ -15,6 +17,7 @@ if last then
   if tonumber(before) > tonumber(ms) then ms = before end
 end
 redis.call('HLEN', KEYS[2])
+require_rights(KEYS[1], {'HINCRBY', 'XADD'})
 local id = redis.call('XADD', KEYS[1], ms .. '-*', unpack(ARGV, 2))
 redis.call('HINCRBY', KEYS[2], string.format('%.0f', math.floor(tonumber(ms) / 86400000)), 1)
 return id

@@ -11,6 +11,7 @@
   Time     O(number of days that were ever changed)
 ]]
 --@include ends_of
+--@include require_rights
 
 local call, field = redis.call, ARGV[1]
 local time = call('TIME')
@@ -25,6 +26,7 @@ end
 if call('HEXISTS', KEYS[3], field) == 1 then return {} end
 local ends, cold = ends_of(7, #KEYS), call('HGETALL', KEYS[4])
 local changed = call('HKEYS', KEYS[5])
+require_rights(KEYS[1], {'HSET', 'UNLINK'})
 -- What a builder has left here that died.
 call('UNLINK', KEYS[2])
 call('HSET', KEYS[1], field, cmsgpack.pack(ARGV[2], now + tonumber(ARGV[3])))

@@ -9,6 +9,7 @@
   Time     O(erasures under way)
 ]]
 --@constants erasure_fields
+--@include require_rights
 
 local call, id = redis.call, ARGV[1]
 for _, other in ipairs(call('SMEMBERS', KEYS[2])) do
@@ -17,6 +18,7 @@ for _, other in ipairs(call('SMEMBERS', KEYS[2])) do
   if record and record[ERASURE_STEP] < ERASURE_LOG and record[ERASURE_NAMES][1] == ARGV[3] then return other end
 end
 call('ZCARD', KEYS[3])
+require_rights(KEYS[1], {'HSET', 'SADD', 'ZADD'})
 call('HSET', KEYS[1], id, ARGV[2])
 call('SADD', KEYS[2], id)
 call('ZADD', KEYS[3], ARGV[4], id)

@@ -9,6 +9,7 @@
   Time     O(count + log notices)
 ]]
 --@constants alert_fields
+--@include require_rights
 local ids = redis.call('ZRANGE', KEYS[2], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[3])
 if #ids == 0 then return {} end
 local values, found = redis.call('HMGET', KEYS[1], unpack(ids)), {}
@@ -19,6 +20,7 @@ for i, id in ipairs(ids) do
     found[#found + 1], found[#found + 2] = id, cmsgpack.pack(notice)
   end
 end
+require_rights(KEYS[1], {'HSET', 'ZADD', 'ZREM'})
 for i, id in ipairs(ids) do
   if values[i] then
     redis.call('ZADD', KEYS[2], ARGV[2], id)

@@ -12,6 +12,7 @@
 --@include new_batch
 --@include leave_day
 --@include write_days
+--@include require_rights
 
 local ask = cmsgpack.unpack(ARGV[1])
 local today, days = ask[2], ask[3]
@@ -34,6 +35,7 @@ for i = 1, #fields, 2 do
 end
 -- A day that was not expected: nothing is written, the slice is asked for again with it.
 if next(batch.missing) then return {ask[1], cmsgpack.pack(list_of(batch.missing)), 0} end
+require_rights(KEYS[1], {'HDEL', 'HSET', 'ZADD', 'ZREMRANGEBYSCORE'})
 write_days(batch)
 if #writes > 0 then redis.call('HSET', KEYS[1], unpack(writes)) end
 return {cursor, cmsgpack.pack({}), #writes / 2}

@@ -9,6 +9,7 @@
   Time     O(subjects * log subjects of the board)
 ]]
 --@include add_values
+--@include require_rights
 
 local call, field = redis.call, ARGV[1]
 local token = cmsgpack.unpack(call('HGET', KEYS[1], field) or cmsgpack.pack(''))
@@ -24,6 +25,7 @@ else
   end
 end
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+require_rights(KEYS[1], {'HSET', 'ZADD', 'ZREM'})
 call('HSET', KEYS[1], field, cmsgpack.pack(token, now + tonumber(ARGV[3])))
 if #adds > 0 then call('ZADD', KEYS[2], unpack(adds)) end
 if #drops > 0 then call('ZREM', KEYS[2], unpack(drops)) end

@@ -9,6 +9,8 @@
   Returns  1, or 0 when the right to build was lost, or the days have changed
   Time     O(number of cold days)
 ]]
+--@include require_rights
+
 local call, field = redis.call, ARGV[1]
 local held, had = call('HGET', KEYS[1], field), cmsgpack.unpack(ARGV[5])
 if not held then return 0 end
@@ -26,6 +28,7 @@ end
 if count ~= (#had - 2) / 2 then return 0 end
 call('HLEN', KEYS[5])
 call('HLEN', KEYS[4])
+require_rights(KEYS[1], {'HDEL', 'HSET', 'RENAME', 'UNLINK'})
 -- By itself RENAME would free a whole board at once.
 call('UNLINK', KEYS[3])
 if call('EXISTS', KEYS[2]) == 1 then call('RENAME', KEYS[2], KEYS[3]) end

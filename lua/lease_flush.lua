@@ -10,6 +10,8 @@
   Returns  {number, name of these data}, or {} when another one has the lease
   Time     O(1)
 ]]
+--@include require_rights
+
 if ARGV[5] ~= '' then
   local entry = redis.call('HGET', KEYS[3], ARGV[4])
   -- Settings are an object; the mark of a deletion is not.
@@ -21,6 +23,7 @@ if held then
   if token ~= ARGV[1] then return {} end
   number = its
 end
+require_rights(KEYS[1], {'DEL', 'HINCRBY', 'HSETNX', 'SET'})
 redis.call('HSETNX', KEYS[2], 'dataset', ARGV[3])
 if ARGV[2] == '0' then
   if held then redis.call('DEL', KEYS[1]) end

@@ -8,6 +8,9 @@
   Returns  how many sets had one of them
   Time     O(number of keys * subjects)
 ]]
+--@include require_rights
+
+require_rights(KEYS[1], {'SADD', 'SREM'})
 local names, count = cmsgpack.unpack(ARGV[2]), 0
 for _, key in ipairs(KEYS) do
   if redis.call('TYPE', key).ok == 'set' then

@@ -13,6 +13,7 @@
 ]]
 --@constants constants
 --@constants account_fields
+--@include require_rights
 
 if redis.call('HGET', KEYS[1], 'restoring') ~= ARGV[1] then return 0 end
 local ask = cmsgpack.unpack(ARGV[2])
@@ -31,6 +32,7 @@ for p = 1, #rows, 4 do
   writes[#writes + 1] = cmsgpack.pack(fields)
 end
 redis.call('XLEN', KEYS[3])
+require_rights(KEYS[1], {'EXPIRE', 'HSET', 'XADD'})
 redis.call('HSET', KEYS[2], unpack(writes))
 if #ledger > 0 then
   redis.call('XADD', KEYS[3], '0-' .. string.format('%.0f', number), 'b', ARGV[3], 'r', ARGV[4], 'x', ARGV[4],

@@ -10,6 +10,7 @@
   Time     O(subjects)
 ]]
 --@constants constants
+--@include require_rights
 --@include see
 
 if redis.call('HGET', KEYS[1], 'restoring') ~= ARGV[1] then return 0 end
@@ -20,5 +21,6 @@ for i, user in ipairs(redis.call('HMGET', KEYS[2], unpack(subjects))) do
 end
 if #seen == 0 then return 1 end
 local kinds = kinds_of(3, #KEYS)
+require_rights(KEYS[1], {'DEL', 'EXPIRE', 'PFADD', 'SADD'})
 for i = 3, #KEYS do see(KEYS[i], kinds[i - 2], seen, lifetimes[i - 2]) end
 return 1

@@ -11,6 +11,7 @@
   Time     O(subjects)
 ]]
 --@constants constants
+--@include require_rights
 
 if redis.call('HGET', KEYS[1], 'restoring') ~= ARGV[1] then return 0 end
 local ask = cmsgpack.unpack(ARGV[2])
@@ -49,6 +50,7 @@ for i = 1, #subjects do
     uses[#uses + 1] = cmsgpack.pack(entry)
   end
 end
+require_rights(KEYS[1], {'HSET', 'SADD'})
 redis.call('HSET', KEYS[2], unpack(records))
 if #uses > 0 then redis.call('HSET', KEYS[3], unpack(uses)) end
 if #guests > 0 then redis.call('SADD', KEYS[4], unpack(guests)) end

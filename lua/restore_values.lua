@@ -10,8 +10,11 @@
   Returns  1, or 0 when another restore has begun since
   Time     O(values), for 'scores' O(values * log members)
 ]]
+--@include require_rights
+
 if redis.call('HGET', KEYS[1], 'restoring') ~= ARGV[1] then return 0 end
 local kind, values, writes = ARGV[2], cmsgpack.unpack(ARGV[4]), {}
+require_rights(KEYS[1], {'EXPIRE', 'HSET', 'HSETNX', 'ZADD'})
 for i = 1, #values, 2 do
   if kind == 'missing' then
     redis.call('HSETNX', KEYS[2], values[i], cmsgpack.pack(values[i + 1]))

@@ -10,6 +10,7 @@
   Time     O(names in it)
 ]]
 --@constants erasure_fields
+--@include require_rights
 
 local call, id, erasure = redis.call, ARGV[1], cmsgpack.unpack(ARGV[2])
 if call('SISMEMBER', KEYS[2], id) == 0 then return 0 end
@@ -19,6 +20,7 @@ call('HLEN', KEYS[3])
 if packed then
   erasure[ERASURE_REMOVED][REMOVED_API_KEYS] = cmsgpack.unpack(packed)[ERASURE_REMOVED][REMOVED_API_KEYS]
 end
+require_rights(KEYS[1], {'HINCRBY', 'HSET', 'SREM'})
 call('HSET', KEYS[1], id, cmsgpack.pack(erasure))
 if erasure[ERASURE_STEP] == ERASURE_DONE then
   call('SREM', KEYS[2], id)

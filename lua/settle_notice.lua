@@ -10,6 +10,7 @@
   Time     O(log notices)
 ]]
 --@constants alert_fields
+--@include require_rights
 local call, id, outcome, at = redis.call, ARGV[1], ARGV[3], ARGV[4]
 local value = call('HGET', KEYS[1], id)
 if not value then return 0 end
@@ -23,6 +24,7 @@ elseif outcome ~= 'sent' then
   notice[NOTICE_ERROR] = ARGV[5]
 end
 
+require_rights(KEYS[1], {'HDEL', 'HSET', 'ZADD', 'ZREM'})
 if outcome == 'sent' then
   call('HDEL', KEYS[1], id)
   call('ZREM', KEYS[2], id)

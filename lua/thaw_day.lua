@@ -15,12 +15,14 @@
   Time     O(entries), and O(log subjects) per subject and ranked meter
 ]]
 --@constants constants
+--@include require_rights
 
 local call, pack = redis.call, cmsgpack.pack
 local ask = cmsgpack.unpack(ARGV[1])
 local sizes = {call('HLEN', KEYS[2]), call('HLEN', KEYS[3]), call('HLEN', KEYS[4])}
 for i = 5, #KEYS do sizes[i - 1] = call('ZCARD', KEYS[i]) end
 if tonumber(call('HGET', KEYS[1], ask[1]) or -1) ~= ask[2] then return 0 end
+require_rights(KEYS[1], {'HDEL', 'HSET', 'UNLINK', 'ZADD'})
 if ARGV[3] then
   for i, size in ipairs(cmsgpack.unpack(ARGV[3])) do
     if sizes[i] ~= size then

@@ -7,6 +7,8 @@
   Returns  how many there were: as many as at most means that there may be more
   Time     O(acts, days)
 ]]
+--@include require_rights
+
 local floor = tonumber(ARGV[1])
 local last = string.format('%.0f', floor * 86400000 - 1)
 local acts, ids = redis.call('XRANGE', KEYS[1], '-', last, 'COUNT', ARGV[2]), {}
@@ -14,6 +16,7 @@ for i, act in ipairs(acts) do ids[i] = act[1] end
 redis.call('HLEN', KEYS[2])
 redis.call('HLEN', KEYS[4])
 local days = redis.call('HKEYS', KEYS[3])
+require_rights(KEYS[1], {'HDEL', 'XDEL'})
 if #ids > 0 then
   redis.call('XDEL', KEYS[1], unpack(ids))
   redis.call('HDEL', KEYS[2], unpack(ids))

@@ -11,12 +11,15 @@
   Returns  1, or 0 when it is there, or nothing is known of its deletion
   Time     O(number of keys); memory is given back in the background
 ]]
+--@include require_rights
+
 local call, entry = redis.call, redis.call('HGET', KEYS[1], ARGV[1])
 -- Settings are an object; the mark of a deletion is not.
 if entry and entry:sub(1, 1) == '{' and (cjson.decode(entry).birth or '') == ARGV[2] then return 0 end
 if entry ~= ARGV[3] and call('HEXISTS', KEYS[2], ARGV[4]) == 0 then return 0 end
 call('HLEN', KEYS[3])
 call('HLEN', KEYS[4])
+require_rights(KEYS[1], {'HDEL', 'HSET', 'UNLINK'})
 call('UNLINK', unpack(KEYS, 5))
 call('HSET', KEYS[5], 'version', 'deleted')
 if #ARGV > 4 then

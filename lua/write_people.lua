@@ -13,6 +13,8 @@
   Time     O(rows * log profiles)
 ]]
 --@constants profile_fields
+--@include require_rights
+--@include profile_places
 
 local call, unpacked = redis.call, cmsgpack.unpack
 if ARGV[1] ~= '' and call('HGET', KEYS[12], 'restoring') ~= ARGV[1] then return {} end
@@ -39,14 +41,6 @@ local function pass_on(owners, key, old, new, subject)
   if new ~= '' then owners[new] = subject end
 end
 
--- Where a profile stands in the orders, which begin at KEYS[4]: members, all of score 0.
-local function places_of(subject, profile)
-  return {
-    subject, profile[PROFILE_EMAIL_KEY] .. '\0' .. subject, profile[PROFILE_USERNAME_KEY] .. '\0' .. subject,
-    struct.pack('>I7', profile[PROFILE_CREATED] + CREATED_OFFSET_MS) .. subject,
-  }
-end
-
 local emails, phones, told, accepted = {}, {}, {}, {}
 local nobody = {0, 0, 0, 0, 0, '', '', '', '', '', '', '', ''}
 for i, subject in ipairs(subjects) do
@@ -68,6 +62,7 @@ for i, subject in ipairs(subjects) do
   end
 end
 if #accepted == 0 then return told end
+require_rights(KEYS[1], {'HDEL', 'HINCRBY', 'HSET', 'SADD', 'SREM', 'ZADD', 'ZREM'})
 
 -- What goes into each key and what leaves it, each in one call: {command → {key → arguments}}.
 local writes = {ZREM = {}, ZADD = {}, HDEL = {}, HSET = {}, SREM = {}, SADD = {}}

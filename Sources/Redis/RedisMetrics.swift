@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Observability
+public import Observability
+
+extension MetricsRegistry {
+    /// Counts commands of all clients that failed with a code.
+    public func redisErrors(_ code: String) -> Counter {
+        counter(
+            "tally_redis_errors_total", help: "Commands that failed, by code.",
+            labels: ["code": code])
+    }
+}
 
 /// What is counted about Redis; shared by the clients of all loops.
 final class RedisMetrics {
@@ -32,9 +41,7 @@ final class RedisMetrics {
     func countError(_ code: String) {
         let label = Self.known.contains(code) ? code : "other"
         if let counter = errors[label] { return counter.add() }
-        let counter = registry.counter(
-            "tally_redis_errors_total", help: "Commands that failed, by code.",
-            labels: ["code": label])
+        let counter = registry.redisErrors(label)
         errors[label] = counter
         counter.add()
     }

@@ -39,6 +39,10 @@ actor Maintenance {
     private var refusal: String?
     /// Why Redis takes no writes; nil when it does.
     private var writeProblem: String?
+    /// Commands, of whomever, that the user of Redis had no right to.
+    private let forbidden: Counter
+    /// How many they were when rights were last looked at.
+    private var forbiddenCount = 0
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -60,6 +64,7 @@ actor Maintenance {
         self.allowsVolatile = allowsVolatile
         self.metrics = metrics
         self.logger = logger
+        forbidden = metrics.redisErrors("NOPERM")
     }
 
     func start() {
@@ -104,7 +109,9 @@ actor Maintenance {
                 // A fifth of a second, a second, 5, 10 and 100 seconds.
                 if turns % 2 == 0 { await refresh(store) }
                 // What was wrong may be mended, and what was right be changed, while Redis runs.
-                if turns % 50 == 0 || (turns % 10 == 0 && refusal != nil) {
+                // A right that somebody has missed is looked for at once.
+                let isMissed = refusal == nil && forbidden.current != forbiddenCount
+                if turns % 50 == 0 || (turns % 10 == 0 && refusal != nil) || isMissed {
                     await check(client, rights, probe)
                 } else if turns % 10 == 0 {
                     await look(probe)
@@ -223,6 +230,8 @@ actor Maintenance {
     private func check(
         _ client: RedisClient, _ rights: CommandRights, _ probe: WriteProbe
     ) async {
+        // What the look itself may not ask Redis for is no reason to look again.
+        defer { forbiddenCount = forbidden.current }
         if let problem = await rights.problem() { return refuse(problem) }
         _ = await inspect(client, probe)
     }

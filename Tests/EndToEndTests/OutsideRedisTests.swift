@@ -185,6 +185,10 @@ extension EndToEnd {
             for command in ["xadd", "expire", "hincrby", "hset", "zadd", "set"] {
                 try redis.request("ACL SETUSER tally -\(command)")
                 #expect(try record(command).status == 503)
+                try waitUntil("\(command) is told") {
+                    let answer = try? client.get("/readyz")
+                    return answer?.text.contains(command.uppercased()) ?? false
+                }
                 try redis.request("ACL SETUSER tally +\(command)")
                 try service.waitUntilReady()
                 let again = try record(command)

@@ -34,4 +34,36 @@ import Testing
         #expect(listed == Set(listed).sorted())
         #expect(Set(listed) == sent.intersection(known).subtracting(others))
     }
+
+    /// Redis does not roll back: one command alone is done or not, of more some would be.
+    @Test func `A script that writes by more than one command asks for the rights to all of them`()
+        throws
+    {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let reply = try redis.request("COMMAND LIST FILTERBY ACLCAT write").uppercased()
+        let writing = Set(reply.replacing("\r\n", with: "\n").split(separator: "\n"))
+        #expect(writing.contains("HSET") && !writing.contains("HGET"))
+        let root = "\(TallyProcess.package)/lua"
+        func source(_ path: String) throws -> String {
+            let text = try String(contentsOfFile: "\(root)/\(path).lua", encoding: .utf8)
+            return try text.matches(of: /--@include (\w+)/).reduce(into: text) {
+                $0 += try source("include/\($1.1)")
+            }
+        }
+        var count = 0
+        for file in try FileManager.default.contentsOfDirectory(atPath: root).sorted()
+        where file.hasSuffix(".lua") {
+            let text = try source(String(file.dropLast(4)))
+            var asked: Set<Substring> = []
+            for call in text.matches(of: /require_rights\(\S+ \{([^}]*)\}\)/) {
+                asked.formUnion(call.1.matches(of: /'([A-Z]+)'/).map(\.1))
+            }
+            let used = Set(text.matches(of: /'([A-Z]{3,})'/).map(\.1)).intersection(writing)
+            let isOne = used.count < 2 && asked.isEmpty || text.contains("flags=no-writes")
+            #expect(isOne || asked == used, "\(file)")
+            count += used.count > 1 ? 1 : 0
+        }
+        #expect(count > 30)
+    }
 }

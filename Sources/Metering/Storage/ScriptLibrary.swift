@@ -217,6 +217,7 @@ public enum ScriptLibrary {
         "open_account": PackageResources.open_account_lua,
         "pool": PackageResources.pool_lua,
         "pool_members": PackageResources.pool_members_lua,
+        "profile_places": PackageResources.profile_places_lua,
         "rank": PackageResources.rank_lua,
         "read_record": PackageResources.read_record_lua,
         "require_rights": PackageResources.require_rights_lua,

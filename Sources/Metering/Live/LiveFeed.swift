@@ -24,11 +24,15 @@ final class LiveFeed {
     private let clock: any Clock
     private let keys: Keyspace
     private let name: DatasetName
+    private let laterLogs: LaterLogs
     private var entries: ArraySlice<LogEntry> = []
     private var eventCount = 0
     /// How many entries were read before the first of `entries`.
     private var start = 0
+    /// How far the logs were read, by their days.
     private var ends: [Int: Int] = [:]
+    /// The last day whose log was looked for since the feed began: what is in a later one came since.
+    private var lastSeen: Int?
     private var generation = 0
     private var isReading = false
 
@@ -37,24 +41,36 @@ final class LiveFeed {
         self.clock = clock
         self.keys = keys
         name = DatasetName(client, keys)
+        laterLogs = LaterLogs(client, keys, clock)
     }
 
     /// Forgets all: another connection may lead to other data.
     func reset() {
         generation += 1
         (entries, eventCount, start, ends) = ([], 0, 0, [:])
+        lastSeen = nil
+        laterLogs.forget()
     }
 
     /// The end of the log at a moment after the call, and what came behind an entry before that.
     ///
-    /// - Returns: nil when too much came since to be told.
+    /// - Returns: nil when too much came since to be told, or it is not known what did.
     func begin(
         after position: LogPosition?
     ) async throws(MeteringError) -> (missed: [LogEntry], LivePlace)? {
         try await advance()
         let place = LivePlace(generation: generation, number: start + entries.count)
         guard let position else { return ([], place) }
+        if let index = entries.lastIndex(where: { $0.position == position }) {
+            let missed = entries[index...]
+            return missed.count > Self.missedEntryMax ? nil : (Array(missed), place)
+        }
+        // From here on by days: what lies on a day to come may have come before the entry or behind it.
+        let today = clock.now.milliseconds.flooredQuotient(86_400_000)
         let known = ends
+        guard known[position.day.number] != nil, position.day.number <= today + 1,
+            !known.contains(where: { $0.key > today + 1 && $0.value > 0 })
+        else { return nil }
         var missed: [LogEntry] = []
         for day in known.keys.sorted() where day >= position.day.number {
             var number = day == position.day.number ? position.number - 1 : 0
@@ -88,9 +104,16 @@ final class LiveFeed {
         // Redis may have been emptied.
         if try await !name.isKnown() { reset() }
         let today = clock.now.milliseconds.flooredQuotient(86_400_000)
-        // Clocks of other processes may be ahead or behind by some minutes.
-        for day in today - 1...today + 1 { try await advance(day) }
-        ends = ends.filter { $0.key >= today - 1 }
+        let was = generation
+        // Clocks of other processes may be ahead or behind by some minutes. What was counted while one was
+        // further ahead is in logs of days to come.
+        let last = max(today + 1, try await laterLogs.last())
+        guard generation == was else { return }
+        if let lastSeen, lastSeen < last {
+            for day in lastSeen + 1...last { ends[day] = 0 }
+        }
+        lastSeen = max(last, lastSeen ?? last)
+        for day in today - 1...last { try await advance(day) }
         while eventCount > Self.eventCountMax, let first = entries.popFirst() {
             eventCount -= first.events.count
             start += 1

@@ -15,8 +15,11 @@ import Testing
         var reversed = 0
     }
 
-    @Test(arguments: [UInt64(11), 12, 13])
-    func `Every snapshot is one instant, while events keep coming`(seed: UInt64) async throws {
+    /// - Parameter ahead: of the clock of one process, in days.
+    @Test(arguments: [(UInt64(11), 0), (12, 0), (13, 3)])
+    func `Every snapshot is one instant, while events keep coming`(
+        seed: UInt64, ahead: Int
+    ) async throws {
         try await withRedis { redis in
             try await onLoop { host in
                 let clock = ManualClock(noon)
@@ -25,7 +28,10 @@ import Testing
                 let writing = Writing()
                 var tasks: [Task<Void, any Error>] = []
                 for writer in 0..<3 {
-                    let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                    let days = writer == 0 ? ahead : 0
+                    let bench = await Bench(
+                        redis.socketPath, on: host.loop,
+                        clock: days == 0 ? clock : ManualClock(noon + days * 86_400_000))
                     writing.running += 1
                     tasks.append(
                         Task {

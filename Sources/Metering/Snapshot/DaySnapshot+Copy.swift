@@ -28,6 +28,7 @@ extension DaySnapshot {
 
     /// Where a copy begins: as `cut`, without a trace.
     private func look() async throws(FlushError) -> DayTail {
+        try await findLogs()
         packer.array(4)
         packer.integer(day.number)
         packer.integer(-1)

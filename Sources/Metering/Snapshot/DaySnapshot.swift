@@ -48,7 +48,8 @@ final class DaySnapshot {
     let day: CivilDay
     let isFinal: Bool
     let keys: Keyspace
-    let arrivals: [CivilDay]
+    /// Days of arrival whose logs may grow; known once it was begun.
+    private(set) var arrivals: [CivilDay] = []
     let packer = MessagePackWriter()
     private var json = JSONWriter(capacity: 4096)
     private var totals = DaySums()
@@ -68,9 +69,19 @@ final class DaySnapshot {
         self.isThorough = isThorough
         self.context = context
         keys = Keyspace(context.settings)
-        // Clocks of other processes may be ahead or behind by some minutes.
+    }
+
+    /// Clocks of other processes may be ahead or behind by some minutes. One that is further ahead counts
+    /// into the log of a day to come.
+    func findLogs() async throws(FlushError) {
         let today = context.clock.now.milliseconds.flooredQuotient(86_400_000)
-        arrivals = (today - 1...today + 1).map { CivilDay(number: $0) }
+        do throws(MeteringError) {
+            let last = try await LaterLogs(context.client, keys, context.clock).last()
+            arrivals = (today - 1...max(today + 1, last)).map { CivilDay(number: $0) }
+        } catch {
+            guard case .unavailable(let reason) = error else { throw .damaged("\(error)") }
+            throw .redis(reason)
+        }
     }
 
     var logs: [[UInt8]] { arrivals.map { keys.log(arrival: $0) } }
@@ -114,6 +125,7 @@ final class DaySnapshot {
     }
 
     private func cut() async throws(FlushError) -> (DayTail, began: Timestamp) {
+        try await findLogs()
         var reply = try await cut(mayBeEmpty: false)
         // A day on which all was undone has no hours once it came from a file.
         if reply.isEmpty, try context.folder.isWithoutSums(day) {

@@ -251,7 +251,9 @@ extension API {
     ) -> HTTPResponse {
         var rest = outcomes[...]
         var counts = (counted: 0, duplicates: 0, skipped: 0, failed: 0)
-        var (isUnavailable, isAnythingKnown) = (false, false)
+        var isAnythingKnown = false
+        // Why it is not known of one of them.
+        var unavailable: String?
         var results = JSONWriter()
         results.beginArray()
         for item in items {
@@ -261,8 +263,8 @@ extension API {
                 Self.write(id, "failed", rejection.code, rejection.explanation, to: &results)
             case .event(let event):
                 guard let outcome = rest.popFirst() else { continue }
-                if case .unavailable = outcome {
-                    isUnavailable = true
+                if case .unavailable(let reason) = outcome {
+                    unavailable = unavailable ?? reason
                 } else {
                     isAnythingKnown = true
                 }
@@ -296,9 +298,10 @@ extension API {
         results.endArray()
         // When all have ids, sending the whole again is safe and leaves nothing to sort out. When nothing
         // is known of any, there is nothing to sort out either.
-        if isUnavailable, !isAnythingKnown || !items.contains(where: \.isUnnamed) {
+        if let unavailable, !isAnythingKnown || !items.contains(where: \.isUnnamed) {
             return HTTPProblem.unavailable(
-                "whether the events were counted is not known: send them again with the same ids"
+                "\(unavailable); whether the events were counted is not known: send them again "
+                    + "with the same ids"
             ).response(at: path)
         }
         var json = JSONWriter()

@@ -64,6 +64,20 @@ import Testing
         }
     }
 
+    /// It is sent again until its time is over, for a Redis may have its replicas back by then.
+    @Test func `Who is told first that Redis takes no writes is told why`() async throws {
+        try await withAPI { host, harness, redis in
+            try redis.request("CONFIG SET min-replicas-to-write 1")
+            for body in [Self.event, "[\(Self.event)]"] {
+                let answer = await harness.post(body)
+                #expect(answer.status == 503)
+                #expect(answer.text.contains("NOREPLICAS"), "\(answer.text)")
+            }
+            try redis.request("CONFIG SET min-replicas-to-write 0")
+            #expect(await harness.post(Self.event).totals == ["x": 1])
+        }
+    }
+
     @Test func `A Redis that may not be counted in takes no event`() async throws {
         try await withAPI { host, harness, redis in
             harness.readiness.refuse("Redis does not keep its data")

@@ -55,6 +55,8 @@ final class EventBatcher {
     private var isResendDue = false
     /// When Redis answered last. A long queue that moves is no reason to give events up.
     private var lastReplyMS = 0
+    /// What Redis said last, when it would not count a batch that goes again.
+    private var refusal: RedisError?
     private var sweep: LoopTimer?
     /// Events that wait for their days.
     private let cold: ColdEvents
@@ -286,6 +288,7 @@ final class EventBatcher {
         switch result {
         case .success(let value):
             lastReplyMS = clock.monotonicMS
+            refusal = nil
             guard let reply = RecordReply(value) else {
                 return fail(batch, "Redis gave an answer of another shape")
             }
@@ -294,6 +297,7 @@ final class EventBatcher {
             // Not known to be counted. It goes again, as it is, when the client is ready.
             metrics.resent.add()
             batch.lostCount += 1
+            refusal = if case .server = error { error } else { nil }
             // When the client is ready again; if it still is, at the next turn of the sweep.
             isResendDue = true
         case .failure(let error):
@@ -386,6 +390,7 @@ final class EventBatcher {
     }
 
     private var silence: String {
-        "Redis does not answer" + (client.problem.map { " (\($0))" } ?? "")
+        if let refusal, client.isReady { return "\(refusal)" }
+        return "Redis does not answer" + (client.problem.map { " (\($0))" } ?? "")
     }
 }

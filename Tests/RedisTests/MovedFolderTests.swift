@@ -39,7 +39,7 @@ import Testing
         try await withFolder { folder in
             let server = try await start(folder)
             #expect(unlink("\(folder)/tally.lock") == 0)
-            try await expectLocked(folder, by: nil)
+            try await expectLocked(folder, by: getpid())
             await server.stop()
             let next = try await start(folder)
             await next.stop()

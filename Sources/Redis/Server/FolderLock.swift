@@ -56,7 +56,7 @@ struct FolderLock {
                 if descriptor == folder { return }
                 throw .folder(path, reason: "flock: \(systemMessage(code))")
             }
-            let holder = Self.holder(in: folder)
+            let holder = Self.holder(in: folder) ?? Self.holder(of: descriptor)
             // Of this process it was let go, perhaps: a child that is being made has it, too, until it becomes
             // its program.
             let isHeld = holder.map { $0 != getpid() && isAlive($0) } ?? false
@@ -76,6 +76,38 @@ struct FolderLock {
         let count = read(file, &bytes, bytes.count)
         return Int32(
             String(decoding: bytes.prefix(max(0, count)).prefix { $0 != 10 }, as: UTF8.self))
+    }
+
+    /// Who has locked a descriptor's file or folder, as the kernel tells (proc_locks(5)): its file may be gone.
+    private static func holder(of descriptor: Int32) -> Int32? {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return nil }
+        let file = open("/proc/locks", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var text: [UInt8] = []
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        while case let count = read(file, &bytes, bytes.count), count > 0 {
+            text += bytes.prefix(count)
+        }
+        // As makedev(3) puts them together.
+        let (device, byte) = (UInt64(status.st_dev), UInt64(0xff))
+        let major = device >> 8 & 0xfff | device >> 32 & ~0xfff
+        let minor = device & byte | device >> 12 & ~byte
+        // `1: FLOCK  ADVISORY  WRITE 4711 fe:00:16687217 0 EOF`; behind `1: ->` stands one who waits.
+        for line in text.split(separator: 10) {
+            let words = line.split(separator: 32).map { String(decoding: $0, as: UTF8.self) }
+            guard words.count >= 6, words[1] == "FLOCK", let id = Int32(words[4]), id > 0 else {
+                continue
+            }
+            let place = words[5].split(separator: ":")
+            if place.count == 3, UInt64(place[0], radix: 16) == major,
+                UInt64(place[1], radix: 16) == minor, UInt64(place[2]) == UInt64(status.st_ino)
+            {
+                return id
+            }
+        }
+        return nil
     }
 
     /// Whether a process lives; one that was killed and only waits for its parent does not.

@@ -51,7 +51,7 @@ public final class MeteringEngine {
         reader = UsageReader(client: client, settings: settings, clock: clock)
         accounts = AccountReader(client: client, settings: settings, clock: clock)
         // An engine whose workspace has changed makes room for another.
-        client.whenReady { [weak batcher] in batcher?.resume() }
+        client.whenReady(for: batcher) { $0.resume() }
     }
 
     /// Whether the caller is on its loop's thread, as it has to be.

@@ -16,6 +16,12 @@ public final class RedisClient {
         case preparing(RedisConnection), ready(RedisConnection), closed
     }
 
+    private struct ReadyHandler {
+        /// Whether whom it is for has gone.
+        let isOver: () -> Bool
+        let call: () -> Void
+    }
+
     /// What is known of a script once it was loaded.
     private struct LoadedScript {
         let hash: [UInt8]
@@ -39,7 +45,7 @@ public final class RedisClient {
     private var wasReady = false
     private var readySince: ContinuousClock.Instant?
 
-    private var readyHandlers: [() -> Void] = []
+    private var readyHandlers: [ReadyHandler] = []
     /// Called each time a client that was ready no longer is, before its commands fail.
     public var onLost: (() -> Void)?
 
@@ -59,7 +65,24 @@ public final class RedisClient {
     deinit { close() }
 
     /// Adds what is to be called each time the client becomes ready, in the order of adding.
-    public func whenReady(_ handler: @escaping () -> Void) { readyHandlers.append(handler) }
+    public func whenReady(_ handler: @escaping () -> Void) {
+        readyHandlers.append(ReadyHandler(isOver: { false }, call: handler))
+    }
+
+    /// As `whenReady`, for one of several that share the client: its handler goes with it.
+    public func whenReady<Owner: AnyObject>(
+        for owner: Owner, _ handler: @escaping (Owner) -> Void
+    ) {
+        // Those of owners that have gone since make room.
+        readyHandlers.removeAll { $0.isOver() }
+        readyHandlers.append(
+            ReadyHandler(isOver: { [weak owner] in owner == nil }) { [weak owner] in
+                if let owner { handler(owner) }
+            })
+    }
+
+    /// How many handlers are kept.
+    var readyHandlerCount: Int { readyHandlers.count }
 
     /// Whether commands can be sent: connected, logged in, all scripts loaded.
     public var isReady: Bool {
@@ -335,7 +358,7 @@ public final class RedisClient {
             logger.notice("connected to Redis", ["address": "\(configuration.address)"])
         }
         loggedProblem = nil
-        for handler in readyHandlers { handler() }
+        for handler in readyHandlers { handler.call() }
     }
 
     private func abandon(_ connection: RedisConnection, _ reason: String) {

@@ -94,7 +94,8 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
     /// Each turn handles all events that are ready, then the jobs and deferred closures which they
     /// left behind; what those leave behind waits for the next turn, so I/O is never starved.
     ///
-    /// What is left when it ends is never run, and is let go: it may hold what holds the loop.
+    /// What is left when it ends is never run. Closures are let go: they may hold what holds the loop; the tasks of
+    /// jobs stay in memory.
     public func run() {
         inbox.withLock { $0.isRunning = true }
         thread.store(UInt(pthread_self()), ordering: .relaxed)

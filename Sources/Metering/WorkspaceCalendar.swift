@@ -61,6 +61,17 @@ public struct WorkspaceCalendar: Sendable, Hashable {
         CivilDay(number: (seconds + offset(at: seconds)).flooredQuotient(86_400))
     }
 
+    /// The end of an hour that begins at an instant (seconds since 1970): the next full hour by the zone's clock, or
+    /// the change of clocks before it.
+    func end(ofHour start: Int) -> Int {
+        let offset = offset(at: start)
+        for end in stride(from: start + 900, through: start + 3600, by: 900)
+        where (end + offset) % 3600 == 0 || self.offset(at: end) != offset {
+            return end
+        }
+        return start + 3600
+    }
+
     /// The start of an hour whose sums are kept under an instant. Earlier builds kept those of an hour that
     /// a change of clocks by half an hour began under an instant before the change.
     public func start(ofHour instant: Int) -> Int {

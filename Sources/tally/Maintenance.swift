@@ -166,18 +166,21 @@ actor Maintenance {
     private func removeLeftSnapshots(_ store: DirectoryStore) async {
         let current = directory.generation
         guard current != sweptGeneration else { return }
-        await attempt("files of workspaces that were deleted were not removed") {
-            for folder in await queries.ownedFolders() {
-                let id = folder.workspace
-                guard directory.settings(of: id)?.birth != folder.birth,
-                    try await store.isRemoved(id, birth: folder.birth, dataset: folder.dataset)
-                else { continue }
+        var isSwept = true
+        for folder in await queries.ownedFolders()
+        where directory.settings(of: folder.workspace)?.birth != folder.birth {
+            let id = folder.workspace
+            // What cannot be removed keeps none of the others.
+            let isDone = await attempt("files of a workspace that was deleted were not removed") {
+                guard try await store.isRemoved(id, birth: folder.birth, dataset: folder.dataset)
+                else { return }
                 try await queries.removeSnapshots(of: id, dataset: folder.dataset)
                 logger.notice(
                     "files of a workspace that was deleted are removed", ["workspace": id.text])
             }
-            sweptGeneration = current
+            isSwept = isSwept && isDone
         }
+        if isSwept { sweptGeneration = current }
     }
 
     private func keepHolds(_ client: RedisClient) async {
@@ -199,11 +202,15 @@ actor Maintenance {
         }
     }
 
-    private func attempt(_ failure: String, _ work: () async throws -> Void) async {
+    @discardableResult private func attempt(
+        _ failure: String, _ work: () async throws -> Void
+    ) async -> Bool {
         do {
             try await work()
+            return true
         } catch {
             logger.warning(failure, ["reason": "\(error)"])
+            return false
         }
     }
 

@@ -103,7 +103,8 @@ extension EndToEnd {
         }
         #expect(service.terminate() == 0)
         let reasons = try service.log.split(separator: "\n").filter {
-            $0.contains("no connection to")
+            // What ends with the service says so by itself.
+            $0.contains(#""message":"no connection to Redis"#)
         }.map { line in
             let entry = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
             return try #require(entry?["reason"] as? String)

@@ -34,6 +34,16 @@ import Testing
         #expect(utc == (0..<24).map { WorkspaceCalendar.utc.start(of: autumn) + 3600 * $0 })
     }
 
+    @Test func `Before an hour of half the length there is as much time`() throws {
+        let calendar = try #require(WorkspaceCalendar(zone: "Australia/Lord_Howe"))
+        for (date, begins) in [("2026-04-05", 7200), ("2026-10-04", 7200)] {
+            let start = calendar.start(of: try #require(CivilDay(date))) + begins
+            let half = start * 1000..<(start + 1800) * 1000
+            #expect(
+                calendar.previous(half, .hour) == (start - 1800) * 1000..<start * 1000, "\(date)")
+        }
+    }
+
     @Test(arguments: [
         "UTC", "Etc/UTC", "GMT", "Asia/Kolkata", "Asia/Calcutta", "Asia/Saigon",
         "Asia/Ho_Chi_Minh", "Europe/Kyiv", "America/Argentina/Buenos_Aires",

@@ -58,7 +58,7 @@ final class LimitWindows {
         let month = today.firstOfMonth
         spans = [
             Span(starts: minute * 1000, ends: (minute + 60) * 1000),
-            Span(starts: hour * 1000, ends: hourEnd(hour) * 1000),
+            Span(starts: hour * 1000, ends: calendar.end(ofHour: hour) * 1000),
             Span(
                 starts: calendar.start(of: today) * 1000,
                 ends: calendar.start(of: CivilDay(number: today.number + 1)) * 1000),
@@ -68,15 +68,6 @@ final class LimitWindows {
         ]
         validFrom = minute * 1000
         validTo = spans.map(\.ends).min() ?? validFrom
-    }
-
-    private func hourEnd(_ start: Int) -> Int {
-        let offset = calendar.offset(at: start)
-        for end in stride(from: start + 900, through: start + 3600, by: 900)
-        where (end + offset) % 3600 == 0 || calendar.offset(at: end) != offset {
-            return end
-        }
-        return start + 3600
     }
 }
 

@@ -27,12 +27,13 @@ extension QueryEngine {
             }
             try files.removeItem(atPath: path)
         }
-        let isEmpty = paths.allSatisfy { path in
-            var isFolder: ObjCBool = false
-            return !files.fileExists(atPath: path, isDirectory: &isFolder) || isFolder.boolValue
-                || path == folder.lockFile
+        // Only what is empty by then: the next workspace of this id may be writing its first file.
+        for path in paths.sorted(by: >) { rmdir(path) }
+        guard try files.contentsOfDirectory(atPath: folder.path) == [SnapshotFolder.lockName] else {
+            return
         }
-        if isEmpty { try files.removeItem(atPath: folder.path) }
+        unlink(folder.lockFile)
+        rmdir(folder.path)
     }
 
     /// Removes the snapshots of a workspace that was deleted.

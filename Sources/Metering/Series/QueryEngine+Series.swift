@@ -75,8 +75,8 @@ extension WorkspaceCalendar {
         let tomorrow = CivilDay(number: day.number + 1)
         return switch bucket {
         case .minute: start + 60
-        // An hour ends where the next begins, or the day does.
-        case .hour: min(start + 3600, self.start(of: tomorrow))
+        // A day that clocks skip the end of ends earlier.
+        case .hour: min(end(ofHour: start), self.start(of: tomorrow))
         case .day: self.start(of: tomorrow)
         case .month: self.start(of: day.adding(months: 1))
         }

@@ -29,7 +29,8 @@ struct SnapshotFolder {
     func name(_ day: CivilDay) -> String { String(file(day).dropFirst(data.count + 1)) }
 
     /// What writers hold while they rename.
-    var lockFile: String { "\(path)/.lock" }
+    var lockFile: String { "\(path)/\(Self.lockName)" }
+    static let lockName = ".lock"
 
     /// Where the state is: what the days do not tell.
     var stateFile: String { "\(path)/state.json" }

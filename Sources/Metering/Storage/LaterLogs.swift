@@ -33,20 +33,18 @@ final class LaterLogs {
         let names = (0..<Self.daysMax).map { keys.log(arrival: CivilDay(number: first + $0)) }
         var last = today
         // Mostly there is none, which costs one command.
-        if try await send("EXISTS", names) != 0 {
-            for (place, name) in names.enumerated() where try await send("EXISTS", [name]) == 1 {
-                last = first + place
-            }
+        if try await send([names]).first?.integer != 0 {
+            let isThere = try await send(names.map { [$0] })
+            last = isThere.lastIndex { $0.integer == 1 }.map { first + $0 } ?? today
         }
         found = (today, last, now)
         return last
     }
 
-    private func send(
-        _ name: StaticString, _ names: [[UInt8]]
-    ) async throws(MeteringError) -> Int? {
+    /// Asks how many of each list of logs there are.
+    private func send(_ lists: [[[UInt8]]]) async throws(MeteringError) -> [RedisValue] {
         do {
-            return try await client.send(RedisCommand(name, names)).integer
+            return try await client.send(lists.map { RedisCommand("EXISTS", $0) })
         } catch {
             throw .unavailable(error)
         }

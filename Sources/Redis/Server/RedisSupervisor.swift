@@ -141,19 +141,13 @@ final class RedisSupervisor {
 
     /// How long the files of Redis's log are together.
     private func bytesOfLog() -> Int {
-        guard let end = folder.manifest.lastIndex(of: "/"),
-            let listing = opendir(String(folder.manifest[..<end]))
-        else { return 0 }
-        defer { closedir(listing) }
+        guard let end = folder.manifest.lastIndex(of: "/") else { return 0 }
+        let path = folder.manifest[..<end]
         var bytes = 0
-        while let entry = readdir(listing) {
+        for name in DataFolder.names(in: String(path)) {
             var facts = stat()
-            let status = withUnsafePointer(to: &entry.pointee.d_name) { name in
-                name.withMemoryRebound(to: CChar.self, capacity: 1) {
-                    fstatat(dirfd(listing), $0, &facts, AT_SYMLINK_NOFOLLOW)
-                }
-            }
-            if status == 0, facts.st_mode & S_IFMT == S_IFREG { bytes += Int(facts.st_size) }
+            let isFile = lstat("\(path)/\(name)", &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG
+            if isFile { bytes += Int(facts.st_size) }
         }
         return bytes
     }

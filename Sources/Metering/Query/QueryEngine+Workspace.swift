@@ -29,9 +29,8 @@ extension QueryEngine {
         }
         // Only what is empty by then: the next workspace of this id may be writing its first file.
         for path in paths.sorted(by: >) { rmdir(path) }
-        guard try files.contentsOfDirectory(atPath: folder.path) == [SnapshotFolder.lockName] else {
-            return
-        }
+        let left = try files.contentsOfDirectory(atPath: folder.path)
+        guard left.allSatisfy({ $0 == SnapshotFolder.lockName }) else { return }
         unlink(folder.lockFile)
         rmdir(folder.path)
     }

@@ -79,7 +79,10 @@ private func verify(
     let name = workspace.workspace.text
     console.begin(name)
     try await withQueries(workspace, data) { queries in
-        try await queries.verify(snapshots: workspace.path) { what in
+        // A Redis of one's own has one service; another one may have several, each with its folder.
+        try await queries.verify(
+            snapshots: workspace.path, isOnlyFolder: data.place.redisURL == nil
+        ) { what in
             console.show("\(name): looking at \(Escaping.text(what))")
         } report: { difference in
             console.print("\(name): \(Escaping.text(difference.description))")

@@ -239,7 +239,7 @@ import Testing
                 try await ReceiptRestoreTests.flush(api, redis, on: host.loop, data)
                 let found = Mutex<[String]>([])
                 try await api.queries.verify(
-                    snapshots: "\(data)/rollups/default", progress: { _ in },
+                    snapshots: "\(data)/rollups/default", isOnlyFolder: true, progress: { _ in },
                     report: { difference in found.withLock { $0.append("\(difference)") } })
                 #expect(found.withLock { $0 } == [])
                 try redis.request("FLUSHALL")

@@ -28,7 +28,7 @@ import Testing
                 _ = try await engine.beginLive(LiveQuery(), after: nil)
                 try await engine.keepAlerts { _ in .delivered }
                 _ = try await engine.activity()
-                try await engine.verify(snapshots: "/nonexistent") { _ in
+                try await engine.verify(snapshots: "/nonexistent", isOnlyFolder: true) { _ in
                 } report: { _ in
                 }
             }

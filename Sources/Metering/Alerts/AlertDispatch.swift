@@ -90,7 +90,7 @@ final class AlertDispatch {
         let version: RedisValue
         do {
             version = try await client.send(
-                RedisCommand("HGET", [keys.rules, Array("version".utf8)]))
+                RedisCommand("HGET", [keys.rules, Rules.versionField]))
         } catch {
             throw .unavailable(error)
         }

@@ -34,7 +34,7 @@ final class RestoreWriter {
         if try await send(RedisCommand("HEXISTS", [keys.meta, Self.markField])).integer == 1 {
             return true
         }
-        let version = try await send(RedisCommand("HGET", [keys.rules, Array("version".utf8)]))
+        let version = try await send(RedisCommand("HGET", [keys.rules, Rules.versionField]))
         let left = version.bytes == Rules.deleted ? keys.rules : nil
         var cursor = Array("0".utf8)
         repeat {

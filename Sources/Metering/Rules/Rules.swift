@@ -9,6 +9,8 @@ internal import Redis
 public final class Rules: Sendable {
     /// The version that a deletion of the workspace leaves, for ever: nothing goes by such rules.
     static let deleted = Array("deleted".utf8)
+    /// Where the version is among the fields of the rules.
+    static let versionField = Array("version".utf8)
 
     /// What Redis calls it; empty before anything was set.
     let version: [UInt8]

@@ -260,6 +260,8 @@ final class StateSnapshot {
     private func writeRules(to file: SnapshotFile) async throws(FlushError) {
         let names = ["version", "prices", "limits", "credits", "alerts"]
         let values = try await hash.values(keys.rules, of: names.map { Array($0.utf8) })
+        // Of a workspace that was deleted meanwhile there is nothing to write.
+        if values.first == Rules.deleted { throw .leaseLost }
         for (name, value) in zip(names, values) {
             guard let value, !value.contains(UInt8(ascii: "\n")) else { continue }
             try file.append(Array("\"\(name == "version" ? "rules_version" : name)\":".utf8))

@@ -27,19 +27,24 @@ extension QueryEngine {
 
     /// Recomputes what can be recomputed of this workspace: sums of days, hours and subjects, boards,
     /// lifetime totals, ledgers, holds and grants, and the snapshots. A service may count meanwhile.
+    /// Of a workspace that was deleted, and is being removed, nothing is looked at.
     /// Changes nothing; needs room for a copy of the largest day in the folder for temporary files.
     /// O(everything that is kept).
     ///
     /// - Parameters:
     ///   - path: the workspace's snapshots.
+    ///   - isOnlyFolder: whether nobody writes the workspace's snapshots elsewhere. What was written is not
+    ///     looked for where it may have been written to the folder of another process.
     ///   - progress: called with what is looked at.
     ///   - report: called with each difference, once.
     /// - Throws: when Redis cannot be asked, or a file not be written.
     public func verify(
-        snapshots path: String, progress: @Sendable (String) -> Void,
+        snapshots path: String, isOnlyFolder: Bool, progress: @Sendable (String) -> Void,
         report: @escaping @Sendable (Difference) -> Void
     ) async throws {
         let client = try await connected()
+        let version = try await client.send(RedisCommand("HGET", [keys.rules, Rules.versionField]))
+        if version.bytes == Rules.deleted { return }
         let field = Array("dataset".utf8)
         let dataset = try await client.send(RedisCommand("HGET", [keys.meta, field])).text ?? ""
         let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
@@ -52,7 +57,7 @@ extension QueryEngine {
         defer { rmdir(scratch) }
         let context = VerifyContext(
             client: client, loop: loop, settings: settings, clock: clock, dataset: dataset,
-            scratch: scratch, report: report)
+            scratch: scratch, isOnlyFolder: isOnlyFolder, report: report)
         try await Verifier(path, context).run(progress: progress)
     }
 }

@@ -251,7 +251,8 @@ final class Verifier {
     private func verify(_ state: (path: String, title: SnapshotTitle)) async throws {
         let revision = state.title.revision
         guard try await stateChanges() == revision else {
-            if let changes = try await stateChanges(), changes < revision {
+            let changes = try await stateChanges() ?? 0
+            if changes < revision {
                 context.report(
                     Difference(state.path, "revision", expected: changes, found: revision))
             }

@@ -20,16 +20,19 @@ final class VerifyContext {
     let dataset: String
     /// For copies of snapshots, made from Redis.
     let scratch: String
+    /// Whether nobody writes the workspace's snapshots elsewhere.
+    let isOnlyFolder: Bool
     let hash: OrderedHash
     let ledgers = LedgerParts()
     let report: (Difference) -> Void
 
     init(
         client: RedisClient, loop: EventLoop, settings: WorkspaceSettings, clock: any Clock,
-        dataset: String, scratch: String, report: @escaping (Difference) -> Void
+        dataset: String, scratch: String, isOnlyFolder: Bool, report: @escaping (Difference) -> Void
     ) {
         (self.client, self.loop, self.settings, self.clock) = (client, loop, settings, clock)
         (self.dataset, self.scratch, self.report) = (dataset, scratch, report)
+        self.isOnlyFolder = isOnlyFolder
         keys = Keyspace(settings)
         hash = OrderedHash(client: client, byteCountMax: 32 << 20) {
             () async throws(FlushError) in await loop.sleep(for: .zero)

@@ -158,7 +158,8 @@ extension RestoreBench {
 extension QueryEngine {
     func differences(_ folder: String) async throws -> [Difference] {
         let found = FoundDifferences()
-        try await verify(snapshots: folder, progress: { _ in }, report: found.add)
+        try await verify(
+            snapshots: folder, isOnlyFolder: true, progress: { _ in }, report: found.add)
         return found.all
     }
 }

@@ -70,9 +70,10 @@ final class RestoreBench {
 
     var folder: String { "\(flushing.data)/rollups/default" }
 
-    func verify() async throws -> [Difference] {
+    func verify(isOnlyFolder: Bool = true) async throws -> [Difference] {
         let found = FoundDifferences()
-        try await queries.verify(snapshots: folder, progress: { _ in }, report: found.add)
+        try await queries.verify(
+            snapshots: folder, isOnlyFolder: isOnlyFolder, progress: { _ in }, report: found.add)
         return found.all
     }
 

@@ -13,6 +13,15 @@ import Testing
 /// A workspace that takes the id of one that was deleted has nothing of it, and keeps what is its own.
 @Suite struct WorkspaceReuseTests {
     /// Workspaces and keys, as another process knows them.
+    /// Header fields of a new administrator of the workspace `acme`.
+    private static func admin(_ api: Harness) async throws -> [String: String] {
+        let made = await api.send(.post, "/v1/keys", #"{"role":"admin","workspace":"acme"}"#)
+        return [
+            "Authorization": "Bearer \(try #require(made.json["secret"] as? String))",
+            "Content-Type": "application/json",
+        ]
+    }
+
     private static func store(_ redis: RedisServer, on loop: EventLoop) async throws
         -> (store: DirectoryStore, client: RedisClient)
     {
@@ -160,15 +169,7 @@ import Testing
             let (other, client) = try await Self.store(redis, on: host.loop)
             let id = try #require(WorkspaceID("acme"))
             #expect(await api.send(.post, "/v1/workspaces", #"{"id":"acme"}"#).status == 201)
-            func makeKey() async throws -> [String: String] {
-                let made = await api.send(
-                    .post, "/v1/keys", #"{"role":"admin","workspace":"acme"}"#)
-                return [
-                    "Authorization": "Bearer \(try #require(made.json["secret"] as? String))",
-                    "Content-Type": "application/json",
-                ]
-            }
-            let old = try await makeKey()
+            let old = try await Self.admin(api)
             #expect(await api.send(.authorized(.get, "/v1/prices", headers: old)).status == 200)
             try await other.refresh()
             #expect(try await other.removeWorkspace(id))
@@ -199,7 +200,7 @@ import Testing
             #expect(await api.get("/v1/workspaces").status == 200)
             for task in tasks { _ = await task.value }
 
-            let new = try await makeKey()
+            let new = try await Self.admin(api)
             for path in ["/v1/audit", "/v1/keys", "/v1/prices", "/v1/subjects", "/v1/events"] {
                 let answer = await api.send(.authorized(.get, path, headers: new))
                 #expect(
@@ -225,15 +226,7 @@ import Testing
             let (other, client) = try await Self.store(redis, on: host.loop)
             let id = try #require(WorkspaceID("acme"))
             #expect(await api.send(.post, "/v1/workspaces", #"{"id":"acme"}"#).status == 201)
-            func makeKey() async throws -> [String: String] {
-                let made = await api.send(
-                    .post, "/v1/keys", #"{"role":"admin","workspace":"acme"}"#)
-                return [
-                    "Authorization": "Bearer \(try #require(made.json["secret"] as? String))",
-                    "Content-Type": "application/json",
-                ]
-            }
-            let old = try await makeKey()
+            let old = try await Self.admin(api)
             func send(
                 _ path: String, _ body: String, _ headers: [String: String],
                 _ method: HTTPMethod = .post
@@ -279,7 +272,7 @@ import Testing
             #expect(await api.get("/v1/workspaces").status == 200)
             #expect(await send("/v1/events", event, old).status == 401)
             if stage == .madeAnew {
-                let answer = await send("/v1/events", event, try await makeKey())
+                let answer = await send("/v1/events", event, try await Self.admin(api))
                 #expect(answer.status == 200 && answer.totals == ["tokens": 1], "\(answer.text)")
             }
             client.close()

@@ -18,6 +18,15 @@ import Testing
         return settings
     }
 
+    /// Puts the workspace in the directory, where its deletion takes it from.
+    private static func list(_ settings: WorkspaceSettings, _ bench: Bench) async throws {
+        var list = RedisCommand("HSET")
+        list.append("t1:{@}:workspaces")
+        list.append("acme")
+        list.append(settings.entry)
+        _ = try await bench.client.send(list)
+    }
+
     /// Deletes the workspace, as the service does, with all that it has.
     private static func delete(_ redis: RedisServer) throws {
         for name in try redis.request("KEYS t1:{acme@b1}:*").split(separator: "\r\n")
@@ -68,11 +77,7 @@ import Testing
                 let (clock, settings) = (ManualClock(noon), try Self.settings())
                 let bench = await Bench(
                     redis.socketPath, on: host.loop, clock: clock, settings: settings)
-                var list = RedisCommand("HSET")
-                list.append("t1:{@}:workspaces")
-                list.append("acme")
-                list.append(settings.entry)
-                _ = try await bench.client.send(list)
+                try await Self.list(settings, bench)
                 _ = try await bench.engine.setCreditPolicy(CreditPolicy())
                 #expect(await bench.record(event("ann", ["tokens": 5])).counted != nil)
                 let flushing = try await FlushBench(
@@ -107,11 +112,7 @@ import Testing
                 #expect(await bench.record(event("ann")).counted != nil)
                 let flushing = try await FlushBench(
                     redis.socketPath, on: host.loop, clock: clock, settings: settings)
-                var list = RedisCommand("HSET")
-                list.append("t1:{@}:workspaces")
-                list.append("acme")
-                list.append(settings.entry)
-                _ = try await bench.client.send(list)
+                try await Self.list(settings, bench)
                 #expect(await flushing.flusher.flush().problem == nil)
                 try Self.delete(redis)
                 try redis.request("HSET t1:{acme@b1}:subjects ann x")

@@ -52,10 +52,16 @@ import Testing
             _ = await history.bench.record(event("ann", ["tokens": 1]))
             try await history.queries.put("ann", #"{"email":"a@example.com"}"#)
             try await history.flushing.flush()
+            try await history.queries.put("bob", #"{"email":"b@example.com"}"#)
             // As lua/delete_workspace.lua leaves it until all is removed.
             var deletion = RedisCommand("HSET")
             for word in ["t1:{default}:rules", "version", "deleted"] { deletion.append(word) }
             _ = try await history.bench.client.send(deletion)
+            // What is due is not written by such rules.
+            let state = "\(history.folder)/state.json"
+            let written = try String(contentsOfFile: state, encoding: .utf8)
+            _ = await history.flushing.flusher.flush()
+            #expect(try String(contentsOfFile: state, encoding: .utf8) == written)
             var loss = RedisCommand("HDEL")
             for word in ["t1:{default}:changes", "state"] { loss.append(word) }
             _ = try await history.bench.client.send(loss)

@@ -12,7 +12,6 @@ import Testing
 
 /// A workspace that takes the id of one that was deleted has nothing of it, and keeps what is its own.
 @Suite struct WorkspaceReuseTests {
-    /// Workspaces and keys, as another process knows them.
     /// Header fields of a new administrator of the workspace `acme`.
     private static func admin(_ api: Harness) async throws -> [String: String] {
         let made = await api.send(.post, "/v1/keys", #"{"role":"admin","workspace":"acme"}"#)
@@ -22,6 +21,7 @@ import Testing
         ]
     }
 
+    /// Workspaces and keys, as another process knows them.
     private static func store(_ redis: RedisServer, on loop: EventLoop) async throws
         -> (store: DirectoryStore, client: RedisClient)
     {

@@ -19,24 +19,24 @@
                        amount per meter of the set
              fields    per day: {fields of `hours`, fields of `day`}
              cells     flat, per cell: index of its day, fields in `hours` and `day`, set; events, amounts
-             ids       {digest, ...} of the events that clients named
-             places    {index of the event, ...} of those ids
+             ids, places  {digest, ...} of the events that clients named; {index of the event, ...} of those ids
              rules, holders: see include/context; decisions: see include/account_fields
-             policy, undo  1 if only who is registered is counted; 1 if events are undone, else missing
+             policy, undo, timed  1 if: only who is registered is counted; events are undone; the time is to be told
   ARGV[2]  the events themselves, for the log; unpacked only to take one out
-  Returns  {"done", log position, results, excluded, answers, uncounted}: results, per subject the
+  Returns  {"done", log position, results, excluded, answers, uncounted, us}: results, per subject the
            position of its entry before, then per row the subject's totals; excluded, per event that does not
            count its place and where it was first counted (empty: refused; a letter: its subject is not
-           counted); answers, of the decisions; uncounted, {subject, why, ...}. Or {"stale"}; {"rules"}: these
-           are not in force any more; {"merged", flat {guest, user}}; {"erasing", subject}: it is taken out now;
-           {"move", days}: send again with what moving needs, and these days; {"cold", days}: bring these back;
-           {"overflow", indexes of subjects, 1 if a rollup overflows}. Only "done" has written.
+           counted); answers, of the decisions; uncounted, {subject, why, ...}; us, how long it took.
+           Or {"stale"}; {"rules"}: these are not in force any more; {"merged", flat {guest, user}}; {"erasing",
+           subject}: it is taken out now; {"move", days}: send again with what moving needs, and these days; {"cold",
+           days}: bring these back; {"overflow", indexes of subjects, 1 if a rollup overflows}. Only "done" has written.
   Time     O(events), and O(log subjects) per subject and ranked meter
 ]]
 --@constants constants
 --@constants account_fields
 --@constants alert_fields
 --@constants profile_fields
+--@include clock_us
 --@include name_keys
 --@include find_cold
 --@include find_known
@@ -54,7 +54,7 @@
 
 local call, pack = redis.call, cmsgpack.pack
 local ask = {cmsgpack.unpack(ARGV[1])}
-local ids, places, decisions = ask[17], ask[18], ask[21]
+local ids, places, decisions, began = ask[17], ask[18], ask[21], ask[24] == 1 and clock_us()
 local keys = name_keys(ask, #decisions > 0)
 
 -- Sent before? Then it was done then, or its sender has given it up since.
@@ -79,7 +79,7 @@ end
 if #decisions > 0 then
   code = code_of_decisions()
   context = code.new(keys, ask[10], ask[19], ask[20])
-  if ask[19][8] then context.alerts = code.alerts()(context, ask[19][8], decisions) end
+  if ask[19][8] then context.alerts = code.alerts()(context, ask[19][8]) end
   answers = code.decide(context, decisions, gone, uncounted, ids, places)
 end
 if next(gone) then code_of_exclusion()(batch, gone) end
@@ -96,5 +96,5 @@ if #cold > 0 then return {'cold', pack(cold)} end
 
 local done = {'done', '0', pack(results_of(batch)), pack(flat_of(gone)), pack(answers), pack(flat_of(uncounted))}
 local changes = context and code.is_changed(context)
-if next(batch.touched) or changes then write_batch(batch, ask, gone, code, context, done) end
-return done
+if next(batch.touched) or changes then write_batch(batch, ask, gone, code, context, done, began) end
+return tell_time(done, began)

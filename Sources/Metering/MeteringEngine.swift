@@ -28,11 +28,12 @@ public final class MeteringEngine {
     ///   - epoch: shared by the engines of a process.
     ///   - waitMS: for how long an event waits until its caller is told that it is not known to be
     ///     counted.
+    ///   - heldMS: how long a batch may hold Redis; it has as many events as that allows, at most 512.
     ///   - thaw: brings a day back that has left Redis; without it, nothing is counted on such days.
     public init(
         on loop: EventLoop, client: RedisClient, settings: WorkspaceSettings,
         clock: any Clock, metrics: MeteringMetrics, epoch: DenialEpoch = DenialEpoch(),
-        thaw: DayThawing? = nil, waitMS: Int = 1_000
+        thaw: DayThawing? = nil, waitMS: Int = 1_000, heldMS: Int = 4
     ) {
         self.loop = loop
         self.metrics = metrics
@@ -47,7 +48,7 @@ public final class MeteringEngine {
         batcher = EventBatcher(
             on: loop, client: client, script: ScriptLibrary.recordEvents, rules: rulesStore,
             settings: settings, clock: clock, metrics: metrics, thaw: thaw,
-            limits: EventBatcher.Limits(waitMS: waitMS))
+            limits: EventBatcher.Limits(waitMS: waitMS, heldMS: heldMS))
         reader = UsageReader(client: client, settings: settings, clock: clock)
         accounts = AccountReader(client: client, settings: settings, clock: clock)
         // An engine whose workspace has changed makes room for another.

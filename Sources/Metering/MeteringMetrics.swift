@@ -5,6 +5,7 @@ public import Observability
 /// What the engine counts about itself.
 public final class MeteringMetrics: Sendable {
     let batchSize: Histogram
+    let batchHeld: Histogram
     let counted: Counter
     let duplicates: Counter
     let skipped: Counter
@@ -18,6 +19,9 @@ public final class MeteringMetrics: Sendable {
     public init(_ registry: MetricsRegistry) {
         batchSize = registry.histogram(
             "tally_batch_events", help: "Events per script call.", scale: 1)
+        batchHeld = registry.histogram(
+            "tally_batch_held_seconds", help: "Time for which a large batch held Redis.",
+            scale: 1e-6)
         counted = registry.counter("tally_events_recorded_total", help: "Events counted.")
         duplicates = registry.counter(
             "tally_events_duplicate_total", help: "Events not counted again, by their id.")

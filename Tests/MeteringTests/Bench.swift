@@ -14,11 +14,13 @@ final class Bench {
     let clock: ManualClock
     let queries: QueryEngine
 
-    /// - Parameter data: where days that leave Redis have their files.
+    /// - Parameters:
+    ///   - data: where days that leave Redis have their files.
+    ///   - heldMS: so much that what is counted together goes in one step, however slow the machine is.
     init(
         _ path: String, on loop: EventLoop, clock: ManualClock,
         settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20),
-        data: String = "/nonexistent", waitMS: Int = 1_000
+        data: String = "/nonexistent", waitMS: Int = 1_000, heldMS: Int = 1_000_000
     ) async {
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
@@ -33,7 +35,7 @@ final class Bench {
         engine = MeteringEngine(
             on: loop, client: client, settings: settings, clock: clock,
             metrics: MeteringMetrics(registry), thaw: { [queries] in await queries.thaw($0) },
-            waitMS: waitMS)
+            waitMS: waitMS, heldMS: heldMS)
         closer = DayCloser(client: client, settings: settings, clock: clock)
         client.connect()
         await queries.start(isKeeping: false)

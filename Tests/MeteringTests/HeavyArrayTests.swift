@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import EventLoop
 import Metering
 import Redis
 import TestSupport
@@ -37,7 +38,7 @@ import Testing
         try await withRedis { redis in
             try await onLoop { host in
                 let bench = await Bench(
-                    redis.socketPath, on: host.loop, clock: ManualClock(noon))
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon), heldMS: 4)
                 _ = await bench.record(event("warm"))
                 try await body(host, bench)
             }
@@ -76,6 +77,69 @@ import Testing
             #expect(outcomes.allSatisfy { $0.counted != nil })
             // These are 32 batches; two of them are made when another event comes.
             #expect(others > 3, "\(others)")
+        }
+    }
+
+    @Test func `What somebody waits for goes before a batch of a large request that is ready`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = await Bench(
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon), heldMS: 4)
+                _ = await bench.record(event("a"))
+                var total: Int?
+                redis.pause()
+                bench.engine.record((0..<Self.count).map { _ in event("a") }) { _ in }
+                // The first batch is on its way by now, and the second one made.
+                await host.loop.sleep(for: .milliseconds(20))
+                bench.engine.record(event("a")) { total = $0.total() }
+                await host.loop.sleep(for: .milliseconds(20))
+                redis.resume()
+                // Goes behind all of them.
+                let last = await bench.record((0..<17).map { _ in event("a") })
+                #expect(last.last?.total() == 1 + Self.count + 1 + 17)
+                // Nothing is known of how long events take: the first batch has 128 of them.
+                #expect(total == 1 + 128 + 1)
+            }
+        }
+    }
+
+    @Test func `What goes alone does not wait until all large requests are through`() async throws {
+        try await Self.withBench { _, bench in
+            var (waiting, bulk, before) = (3, 0, [Int]())
+            let amounts = [Self.most / 2, Self.most / 2, Self.most / 2]
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                for number in 0..<8 {
+                    bench.engine.record((0..<Self.count).map { event("s\(number)-\($0)") }) { _ in
+                        bulk += 1
+                        if bulk == 8, waiting == 0 { continuation.resume() }
+                    }
+                }
+                for (number, amount) in amounts.enumerated() {
+                    bench.engine.record(event("large\(number)", ["tokens": amount])) { _ in
+                        before.append(bulk)
+                        waiting -= 1
+                        if bulk == 8, waiting == 0 { continuation.resume() }
+                    }
+                }
+            }
+            #expect(before.allSatisfy { $0 < 4 }, "\(before)")
+        }
+    }
+
+    @Test func `The events of a large request are judged in their order`() async throws {
+        try await Self.withBench { _, bench in
+            // The second one is too large for a sum of a whole batch, and goes in another.
+            for round in 0..<20 {
+                var events = (0..<Self.count / 4).map { event("s\($0)") }
+                let last = event("o\(round)", ["tokens": Self.most / 500])
+                events += [event("o\(round)", ["tokens": 7]), last]
+                events += (0..<Self.count / 4).map { event("t\($0)") }
+                let (outcomes, _) = await Self.record(bench, events)
+                #expect(outcomes[Self.count / 4].total() == 7)
+                #expect(outcomes[Self.count / 4 + 1].total() == 7 + Self.most / 500)
+            }
         }
     }
 

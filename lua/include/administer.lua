@@ -53,7 +53,7 @@ local function set_override(context, account, decision)
   for q = #overrides - 1, 1, -2 do
     if overrides[q] == id then cut(overrides, q, 2) end
   end
-  drop_old_limits(context.limits, overrides, 2)
+  drop_old_limits(context, overrides, 2)
   if decision[LIMITS][2] >= 0 then
     overrides[#overrides + 1], overrides[#overrides + 2] = id, decision[LIMITS][2]
   end

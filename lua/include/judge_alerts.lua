@@ -45,11 +45,12 @@ local function judge_account(context, account, index, alerts, notices)
 end
 
 -- Prepares the alerts of a batch, before its decisions change anything.
-local function new_alerts(context, alerts, decisions)
-  local by_id, watched, subjects, notices = {}, {}, {}, {}
+local function new_alerts(context, alerts)
+  local by_id, watched, indexes, subjects, notices = {}, {}, {}, {}, {}
   for _, alert in ipairs(alerts) do
     local index = alert[ALERT_LIMIT]
-    by_id[alert[ALERT_ID]], watched[index] = alert, watched[index] or {}
+    by_id[alert[ALERT_ID]] = alert
+    if not watched[index] then watched[index], indexes[#indexes + 1] = {}, index end
     table.insert(watched[index], alert)
   end
   for i, account in ipairs(context.accounts) do subjects[i] = account.subject end
@@ -57,19 +58,12 @@ local function new_alerts(context, alerts, decisions)
   for i, account in ipairs(context.accounts) do
     account.told = packed[i] and open_told(context, account, packed[i], by_id) or {}
   end
-  local function look(account, index)
-    if not watched[index] or account.judged[index] then return end
-    account.judged[index] = true
-    judge_account(context, account, index, watched[index], notices)
-  end
-  -- Looks at what the decisions have changed. Nothing is written yet.
+  -- Looks at all that is watched of the accounts that the decisions have changed: a limit may have been set lower,
+  -- or be reached by a merge. Nothing is written yet.
   local function judge()
-    for _, decision in ipairs(decisions) do
-      local account, limits = context.accounts[decision[ACCOUNT]], decision[LIMITS]
-      if account and account.is_changed then
-        account.judged = account.judged or {}
-        look(account, 0)
-        for q = 1, #limits, 2 do look(account, limits[q]) end
+    for _, account in ipairs(context.accounts) do
+      if account.is_changed and account.told then
+        for _, index in ipairs(indexes) do judge_account(context, account, index, watched[index], notices) end
       end
     end
     check_notices(context.keys)

@@ -15,11 +15,13 @@ end
 
 -- Drops from a flat list, which has limits' ids first, what is kept for limits that are not in force
 -- any more: their ids never come back.
-local function drop_old_limits(limits, list, width)
-  local known = {}
-  for _, limit in ipairs(limits) do known[limit[LIMIT_ID]] = true end
+local function drop_old_limits(context, list, width)
+  if not context.known_limits then
+    context.known_limits = {}
+    for _, limit in ipairs(context.limits) do context.known_limits[limit[LIMIT_ID]] = true end
+  end
   for q = #list - width + 1, 1, -width do
-    if not known[list[q]] then cut(list, q, width) end
+    if not context.known_limits[list[q]] then cut(list, q, width) end
   end
 end
 

@@ -17,7 +17,7 @@ local function name_keys(ask, decides)
       n = n + 4
     end
   end
-  if ask[23] then k.erasures, k.open_erasures, k.all_erasures = unpack(KEYS, #KEYS - 4, #KEYS - 2) end
+  if ask[23] == 1 then k.erasures, k.open_erasures, k.all_erasures = unpack(KEYS, #KEYS - 4, #KEYS - 2) end
   k.use = {}
   if ask[9] == 0 then return k end
   for i = 1, #days do k.use[days[i]] = KEYS[n + i] end

@@ -26,7 +26,8 @@ local function use_limit(context, account, limit, amount, time)
   account.is_changed = true
   local q = window_of(windows, limit[LIMIT_ID])
   if not q then
-    drop_old_limits(context.limits, windows, WINDOW_WIDTH)
+    if not account.has_dropped then drop_old_limits(context, windows, WINDOW_WIDTH) end
+    account.has_dropped = true
     q = #windows + 1
     windows[q], windows[q + WINDOW_START] = limit[LIMIT_ID], 0
     windows[q + WINDOW_USED] = kind == ROLLING and {} or 0

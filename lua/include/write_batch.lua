@@ -37,7 +37,7 @@ end
 -- Writes a batch that counts or changes something, and sets its position in what is answered.
 -- Every key that is written was read once before, or is here: Redis does not roll back, so a key of
 -- a wrong type has to fail by now. From the first write on nothing fails.
-local function write_batch(batch, ask, gone, code, context, done)
+local function write_batch(batch, ask, gone, code, context, done, began)
   local call, keys, ttl, at, counts = redis.call, batch.keys, ask[4], 0, next(batch.touched)
   local ids, ledger = ask[17], context and code.ledger_of(context) or ''
   local sizes = size_keys(batch, ids)
@@ -65,5 +65,6 @@ local function write_batch(batch, ask, gone, code, context, done)
     code.write(context, at)
     call('HINCRBY', changes, 'state', 1)
   end
+  tell_time(done, began)
   call('SET', keys.marker, cmsgpack.pack(ask[1], done), 'EX', MARKER_TTL_S)
 end

@@ -45,7 +45,8 @@ extension EventBatch {
         let head = writer.take()
         decisions.write(resets, today: context.today, writer)
         writer.integer(context.counts == .registered ? 1 : 0)
-        if decisions.undoes { writer.integer(1) }
+        writer.integer(decisions.undoes ? 1 : 0)
+        writer.integer(BatchBound.measures(items.count) ? 1 : 0)
         return [head + packed.sums + writer.take(), packed.entry]
     }
 

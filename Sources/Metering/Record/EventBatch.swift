@@ -5,7 +5,7 @@
 
 /// A batch of events on its way to Redis.
 final class EventBatch {
-    /// The most events of one script call: a bound on how long the script holds Redis.
+    /// The most events of one script call, however little they take; see `BatchBound`.
     static let eventCountMax = 512
 
     /// 2^53 − 1, the largest integer that doubles, and so Lua, count up to exactly.

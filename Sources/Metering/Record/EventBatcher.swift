@@ -27,30 +27,33 @@ final class EventBatcher {
     let clock: any Clock
     private let loop: EventLoop
     let metrics: MeteringMetrics
-    private let limits: Limits
+    let limits: Limits
     /// Distinguishes this batcher from every other one, in this process and elsewhere.
     private let sender: String
     private let digest = IDDigest()
     private let writer = MessagePackWriter()
-    private let calendar: CachedCalendar
+    let calendar: CachedCalendar
     private let rules: RulesStore
     private let windows: LimitWindows
     private let resets: MonthResets
 
-    var waiting = PendingQueue()
+    var waiting: PendingQueue
     private var inFlight: EventBatch?
-    /// Made while another one is on its way, so that Redis does not wait for it.
-    private var next: EventBatch?
+    /// Events of large requests, made ready while another batch is on its way, so that Redis does not
+    /// wait for it.
+    private var next: EventBatch? { didSet { isOvertaken = false } }
+    /// Whether what came later went before it.
+    private var isOvertaken = false
     private var sequence = 0
     /// Days that subjects had to leave lately, and until when batches come with what that needs.
     private var rolls: Set<CivilDay> = []
     private var canMoveUntilMS = 0
-    private var isFlushDue = false
+    var isFlushDue = false
     private var isLoadingRules = false
     var later = LaterGenerations()
     var isLookingAhead = false
     /// Of this turn's events; nil before the first of them.
-    private var arrival: Arrival?
+    var arrival: Arrival?
     /// The batch in flight has an unknown outcome and waits for a connection.
     private var isResendDue = false
     /// When Redis answered last. A long queue that moves is no reason to give events up.
@@ -79,6 +82,7 @@ final class EventBatcher {
         self.clock = clock
         self.metrics = metrics
         self.limits = limits
+        waiting = PendingQueue(bound: BatchBound(heldMS: limits.heldMS))
         keys = Keyspace(settings)
         calendar = CachedCalendar(settings.calendar)
         sender = String(UInt64.random(in: .min ... .max), radix: 36)
@@ -165,16 +169,6 @@ final class EventBatcher {
         scheduleFlush()
     }
 
-    /// When the events of this turn of the loop arrive: the clocks are read once for all of them.
-    private func currentArrival() -> Arrival {
-        if isFlushDue, let arrival { return arrival }
-        let now = clock.now
-        let arrival = Arrival(
-            time: now, place: calendar.place(now), deadlineMS: clock.monotonicMS + limits.waitMS)
-        self.arrival = arrival
-        return arrival
-    }
-
     /// Sends what waits, at the end of the turn: all that this turn brings goes together.
     func scheduleFlush() {
         guard !isFlushDue else { return }
@@ -208,17 +202,21 @@ final class EventBatcher {
     }
 
     private func takeBatch(_ rules: Rules) -> EventBatch? {
+        if next != nil, !isOvertaken, let urgent = waiting.takeUrgent(followers) {
+            isOvertaken = true
+            return EventBatch(urgent, rules)
+        }
         defer { next = nil }
         if let next { return next.rules === rules ? next : EventBatch(next.items, rules) }
         return waiting.takeBatch(followers).map { EventBatch($0, rules) }
     }
 
-    /// Makes the next batch, if nothing that comes would still get into it.
+    /// Makes the next batch out of the events of large requests, if they fill one.
     private func prepare() {
-        guard inFlight != nil, next == nil, waiting.count >= EventBatch.eventCountMax,
-            let rules = rules.current
+        guard inFlight != nil, next == nil, let rules = rules.current,
+            let bulk = waiting.takeBulk(followers)
         else { return }
-        next = takeBatch(rules)
+        next = EventBatch(bulk, rules)
         next?.pack(digest, writer)
     }
 
@@ -297,6 +295,7 @@ final class EventBatcher {
             // Not known to be counted. It goes again, as it is, when the client is ready.
             metrics.resent.add()
             batch.lostCount += 1
+            if case .timedOut = error { waiting.bound.learnOfSilence() }
             refusal = if case .server = error { error } else { nil }
             // When the client is ready again; if it still is, at the next turn of the sweep.
             isResendDue = true
@@ -358,6 +357,10 @@ final class EventBatcher {
             return fail(batch, "Redis gave an answer of another shape")
         }
         if !batch.isMerge { metrics.counted.add(outcomes.countedCount) }
+        if let heldUS = done.heldUS, heldUS > 0 {
+            waiting.bound.learn(count: batch.items.count, microseconds: heldUS)
+            metrics.batchHeld.observe(heldUS)
+        }
         metrics.duplicates.add(outcomes.repeatedCount)
         metrics.skipped.add(outcomes.skippedCount)
         outcomes.resolve { repeated, origin in resolve(repeated, from: origin) }

@@ -14,10 +14,11 @@ struct PendingQueue {
 
     /// Requests of more events are large ones.
     static let smallMax = 16
-    /// Events of a batch that those of large requests have for themselves.
-    private static let bulkShare = EventBatch.eventCountMax / 4
+    /// Of how many items of a batch one is of large requests, while others wait.
+    private static let bulkInterval = 4
 
     private enum Turn { case waiting, large, single }
+    private enum Source { case urgent, bulk, both }
 
     /// In the order of arrival.
     private var waiting = PendingLine()
@@ -30,6 +31,9 @@ struct PendingQueue {
     /// Batches that were parted: they have waited before.
     private var groups: [[Pending]] = []
     private var turn = Turn.single
+    /// How many items a batch may have.
+    var bound: BatchBound
+    init(bound: BatchBound) { self.bound = bound }
 
     var count: Int {
         waiting.count + bulk.count + large.count + singles.count
@@ -57,8 +61,21 @@ struct PendingQueue {
     ///
     /// - Parameter followers: makes a place for events whose id waits already.
     mutating func takeBatch(_ followers: () -> Followers) -> [Pending]? {
+        takeBatch(followers, from: .both)
+    }
+
+    /// Takes the next batch of all but the events of large requests.
+    mutating func takeUrgent(_ followers: () -> Followers) -> [Pending]? {
+        takeBatch(followers, from: .urgent)
+    }
+
+    private mutating func takeBatch(
+        _ followers: () -> Followers, from source: Source
+    ) -> [Pending]? {
         if !groups.isEmpty { return groups.removeFirst() }
-        while !isEmpty {
+        while !(waiting.isEmpty && large.isEmpty && singles.isEmpty
+            && (source == .urgent || bulk.isEmpty))
+        {
             let batch: [Pending]
             switch turn {
             case .waiting:
@@ -69,20 +86,31 @@ struct PendingQueue {
                 batch = singles.takeFirst().map { [$0] } ?? []
             case .single:
                 turn = .waiting
-                batch = takeWaiting(followers)
+                batch = takeWaiting(followers, from: source)
             }
             if !batch.isEmpty { return batch }
         }
         return nil
     }
 
-    private mutating func takeWaiting(_ followers: () -> Followers) -> [Pending] {
+    /// Takes a batch of the events of large requests, up to one that cannot go along: what is urgent, and
+    /// goes alone, may overtake this batch, and no event of it. Nil if there are not enough of them.
+    mutating func takeBulk(_ followers: () -> Followers) -> [Pending]? {
+        guard bulk.count >= bound.count else { return nil }
+        let taken = takeWaiting(followers, from: .bulk)
+        return taken.isEmpty ? nil : taken
+    }
+
+    private mutating func takeWaiting(
+        _ followers: () -> Followers, from source: Source
+    ) -> [Pending] {
         var taken: [Pending] = []
         var firsts: [ByteString: PendingEvent] = [:]
         var examined = 0
-        taken.reserveCapacity(min(waiting.count + bulk.count, EventBatch.eventCountMax))
-        while taken.count < EventBatch.eventCountMax, examined < Self.examinedMax,
-            let item = takeNext(behind: taken.count)
+        let most = bound.count
+        taken.reserveCapacity(min(waiting.count + bulk.count, most))
+        while taken.count < most, examined < Self.examinedMax,
+            let item = takeNext(from: source, behind: taken.count, of: most)
         {
             examined += 1
             guard case .event(let pending) = item else {
@@ -93,6 +121,10 @@ struct PendingQueue {
                 let first = { (first: inout PendingEvent) in first }(&firsts[id, default: pending])
                 if first !== pending {
                     guard first.canLead(pending) else {
+                        if source == .bulk {
+                            bulk.putBack(item)
+                            return taken
+                        }
                         singles.append(item)
                         continue
                     }
@@ -101,6 +133,10 @@ struct PendingQueue {
                 }
             }
             if pending.mostAmount > Self.amountMax {
+                if source == .bulk {
+                    bulk.putBack(item)
+                    return taken
+                }
                 large.append(item)
             } else {
                 taken.append(item)
@@ -109,19 +145,29 @@ struct PendingQueue {
         return taken
     }
 
-    /// What comes behind so many items of a batch.
-    private mutating func takeNext(behind count: Int) -> Pending? {
-        if count < EventBatch.eventCountMax - Self.bulkShare, let first = waiting.takeFirst() {
-            return first
+    /// What comes behind so many items of a batch of at most so many.
+    private mutating func takeNext(
+        from source: Source, behind count: Int, of most: Int
+    ) -> Pending? {
+        switch source {
+        case .urgent:
+            return waiting.takeFirst()
+        case .bulk:
+            return bulk.takeFirst()
+        case .both:
+            if count < most - most / Self.bulkInterval, let first = waiting.takeFirst() {
+                return first
+            }
+            return bulk.takeFirst() ?? waiting.takeFirst()
         }
-        return bulk.takeFirst() ?? waiting.takeFirst()
     }
 
     private mutating func takeLarge() -> [Pending] {
         var taken: [Pending] = []
         var ids: Set<ByteString> = []
         var room = EventBatch.exactIntegerMax
-        while taken.count < EventBatch.eventCountMax, case .event(let pending)? = large.first,
+        let most = bound.count
+        while taken.count < most, case .event(let pending)? = large.first,
             pending.mostAmount <= room, pending.event.id.map({ ids.insert($0).inserted }) ?? true
         {
             room -= pending.mostAmount
@@ -169,6 +215,16 @@ private struct PendingLine {
             head = 0
         }
         return first
+    }
+
+    /// Puts back what was taken last.
+    mutating func putBack(_ item: Pending) {
+        if head > 0 {
+            head -= 1
+            items[head] = item
+        } else {
+            items.insert(item, at: 0)
+        }
     }
 
     mutating func takeExpired(_ nowMS: Int) -> [Pending] {

@@ -14,6 +14,8 @@ enum RecordReply {
         let answers: [MessagePackValue]
         /// Subjects that are not counted.
         let uncounted: [ByteString: SkipReason]
+        /// How long the call held Redis, in microseconds; nil when that was not asked for.
+        let heldUS: Int?
     }
 
     /// Why an event of a batch did not count.
@@ -77,7 +79,7 @@ enum RecordReply {
             self = .overflow(
                 subjects: subjects.compactMap { $0.integer.map { $0 - 1 } }, rollup: rollup == 1)
         case "done":
-            guard parts.count == 6, let position = parts[1].bytes, let excluded = list(3),
+            guard parts.count >= 6, let position = parts[1].bytes, let excluded = list(3),
                 let results = parts[2].bytes.flatMap({ MessagePackView.read($0, \.integers) }),
                 let packed = Int(String(decoding: position, as: UTF8.self)), let answers = list(4),
                 let uncounted = list(5)
@@ -86,7 +88,8 @@ enum RecordReply {
                 Done(
                     position: LogPosition(packed), results: results,
                     excluded: Self.excluded(excluded), answers: answers,
-                    uncounted: Self.uncounted(uncounted)))
+                    uncounted: Self.uncounted(uncounted),
+                    heldUS: parts.count > 6 ? parts[6].integer : nil))
         default:
             return nil
         }

@@ -211,6 +211,7 @@ public enum ScriptLibrary {
         "log_ends": PackageResources.log_ends_lua,
         "months": PackageResources.months_lua,
         "move_windows": PackageResources.move_windows_lua,
+        "clock_us": PackageResources.clock_us_lua,
         "name_keys": PackageResources.name_keys_lua,
         "new_batch": PackageResources.new_batch_lua,
         "occasional": PackageResources.occasional_lua,

@@ -103,6 +103,32 @@ import Testing
         }
     }
 
+    @Test func `What a merge, or a lower limit, makes of a subject is told with the next change`()
+        async throws
+    {
+        try await withAlerts { host, bench, receiver in
+            await bench.put(alert("files", files, "50,80", receiver.url))
+            func told() -> [String] { receiver.told.filter { $0.hasPrefix("u") } }
+            let answer = await bench.harness.post(
+                #"{"subject":"guest:1","meters":{"files_uploaded":4}}"#)
+            #expect(answer.status == 200, "\(answer.text)")
+            await bench.upload(78)
+            try await bench.deliver()
+            #expect(told() == ["u1 files 50"])
+            let merged = await bench.harness.send(
+                .post, "/v1/subjects/u1/merge", #"{"guest":"guest:1"}"#)
+            #expect(merged.status == 200, "\(merged.text)")
+            try await bench.deliver()
+            #expect(told() == ["u1 files 50", "u1 files 80"])
+            await bench.upload(10, by: "u2")
+            let lower = await bench.harness.send(
+                .put, "/v1/limits/files_per_day/subjects/u2", #"{"limit":20}"#)
+            #expect(lower.status == 200, "\(lower.text)")
+            try await bench.deliver()
+            #expect(told() == ["u1 files 50", "u1 files 80", "u2 files 50"])
+        }
+    }
+
     @Test func `A check that takes is told, one that only asks is not`() async throws {
         try await withAlerts { host, bench, receiver in
             await bench.put(alert("files", files, "50", receiver.url))

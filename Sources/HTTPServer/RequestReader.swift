@@ -149,6 +149,10 @@ final class RequestReader {
         let taken = UnsafeRawBufferPointer(rebasing: rest[..<used])
         guard parser.state.event == .head else {
             carry.append(contentsOf: taken)
+            // Blanks before the target are skipped, and are in no span.
+            guard parser.state.targetEnd > 0 || carry.count <= limits.maxRequestLine else {
+                throw .uriTooLong
+            }
             guard parser.state.targetEnd == 0 || parser.state.isWithinLimit(carry.count) else {
                 throw .headersTooLarge
             }

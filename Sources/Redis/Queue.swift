@@ -10,6 +10,17 @@ struct Queue<Element> {
 
     mutating func append(_ element: Element) { elements.append(element) }
 
+    /// Changes the last elements for which that holds, from the end on. O(how many these are).
+    mutating func updateLast(
+        while isMeant: (Element) -> Bool, _ change: (inout Element) -> Void
+    ) {
+        for index in (start..<elements.count).reversed() {
+            guard var element = elements[index], isMeant(element) else { return }
+            change(&element)
+            elements[index] = element
+        }
+    }
+
     mutating func popFirst() -> Element? {
         guard start < elements.count else { return nil }
         let element = elements[start]

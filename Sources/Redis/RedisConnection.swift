@@ -14,13 +14,15 @@ final class RedisConnection {
 
     private struct Outstanding {
         let completion: Completion
-        let sentAt: UInt64
+        var sentAt: UInt64
         /// Where the command ends in the stream of all bytes of this connection.
         let end: Int
     }
 
     private static let readBytes = 64 * 1024
     private static let readsPerTurnMax = 8
+    /// When a turn of the loop took so long, the time of what it sent begins when it is written.
+    private static let longTurnNanoseconds: UInt64 = 20_000_000
     /// After these the server will not do for any other command either.
     private static let fatalCodes: Set<String> = ["READONLY", "LOADING", "MASTERDOWN", "NOAUTH"]
 
@@ -40,7 +42,8 @@ final class RedisConnection {
     private var outputStart = 0
     private var queuedBytes = 0
     private var writtenBytes = 0
-    private var isFlushScheduled = false
+    /// When the first command was queued that waits for the end of the turn; nil when none does.
+    private var flushQueuedAt: UInt64?
     private var isWaitingToWrite = false
     private var isLost = false
 
@@ -93,12 +96,9 @@ final class RedisConnection {
             isTimerRunning = true
             timer?.start(after: configuration.commandTimeout)
         }
-        guard !isFlushScheduled, !isWaitingToWrite else { return }
-        isFlushScheduled = true
-        loop.deferToTurnEnd { [weak self] in
-            self?.isFlushScheduled = false
-            self?.flush()
-        }
+        guard flushQueuedAt == nil, !isWaitingToWrite else { return }
+        flushQueuedAt = Self.now
+        loop.deferToTurnEnd { [weak self] in self?.flushTurn() }
     }
 
     /// Ends the connection; commands that wait fail.
@@ -110,6 +110,18 @@ final class RedisConnection {
     }
 
     // MARK: Writing
+
+    /// Writes what a turn has queued. A turn that took long is not Redis's time.
+    private func flushTurn() {
+        guard let queuedAt = flushQueuedAt else { return }
+        flushQueuedAt = nil
+        let now = Self.now
+        if now &- queuedAt > Self.longTurnNanoseconds {
+            let written = writtenBytes
+            outstanding.updateLast(while: { $0.end > written }) { $0.sentAt = now }
+        }
+        flush()
+    }
 
     private func flush() {
         while !isLost, outputStart < output.count {
@@ -210,6 +222,7 @@ final class RedisConnection {
     /// All commands have the same time, so the oldest is the first to be late: one timer does.
     private func checkDeadline() {
         isTimerRunning = false
+        flushTurn()
         // A reply that lies in the socket already is not late; it is the loop that was busy.
         if let oldest = outstanding.first, Self.now &- oldest.sentAt >= timeoutNanoseconds {
             readReplies()

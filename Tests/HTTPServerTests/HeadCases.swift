@@ -129,6 +129,10 @@ let headCases: [Case] = [
         "uri-70k",
         .raw("GET /" + String(repeating: "a", count: 70000) + " HTTP/1.1\r\nHost: x\r\n\r\n"),
         .refused(414, "uri_too_long")),
+    Case(
+        "uri-blanks",
+        .raw("GET " + String(repeating: " ", count: 70000)),
+        .refused(414, "uri_too_long")),
     Case("hdr-noname", .get(": v\r\n"), .refused(400, "invalid_header")),
     Case("hdr-nocolon", .get("garbage\r\n"), .refused(400, "invalid_header")),
     Case("hdr-badname", .get("X Y: v\r\n"), .refused(400, "invalid_header")),

@@ -131,6 +131,26 @@ import Testing
         }
     }
 
+    /// As a copy into the wrong place makes it: whole, of these data, and of the revision that was written.
+    @Test func `The file of another day in a day's place is refused`() async throws {
+        try await withFile { flushing, path, day in
+            let archive = try flushing.archive()
+            let other = CivilDay(number: day.number - 1)
+            let place = path.replacing("\(day)", with: "\(other)")
+            try FileManager.default.copyItem(atPath: path, toPath: place)
+            _ = try await flushing.client.send(
+                RedisCommand(
+                    "HSET",
+                    ["t1:{default}:cold", "\(other.number)", "1"].map { Array($0.utf8) }))
+            #expect(try await archive.coldDays() == [other])
+            await expectDamaged(archive, other, "of another day")
+            #expect(await !archive.isReadable(other))
+            await #expect(throws: ArchiveError.self) {
+                try await archive.eachSubject(of: other) { _ in }
+            }
+        }
+    }
+
     private func expectDamaged(_ archive: Archive, _ day: CivilDay, _ what: Comment) async {
         do throws(ArchiveError) {
             _ = try await archive.head(day)

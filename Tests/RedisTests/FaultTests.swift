@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import EventLoop
+import Glibc
 import Observability
 import Redis
 import TestSupport
@@ -32,6 +33,26 @@ import Testing
                 // Redis ran them after all: that is why a timeout is an unknown outcome.
                 let reply = try await watched.client.send(command("GET", "n"))
                 #expect(reply.text == "10")
+            }
+        }
+    }
+
+    @Test func `The time of a turn of the loop is not Redis's`() async throws {
+        try await withRedis { server in
+            try await onLoop { host in
+                let watched = WatchedClient(
+                    .test(server.socketPath, timeout: .milliseconds(300)), on: host.loop)
+                await watched.ready()
+                for _ in 1...5 {
+                    var result: Result<RedisValue, RedisError>?
+                    watched.client.send(command("ECHO", "here")) { result = $0 }
+                    // What is sent is written at the end of the turn.
+                    usleep(400_000)
+                    while result == nil { await host.loop.sleep(for: .milliseconds(1)) }
+                    let reply = try result?.get()
+                    #expect(reply?.text == "here")
+                }
+                #expect(watched.lostCount == 0)
             }
         }
     }

@@ -49,9 +49,11 @@ final class BudgetWatch {
         let changes = try await send(RedisCommand("HMGET", [keys.changes] + fields))
         let state = [.bulk(rules.version), .integer(months[0].range.lowerBound), changes]
         if state == seen { return 0 }
+        // All of it is known before any is written: of what is begun and not sent nothing may be left.
+        var costs: [Int] = []
+        for month in months { costs.append(try await cost(month.range)) }
         var items = 0
-        for month in months {
-            let used = try await cost(month.range)
+        for (month, used) in zip(months, costs) {
             for (alert, most) in budgets {
                 writer.alert(alert, limit: 0)
                 writer.integer(used)

@@ -162,6 +162,9 @@ final class Archive {
     ) async throws(ArchiveError) -> (ArchiveFile, ArchiveLayout) {
         let file = try ArchiveFile(path: folder.file(day), name: name(day))
         let layout = try await layout(of: file, day)
+        guard layout.facts.date == "\(day)", layout.facts.workspace == workspace.text else {
+            throw file.damaged("it is of another day or workspace")
+        }
         if let dataset, layout.facts.dataset != dataset {
             throw file.damaged("it is of other data than those in Redis")
         }

@@ -104,7 +104,8 @@ extension Verdict {
                     LimitState(
                         limit: limit, asked: amount,
                         used: fields[3 + 3 * place].integer ?? 0, most: most < 0 ? nil : most,
-                        resetsAt: at == 0 ? nil : Timestamp(milliseconds: at),
+                        resetsAt: at == 0 || at > Timestamp.last.milliseconds
+                            ? nil : Timestamp(milliseconds: at),
                         windowSeconds: list.seconds(of: limit),
                         drains: at != ends))
             }

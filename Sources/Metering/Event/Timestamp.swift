@@ -31,6 +31,8 @@ public struct Timestamp: Hashable, Comparable, Sendable {
 
     /// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
     private static let writableSeconds = -62_135_596_800...253_402_300_799
+    /// 9999-12-31T23:59:59.999Z: what comes behind it has no text (RFC 3339).
+    static let last = Timestamp(milliseconds: writableSeconds.upperBound * 1000 + 999)
 
     public init?(_ text: String) {
         var text = text

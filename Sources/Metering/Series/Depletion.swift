@@ -41,7 +41,7 @@ public struct Depletion: Sendable {
                     resets.removeFirst()
                 }
                 let rest = forecast.rest(of: today, spent: spentToday, until: day)
-                let bound = rest.value + sign * Forecast.quantile * (rest.deviation ?? 0)
+                let bound = rest.value + sign * (rest.margin ?? 0)
                 // Of a bound that falls a day costs nothing: what was spent stays spent.
                 let total = max(before, bound)
                 var cost = total - before

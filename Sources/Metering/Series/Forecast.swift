@@ -8,7 +8,8 @@ internal import Foundation
 /// with fewer, to lie on the line of least squares through all days (`linear`). Deviations are
 /// those of a sum of days, with the uncertainty of the means or of the line: Hyndman,
 /// Athanasopoulos: Forecasting: Principles and Practice (2021), 5.2 and 7.6. They take the days'
-/// residuals as independent and normal.
+/// residuals as independent and normal, and intervals take into account that their deviation is
+/// estimated (Student's t).
 public struct Forecast: Sendable {
     public enum Method: String, Sendable {
         case seasonalWeekday = "seasonal_weekday"
@@ -20,13 +21,12 @@ public struct Forecast: Sendable {
         public let value: Double
         /// Standard deviation; nil when there are too few days to tell.
         public let deviation: Double?
+        /// How far from the value 10 % lie on each side, if days go on as they did; nil as the deviation.
+        public let margin: Double?
     }
 
     /// How many days back are looked at: eight weeks.
     static let dayCountMax = 56
-    /// The quantile of the normal distribution that leaves 10 % on each side.
-    static let quantile = 1.281_551_565_544_6
-
     public let method: Method
     /// Of days that it rests on.
     public let dayCount: Int
@@ -40,6 +40,8 @@ public struct Forecast: Sendable {
     private let spread: Double
     /// Of a single day; nil when there are too few.
     private let residual: Double?
+    /// The quantile that leaves 10 % on each side.
+    private let quantile: Double
 
     /// Nil without any day.
     ///
@@ -79,6 +81,24 @@ public struct Forecast: Sendable {
         }
         let freedom = used.count - (isSeasonal ? 7 : 2)
         residual = freedom > 0 ? (squares / Double(freedom)).squareRoot() : nil
+        quantile = Self.quantile(freedom: max(1, freedom))
+    }
+
+    /// The 90th percentile of Student's t: exact for one and two degrees of freedom, else the expansion
+    /// around the normal distribution's (Abramowitz, Stegun: Handbook of Mathematical Functions, 26.7.5),
+    /// within 0.001.
+    static func quantile(freedom: Int) -> Double {
+        switch freedom {
+        case ...1: return 3.077_683_537
+        case 2: return 1.885_618_083
+        default:
+            let (z, n) = (1.281_551_565_545, Double(freedom))
+            let (z3, z5, z7) = (z * z * z, z * z * z * z * z, z * z * z * z * z * z * z)
+            let first = (z3 + z) / 4
+            let second = (5 * z5 + 16 * z3 + 3 * z) / 96
+            let third = (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / 384
+            return z + first / n + second / (n * n) + third / (n * n * n)
+        }
     }
 
     /// What one day is expected to bring, at least 0.
@@ -101,17 +121,17 @@ public struct Forecast: Sendable {
         let whole = sum(today...last)
         let value = whole.value - min(spent, expected)
         guard spent >= expected, today < last else {
-            return Expectation(value: value, deviation: whole.deviation)
+            return expectation(value, whole.deviation)
         }
         let days = sum(CivilDay(number: today.number + 1)...last)
-        return Expectation(value: value, deviation: days.deviation)
+        return expectation(value, days.deviation)
     }
 
     /// What some days are expected to bring together. O(days).
     public func sum(_ days: ClosedRange<CivilDay>) -> Expectation {
         let numbers = days.lowerBound.number...days.upperBound.number
         let value = numbers.reduce(0.0) { $0 + self.value(of: CivilDay(number: $1)) }
-        guard let residual else { return Expectation(value: value, deviation: nil) }
+        guard let residual else { return expectation(value, nil) }
         let count = Double(numbers.count)
         var factor = count
         switch method {
@@ -126,7 +146,11 @@ public struct Forecast: Sendable {
             factor += count * count / Double(dayCount)
             if spread > 0 { factor += distance * distance / spread }
         }
-        return Expectation(value: value, deviation: residual * factor.squareRoot())
+        return expectation(value, residual * factor.squareRoot())
+    }
+
+    private func expectation(_ value: Double, _ deviation: Double?) -> Expectation {
+        Expectation(value: value, deviation: deviation, margin: deviation.map { quantile * $0 })
     }
 
     /// 0 for Thursday, which 1970-01-01 was.
@@ -138,8 +162,6 @@ public struct Forecast: Sendable {
 extension Forecast.Expectation {
     /// Where the sum is with a probability of 80 %, if days go on as they did; at least 0.
     public var interval: ClosedRange<Double>? {
-        deviation.map {
-            max(0, value - Forecast.quantile * $0)...max(0, value + Forecast.quantile * $0)
-        }
+        margin.map { max(0, value - $0)...max(0, value + $0) }
     }
 }

@@ -89,21 +89,26 @@ public final class Flusher {
             for (day, changes) in days where !cold.contains(day) {
                 if try await evict(day, changes, archive, deadlineMS, &report) { left += 1 }
             }
-            metrics.coldDays.set(left)
-            metrics.hotDays.set(days.count - left)
+            metrics.note(self) { ($0.hotDays, $0.coldDays) = (days.count - left, left) }
             try await flushState(deadlineMS, &report)
             try await AuditSnapshot(context(deadlineMS)).flush { note($1, $0, &report) }
         } catch {
             note(error, nil, &report)
         }
         await lease.giveBack()
-        if report.problem == nil, !report.isElsewhere {
-            metrics.lastSuccess.set(clock.now.milliseconds / 1000)
+        if report.isElsewhere {
+            metrics.forget(self)
+        } else {
+            metrics.note(self) {
+                if report.problem == nil { $0.lastSuccess = clock.now.milliseconds / 1000 }
+            }
         }
         if report.problem != nil { metrics.failures.add() }
         if !report.days.isEmpty { metrics.seconds.observe((clock.monotonicMS - began) * 1000) }
         return report
     }
+
+    deinit { metrics.forget(self) }
 
     private func isOfZone() async throws(FlushError) -> Bool {
         let zone = try await send(RedisCommand("HGET", [keys.rules, Array("zone".utf8)])).bytes
@@ -345,31 +350,5 @@ public final class Flusher {
         } catch {
             throw .redis(error)
         }
-    }
-}
-
-/// What is counted about snapshots.
-public final class FlushMetrics: Sendable {
-    let seconds: Histogram
-    let days: Counter
-    let failures: Counter
-    let lastSuccess: Gauge
-    let hotDays: Gauge
-    let coldDays: Gauge
-    let registry: MetricsRegistry
-
-    public init(_ registry: MetricsRegistry) {
-        self.registry = registry
-        hotDays = registry.gauge("tally_days_hot", help: "Days whose detail is in Redis.")
-        coldDays = registry.gauge(
-            "tally_days_cold", help: "Days that have left Redis and are in their files only.")
-        seconds = registry.histogram(
-            "tally_flush_seconds", help: "Time of a turn that wrote snapshots.", scale: 1e-6)
-        days = registry.counter("tally_flushed_days_total", help: "Snapshots of days written.")
-        failures = registry.counter(
-            "tally_flush_failures_total", help: "Turns in which a snapshot could not be written.")
-        lastSuccess = registry.gauge(
-            "tally_flush_last_success_timestamp_seconds",
-            help: "When all snapshots were current last, in seconds since 1970.")
     }
 }

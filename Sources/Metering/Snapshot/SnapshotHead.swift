@@ -17,6 +17,9 @@ struct SnapshotHead: Equatable {
     let dataset: String
     /// How many lists the file has, of the state; nil for a day, and where an older version wrote it.
     private(set) var listCount: Int?
+    /// What was read from a file says whose it is, and of which day.
+    private(set) var workspace: String?
+    private(set) var date: String?
 
     init(revision: Int, isFinal: Bool, dataset: String) {
         self.revision = revision
@@ -57,5 +60,7 @@ struct SnapshotHead: Equatable {
         self.init(revision: revision, isFinal: isFinal, dataset: dataset)
         self.schema = schema
         listCount = value["lists"]?.integer
+        workspace = value["workspace"]?.text
+        date = value["date"]?.text
     }
 }

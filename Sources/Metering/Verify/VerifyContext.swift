@@ -51,12 +51,15 @@ final class VerifyContext {
             dataset: dataset, deadlineMS: .max, idByteCountMax: 32 << 20)
     }
 
+    /// Waits between two looks at what may be changing.
+    func settle() async { await loop.sleep(for: Self.settling) }
+
     /// Looks again at what is read piece by piece while others write, and reports what every look
     /// has shown.
     func settled(_ look: () async throws -> [Difference]) async throws {
         var found = Set(try await look())
         for _ in 1..<Self.looks where !found.isEmpty {
-            await loop.sleep(for: Self.settling)
+            await settle()
             found.formIntersection(try await look())
         }
         for difference in found.sorted(by: { $0.description < $1.description }) {

@@ -13,6 +13,7 @@ final class Bench {
     let client: RedisClient
     let clock: ManualClock
     let queries: QueryEngine
+    let registry = MetricsRegistry()
 
     /// - Parameters:
     ///   - data: where days that leave Redis have their files.
@@ -22,7 +23,6 @@ final class Bench {
         settings: WorkspaceSettings = WorkspaceSettings(), timeout: Duration = .seconds(20),
         data: String = "/nonexistent", waitMS: Int = 1_000, heldMS: Int = 1_000_000
     ) async {
-        let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
         configuration.commandTimeout = timeout
         client = RedisClient(

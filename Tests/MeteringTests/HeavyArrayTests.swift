@@ -2,6 +2,7 @@
 
 import EventLoop
 import Metering
+import Observability
 import Redis
 import TestSupport
 import Testing
@@ -140,6 +141,22 @@ import Testing
                 #expect(outcomes[Self.count / 4].total() == 7)
                 #expect(outcomes[Self.count / 4 + 1].total() == 7 + Self.most / 500)
             }
+        }
+    }
+
+    @Test func `Of a batch of few subjects it is told how long it took, too, from 16 items on`()
+        async throws
+    {
+        try await Self.withBench { _, bench in
+            func measured() -> String? {
+                bench.registry.text().split(separator: "\n").first {
+                    $0.hasPrefix("tally_batch_held_seconds_count")
+                }.map(String.init)
+            }
+            _ = await bench.record((0..<15).map { _ in event("a") })
+            #expect(measured() == "tally_batch_held_seconds_count 0")
+            _ = await bench.record((0..<16).map { _ in event("a") })
+            #expect(measured() == "tally_batch_held_seconds_count 1")
         }
     }
 

@@ -1,5 +1,5 @@
--- How long the script runs, in µs from some beginning. CPU time, where scripts may ask for it; before Redis 7.4 they
--- may not, and `TIME` goes on while they run, as it does no more behind 7.0.
+-- How long the script runs, in µs from some beginning. CPU time, where scripts may ask for it, which they may not in
+-- Redis 7.0; there `TIME` goes on while a script runs, as it does not in later versions.
 local function clock_us()
   local has_clock, seconds = pcall(function() return os.clock() end)
   if has_clock then return seconds * 1e6 end

@@ -98,7 +98,7 @@ final class Archive {
             return known.head
         }
         do throws(ArchiveError) {
-            let head = try await ArchivedDay(day, of: workspace, from: file, layout, lines)
+            let head = try await ArchivedDay(day, from: file, layout, lines)
             keep(head, file)
             return head
         } catch {
@@ -162,9 +162,6 @@ final class Archive {
     ) async throws(ArchiveError) -> (ArchiveFile, ArchiveLayout) {
         let file = try ArchiveFile(path: folder.file(day), name: name(day))
         let layout = try await layout(of: file, day)
-        guard layout.facts.date == "\(day)", layout.facts.workspace == workspace.text else {
-            throw file.damaged("it is of another day or workspace")
-        }
         if let dataset, layout.facts.dataset != dataset {
             throw file.damaged("it is of other data than those in Redis")
         }
@@ -183,6 +180,9 @@ final class Archive {
         }
         do throws(ArchiveError) {
             let layout = try await ArchiveLayout(checking: file)
+            guard layout.facts.date == "\(day)", layout.facts.workspace == workspace.text else {
+                throw file.damaged("it is of another day or workspace")
+            }
             keep(.success(layout), file, day)
             return layout
         } catch {

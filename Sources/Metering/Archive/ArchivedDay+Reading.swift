@@ -4,18 +4,14 @@ internal import Glibc
 internal import JSON
 
 extension ArchivedDay {
-    /// Reads the lines around the subjects' of a file whose digest was compared.
+    /// Reads the lines around the subjects' of a file that was checked, and is of this day.
     init(
-        _ day: CivilDay, of workspace: WorkspaceID, from file: ArchiveFile,
-        _ layout: ArchiveLayout, _ lines: ArchiveLineReader
+        _ day: CivilDay, from file: ArchiveFile, _ layout: ArchiveLayout, _ lines: ArchiveLineReader
     ) async throws(ArchiveError) {
         let head = try file.bytes(layout.head)
         var cursor = LineCursor()
         guard let first = cursor.next(head, lines.members) else {
             throw file.damaged("its first line is none")
-        }
-        guard first["date"]?.text == "\(day)", first["workspace"]?.text == workspace.text else {
-            throw file.damaged("it is of another day or workspace")
         }
         guard let zone = first["zone"]?.text, let revision = first["revision"]?.integer,
             let isFinal = first["final"]?.boolean, let dataset = first["dataset"]?.text,

@@ -33,6 +33,7 @@ struct PendingQueue {
     private var turn = Turn.single
     /// How many items a batch may have.
     var bound: BatchBound
+
     init(bound: BatchBound) { self.bound = bound }
 
     var count: Int {

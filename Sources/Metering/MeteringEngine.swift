@@ -175,6 +175,7 @@ public final class MeteringEngine {
         case .decided(let verdict): return verdict
         case .rejected(let rejection): throw rejection
         case .unavailable(let reason): throw MeteringError.undecided(reason: reason)
+        case .postponed(let reason): throw MeteringError.postponed(reason: reason)
         }
     }
 
@@ -249,6 +250,7 @@ public final class MeteringEngine {
         case .decided(let verdict): return verdict
         case .rejected(let rejection): throw rejection
         case .unavailable(let reason): throw MeteringError.undecided(reason: reason)
+        case .postponed(let reason): throw MeteringError.postponed(reason: reason)
         }
     }
 

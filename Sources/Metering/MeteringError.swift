@@ -8,6 +8,8 @@ public enum MeteringError: Error, Sendable {
     case unavailable(RedisError)
     /// Redis did not say whether a decision was taken.
     case undecided(reason: String)
+    /// It was not done, and may be asked for again.
+    case postponed(reason: String)
     /// It takes some time until it can be answered; it is being worked on.
     case building(what: String)
     /// There are as many of this already as may be; some of them end by themselves.
@@ -16,4 +18,18 @@ public enum MeteringError: Error, Sendable {
     case incomplete(warnings: [String])
     /// Redis holds something under a key of Tally that Tally did not put there.
     case damaged(what: String)
+}
+
+extension MeteringError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .unavailable(let error): "\(error)"
+        case .undecided(let reason): "it is not known whether it was done: \(reason)"
+        case .postponed(let reason): "\(reason); nothing was done"
+        case .building(let what): "\(what) is being made ready"
+        case .tooMany(let what): "there are too many of these: \(what)"
+        case .incomplete(let warnings): warnings.joined(separator: "; ")
+        case .damaged(let what): "Redis holds something else: \(what)"
+        }
+    }
 }

@@ -90,6 +90,7 @@ public final class API {
             return .unavailable("Redis did not answer: \(error)")
         case MeteringError.undecided(let reason):
             return .unavailable("\(reason); whether it was done is not known")
+        case MeteringError.postponed(let reason): return .postponed(reason)
         case MeteringError.building(let what):
             return HTTPProblem(
                 .serviceUnavailable, code: "leaderboard_building", title: "Service Unavailable",

@@ -155,7 +155,7 @@ extension API {
             return reversed(id, nil, isDuplicate: true)
         case .refused(let verdict): return denial(of: verdict, at: call.request.path)
         case .rejected(let rejection): throw rejection
-        case .unavailable(let reason):
+        case .unavailable(let reason), .postponed(let reason):
             throw HTTPProblem.unavailable("\(reason); send it again, it is done only once")
         }
     }

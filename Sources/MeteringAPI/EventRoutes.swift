@@ -187,6 +187,7 @@ extension API {
         case .skipped(let reason): return .json(Self.body(skipped: id, reason))
         case .refused(let verdict): return denial(of: verdict, at: path)
         case .rejected(let rejection): return HTTPProblem(rejection).response(at: path)
+        case .postponed(let reason): return HTTPProblem.postponed(reason).response(at: path)
         case .unavailable(let reason):
             return HTTPProblem.unavailable(
                 "\(reason); whether the event was counted is not known: send it again with the same id"
@@ -251,9 +252,9 @@ extension API {
     ) -> HTTPResponse {
         var rest = outcomes[...]
         var counts = (counted: 0, duplicates: 0, skipped: 0, failed: 0)
-        var isAnythingKnown = false
-        // Why it is not known of one of them.
-        var unavailable: String?
+        var isAnythingDone = false
+        // Why it is not known of one of them, or why one has to be sent again.
+        var (unavailable, postponed): (String?, String?)
         var results = JSONWriter()
         results.beginArray()
         for item in items {
@@ -263,10 +264,10 @@ extension API {
                 Self.write(id, "failed", rejection.code, rejection.explanation, to: &results)
             case .event(let event):
                 guard let outcome = rest.popFirst() else { continue }
-                if case .unavailable(let reason) = outcome {
-                    unavailable = unavailable ?? reason
-                } else {
-                    isAnythingKnown = true
+                switch outcome {
+                case .unavailable(let reason): unavailable = unavailable ?? reason
+                case .postponed(let reason): postponed = postponed ?? reason
+                default: isAnythingDone = true
                 }
                 switch outcome {
                 case .counted(let counted):
@@ -288,7 +289,7 @@ extension API {
                     Self.write(
                         event.id?.bytes, "failed", rejection.code, rejection.explanation,
                         to: &results)
-                case .unavailable(let reason):
+                case .unavailable(let reason), .postponed(let reason):
                     counts.failed += 1
                     Self.write(
                         event.id?.bytes, "failed", "backend_unavailable", reason, to: &results)
@@ -297,12 +298,21 @@ extension API {
         }
         results.endArray()
         // When all have ids, sending the whole again is safe and leaves nothing to sort out. When nothing
-        // is known of any, there is nothing to sort out either.
-        if let unavailable, !isAnythingKnown || !items.contains(where: \.isUnnamed) {
-            return HTTPProblem.unavailable(
-                "\(unavailable); whether the events were counted is not known: send them again "
-                    + "with the same ids"
-            ).response(at: path)
+        // is known to be done of any, there is nothing to sort out either.
+        if !isAnythingDone || !items.contains(where: \.isUnnamed) {
+            if let unavailable {
+                return HTTPProblem.unavailable(
+                    "\(unavailable); whether the events were counted is not known: send them again "
+                        + "with the same ids"
+                ).response(at: path)
+            }
+            if let postponed {
+                let detail =
+                    isAnythingDone
+                    ? "\(postponed); not all were counted: send them again with the same ids"
+                    : "\(postponed); none was counted: send them again"
+                return HTTPProblem.unavailable(detail).response(at: path)
+            }
         }
         var json = JSONWriter()
         json.beginObject()

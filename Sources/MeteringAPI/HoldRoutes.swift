@@ -132,6 +132,7 @@ extension API {
         case .skipped(let reason): return .json(Self.body(skipped: event.id, reason, .settled))
         case .refused(let verdict): return denial(of: verdict, at: call.request.path)
         case .rejected(let rejection): throw rejection
+        case .postponed(let reason): throw MeteringError.postponed(reason: reason)
         case .unavailable(let reason):
             throw HTTPProblem.unavailable(
                 "\(reason); whether the hold was settled is not known: send it again with the same id"

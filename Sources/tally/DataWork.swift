@@ -18,9 +18,7 @@ internal import TallyCommand
     case .verify(let place):
         try await withRedis(place, mayRun: true) { redis in
             let data = DataAccess(place: place, redis: redis, loop: loop)
-            for workspace in try await workspaces(data) {
-                try await verify(workspace, data, console)
-            }
+            try await verify(data, console)
         }
     case .restore(let folder, let place, let isForced):
         let found = try WorkspaceSnapshots.all(in: folder).filter { isNamed($0.workspace, place) }
@@ -46,10 +44,11 @@ private func isNamed(_ workspace: WorkspaceID, _ place: DataPlace) -> Bool {
     place.workspace.map { $0 == workspace.text } ?? true
 }
 
-/// The workspaces to verify: those that there are files of, and those that Redis knows.
+/// The workspaces to verify: those that there are files of, and those that Redis knows; and by the names of
+/// those of which Redis has damaged settings what there is of them.
 private func workspaces(
     _ data: DataAccess
-) async throws -> [WorkspaceSnapshots] {
+) async throws -> (found: [WorkspaceSnapshots], damaged: [String: Difference]) {
     let place = data.place
     let folder = place.rollups ?? ""
     let found = try WorkspaceSnapshots.all(in: folder)
@@ -59,7 +58,7 @@ private func workspaces(
     let listed = try await withQueries(WorkspaceSettings(), data) {
         try await $0.listedWorkspaces()
     }
-    for var settings in listed + [WorkspaceSettings()]
+    for var settings in listed.settings + [WorkspaceSettings()]
     where !isOne || settings.id == found.first?.workspace {
         // Of `default` the files tell the zone, which is an option of the service.
         if settings.id == .default { settings.calendar = all[.default]?.settings.calendar ?? .utc }
@@ -67,21 +66,41 @@ private func workspaces(
         all[settings.id] = WorkspaceSnapshots(path: path, settings: settings, hasSettings: true)
     }
     let chosen = all.values.filter { isNamed($0.workspace, place) }
-    if chosen.isEmpty, let name = place.workspace {
+    let damaged = listed.damaged.filter { name, _ in
+        place.workspace.map { $0 == name } ?? (!isOne || name == found.first?.workspace.text)
+    }
+    if chosen.isEmpty, damaged.isEmpty, let name = place.workspace {
         throw StartFailure(description: "there is no workspace \(name)")
     }
-    return chosen.sorted { $0.workspace.text < $1.workspace.text }
+    return (chosen.sorted { $0.workspace.text < $1.workspace.text }, damaged)
+}
+
+private func verify(_ data: DataAccess, _ console: DataConsole) async throws {
+    let found: [WorkspaceSnapshots]
+    var damaged: [String: Difference]
+    (found, damaged) = try await workspaces(data)
+    func tell(_ name: String) {
+        console.begin(Escaping.text(name))
+        guard let fault = damaged.removeValue(forKey: name) else { return }
+        console.print(Escaping.text("\(name): \(fault.description)"))
+    }
+    for workspace in found {
+        tell(workspace.workspace.text)
+        try await verify(workspace, data, console)
+    }
+    // Of these there are no files that would tell how to read what they have.
+    for name in damaged.keys.sorted() { tell(name) }
 }
 
 private func verify(
     _ workspace: WorkspaceSnapshots, _ data: DataAccess, _ console: DataConsole
 ) async throws {
     let name = workspace.workspace.text
-    console.begin(name)
     try await withQueries(workspace, data) { queries in
         // A Redis of one's own has one service; another one may have several, each with its folder.
+        let isOnly = data.place.redisURL == nil && data.place.snapshots == nil
         try await queries.verify(
-            snapshots: workspace.path, isOnlyFolder: data.place.redisURL == nil
+            snapshots: workspace.path, isOnlyFolder: isOnly
         ) { what in
             console.show("\(name): looking at \(Escaping.text(what))")
         } report: { difference in

@@ -135,6 +135,28 @@ extension EndToEnd {
         }
     }
 
+    @Test func `Verify names a workspace with damaged settings and looks at the others`()
+        async throws
+    {
+        try await blocking {
+            let service = try TallyProcess()
+            try Self.makeHistory(service)
+            try service.start()
+            try service.redis("HSET t1:{@}:workspaces broken what")
+            try service.redis("ZADD t1:{default}:holds:open 4000000000000 ghost")
+            let found = try TallyProcess.run(["verify", "--data", service.data])
+            #expect(found.status == 1, "\(found)")
+            #expect(found.output.contains("ghost"), "\(found)")
+            #expect(
+                found.output.contains(
+                    "broken: Redis: settings of the workspace: expected to be readable, found what"),
+                "\(found)")
+            let one = try TallyProcess.run(
+                ["verify", "--data", service.data, "--workspace", "broken"])
+            #expect(one.status == 1 && !one.output.contains("ghost"), "\(one)")
+        }
+    }
+
     @Test func `Verify starts no Redis in a folder that is no service's`() async throws {
         try await blocking {
             let folder = try makeTemporaryFolder()

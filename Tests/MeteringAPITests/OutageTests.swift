@@ -64,6 +64,53 @@ import Testing
         }
     }
 
+    /// Of what was never sent to Redis it is known that it was not counted, and it is told so.
+    @Test func `What waits behind a frozen Redis is known not to be counted`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let harness = await Harness(redis, on: host.loop)
+                // The first of them makes the rules known.
+                #expect(await harness.post(#"{"subject":"b","meters":{"x":1}}"#).status == 200)
+                redis.pause()
+                let sent = Task {
+                    _ = host
+                    return await harness.post(Self.event)
+                }
+                await host.loop.sleep(for: .milliseconds(20))
+                let lines = (0..<10_000).map { _ in #"{"subject":"a","meters":{"x":40}}"# }
+                let large = "[\(lines.joined(separator: ","))]"
+                let tasks = [
+                    #"{"subject":"a","meters":{"x":10}}"#,
+                    #"[{"subject":"a","meters":{"x":20}},{"subject":""}]"#,
+                    large, large, large, large, large,
+                ].map { body in
+                    Task {
+                        _ = host
+                        return await harness.post(body)
+                    }
+                }
+                var answers: [Answer] = []
+                for task in tasks { answers.append(await task.value) }
+                let unknown = await sent.value
+                redis.resume()
+                #expect(
+                    unknown.status == 503 && unknown.text.contains("is not known"),
+                    "\(unknown.text)")
+                for answer in answers {
+                    #expect(answer.status == 503, "\(answer.text)")
+                    #expect(!answer.text.contains("not known"), "\(answer.text)")
+                }
+                #expect(answers[0].text.contains("nothing was changed: send it again"))
+                #expect(answers[1].text.contains("none was counted: send them again"))
+                #expect(answers.last?.text.contains("too many events are waiting") == true)
+                var again = await harness.post(Self.event)
+                while again.status == 503 { again = await harness.post(Self.event) }
+                #expect(again.totals == ["x": 1], "\(again.text)")
+                #expect(await harness.totals("a") == ["x": 1])
+            }
+        }
+    }
+
     /// It is sent again until its time is over, for a Redis may have its replicas back by then.
     @Test func `Who is told first that Redis takes no writes is told why`() async throws {
         try await withAPI { host, harness, redis in

@@ -213,6 +213,8 @@ public enum DecisionOutcome: Sendable {
     case rejected(EventRejection)
     /// Redis did not say; whether it was taken is not known.
     case unavailable(reason: String)
+    /// Not taken for now, and will not be unless it is asked for again.
+    case postponed(reason: String)
 }
 
 extension LogPosition {

@@ -76,7 +76,7 @@ struct BatchOutcomes {
                     continue
                 }
                 guard verdict.status != .erasing else {
-                    pending.resolve(.unavailable(reason: EventBatcher.erasing))
+                    pending.resolve(.postponed(reason: EventBatcher.erasing))
                     continue
                 }
                 pending.resolve(.refused(verdict))

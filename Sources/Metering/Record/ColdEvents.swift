@@ -48,7 +48,7 @@ final class ColdEvents {
                 continue
             }
             if held[pending.day] == nil {
-                item.giveUp("its day has left Redis")
+                item.postpone("its day has left Redis")
             } else {
                 held[pending.day]?.append(item)
                 count += 1
@@ -80,7 +80,7 @@ final class ColdEvents {
             let items = held.removeValue(forKey: day) ?? []
             count -= items.count
             if let problem {
-                for item in items { item.giveUp(problem) }
+                for item in items { item.postpone(problem) }
             } else if !items.isEmpty {
                 whenBack?(items)
             }
@@ -98,7 +98,7 @@ final class ColdEvents {
             held[day] = items.filter { $0.deadlineMS > now }
             let late = items.filter { $0.deadlineMS <= now }
             count -= late.count
-            for item in late { item.giveUp(Self.reason) }
+            for item in late { item.postpone(Self.reason) }
         }
     }
 }

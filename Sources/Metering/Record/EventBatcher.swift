@@ -118,7 +118,7 @@ final class EventBatcher {
     func decide(_ decision: Decision, completion: @escaping (DecisionOutcome) -> Void) {
         assert(loop.isCurrent, "a decision is taken off the thread of its loop")
         guard waiting.count + cold.count < limits.waitingMax else {
-            return completion(.unavailable(reason: "too many requests are waiting"))
+            return completion(.postponed(reason: "too many requests are waiting"))
         }
         waiting.append(
             .decision(
@@ -148,7 +148,7 @@ final class EventBatcher {
         assert(loop.isCurrent, "an event is counted off the thread of its loop")
         guard waiting.count + cold.count + events.count <= limits.waitingMax else {
             for index in 0..<events.count {
-                submission.resolve(index, .unavailable(reason: "too many events are waiting"))
+                submission.resolve(index, .postponed(reason: "too many events are waiting"))
             }
             return
         }
@@ -228,7 +228,7 @@ final class EventBatcher {
             isLoadingRules = false
             switch result {
             case .failure(.unavailable), .failure(.building), .failure(.tooMany),
-                .failure(.incomplete):
+                .failure(.incomplete), .failure(.postponed):
                 // The sweep tries again; what waits too long is told so.
                 isResendDue = inFlight != nil
             case .failure(.undecided(let reason)):
@@ -323,7 +323,7 @@ final class EventBatcher {
             guard batch.lostCount == 0 else { return fail(batch, Self.erasing) }
             inFlight = nil
             for item in batch.items where item.subject?.id == subject {
-                item.giveUp(Self.erasing)
+                item.postpone(Self.erasing)
             }
             waiting.appendGroup(batch.items.filter { $0.subject?.id != subject })
             flush()
@@ -368,7 +368,6 @@ final class EventBatcher {
 
     private func fail(_ batch: EventBatch, _ reason: String) {
         if inFlight === batch { inFlight = nil }
-        if next === batch { next = nil }
         for item in batch.items { item.giveUp(reason) }
         scheduleFlush()
     }
@@ -382,14 +381,15 @@ final class EventBatcher {
         isHeldUp = !isHeldUp && now - lastSweepMS > 3 * Self.sweepMS
         lastSweepMS = now
         guard !isHeldUp, now - lastReplyMS > limits.waitMS else { return }
-        for batch in [inFlight, next].compactMap({ $0 })
-        where batch.items.allSatisfy({ $0.deadlineMS <= now }) {
-            // A later answer to it is ignored; the next batch's number makes a late sending stale.
-            fail(batch, silence)
+        func isLate(_ batch: EventBatch) -> Bool { batch.items.allSatisfy { $0.deadlineMS <= now } }
+        // A later answer to it is ignored; the next batch's number makes a late sending stale.
+        if let batch = inFlight, isLate(batch) { fail(batch, silence) }
+        if let batch = next, isLate(batch) {
+            next = nil
+            for item in batch.items { item.postpone(silence) }
         }
-        for item in waiting.takeExpired(now) {
-            item.giveUp(silence)
-        }
+        // What was sent, and came back to the queue, is known not to have been counted.
+        for item in waiting.takeExpired(now) { item.postpone(silence) }
     }
 
     private var silence: String {

@@ -23,6 +23,8 @@ public enum EventOutcome: Sendable {
     case rejected(EventRejection)
     /// Redis did not say that it was counted. Sending it again with the same id is safe.
     case unavailable(reason: String)
+    /// Not counted for now, and will not be unless it is sent again, with or without an id.
+    case postponed(reason: String)
 }
 
 /// Why a subject is not counted.

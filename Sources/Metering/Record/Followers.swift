@@ -27,7 +27,7 @@ final class Followers {
                 repeated += 1
                 event.resolve(.duplicate(counted))
             case .counted: event.resolve(.rejected(.idReused))
-            case .unavailable: event.resolve(outcome)
+            case .unavailable, .postponed: event.resolve(outcome)
             // Of the same subject: who is counted was looked up for it.
             case .skipped where isSame: event.resolve(outcome)
             // Nothing was changed by the first, so the same is decided about the same, but behind another

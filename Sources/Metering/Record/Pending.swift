@@ -154,6 +154,14 @@ enum Pending {
         }
     }
 
+    /// Tells the caller that it was not done, and may be asked for again.
+    func postpone(_ reason: String) {
+        switch self {
+        case .event(let pending): pending.resolve(.postponed(reason: reason))
+        case .decision(let pending): pending.resolve(.postponed(reason: reason))
+        }
+    }
+
     /// Tells the caller that the outcome is not known.
     func giveUp(_ reason: String) {
         switch self {

@@ -3,24 +3,34 @@
 internal import Glibc
 internal import Redis
 
+/// The workspaces that Redis has settings of.
+public struct ListedWorkspaces: Sendable {
+    public internal(set) var settings: [WorkspaceSettings] = []
+    /// Those whose settings cannot be read, by the names that Redis has them under.
+    public internal(set) var damaged: [String: Difference] = [:]
+}
+
 extension QueryEngine {
     /// The workspaces that Redis has settings of; `default` need not be among them.
     ///
-    /// - Throws: when Redis cannot be asked, or an entry is damaged.
-    public func listedWorkspaces() async throws -> [WorkspaceSettings] {
+    /// - Throws: when Redis cannot be asked.
+    public func listedWorkspaces() async throws -> ListedWorkspaces {
         let reply = try await connected().send(
             RedisCommand("HGETALL", [DirectoryKeyspace.workspaces]))
         guard let fields = reply.elements else { throw RedisError.unexpectedReply("HGETALL") }
-        var list: [WorkspaceSettings] = []
+        var list = ListedWorkspaces()
         for index in stride(from: 0, to: fields.count - 1, by: 2) {
-            guard let id = fields[index].text.flatMap({ WorkspaceID($0) }),
-                let entry = fields[index + 1].bytes
-            else { throw MeteringError.damaged(what: "the list of workspaces") }
-            if DirectoryKeyspace.isDoomed(entry) { continue }
-            guard let settings = WorkspaceSettings(id, entry: entry) else {
-                throw MeteringError.damaged(what: "the settings of \(id.text)")
+            let name = fields[index].text ?? ""
+            guard let entry = fields[index + 1].bytes, !DirectoryKeyspace.isDoomed(entry) else {
+                continue
             }
-            list.append(settings)
+            if let id = WorkspaceID(name), let settings = WorkspaceSettings(id, entry: entry) {
+                list.settings.append(settings)
+            } else {
+                list.damaged[name] = Difference(
+                    "Redis", "settings of the workspace", expected: "to be readable",
+                    found: String(decoding: entry.prefix(60), as: UTF8.self))
+            }
         }
         return list
     }
@@ -37,7 +47,8 @@ extension QueryEngine {
     ///     looked for where it may have been written to the folder of another process.
     ///   - progress: called with what is looked at.
     ///   - report: called with each difference, once.
-    /// - Throws: when Redis cannot be asked, or a file not be written.
+    /// - Throws: when Redis cannot be asked, or a file not be written. What Redis holds that is not
+    ///   Tally's is reported, and ends this workspace's verification where all else rests on it.
     public func verify(
         snapshots path: String, isOnlyFolder: Bool, progress: @Sendable (String) -> Void,
         report: @escaping @Sendable (Difference) -> Void

@@ -27,6 +27,10 @@ final class Verifier {
 
     /// - Parameter progress: called with what is looked at.
     func run(progress: (String) -> Void) async throws {
+        try await attempt("Redis") { try await self.look(progress) }
+    }
+
+    private func look(_ progress: (String) -> Void) async throws {
         if let token = try await context.send(
             RedisCommand("HGET", [keys.meta, Array("restoring".utf8)])
         ).text {

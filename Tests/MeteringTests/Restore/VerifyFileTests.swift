@@ -40,10 +40,35 @@ import Testing
                 #expect(try await history.verify(isOnlyFolder: false) == [])
                 try FileManager.default.moveItem(atPath: "\(path).away", toPath: path)
             }
+            // Also where nothing is left of all of them.
+            try FileManager.default.moveItem(
+                atPath: history.folder, toPath: "\(history.folder).away")
+            let found = try await history.verify().map(\.description)
+            #expect(
+                names.allSatisfy { name in found.contains { $0.contains("\(name): file: ") } },
+                "\(found)")
+            try FileManager.default.moveItem(
+                atPath: "\(history.folder).away", toPath: history.folder)
             // It is written anew.
             try FileManager.default.removeItem(atPath: "\(history.folder)/state.json")
             try await history.flushing.flush()
             #expect(try await history.verify() == [])
+        }
+    }
+
+    @Test func `What all else rests on is reported when it cannot be read`() async throws {
+        try await withHistory { _, _, history in
+            _ = await history.bench.record(event("ann", ["tokens": 1]))
+            for (name, word) in [("DEL", nil), ("SET", "1")] as [(StaticString, String?)] {
+                var change = RedisCommand(name)
+                for word in ["t1:{default}:changes"] + (word.map { [$0] } ?? []) {
+                    change.append(word)
+                }
+                _ = try await history.bench.client.send(change)
+            }
+            let found = try await history.verify().map(\.description)
+            #expect(
+                found.contains { $0.hasPrefix("Redis: its data: ") && $0.contains("WRONGTYPE") })
         }
     }
 

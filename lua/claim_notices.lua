@@ -14,8 +14,9 @@ local ids = redis.call('ZRANGE', KEYS[2], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0
 if #ids == 0 then return {} end
 local values, found = redis.call('HMGET', KEYS[1], unpack(ids)), {}
 for i, id in ipairs(ids) do
-  local notice = values[i] and cmsgpack.unpack(values[i])
-  if notice then
+  -- What is no notice keeps no other from being delivered.
+  local is_read, notice = pcall(cmsgpack.unpack, values[i] or '')
+  if is_read and type(notice) == 'table' and type(notice[NOTICE_ATTEMPTS]) == 'number' then
     notice[NOTICE_ATTEMPTS] = notice[NOTICE_ATTEMPTS] + 1
     found[#found + 1], found[#found + 2] = id, cmsgpack.pack(notice)
   end

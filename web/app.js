@@ -256,7 +256,7 @@ async function nameOfKey(name) {
         const page = await api.get("/v1/keys", { limit: 1000, cursor });
         const key = page.keys.find((one) => keyPrefix + one.id === name);
         if (key) return key.name;
-        cursor = page.cursor;
+        cursor = page.next;
     } while (cursor);
     return "";
 }

@@ -98,7 +98,7 @@ public final class API {
         case MeteringError.tooMany(let what):
             var problem = HTTPProblem(
                 .serviceUnavailable, code: "too_many_leaderboards", title: "Service Unavailable",
-                detail: "\(what); those that nobody asks for make room after ten minutes")
+                detail: "\(what); one that nobody asks for makes room after three minutes")
             problem.headers = [("Retry-After", "60")]
             return problem
         case MeteringError.incomplete(let warnings): return .incomplete(warnings)

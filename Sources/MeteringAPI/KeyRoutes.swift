@@ -115,7 +115,7 @@ extension API {
         json.beginArray()
         for (key, usedMS) in keys.prefix(limit) { json.listed(key, usedMS) }
         json.endArray()
-        json.key("cursor")
+        json.key("next")
         if keys.count > limit { json.string("\(offset + limit)") } else { json.null() }
         json.endObject()
         return .json(json.bytes)

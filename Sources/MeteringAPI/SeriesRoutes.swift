@@ -105,7 +105,7 @@ extension QueryEngine {
         json.key("buckets")
         json.beginArray()
         for (bucket, offset) in zip(series.buckets, series.offsets)
-        where fills || !bucket.isEmpty {
+        where fills && !bucket.isLacking || !bucket.isEmpty {
             json.bucket(bucket, offset, query)
         }
         json.endArray()

@@ -39,6 +39,15 @@ import Testing
                 let warnings = lost.json["warnings"] as? [String]
                 #expect(lost.status == 200)
                 #expect(warnings == ["rollups/default/2026/\(Self.date).json is missing"])
+                // Not told as a day without use.
+                for (query, count) in [("day", 1), ("hour", 24), ("month", 0)] {
+                    let series = await harness.get(
+                        "/v1/series",
+                        query: "meter=tokens&bucket=\(query)&from=\(Self.date)&fill=zero"
+                            + "&to=2026-11-22")
+                    #expect(series.json["warnings"] as? [String] == warnings, "\(series.text)")
+                    #expect((series.json["buckets"] as? [Any])?.count == count, "\(series.text)")
+                }
                 let late =
                     #"{"id":"2","subject":"a","time":"2026-11-21T09:00:00Z","meters":{"tokens":1}}"#
                 let refused = await harness.post(late, query: "backfill=true")

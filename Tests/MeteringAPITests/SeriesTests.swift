@@ -135,6 +135,22 @@ import Testing
         }
     }
 
+    @Test func `A forecast of a month that is past the largest sum is refused, not rounded`()
+        async throws
+    {
+        try await withAPI { _, harness, _ in
+            let most = 9_007_199_254_740_991
+            for (day, amount) in [(19, most), (20, 1)] {
+                let event = """
+                    {"subject":"s\(day)","time":"2026-11-\(day)T10:00:00Z","meters":{"x":\(amount)}}
+                    """
+                #expect(await harness.post(event).status == 200)
+            }
+            try await harness.expectRefusal(
+                .authorized(.get, "/v1/forecast", query: "meter=x"), 422, "counter_overflow", "")
+        }
+    }
+
     @Test func `A forecast says what it rests on`() async throws {
         try await withAPI { _, harness, _ in
             let empty = await harness.get("/v1/forecast", query: "meter=tokens")

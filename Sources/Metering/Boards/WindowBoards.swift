@@ -10,6 +10,9 @@ internal import Redis
 final class WindowBoards {
     /// How long a board is kept current closely after it was asked for.
     private static let closeMS = 600_000
+    /// One that was not asked for as long makes room where there are as many as there may be. Redis is told
+    /// each minute what is in use.
+    private static let roomMS = 180_000
     /// How often the others are brought up.
     private static let sweepMS = 10_000
     /// How long a board is kept that nobody asks for.
@@ -211,7 +214,7 @@ final class WindowBoards {
         guard used.count >= Self.countMax,
             let oldest = used.min(by: { ($0.value, $0.key.name) < ($1.value, $1.key.name) })
         else { return true }
-        let limit = clock.now.milliseconds - Self.closeMS
+        let limit = clock.now.milliseconds - Self.roomMS
         guard oldest.value < limit else { return false }
         return try await drop(oldest.key, unusedSince: limit)
     }

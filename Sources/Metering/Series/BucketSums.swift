@@ -60,6 +60,16 @@ struct BucketSums {
         if isPart { isComplete = false }
     }
 
+    /// Of what was used on a day nothing is known: its buckets are not told as empty.
+    mutating func lack(_ day: CivilDay) {
+        for place in buckets.indices {
+            let isOfDay =
+                query.bucket == .month
+                ? dayOfPlace[place] == day.firstOfMonth : dayOfPlace[place] == day
+            if isOfDay { buckets[place].isLacking = true }
+        }
+    }
+
     /// Adds to the bucket of a day, hour or minute, if it is one of them.
     mutating func add(
         _ value: Int, _ events: Int, day: CivilDay, hour: Int? = nil,

@@ -44,6 +44,7 @@ extension QueryEngine {
         let from = min(first, CivilDay(number: today.number - Forecast.dayCountMax))
         let (values, warnings) = try await values(of: meter, subject, from...today)
         let soFar = values.suffix(today.number - first.number + 1).reduce(0, +)
+        guard soFar <= EventBatch.exactIntegerMax else { throw EventRejection.sumOverflow }
         let forecast = Forecast(of: values.dropLast(), until: today)
         guard let forecast, let ofToday = values.last else {
             return MonthForecast(

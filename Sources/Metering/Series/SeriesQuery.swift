@@ -55,6 +55,8 @@ public struct SeriesBucket: Sendable {
     public var groups: [(name: ByteString, value: Int, eventCount: Int)] = []
     /// Whether there ever was an event, also if none is left.
     var hasEntries = false
+    /// Whether nothing is known of it, or of a part of it: what is there is not all.
+    public internal(set) var isLacking = false
 
     init(start: Timestamp) { self.start = start }
 

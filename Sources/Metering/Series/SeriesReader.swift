@@ -88,6 +88,7 @@ final class SeriesReader {
                     try await addArchived(day, query, &sums)
                 } catch {
                     sums.warn("\(error)")
+                    sums.lack(day)
                     isCertain = false
                 }
             }

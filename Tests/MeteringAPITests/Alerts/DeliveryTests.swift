@@ -148,6 +148,19 @@ import Transfer
         }
     }
 
+    @Test func `What is no notice keeps no other from being delivered`() async throws {
+        try await withAlerts { _, bench, receiver in
+            await bench.put(alert("files", files, "50", receiver.url))
+            await bench.upload(50)
+            for (id, bytes) in [("1", "what"), ("2", "\\x93\\x01\\x02\\x03"), ("3", "\\xc1")] {
+                try bench.redis.request("HSET t1:{default}:alerts:notices \(id) \"\(bytes)\"")
+                try bench.redis.request("ZADD t1:{default}:alerts:notices:due 0 \(id)")
+            }
+            try await bench.deliver()
+            #expect(receiver.told == ["u1 files 50"])
+        }
+    }
+
     @Test func `Lists go on behind the last notice of a page`() async throws {
         try await withAlerts(statuses: [410, 410, 410, 410, 410]) { host, bench, receiver in
             await bench.put(alert("files", files, "10,20,30,40,50", receiver.url))

@@ -147,6 +147,12 @@ private func restore(
             try await queries.endRestore(at: workspace.path, token: token)
         }
     }
+    for report in reports {
+        guard let problem = report.secretsProblem else { continue }
+        console.warn(
+            "\(problem): secrets of pools and webhooks of \(report.workspace.text) cannot be read; bring "
+                + "secrets.key of the service that took them back")
+    }
     let lacking = Set(order.filter { $0.missingState != nil }.map(\.workspace))
     for report in reports.sorted(by: { $0.workspace.text < $1.workspace.text }) {
         console.print(

@@ -110,6 +110,37 @@ extension EndToEnd {
         }
     }
 
+    @Test func `A restore says which secrets need the key of before`() async throws {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--allow-private-webhooks"])
+            try service.start()
+            let alerts = """
+                {"alerts":[{"name":"a","on":{"limit":"files_per_day"},"percent":[50],
+                "to":{"webhook":"http://127.0.0.1:1/x"}}]}
+                """
+            let put = try service.client().request(
+                "PUT", "/v1/alerts", Array(alerts.utf8), "application/json")
+            #expect(put.status == 200, "\(put.text)")
+            #expect(service.terminate() == 0)
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            let words = ["restore", "\(service.data)/rollups", "--force", "--data", folder]
+            let lacking = try TallyProcess.run(words)
+            #expect(lacking.status == 0, "\(lacking)")
+            #expect(
+                lacking.errors.contains("there is no secrets.key in the data folder: secrets of"),
+                "\(lacking)")
+            let key = "\(folder)/secrets.key"
+            try FileManager.default.copyItem(atPath: "\(service.data)/secrets.key", toPath: key)
+            let whole = try TallyProcess.run(words)
+            #expect(whole.status == 0 && !whole.errors.contains("secrets"), "\(whole)")
+            // Another one opens nothing.
+            let other = Data((0..<32).map { UInt8($0) }).base64EncodedString()
+            try Data("\(other)\n".utf8).write(to: URL(fileURLWithPath: key))
+            #expect(try TallyProcess.run(words).errors.contains("another secrets.key"))
+        }
+    }
+
     @Test func `Verify asks a service that runs, and says with its status what it found`()
         async throws
     {

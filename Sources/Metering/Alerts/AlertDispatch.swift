@@ -162,7 +162,7 @@ final class AlertDispatch {
         let messages = AlertMessages(workspace: settings.id, limits: rules.limits)
         switch alert.target {
         case .webhook(let url):
-            let secret = try secret(of: alert)
+            let secret = try Self.secret(of: alert, in: settings.id, data: data)
             return messages.webhook(
                 notice, alert.watched, url: url, secret: secret, at: clock.now.milliseconds)
         case .email(let address): return messages.email(notice, alert.watched, to: address)
@@ -174,11 +174,14 @@ final class AlertDispatch {
     /// How secrets of webhooks are sealed, beside those of pools.
     private static let purpose = "tally alerts"
 
-    private func secret(of alert: Alert) throws -> String {
-        let box = try SecretsKey.box(in: data, isMade: false, for: Self.purpose)
+    /// - Parameter data: the folder of `secrets.key`.
+    static func secret(
+        of alert: Alert, in workspace: WorkspaceID, data: String
+    ) throws(SecretsKey.Failure) -> String {
+        let box = try SecretsKey.box(in: data, isMade: false, for: purpose)
         guard let sealed = alert.sealedSecret.flatMap({ Data(base64Encoded: $0) }),
-            let secret = box.open(Array(sealed), for: Alert.place(of: alert.id, in: settings.id))
-        else { throw SecretsKey.Failure.foreign }
+            let secret = box.open(Array(sealed), for: Alert.place(of: alert.id, in: workspace))
+        else { throw .foreign }
         return String(decoding: secret, as: UTF8.self)
     }
 

@@ -15,6 +15,9 @@ public struct RestoreReport: Sendable {
     public let apiKeys: Int
     /// Snapshots of what was there before that were in the folder.
     public let removedFiles: Int
+    /// Why the secrets of the pool and of alerts cannot be read with `secrets.key` of the folder that the
+    /// files went to; nil when they can, or there are none, or no folder was named.
+    public let secretsProblem: String?
 }
 
 extension QueryEngine {
@@ -88,7 +91,7 @@ extension QueryEngine {
         return RestoreReport(
             workspace: settings.id, days: report.days, coldDays: report.coldDays,
             subjectDays: report.subjectDays, accounts: report.accounts, apiKeys: report.apiKeys,
-            removedFiles: report.removedFiles)
+            removedFiles: report.removedFiles, secretsProblem: report.secretsProblem)
     }
 
     /// Lets services have what was written by the restore of this token.

@@ -9,7 +9,7 @@ final class RestoreWriter {
     static let markField = Array("restoring".utf8)
 
     let keys: Keyspace
-    private let client: RedisClient
+    let client: RedisClient
     private let token: [UInt8]
     let packer = MessagePackWriter()
 

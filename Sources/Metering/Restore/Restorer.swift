@@ -18,6 +18,8 @@ final class Restorer {
         var accounts = 0
         var apiKeys = 0
         var removedFiles = 0
+        /// Why the secrets cannot be read with the key of the folder.
+        var secretsProblem: String?
     }
 
     private let source: SnapshotSource
@@ -106,6 +108,10 @@ final class Restorer {
         try await writeMarks(floor, fence, isStateChanged: directory.isChanged)
         // Last: a restore that is given up before has not taken them.
         report.removedFiles = try files?.removeOthers() ?? 0
+        if let data {
+            let secrets = SealedSecrets(client: writer.client, workspace: workspace)
+            report.secretsProblem = try await secrets.problem(in: data)
+        }
         return report
     }
 

@@ -17,7 +17,7 @@ final class FlushBench {
     init(
         _ path: String, on loop: EventLoop, clock: ManualClock,
         settings: WorkspaceSettings = WorkspaceSettings(), data: String? = nil,
-        idByteCountMax: Int = 32 << 20, leaseMS: Int = 10_000
+        idByteCountMax: Int = 32 << 20, leaseMS: Int = 10_000, metrics: FlushMetrics? = nil
     ) async throws {
         let registry = MetricsRegistry()
         var configuration = RedisConfiguration(address: .unix(path))
@@ -32,7 +32,8 @@ final class FlushBench {
         options.leaseMS = leaseMS
         flusher = Flusher(
             client: client, settings: settings, clock: clock, data: folder,
-            metrics: FlushMetrics(registry), logger: Logger(level: .error), options: options)
+            metrics: metrics ?? FlushMetrics(registry), logger: Logger(level: .error),
+            options: options)
         client.connect()
         while !client.isReady { await loop.sleep(for: .milliseconds(1)) }
     }

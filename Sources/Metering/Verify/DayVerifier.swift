@@ -28,8 +28,7 @@ final class DayVerifier {
         self.context = context
     }
 
-    /// - Parameter changes: how many batches have changed the day, at most so many ago.
-    func run(changes: Int) async throws {
+    func run() async throws {
         let path = "\(context.scratch)/\(day).json"
         unlink(path)
         let copy = try SnapshotFile(path: path)

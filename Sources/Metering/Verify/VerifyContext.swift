@@ -39,6 +39,13 @@ final class VerifyContext {
         }
     }
 
+    /// The same, that reports to another one.
+    func reporting(to report: @escaping (Difference) -> Void) -> VerifyContext {
+        VerifyContext(
+            client: client, loop: loop, settings: settings, clock: clock, dataset: dataset,
+            scratch: scratch, isOnlyFolder: isOnlyFolder, report: report)
+    }
+
     /// Gives the others on the loop their turn.
     func pause() async { await loop.sleep(for: .zero) }
 

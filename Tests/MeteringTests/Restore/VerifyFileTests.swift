@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import Metering
 import Redis
+import Synchronization
 import TestSupport
 import Testing
+
+@testable import Metering
 
 /// Files that are missing, and marks of files that are not what Redis says.
 @Suite(.timeLimit(.minutes(15))) struct VerifyFileTests {
@@ -97,6 +99,37 @@ import Testing
             let found = try await history.verify().map(\.description)
             #expect(
                 found.contains { $0.contains("state.json: revision: expected 0") }, "\(found)")
+        }
+    }
+
+    /// It is in Redis for a moment while it is still marked as one that left.
+    @Test func `A day that comes back and leaves while it is looked at is no difference`()
+        async throws
+    {
+        try await withHistory(hotDays: 2) { host, _, history in
+            let time = history.clock.now.milliseconds
+            for index in 0..<200 { _ = await history.bench.record(event("s\(index)", at: time)) }
+            history.clock.advance(30 * RestoreBench.days)
+            let isOver = Atomic(false)
+            let coming = Task {
+                _ = host
+                defer { isOver.store(true, ordering: .relaxed) }
+                let day = try #require(CivilDay("2026-11-21"))
+                for _ in 0..<25 {
+                    try await history.flushing.flush()
+                    history.clock.advance(600_000)
+                    try await history.bench.closer.closeDays()
+                    try await history.flushing.flush()
+                    #expect(
+                        try await history.flushing.archive(history.settings).coldDays() == [day])
+                    #expect(await history.queries.thaw(day) == nil)
+                }
+            }
+            while !isOver.load(ordering: .relaxed) {
+                let found = try await history.verify().map(\.description)
+                #expect(found == [], "\(found)")
+            }
+            try await coming.value
         }
     }
 

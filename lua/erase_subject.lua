@@ -5,7 +5,7 @@
   at. From then on its id is like one that was never used.
 
   KEYS     erasures, subjects, accounts, grants, told, activity, guests, merged, merges, holders, changes,
-           cold, boards, builds; logs of the days of arrival from yesterday on; `use` of days
+           cold, boards, builds, people; logs of the days of arrival from yesterday on; `use` of days
   ARGV[1]  {id of the erasure, {subject, guest, ...}, positions of their last entries, and of their
            accounts' (-1: there is none), number of merged guests, {grant, ...} (fields of the hash), {day,
            ...} of `use`, day of the first log, step that the erasure is in afterwards, now_ms}
@@ -17,6 +17,7 @@
 --@constants pool_fields
 --@constants erasure_fields
 --@include ends_of
+--@include in_parts
 --@include still_counts
 --@include require_rights
 
@@ -28,12 +29,7 @@ if not erasure then return 0 end
 erasure = unpacked(erasure)
 local anonymous, removed, last_log = erasure[ERASURE_ANONYMOUS], erasure[ERASURE_REMOVED], #KEYS - #days
 
-local function read(key)
-  local values = call('HMGET', key, unpack(names))
-  for i = 1, #names do values[i] = values[i] and unpacked(values[i]) end
-  return values
-end
-local records, accounts, holders = read(KEYS[2]), read(KEYS[3]), read(KEYS[10])
+local records, accounts, holders = unpacked_of(KEYS[2], names), unpacked_of(KEYS[3], names), unpacked_of(KEYS[10], names)
 for i = 1, #names do
   local record, account, holder = records[i], accounts[i], holders[i]
   if (record and record[AT] or -1) ~= last[i] then return 0 end
@@ -41,11 +37,13 @@ for i = 1, #names do
   if (account and account[POSITION] or -1) ~= positions[i] then return 0 end
   if holder and holder[HELD] > 0 then return 0 end
 end
-if call('HLEN', KEYS[8]) ~= merged then return 0 end
+-- A guest who has become a user has nothing of its own; a profile that came meanwhile is removed first.
+if call('HLEN', KEYS[8]) ~= merged or call('HEXISTS', KEYS[8], names[1]) == 1 then return 0 end
+for _, profile in ipairs(unpacked_of(KEYS[15], names)) do if profile then return 0 end end
 local marks = #days > 0 and call('HMGET', KEYS[12], unpack(days)) or {}
 for i = 1, #days do
   if marks[i] then return 0 end
-  for _, entry in pairs(read(KEYS[last_log + i])) do
+  for _, entry in pairs(unpacked_of(KEYS[last_log + i], names)) do
     if still_counts(entry, USE_EVENTS, USE_METERS + 1, 2) then return 0 end
   end
 end
@@ -70,12 +68,11 @@ for i = 1, #names do
   end
 end
 if call('SREM', KEYS[7], names[1]) == 1 then call('SADD', KEYS[7], anonymous) end
-if #names > 1 then call('SREM', KEYS[7], unpack(names, 2)) end
-
+take_out('SREM', KEYS[7], names, 2)
 -- A day on which it stood is to be written to its file anew.
 local changed = {}
 for i, day in ipairs(days) do
-  if call('HDEL', KEYS[last_log + i], unpack(names)) > 0 then changed[day] = true end
+  if take_out('HDEL', KEYS[last_log + i], names) > 0 then changed[day] = true end
 end
 for i = 1, #names do
   local record = records[i]
@@ -86,15 +83,13 @@ for day in pairs(changed) do
   removed[REMOVED_DAYS] = removed[REMOVED_DAYS] + 1
 end
 removed[REMOVED_GUESTS] = removed[REMOVED_GUESTS] + #names - 1
-removed[REMOVED_ACCOUNTS] = removed[REMOVED_ACCOUNTS] + call('HDEL', KEYS[3], unpack(names))
-for from = 1, #grants, 1000 do
-  removed[REMOVED_GRANTS] = removed[REMOVED_GRANTS] + call('HDEL', KEYS[4], unpack(grants, from, math.min(from + 999, #grants)))
-end
-for _, place in ipairs({2, 5, 6, 8, 9, 10}) do call('HDEL', KEYS[place], unpack(names)) end
+removed[REMOVED_ACCOUNTS] = removed[REMOVED_ACCOUNTS] + take_out('HDEL', KEYS[3], names)
+removed[REMOVED_GRANTS] = removed[REMOVED_GRANTS] + take_out('HDEL', KEYS[4], grants)
+for _, place in ipairs({2, 5, 6, 8, 9, 10}) do take_out('HDEL', KEYS[place], names) end
 -- Boards that were read in part would lack it: all of them are made anew.
 call('UNLINK', KEYS[13], KEYS[14])
 call('HINCRBY', KEYS[11], 'state', 1)
 erasure[ERASURE_STEP], erasure[ERASURE_ENDED] = ask[9], ask[10]
-erasure[ERASURE_CUT] = {ask[8], unpack(unpacked(ends_of(15, last_log)))}
+erasure[ERASURE_CUT] = {ask[8], unpack(unpacked(ends_of(16, last_log)))}
 call('HSET', KEYS[1], id, pack(erasure))
 return 1

@@ -84,7 +84,7 @@ extension JSONWriter {
         key("id")
         string(erasure.id)
         key("state")
-        string(erasure.isDone ? "done" : "running" as String)
+        string(erasure.isMerged ? "merged" : erasure.isDone ? "done" : "running" as String)
         if let subject {
             key("subject")
             string(bytes: subject.id.bytes)

@@ -14,7 +14,7 @@ extension Erasure {
         json.member("subject_sha256", Array(digest.utf8))
         json.member("anonymous", anonymous.id.bytes)
         json.member("requested", requestedAt.milliseconds)
-        json.member("erased", erasedAt?.milliseconds ?? 0)
+        json.member("erased", endedAt?.milliseconds ?? 0)
         json.key("removed")
         json.beginObject()
         for part in ErasedPart.allCases {
@@ -33,6 +33,10 @@ extension Erasure {
         json.endObject()
         json.key("append_only_file")
         if let name = appendOnlyFile.name { json.string(name) } else { json.null() }
+        if isMerged {
+            json.key("merged")
+            json.boolean(true)
+        }
         json.endObject()
     }
 
@@ -63,6 +67,7 @@ extension Erasure {
             $0.meter.name < $1.meter.name
         }
         self.appendOnlyFile = appendOnlyFile
+        if value["merged"]?.boolean == true { endMerged(at: Timestamp(milliseconds: erased)) }
     }
 
     private static func isHexadecimal(_ text: String, count: Int) -> Bool {

@@ -90,7 +90,7 @@ public struct Erasure: Sendable {
     public let requestedAt: Timestamp
     /// When all was done; before that, when the subject was taken out; nil before that.
     var endedAt: Timestamp?
-    public var erasedAt: Timestamp? { isDone ? endedAt : nil }
+    public var erasedAt: Timestamp? { isDone && !isMerged ? endedAt : nil }
     /// SHA-256 of this id and the subject's, in hexadecimal.
     public let digest: String
     /// The subject, then its guests; empty when nothing has to be found by them any more.
@@ -108,6 +108,9 @@ public struct Erasure: Sendable {
     public internal(set) var problem: String?
 
     public var isDone: Bool { step == .done }
+    /// Whether it has ended since its guest had become a user before anything it used was moved: all of that is
+    /// the user's, and was not erased.
+    public var isMerged: Bool { isDone && problem != nil }
     /// Whether what is counted under the name by now is somebody else's.
     var hasTakenOut: Bool { step.rawValue >= Step.log.rawValue }
 
@@ -138,6 +141,12 @@ public struct Erasure: Sendable {
     func tookOut(before other: Erasure) -> Bool {
         guard cut == other.cut else { return cut.precedes(other.cut) }
         return (endedAt?.milliseconds ?? .max) < (other.endedAt?.milliseconds ?? .max)
+    }
+
+    /// Ends it for a guest who is a user by now.
+    mutating func endMerged(at now: Timestamp) {
+        (names, texts, step, endedAt) = ([], [], .done, now)
+        problem = "the guest has become a user meanwhile: erase the user"
     }
 
     mutating func add(_ count: Int, to part: ErasedPart) { removed[part, default: 0] += count }

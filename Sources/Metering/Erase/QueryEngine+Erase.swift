@@ -90,7 +90,8 @@ extension QueryEngine {
         return open.flatMap { $0.hasTakenOut ? nil : $0.anonymous } ?? Erasure.makeAnonymous()
     }
 
-    private func openErasure(of subject: SubjectID) async throws -> Erasure? {
+    /// The erasure of a subject that is under way.
+    func openErasure(of subject: SubjectID) async throws -> Erasure? {
         let store = ErasureStore(try client, keys)
         for id in try await store.open() {
             if let erasure = try await store.erasure(id), erasure.isOf(subject), !erasure.isDone {

@@ -36,6 +36,8 @@ extension SubjectEraser {
                 ScriptLibrary.voidMarkers, keys: markers, arguments: [])
         }
         guard let ended = erasure.endedAt else { return }
+        // Those of what it used until it was taken out.
+        try await eraseNotices(until: ended)
         erasure.add(
             try await eraseNamed(
                 keys.holds, [keys.openHolds, keys.endedHolds], place: Self.holdSubject,

@@ -7,9 +7,8 @@ extension SubjectEraser {
     private static let noticeSubject = 4
     private static let noticeTime = 8
 
-    /// Removes who it was, and what it was given to use.
+    /// Removes who it was, and what it was given to use. What comes of it meanwhile is to be removed again.
     func erasePerson() async throws {
-        try await findNames()
         for name in erasure.names.map({ SubjectID(stored: $0) }) {
             guard let profile = try await context.queries.profile(of: name) else { continue }
             erasure.texts += profile.identifyingTexts.filter { !erasure.texts.contains($0) }
@@ -18,15 +17,20 @@ extension SubjectEraser {
         }
         try await revokeAPIKeys()
         try await removeAlerts()
-        erasure.add(
-            try await eraseNamed(
-                keys.notices, [keys.dueNotices, keys.deadNotices], place: Self.noticeSubject,
-                time: (Self.noticeTime, context.clock.now)), to: .notices)
+        try await eraseNotices(until: context.clock.now)
         try await returnPoolKeys()
     }
 
+    /// Takes back what alerts have to tell of the person, until a time.
+    func eraseNotices(until last: Timestamp) async throws {
+        erasure.add(
+            try await eraseNamed(
+                keys.notices, [keys.dueNotices, keys.deadNotices], place: Self.noticeSubject,
+                time: (Self.noticeTime, last)), to: .notices)
+    }
+
     /// Nobody acts as the person, or as a guest that it was.
-    func revokeAPIKeys() async throws {
+    private func revokeAPIKeys() async throws {
         let owned = SubjectKeys(client: client, keys: keys)
         try await owned.revoke(of: Set(erasure.names), for: erasure.id)
     }
@@ -48,7 +52,7 @@ extension SubjectEraser {
     }
 
     /// Has the keys of pools given back that the subject and its guests hold.
-    func returnPoolKeys() async throws {
+    private func returnPoolKeys() async throws {
         for name in names { try await returnPoolKeys(of: name) }
     }
 

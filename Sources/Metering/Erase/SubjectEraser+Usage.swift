@@ -27,17 +27,19 @@ extension SubjectEraser {
         var days: Set<CivilDay> = []
     }
 
-    /// Moves what the subject used to the anonymous one, and takes it out.
-    func eraseUsage() async throws {
+    /// Moves what the subject used to the anonymous one, and takes it out; false for a guest who is a user by now,
+    /// to whom that belongs.
+    func eraseUsage() async throws -> Bool {
         for number in 0..<Self.triesMax {
             if number >= Self.patience { try await holdBack() }
+            guard try await context.queries.user(ofGuest: subject) == nil else {
+                try await letGo()
+                return false
+            }
             try await moveUsage()
-            let looked = erasure.names
             let mergedCount = try await findNames()
-            // Of a guest that was merged meanwhile nothing was removed yet.
-            if erasure.names != looked { try await erasePerson() }
-            try await returnPoolKeys()
-            try await revokeAPIKeys()
+            // What came of it since it was removed, and what is of a guest that was merged meanwhile.
+            try await erasePerson()
             try await store.save(erasure)
             var found = try await find(mergedCount)
             try await follow()
@@ -48,7 +50,7 @@ extension SubjectEraser {
             try await findDays(&found)
             let isOut = try await takeOut(found)
             try await letGo()
-            if isOut { return }
+            if isOut { return true }
             await releaseSnapshots()
             await pause()
         }
@@ -74,8 +76,8 @@ extension SubjectEraser {
             let verdict = try await context.engine.merge(moves, into: erasure.anonymous)
             switch verdict.status {
             case .allowed, .changed: continue
-            case .repeated, .conflict:
-                throw MeteringError.undecided(reason: "the guest has become a user")
+            // Who it is by now is looked at next.
+            case .repeated, .conflict: return
             default: throw EventRejection.counterOverflow
             }
         }
@@ -206,7 +208,7 @@ extension SubjectEraser {
             keys: [
                 keys.erasures, keys.subjects, keys.accounts, keys.grants, keys.alertsTold,
                 keys.activity, keys.guests, keys.merged, keys.merges, keys.poolHolders,
-                keys.changes, keys.cold, keys.boards, keys.boardsBuilding,
+                keys.changes, keys.cold, keys.boards, keys.boardsBuilding, keys.people,
             ] + logs + days.map { keys.use($0) },
             arguments: [writer.take()])
         return reply.integer == 1

@@ -77,10 +77,16 @@ final class SubjectEraser {
         try await keep()
         switch erasure.step {
         case .person:
+            try await findNames()
             try await erasePerson()
             erasure.step = .usage
         case .usage:
-            try await eraseUsage()
+            guard try await eraseUsage() else {
+                // A part of it may have been moved before.
+                try await noteKept()
+                erasure.endMerged(at: context.clock.now)
+                return try await store.save(erasure)
+            }
             // The script has noted that this is done.
             guard let now = try await store.erasure(erasure.id), now.step == .log else {
                 throw MeteringError.damaged(what: "the erasures")

@@ -23,7 +23,12 @@ extension QueryEngine {
     /// What a guest has used by day, as it is now, or a part of it when its days are too many for one
     /// batch: then the rest is to be looked at when the part has moved. Days that have left Redis come back for
     /// it. O(days of the workspace).
+    ///
+    /// - Throws: `MeteringError`; `postponed` while the guest is being erased.
     public func mergePlan(of guest: SubjectID) async throws -> GuestMerge {
+        if let erasure = try await openErasure(of: guest), !erasure.hasTakenOut {
+            throw MeteringError.postponed(reason: EventBatcher.erasing)
+        }
         var hasThawed = false
         for _ in 0..<Self.mergeTriesMax {
             guard let record = try await record(of: guest) else {

@@ -196,6 +196,7 @@ public enum ScriptLibrary {
         "context": PackageResources.context_lua,
         "decide": PackageResources.decide_lua,
         "ends_of": PackageResources.ends_of_lua,
+        "in_parts": PackageResources.in_parts_lua,
         "exclude_uncounted": PackageResources.exclude_uncounted_lua,
         "exclude_events": PackageResources.exclude_events_lua,
         "find_cold": PackageResources.find_cold_lua,

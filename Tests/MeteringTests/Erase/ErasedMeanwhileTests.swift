@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Redis
+import TestSupport
+import Testing
+
+@testable import Metering
+
+/// What comes of a subject while its erasure waits.
+@Suite(.timeLimit(.minutes(10))) struct ErasedMeanwhileTests {
+    /// Notes an erasure that nobody works at yet.
+    private static func note(
+        _ name: String, _ step: Erasure.Step, _ world: RestoreBench
+    ) async throws -> String {
+        let subject = subjectID(name)
+        var erasure = Erasure(
+            of: subject, as: Erasure.makeAnonymous(), texts: [], at: world.clock.now)
+        erasure.step = step
+        let store = ErasureStore(world.bench.client, Keyspace(world.settings))
+        return try await store.begin(erasure, of: subject)
+    }
+
+    @Test func `What a guest used who becomes a user first is the user's, and stays whole`()
+        async throws
+    {
+        try await withErasures { _, world, _ in
+            let (guest, user) = (subjectID("guest:g"), subjectID("ann"))
+            _ = await world.bench.record(event("ann", ["tokens": 1]))
+            #expect(
+                await world.bench.record(event("guest:g", ["tokens": 10], id: "g1")).counted
+                    != nil)
+            let plan = try await world.queries.mergePlan(of: guest)
+            let id = try await Self.note("guest:g", .person, world)
+            // From now on a merge is put off; this one was just a bit faster.
+            await #expect(throws: MeteringError.self) {
+                _ = try await world.queries.mergePlan(of: guest)
+            }
+            #expect(try await world.bench.engine.merge(plan, into: user).status == .allowed)
+            let erasure = try await world.endErasing(id)
+            #expect(erasure.isMerged && erasure.erasedAt == nil)
+            #expect(erasure.keptEventCount == 0)
+            #expect(try await world.queries.user(ofGuest: guest) == user)
+            let again = await world.bench.record(event("guest:g", ["tokens": 10], id: "g1"))
+            #expect(again.duplicate != nil, "\(again)")
+            var query = EventQuery()
+            query.subject = user
+            let page = try await world.queries.events(query, limit: 10, after: nil)
+            #expect(page.events.count == 2)
+            #expect(try await world.queries.differences(world.folder) == [])
+            // As a restore has it.
+            try await world.flushing.flush()
+            _ = try await world.restore(isForced: true)
+            let restored = try #require(try await world.queries.erasure(id))
+            #expect(restored.isMerged)
+            #expect(try await world.queries.differences(world.folder) == [])
+        }
+    }
+
+    @Test func `What becomes known of a person while the erasure waits is removed, too`()
+        async throws
+    {
+        try await withErasures { _, world, redis in
+            #expect(await world.bench.record(event("ann", ["tokens": 1])).counted != nil)
+            // Who she was is removed already.
+            let id = try await Self.note("ann", .usage, world)
+            try await world.queries.put(
+                "ann", #"{"email":"\#(mark)@example.com","full_name":"Ms \#(mark)"}"#)
+            #expect(try await world.endErasing(id).removed[.profiles] == 1)
+            #expect(try await world.bench.keysHolding([mark]) == [])
+            #expect(try await world.queries.differences(world.folder) == [])
+        }
+    }
+
+    @Test func `A user of any number of merged guests can be erased`() async throws {
+        try await withErasures { _, world, redis in
+            #expect(await world.bench.record(event("ann", ["tokens": 1])).counted != nil)
+            for first in stride(from: 0, to: 9_000, by: 1_000) {
+                let pairs = (first..<first + 1_000).map { "guest:\($0) ann" }
+                _ = try redis.request(
+                    "HSET t1:{default}:merged \(pairs.joined(separator: " "))")
+            }
+            let erasure = try await world.erase("ann")
+            #expect(erasure.removed[.guests] == 9_000)
+            #expect(try redis.request("HLEN t1:{default}:merged") == ":0\r\n")
+        }
+    }
+}

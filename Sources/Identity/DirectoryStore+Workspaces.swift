@@ -101,9 +101,19 @@ extension DirectoryStore {
     public func dataset(of id: WorkspaceID) async throws(MeteringError) -> String? {
         try await refresh()
         guard let settings = directory.settings(of: id) else { return nil }
-        return try await send(
-            RedisCommand("HGET"), DirectoryKeyspace.meta(of: id, settings.birth),
-            Array("dataset".utf8)
+        return try await dataset(of: id, birth: settings.birth)
+    }
+
+    /// The same, of one that was deleted.
+    public func dataset(of doomed: Directory.Doomed) async throws(MeteringError) -> String? {
+        try await dataset(of: doomed.id, birth: doomed.birth)
+    }
+
+    private func dataset(
+        of id: WorkspaceID, birth: String
+    ) async throws(MeteringError) -> String? {
+        try await send(
+            RedisCommand("HGET"), DirectoryKeyspace.meta(of: id, birth), Array("dataset".utf8)
         ).text
     }
 

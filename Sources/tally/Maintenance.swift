@@ -149,13 +149,18 @@ actor Maintenance {
 
     /// Removes what a deleted workspace had, when all processes have noticed that it is gone.
     private func remove(_ doomed: Directory.Doomed, _ store: DirectoryStore) async {
+        // Asked before another process removes what Redis has; if one has already, its files are found by their
+        // state when its note is there.
+        let dataset = try? await store.dataset(of: doomed)
         await loop.sleep(for: Self.noticing)
         await attempt("a workspace was not removed") {
-            // Each process has a folder of its own. Another one may have been faster with what is in
-            // Redis; files of the next workspace of the same id stay.
+            // Each process has a folder of its own. Files of other data stay: those of the next workspace of
+            // the same id, and those of one that Redis has lost.
             let next =
                 try await store.isHere(doomed) ? nil : try await store.dataset(of: doomed.id)
-            try await queries.removeSnapshots(of: doomed.id, but: next)
+            if let dataset, dataset != next {
+                try await queries.removeSnapshots(of: doomed.id, dataset: dataset)
+            }
             try await store.removeData(of: doomed)
         }
         removing.remove(doomed)

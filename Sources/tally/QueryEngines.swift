@@ -74,11 +74,6 @@ final class QueryEngines: Sendable {
         try await back(unstarted(WorkspaceSettings(id: id)).removeSnapshots(of: dataset))
     }
 
-    /// Removes the files of a workspace that was deleted, but those of another dataset.
-    func removeSnapshots(of id: WorkspaceID, but dataset: String?) async throws {
-        try await back(unstarted(WorkspaceSettings(id: id)).removeSnapshots(but: dataset))
-    }
-
     func stop() async {
         let all = engines.withLock { engines in
             defer { engines = [:] }

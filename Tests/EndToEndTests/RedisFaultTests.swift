@@ -36,7 +36,7 @@ extension EndToEnd {
             for round in 1...2 {
                 try progress.wait(for: round * 100)
                 let redis = try service.redisID()
-                kill(redis, SIGSTOP)
+                freeze(redis)
                 defer { kill(redis, SIGCONT) }
                 // Twice, so that one request at least came after the freeze. A client that gets
                 // no answer at all throws.
@@ -76,7 +76,7 @@ extension EndToEnd {
             try service.start()
             let client = service.client()
             let redis = try service.redisID()
-            kill(redis, SIGSTOP)
+            freeze(redis)
             var isThawed = false
             defer { if !isThawed { kill(redis, SIGCONT) } }
             var answer = try client.get("/readyz")

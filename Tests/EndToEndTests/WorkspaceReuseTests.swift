@@ -85,7 +85,7 @@ extension EndToEnd {
             return key
         }
         let stopped = try #require(services[1].processID)
-        Glibc.kill(stopped, SIGSTOP)
+        freeze(stopped)
         let acts = [
             ("POST", "/v1/events", #"{"id":"zebra","subject":"zebra","meters":{"tokens":7}}"#),
             ("POST", "/v1/events", #"[{"subject":"zebra","meters":{"tokens":7}}]"#),
@@ -268,6 +268,14 @@ extension EndToEnd {
             try service.redis("FLUSHALL")
             sleep(5)
             #expect(FileManager.default.fileExists(atPath: state))
+            // Nor does one of the same id that is made and deleted since.
+            let kept = FileManager.default.contents(atPath: state)
+            try host.requestUntilReady("POST", "/v1/workspaces", #"{"id":"acme"}"#)
+            #expect(try host.request("DELETE", "/v1/workspaces/acme", nil, "").status == 202)
+            try waitUntil("the deletion") {
+                (try? service.redis("HEXISTS t1:{@}:workspaces acme"))?.hasPrefix(":0") == true
+            }
+            #expect(FileManager.default.contents(atPath: state) == kept)
             #expect(service.terminate() == 0)
             let restored = try TallyProcess.run(
                 ["restore", "\(service.data)/rollups", "--data", service.data, "--force"])
@@ -314,7 +322,7 @@ extension EndToEnd {
             for service in services { try waitUntil("the files") { states(service) == first } }
             #expect(services[1].terminate() == 0)
             let stopped = try #require(services[2].processID)
-            Glibc.kill(stopped, SIGSTOP)
+            freeze(stopped)
             for id in ["again", "gone"] {
                 let deleted = try host.request("DELETE", "/v1/workspaces/\(id)", nil, "")
                 #expect(deleted.status == 202)

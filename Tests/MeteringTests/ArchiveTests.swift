@@ -113,6 +113,15 @@ import Testing
             try await set("cold", "\(day.number)", "2")
             #expect(try await archive.revision(ofCold: day) == 2)
             await expectDamaged(archive, day, "older")
+            // What it says is not what was restored, but what had gone on before.
+            try await set("cold", "\(day.number)", "0")
+            try await set("meta", "restored_at", "\(noon + 1)")
+            #expect(try await archive.revision(ofCold: day) == 0)
+            await expectDamaged(archive, day, "of before a restore")
+            // This has come since: Redis has lost its last moments.
+            try await set("meta", "restored_at", "\(noon - 1)")
+            _ = try await archive.coldDays()
+            #expect(try await archive.head(day).totals.events == 3)
             try await set("cold", "\(day.number)", "1")
             try await set("meta", "dataset", "other")
             _ = try await archive.coldDays()

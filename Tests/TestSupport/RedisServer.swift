@@ -44,7 +44,7 @@ public final class RedisServer: Sendable {
     public var processID: Int32? { pid.withLock { $0 } }
 
     /// Freezes the server: it takes commands in no more, but its socket stays open.
-    public func pause() { signal(SIGSTOP) }
+    public func pause() { pid.withLock { $0 }.map(freeze) }
     /// Lets a frozen server go on.
     public func resume() { signal(SIGCONT) }
 

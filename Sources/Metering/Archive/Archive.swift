@@ -35,6 +35,8 @@ final class Archive {
     /// What Redis said last: the name of its data, and which revision each cold day's file has.
     private(set) var dataset: String?
     private(set) var revisions: [CivilDay: Int] = [:]
+    /// When the data were restored from snapshots; nil if they were not.
+    private var restoredAt: Timestamp?
 
     init(client: RedisClient, settings: WorkspaceSettings, data: String, metrics: MetricsRegistry)
         throws(JSONError)
@@ -52,14 +54,10 @@ final class Archive {
     /// The days that have left Redis. To be asked before and after reading a day's keys: a day may
     /// leave, or come back, in between.
     func coldDays() async throws(MeteringError) -> Set<CivilDay> {
-        let replies = try await send([
-            RedisCommand("HGET", [keys.meta, Array("dataset".utf8)]),
-            RedisCommand("HGETALL", [keys.cold]),
-        ])
+        let replies = try await send([Self.aboutData(keys), RedisCommand("HGETALL", [keys.cold])])
         guard replies.count == 2, let reply = replies[1].elements else {
             throw .damaged(what: "the list of days that have left")
         }
-        let name = replies[0]
         var revisions: [CivilDay: Int] = [:]
         for index in stride(from: 0, to: reply.count - 1, by: 2) {
             guard let day = reply[index].decimal, let revision = reply[index + 1].decimal else {
@@ -67,7 +65,7 @@ final class Archive {
             }
             revisions[CivilDay(number: day)] = revision
         }
-        dataset = name.bytes.map { String(decoding: $0, as: UTF8.self) }
+        noteData(replies[0])
         self.revisions = revisions
         return Set(revisions.keys)
     }
@@ -75,16 +73,15 @@ final class Archive {
     /// Whether a day has left Redis; the revision of its file, or nil.
     func revision(ofCold day: CivilDay) async throws(MeteringError) -> Int? {
         let replies = try await send([
-            RedisCommand("HGET", [keys.meta, Array("dataset".utf8)]),
-            RedisCommand("HGET", [keys.cold, Array("\(day.number)".utf8)]),
+            Self.aboutData(keys), RedisCommand("HGET", [keys.cold, Array("\(day.number)".utf8)]),
         ])
-        guard let name = replies.first, let reply = replies.last, replies.count == 2 else {
+        guard let data = replies.first, let reply = replies.last, replies.count == 2 else {
             throw .damaged(what: "the list of days that have left")
         }
         if reply.bytes != nil, reply.decimal == nil {
             throw .damaged(what: "the list of days that have left")
         }
-        dataset = name.bytes.map { String(decoding: $0, as: UTF8.self) }
+        noteData(data)
         revisions[day] = reply.decimal
         return reply.decimal
     }
@@ -147,6 +144,17 @@ final class Archive {
     /// As messages name it.
     func name(_ day: CivilDay) -> String { folder.name(day) }
 
+    private static func aboutData(_ keys: Keyspace) -> RedisCommand {
+        RedisCommand(
+            "HMGET", [keys.meta, Array("dataset".utf8), Array("restored_at".utf8)])
+    }
+
+    private func noteData(_ reply: RedisValue) {
+        let facts = reply.elements ?? []
+        dataset = facts.first?.text
+        restoredAt = facts.last?.decimal.map { Timestamp(milliseconds: $0) }
+    }
+
     private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {
         do {
             return try await client.send(commands)
@@ -168,6 +176,16 @@ final class Archive {
         if let revision = revisions[day], layout.facts.revision < revision {
             throw file.damaged(
                 "its revision is \(layout.facts.revision), and \(revision) was written")
+        }
+        // An older backup may have been restored beside files that had gone on. What this Redis has written and
+        // forgotten, being killed, is newer than the restore.
+        if let revision = revisions[day], layout.facts.revision > revision, let restoredAt,
+            let writtenAt = layout.facts.writtenAt,
+            writtenAt.milliseconds <= restoredAt.milliseconds
+        {
+            throw file.damaged(
+                "it is of revision \(layout.facts.revision), and revision \(revision) was restored since"
+            )
         }
         return (file, layout)
     }

@@ -17,6 +17,7 @@ extension QueryEngine {
     public func removeSnapshots(of dataset: String) throws {
         let folder = SnapshotFolder(data: data, workspace: settings.id)
         let files = FileManager.default
+        guard files.fileExists(atPath: folder.path) else { return }
         let paths = try files.subpathsOfDirectory(atPath: folder.path).map {
             "\(folder.path)/\($0)"
         }
@@ -33,22 +34,5 @@ extension QueryEngine {
         guard left.allSatisfy({ $0 == SnapshotFolder.lockName }) else { return }
         unlink(folder.lockFile)
         rmdir(folder.path)
-    }
-
-    /// Removes the snapshots of a workspace that was deleted.
-    ///
-    /// - Parameter dataset: what the next workspace of this id has in Redis, whose files stay; nil when
-    ///   there is none.
-    public func removeSnapshots(but dataset: String?) throws {
-        let folder = SnapshotFolder(data: data, workspace: settings.id).path
-        let files = FileManager.default
-        guard files.fileExists(atPath: folder) else { return }
-        guard let dataset else { return try files.removeItem(atPath: folder) }
-        for name in try files.subpathsOfDirectory(atPath: folder) where name.hasSuffix(".json") {
-            let path = "\(folder)/\(name)"
-            if let head = try SnapshotHead(path: path), head.dataset != dataset {
-                try files.removeItem(atPath: path)
-            }
-        }
     }
 }

@@ -20,6 +20,8 @@ struct SnapshotHead: Equatable {
     /// What was read from a file says whose it is, and of which day.
     private(set) var workspace: String?
     private(set) var date: String?
+    /// When it was begun.
+    private(set) var writtenAt: Timestamp?
 
     init(revision: Int, isFinal: Bool, dataset: String) {
         self.revision = revision
@@ -62,5 +64,6 @@ struct SnapshotHead: Equatable {
         listCount = value["lists"]?.integer
         workspace = value["workspace"]?.text
         date = value["date"]?.text
+        writtenAt = value["written_at"]?.string.flatMap { Timestamp($0) }
     }
 }

@@ -5,7 +5,7 @@
   at. From then on its id is like one that was never used.
 
   KEYS     erasures, subjects, accounts, grants, told, activity, guests, merged, merges, holders, changes,
-           cold, boards, builds, people; logs of the days of arrival from yesterday on; `use` of days
+           cold, boards, builds, people, demo; logs of the days of arrival from yesterday on; `use` of days
   ARGV[1]  {id of the erasure, {subject, guest, ...}, positions of their last entries, and of their
            accounts' (-1: there is none), number of merged guests, {grant, ...} (fields of the hash), {day,
            ...} of `use`, day of the first log, step that the erasure is in afterwards, now_ms}
@@ -49,7 +49,7 @@ for i = 1, #days do
 end
 -- All that is written has the right type, or it fails here.
 for _, place in ipairs({4, 5, 6, 9, 11, 13, 14}) do call('HLEN', KEYS[place]) end
-call('SCARD', KEYS[7])
+for _, place in ipairs({7, 16}) do call('SCARD', KEYS[place]) end
 require_rights(KEYS[1], {'HSET', 'HDEL', 'HINCRBY', 'SADD', 'SREM', 'UNLINK'})
 -- What it spent ever, and what it received: sums over all accounts and holders stay.
 local used = accounts[1]
@@ -86,10 +86,11 @@ removed[REMOVED_GUESTS] = removed[REMOVED_GUESTS] + #names - 1
 removed[REMOVED_ACCOUNTS] = removed[REMOVED_ACCOUNTS] + take_out('HDEL', KEYS[3], names)
 removed[REMOVED_GRANTS] = removed[REMOVED_GRANTS] + take_out('HDEL', KEYS[4], grants)
 for _, place in ipairs({2, 5, 6, 8, 9, 10}) do take_out('HDEL', KEYS[place], names) end
+call('SREM', KEYS[16], names[1])
 -- Boards that were read in part would lack it: all of them are made anew.
 call('UNLINK', KEYS[13], KEYS[14])
 call('HINCRBY', KEYS[11], 'state', 1)
 erasure[ERASURE_STEP], erasure[ERASURE_ENDED] = ask[9], ask[10]
-erasure[ERASURE_CUT] = {ask[8], unpack(unpacked(ends_of(16, last_log)))}
+erasure[ERASURE_CUT] = {ask[8], unpack(unpacked(ends_of(17, last_log)))}
 call('HSET', KEYS[1], id, pack(erasure))
 return 1

@@ -33,6 +33,10 @@ extension Erasure {
         json.endObject()
         json.key("append_only_file")
         if let name = appendOnlyFile.name { json.string(name) } else { json.null() }
+        if isDemo {
+            json.key("demo")
+            json.boolean(true)
+        }
         if isMerged {
             json.key("merged")
             json.boolean(true)
@@ -67,6 +71,7 @@ extension Erasure {
             $0.meter.name < $1.meter.name
         }
         self.appendOnlyFile = appendOnlyFile
+        isDemo = value["demo"]?.boolean == true
         if value["merged"]?.boolean == true { endMerged(at: Timestamp(milliseconds: erased)) }
     }
 

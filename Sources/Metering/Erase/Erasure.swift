@@ -103,6 +103,8 @@ public struct Erasure: Sendable {
     public internal(set) var keptEventCount = 0
     /// Lifetime totals of the anonymous subject, in the order of the meters' names.
     public internal(set) var kept: [(meter: Meter, total: Int)] = []
+    /// Whether the subject was in demo mode: then the anonymous one is, too, and in no rank.
+    var isDemo = false
     public internal(set) var appendOnlyFile = AppendOnlyFile.pending
     /// Why it does not go on at the moment; nil when it does.
     public internal(set) var problem: String?
@@ -161,7 +163,7 @@ extension Erasure {
 
     /// Writes it behind what the writer has.
     func pack(_ writer: MessagePackWriter) {
-        writer.array(13)
+        writer.array(14)
         writer.integer(step.rawValue)
         writer.string(anonymous.id.bytes)
         writer.integer(requestedAt.milliseconds)
@@ -181,11 +183,12 @@ extension Erasure {
         }
         writer.integer(appendOnlyFile.rawValue)
         writer.string(problem ?? "")
+        writer.integer(isDemo ? 1 : 0)
     }
 
     /// Nil when it is damaged.
     init?(_ id: String, packed: [UInt8]) {
-        guard let fields = MessagePackValue(packed)?.array, fields.count == 13,
+        guard let fields = MessagePackValue(packed)?.array, fields.count >= 13,
             let step = fields[0].integer.flatMap({ Step(rawValue: $0) }),
             let anonymous = fields[1].bytes, let requested = fields[2].integer,
             let ended = fields[3].integer, let digest = fields[4].bytes,
@@ -211,6 +214,8 @@ extension Erasure {
             }
         }
         appendOnlyFile = file
+        // A version before this one has not noted it.
+        isDemo = fields.count > 13 && fields[13].integer == 1
         self.problem = problem.isEmpty ? nil : String(decoding: problem, as: UTF8.self)
     }
 

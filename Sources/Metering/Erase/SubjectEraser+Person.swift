@@ -12,8 +12,13 @@ extension SubjectEraser {
         for name in erasure.names.map({ SubjectID(stored: $0) }) {
             guard let profile = try await context.queries.profile(of: name) else { continue }
             erasure.texts += profile.identifyingTexts.filter { !erasure.texts.contains($0) }
+            if profile.isDemo, name == subject { erasure.isDemo = true }
             try await store.save(erasure)
             if try await context.queries.removeProfile(of: name) { erasure.add(1, to: .profiles) }
+        }
+        // Neither is on any board, also while what it used moves from one to the other.
+        if erasure.isDemo {
+            _ = try await send("SADD", [keys.demo, names[0], erasure.anonymous.id.bytes])
         }
         try await revokeAPIKeys()
         try await removeAlerts()

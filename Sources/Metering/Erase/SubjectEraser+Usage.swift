@@ -209,6 +209,7 @@ extension SubjectEraser {
                 keys.erasures, keys.subjects, keys.accounts, keys.grants, keys.alertsTold,
                 keys.activity, keys.guests, keys.merged, keys.merges, keys.poolHolders,
                 keys.changes, keys.cold, keys.boards, keys.boardsBuilding, keys.people,
+                keys.demo,
             ] + logs + days.map { keys.use($0) },
             arguments: [writer.take()])
         return reply.integer == 1

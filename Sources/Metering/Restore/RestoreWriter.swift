@@ -27,6 +27,8 @@ final class RestoreWriter {
         case missing
         case plain
         case scores
+        /// Of a set; values are not looked at.
+        case members
     }
 
     /// Whether Redis holds nothing of the workspace but what an interrupted restore has left, or a deletion.

@@ -222,6 +222,10 @@ final class StateRestorer {
             $1.string($0.id)
             $0.pack($1)
         }
+        try await writer.put(erasures.filter(\.isDemo), to: keys.demo, .members) {
+            $1.string($0.anonymous.id.bytes)
+            $1.integer(1)
+        }
         try await writer.put(erasures, to: keys.orderedErasures, .scores) {
             $1.string($0.id)
             $1.integer($0.requestedAt.milliseconds)

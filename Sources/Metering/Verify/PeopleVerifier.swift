@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Redis
+
 /// Verifies what profiles are found by, and who is in demo mode or registered, against the profiles.
 struct PeopleVerifier {
     /// Of a profile what the lists are made from.
@@ -31,13 +33,15 @@ struct PeopleVerifier {
     init(_ context: VerifyContext) { self.context = context }
 
     func run() async throws {
+        let erased = try await erasedDemo()
+        try await context.settled { try await self.missing(erased.anonymous) }
         let verifier = IndexVerifier(
             context: context, noun: "profile", records: keys.people, read: Places.init)
         try await verifier.run(
             [
                 named("people:emails", keys.emails) { $0.emailKey },
                 named("people:phones", keys.phones) { $0.phoneKey },
-                set("people:demo", keys.demo) { $0.profile.isDemo },
+                set("people:demo", keys.demo, others: erased.all) { $0.profile.isDemo },
                 set("people:registered", keys.registered) {
                     $0.profile.isActive && $0.profile.kind == .user
                 },
@@ -54,10 +58,39 @@ struct PeopleVerifier {
     }
 
     private func set(
-        _ name: String, _ key: [UInt8], _ isMember: @escaping (Places) -> Bool
+        _ name: String, _ key: [UInt8], others: Set<[UInt8]> = [],
+        _ isMember: @escaping (Places) -> Bool
     ) -> RecordIndex<Places> {
-        RecordIndex(name: name, key: key, kind: .set, owner: { member, _ in member }) {
-            isMember($1) ? ($0, .any) : nil
+        RecordIndex(
+            name: name, key: key, kind: .set, others: others, owner: { member, _ in member }
+        ) { isMember($1) ? ($0, .any) : nil }
+    }
+
+    // MARK: Erased ones
+
+    /// Who is in demo mode without a profile: anonymous subjects of those who were, and who is being erased.
+    private func erasedDemo() async throws -> (anonymous: [[UInt8]], all: Set<[UInt8]>) {
+        var anonymous: [[UInt8]] = []
+        var all: Set<[UInt8]> = []
+        try await context.each(keys.erasures, by: 200) { ids in
+            for (id, packed) in zip(ids, try await context.hash.values(keys.erasures, of: ids)) {
+                let id = String(decoding: id, as: UTF8.self)
+                guard let erasure = packed.flatMap({ Erasure(id, packed: $0) }), erasure.isDemo
+                else { continue }
+                all.formUnion(erasure.names.map(\.bytes) + [erasure.anonymous.id.bytes])
+                if erasure.hasTakenOut { anonymous.append(erasure.anonymous.id.bytes) }
+            }
+        }
+        return (anonymous, all)
+    }
+
+    private func missing(_ anonymous: [[UInt8]]) async throws -> [Difference] {
+        guard !anonymous.isEmpty else { return [] }
+        let reply = try await context.send(RedisCommand("SMISMEMBER", [keys.demo] + anonymous))
+        return zip(anonymous, reply.elements ?? []).filter { $1.integer != 1 }.map { id, _ in
+            Difference(
+                ByteString(bytes: id).text, "its place in people:demo", expected: "it",
+                found: "nothing of it")
         }
     }
 

@@ -72,6 +72,51 @@ import Testing
         }
     }
 
+    @Test func `Who was in demo mode is on no board afterwards either`() async throws {
+        try await withErasures { _, world, _ in
+            for (name, tokens) in [("ann", 5), ("demo", 900), ("bob", 1)] {
+                let made = [
+                    event(name, ["tokens": tokens]),
+                    event(name, ["tokens": tokens], at: noon - 2 * RestoreBench.days),
+                ]
+                #expect(await world.bench.record(made).allSatisfy { $0.counted != nil })
+            }
+            try await world.queries.put("demo", #"{"demo":true,"full_name":"Ms \#(mark)"}"#)
+            func ranks() async throws -> [[String]] {
+                var ranks: [[String]] = []
+                for window in [LeaderboardWindow.lifetime, .days(1), .days(7)] {
+                    // It may have to be built first.
+                    var page = try? await world.queries.leaderboard(
+                        .tokens, window, limit: 10, after: nil)
+                    while page == nil {
+                        await world.rest()
+                        page = try? await world.queries.leaderboard(
+                            .tokens, window, limit: 10, after: nil)
+                    }
+                    ranks.append(page?.entries.map { "\($0.subject.text) \($0.value)" } ?? [])
+                }
+                return ranks
+            }
+            let before = try await ranks()
+            #expect(before == [["ann 10", "bob 2"], ["ann 5", "bob 1"], ["ann 10", "bob 2"]])
+            let erasure = try await world.erase("demo")
+            #expect(erasure.kept.map(\.total) == [1_800])
+            #expect(try await ranks() == before)
+            #expect(try await world.queries.differences(world.folder) == [])
+            // Whoever has the id next is somebody else.
+            _ = await world.bench.record(event("demo", ["tokens": 3]))
+            #expect(try await ranks()[0] == ["ann 10", "demo 3", "bob 2"])
+            try await world.flushing.flush()
+            _ = try await world.restore(isForced: true)
+            #expect(try await ranks()[0] == ["ann 10", "demo 3", "bob 2"])
+            #expect(try await world.queries.differences(world.folder) == [])
+            let name = erasure.anonymous.id.bytes
+            let demo = Keyspace(world.settings).demo
+            _ = try await world.bench.client.send(RedisCommand("SREM", [demo, name]))
+            #expect(try await world.queries.differences(world.folder).count == 1)
+        }
+    }
+
     @Test func `A user of any number of merged guests can be erased`() async throws {
         try await withErasures { _, world, redis in
             #expect(await world.bench.record(event("ann", ["tokens": 1])).counted != nil)

@@ -114,6 +114,12 @@ import Testing
             let hold = #"{"id":"h","subject":"s149","credits":"0.5","ttl_s":86400}"#
             let held = try client.post("/v1/holds", hold)
             #expect(held.status == 201, "\(held.text)")
+            // What a guest had is the user's, and it is listed no more.
+            #expect(
+                try client.post("/v1/credits/guest%3Ag/grants", #"{"id":"x","credits":"1"}"#)
+                    .status == 201)
+            let merged = try client.post("/v1/subjects/s149/merge", #"{"guest":"guest:g"}"#)
+            #expect(merged.status == 200, "\(merged.text)")
             // The month's resets, and what expires, come without anybody's looking.
             for days in [0, 15, 30] {
                 bench.clock.advance(days * 86_400_000)

@@ -43,7 +43,7 @@ public actor AccountListing {
         resets = MonthResets(queries.settings.calendar)
     }
 
-    /// Some accounts more, perhaps none; nil at the end.
+    /// Some accounts more, perhaps none, without those of guests who were merged; nil at the end.
     public func next() async throws(MeteringError) -> [AccountSummary]? {
         if list == nil { list = try await ids(from: []) }
         if let list, index >= list.count {
@@ -56,7 +56,9 @@ public actor AccountListing {
         guard index < end else { return nil }
         let slice = (index..<end).map { list[$0] }
         index = end
-        return try await accounts(of: slice)
+        // What is left of the account of a guest who was merged has nothing.
+        let merged = try await queries.merged(among: slice.map { ByteString(bytes: $0) })
+        return try await accounts(of: slice.filter { !merged.contains(ByteString(bytes: $0)) })
     }
 
     private func ids(from lower: [UInt8]) async throws(MeteringError) -> SubjectList {

@@ -60,7 +60,7 @@ final class CreditUsers {
         let listing = AccountListing(queries)
         var best = FirstOf<Candidate>(count: limit) { Self.precedes($0, $1, order) }
         while let accounts = try await listing.next() {
-            let shown = try await shown(accounts)
+            let shown = shown(accounts)
             guard order == .email else {
                 for account in shown { best.offer(Candidate(account: account)) }
                 continue
@@ -109,7 +109,7 @@ final class CreditUsers {
     func all() async throws -> [AccountSummary] {
         let listing = AccountListing(queries)
         var all: [AccountSummary] = []
-        while let accounts = try await listing.next() { all += try await shown(accounts) }
+        while let accounts = try await listing.next() { all += shown(accounts) }
         all.sort { ($1.monthConsumed, $0.subject) < ($0.monthConsumed, $1.subject) }
         return all
     }
@@ -117,7 +117,7 @@ final class CreditUsers {
     func count() async throws -> Int {
         let listing = AccountListing(queries)
         var count = 0
-        while let accounts = try await listing.next() { count += try await shown(accounts).count }
+        while let accounts = try await listing.next() { count += shown(accounts).count }
         return count
     }
 
@@ -135,14 +135,9 @@ final class CreditUsers {
         return users
     }
 
-    /// Those of some accounts that have or had credits, without those in demo mode, and without guests
-    /// who were merged: what is left of their accounts has nothing.
-    private func shown(
-        _ accounts: [AccountSummary]
-    ) async throws(MeteringError) -> [AccountSummary] {
-        let shown = accounts.filter { $0.hasCredits && !demo.ids.contains($0.subject) }
-        let merged = try await queries.merged(among: shown.map(\.subject))
-        return merged.isEmpty ? shown : shown.filter { !merged.contains($0.subject) }
+    /// Those of some accounts that have or had credits, without those in demo mode.
+    private func shown(_ accounts: [AccountSummary]) -> [AccountSummary] {
+        accounts.filter { $0.hasCredits && !demo.ids.contains($0.subject) }
     }
 
     /// Goes through profiles and accounts side by side, both in the order of ids. O(both).
@@ -154,7 +149,7 @@ final class CreditUsers {
         var accounts: [AccountSummary] = []
         func fill() async throws {
             while accounts.isEmpty, let next = try await listing.next() {
-                accounts = try await shown(next).reversed()
+                accounts = shown(next).reversed()
             }
         }
         func countAlone() {

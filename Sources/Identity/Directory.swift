@@ -13,6 +13,7 @@ public final class Directory: Sendable {
         var version: [UInt8]?
         var workspaces: [WorkspaceID: WorkspaceSettings]
         var doomed: [Doomed] = []
+        var damaged: Set<String> = []
         var keys: [String: APIKey] = [:]
     }
 
@@ -57,16 +58,28 @@ public final class Directory: Sendable {
     /// Workspaces that were deleted, and have data still.
     public var doomed: [Doomed] { state.withLock { $0.doomed } }
 
+    /// Names of workspaces whose entries in Redis cannot be read. Nobody can call in them, and all others
+    /// are as they were.
+    public var damaged: Set<String> { state.withLock { $0.damaged } }
+
+    /// Whether a workspace has an entry that cannot be read.
+    public func isDamaged(_ workspace: WorkspaceID) -> Bool {
+        state.withLock { $0.damaged.contains(workspace.text) }
+    }
+
     var version: [UInt8]? { state.withLock { $0.version } }
 
     /// Takes what Redis has, and forgets keys: each is looked up again.
     func replace(
-        _ workspaces: [WorkspaceSettings], doomed: [Doomed], version: [UInt8]
+        _ workspaces: [WorkspaceSettings], doomed: [Doomed], damaged: Set<String>,
+        version: [UInt8]
     ) {
         state.withLock { state in
             state.workspaces = [defaults.id: defaults]
             for workspace in workspaces { state.workspaces[workspace.id] = workspace }
+            for name in damaged { WorkspaceID(name).map { state.workspaces[$0] = nil } }
             state.doomed = doomed
+            state.damaged = damaged
             state.version = version
             state.keys.removeAll(keepingCapacity: true)
         }
@@ -74,6 +87,9 @@ public final class Directory: Sendable {
     }
 
     func key(_ id: String) -> APIKey? { state.withLock { $0.keys[id] } }
+
+    /// Forgets a key that was revoked.
+    func forgetKey(_ id: String) { state.withLock { _ = $0.keys.removeValue(forKey: id) } }
 
     /// Remembers a key that was read while a version was in force.
     func remember(_ key: APIKey, version: [UInt8]?) {

@@ -35,6 +35,7 @@ extension DirectoryStore {
         for _ in 0..<20 {
             let old = try await entry(of: id)
             try await refresh()
+            try requireReadable(id)
             guard var settings = directory.settings(of: id) else { return nil }
             let zone = settings.calendar.zone
             try make(&settings)
@@ -79,15 +80,17 @@ extension DirectoryStore {
     /// counted in it, by processes that have not heard of that either. Its id is not free before `removeData` has
     /// removed what it had.
     public func removeWorkspace(_ id: WorkspaceID) async throws(MeteringError) -> Bool {
-        guard id != .default, let old = try await entry(of: id), !DirectoryKeyspace.isDoomed(old),
-            let settings = WorkspaceSettings(id, entry: old, defaults: directory.defaults)
+        guard id != .default, let old = try await entry(of: id), !DirectoryKeyspace.isDoomed(old)
         else { return false }
+        guard let settings = WorkspaceSettings(id, entry: old, defaults: directory.defaults) else {
+            throw .damaged(what: "the settings of the workspace")
+        }
         // Its keys open nothing from then on: the workspace that they are of is not there.
         let reply = try await run(
             ScriptLibrary.deleteWorkspace,
             Self.names + [DirectoryKeyspace.rules(of: id, settings.birth)],
             [Array(id.text.utf8), old, DirectoryKeyspace.doomed(settings.birth)])
-        try await refresh()
+        await refreshAfterChange()
         return reply == 1
     }
 
@@ -100,6 +103,7 @@ extension DirectoryStore {
     /// has none.
     public func dataset(of id: WorkspaceID) async throws(MeteringError) -> String? {
         try await refresh()
+        try requireReadable(id)
         guard let settings = directory.settings(of: id) else { return nil }
         return try await send(
             RedisCommand("HGET"), DirectoryKeyspace.meta(of: id, settings.birth),
@@ -114,6 +118,7 @@ extension DirectoryStore {
         _ id: WorkspaceID, birth: String, dataset: String
     ) async throws(MeteringError) -> Bool {
         try await refresh()
+        try requireReadable(id)
         let next = directory.settings(of: id)
         guard next?.birth != birth,
             try await send(

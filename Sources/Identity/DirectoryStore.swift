@@ -29,10 +29,14 @@ public final class DirectoryStore {
         guard let fields = entries.array else { throw .damaged(what: "the list of workspaces") }
         var workspaces: [WorkspaceSettings] = []
         var doomed: [Directory.Doomed] = []
+        var damaged: Set<String> = []
         for index in stride(from: 0, to: fields.count - 1, by: 2) {
-            guard let id = fields[index].text.flatMap({ WorkspaceID($0) }),
-                let entry = fields[index + 1].bytes
-            else { throw .damaged(what: "the list of workspaces") }
+            // One that cannot be read is its own workspace's matter.
+            let name = fields[index].text ?? ""
+            guard let id = WorkspaceID(name), let entry = fields[index + 1].bytes else {
+                damaged.insert(name)
+                continue
+            }
             if let birth = DirectoryKeyspace.birth(ofDoomed: entry) {
                 doomed.append(Directory.Doomed(id: id, birth: birth))
             } else if let settings = WorkspaceSettings(
@@ -40,11 +44,21 @@ public final class DirectoryStore {
             {
                 workspaces.append(settings)
             } else {
-                throw .damaged(what: "the workspace \(id.text)")
+                damaged.insert(name)
             }
         }
         // A change in between has a higher version, and is taken the next time.
-        directory.replace(workspaces, doomed: doomed, version: version)
+        directory.replace(workspaces, doomed: doomed, damaged: damaged, version: version)
+    }
+
+    /// Takes what was just changed here. What is done stays done where it cannot be read again now: the next
+    /// refresh takes it.
+    func refreshAfterChange() async { _ = try? await refresh() }
+
+    /// - Throws: when a workspace has an entry that cannot be read.
+    public func requireReadable(_ workspace: WorkspaceID) throws(MeteringError) {
+        guard directory.isDamaged(workspace) else { return }
+        throw .damaged(what: "the settings of the workspace")
     }
 
     // MARK: Keys
@@ -60,6 +74,9 @@ public final class DirectoryStore {
             version = directory.version
             guard let present = try await self.key(id) else { return nil }
             key = present
+            if key.isSecret(secret), key.isValid(at: clock.now) {
+                try requireReadable(key.workspace)
+            }
         }
         directory.remember(key, version: version)
         return principal(of: key, secret)
@@ -94,6 +111,13 @@ public final class DirectoryStore {
     }
 
     func key(_ id: String) async throws(MeteringError) -> APIKey? {
+        try await keyAndRecord(id)?.key
+    }
+
+    /// A key, and its record as Redis has it.
+    private func keyAndRecord(
+        _ id: String
+    ) async throws(MeteringError) -> (key: APIKey, record: [UInt8])? {
         var command = RedisCommand("HGET")
         command.append(DirectoryKeyspace.apiKeys)
         command.append(id)
@@ -101,7 +125,7 @@ public final class DirectoryStore {
         guard let key = APIKey(id: id, record: record, json) else {
             throw .damaged(what: "the key \(id)")
         }
-        return key
+        return (key, record)
     }
 
     /// Makes a key; its secret is not kept.
@@ -117,7 +141,8 @@ public final class DirectoryStore {
                 Self.names(of: made.key), made.key.id, from: [], to: made.key.record,
                 score: made.key.createdAt.milliseconds)
         else { throw .undecided(reason: "another key has its id") }
-        try await refresh()
+        // Its secret is told now or never.
+        await refreshAfterChange()
         return made
     }
 
@@ -134,10 +159,19 @@ public final class DirectoryStore {
     public func revokeKey(
         _ id: String, of workspace: WorkspaceSettings
     ) async throws(MeteringError) -> Bool {
-        guard let key = try await key(id), key.isOf(workspace) else { return false }
-        let isRevoked = try await change(Self.names(of: key), key.id, from: key.record, to: [])
-        try await refresh()
-        return isRevoked
+        for _ in 0..<20 {
+            // Compared as it was read: the same key may be written down in more ways than one.
+            guard let (key, record) = try await keyAndRecord(id), key.isOf(workspace) else {
+                return false
+            }
+            guard try await change(Self.names(of: key), key.id, from: record, to: []) else {
+                continue
+            }
+            directory.forgetKey(id)
+            await refreshAfterChange()
+            return true
+        }
+        throw .undecided(reason: "others keep changing the key")
     }
 
     /// A key outlives its workspace for a moment.

@@ -83,7 +83,9 @@ extension API {
         }
         guard let id = WorkspaceID(name) else { throw HTTPProblem.noSuchWorkspace }
         if id == principal.workspace { return try settings(of: principal) }
-        guard principal.role == .operator, let settings = store.directory.settings(of: id) else {
+        guard principal.role == .operator else { throw HTTPProblem.noSuchWorkspace }
+        try store.requireReadable(id)
+        guard let settings = store.directory.settings(of: id) else {
             throw HTTPProblem.noSuchWorkspace
         }
         return settings

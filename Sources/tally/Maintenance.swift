@@ -29,6 +29,8 @@ actor Maintenance {
     private var removing: Set<Directory.Doomed> = []
     /// The directory's, when the engines were last made to follow it.
     private var generation = -1
+    /// Workspaces whose entries in Redis could not be read when they were last looked at.
+    private var damaged: Set<String> = []
     /// The directory's, when folders were last looked through for what is left of workspaces.
     private var sweptGeneration = -1
     /// How long others may need until they notice that a workspace is gone.
@@ -145,6 +147,24 @@ actor Maintenance {
     private func keepEngines() {
         generation = directory.generation
         queries.keep()
+        tellDamaged()
+    }
+
+    /// Tells once which workspaces cannot be served: not anybody who asks, but who reads the log.
+    private func tellDamaged() {
+        let found = directory.damaged
+        for name in found.subtracting(damaged).sorted() {
+            logger.error(
+                "a workspace is not served: its entry in Redis cannot be read",
+                ["workspace": name])
+        }
+        for name in damaged.subtracting(found).sorted() {
+            logger.notice("a workspace is served again, or gone", ["workspace": name])
+        }
+        damaged = found
+        readiness.setDirectory(
+            problem: found.isEmpty
+                ? nil : "\(found.count) workspaces are not served: the log tells which")
     }
 
     /// Removes what a deleted workspace had, when all processes have noticed that it is gone.

@@ -275,6 +275,33 @@ import Testing
         }
     }
 
+    @Test func `A key is revoked however its record is written`() async throws {
+        try await withAPI { _, api, redis in
+            _ = await api.send(.post, "/v1/workspaces", #"{"id":"acme"}"#)
+            let secret = try await Self.makeKey(
+                api, #"{"role":"reader","name":"x","workspace":"acme"}"#)
+            let read = Self.request(.get, "/v1/prices", secret: secret)
+            #expect(await api.send(read).status == 200)
+            let listed = await api.send(
+                Self.request(.get, "/v1/keys", headers: ["X-Tally-Workspace": "acme"]))
+            let id = try #require(
+                (listed.json["keys"] as? [[String: Any]])?.first?["id"] as? String)
+            let script =
+                "local r=cjson.decode(redis.call('HGET','t1:{@}:keys',ARGV[1])) local p={} "
+                + "for k,v in pairs(r) do p[#p+1]=cjson.encode(k)..': '..cjson.encode(v) end "
+                + "redis.call('HSET','t1:{@}:keys',ARGV[1],'{'..table.concat(p,', ')..'}') return 1"
+            #expect(try redis.request("EVAL \"\(script)\" 0 \(id)").hasPrefix(":1"))
+            let key = Self.request(
+                .get, "/v1/keys/\(id)", headers: ["X-Tally-Workspace": "acme"])
+            #expect(await api.send(key).status == 200)
+            let revoked = await api.send(
+                Self.request(.delete, "/v1/keys/\(id)", headers: ["X-Tally-Workspace": "acme"]))
+            #expect(revoked.status == 204, "\(revoked.text)")
+            #expect(await api.send(key).status == 404)
+            #expect(await api.send(read).status == 401)
+        }
+    }
+
     @Test func `Guessing is slowed, and those who have a key go on`() async throws {
         try await withAPI { _, api, _ in
             let secret = try await Self.makeKey(api, #"{"role":"reader","name":"x"}"#)

@@ -8,6 +8,8 @@ internal import Synchronization
 public final class Directory: Sendable {
     /// Beyond it, keys are looked up again.
     private static let keyCountMax = 100_000
+    /// For how long what is known of keys stands without a look at Redis.
+    private static let freshMS = 1000
 
     private struct State {
         var version: [UInt8]?
@@ -31,6 +33,8 @@ public final class Directory: Sendable {
     public let defaults: WorkspaceSettings
     private let state: Mutex<State>
     private let changes = Atomic(0)
+    /// When it was last as Redis has it; 0 for never.
+    private let refreshedMS = Atomic(0)
 
     public init(defaults: WorkspaceSettings) {
         self.defaults = defaults
@@ -87,6 +91,15 @@ public final class Directory: Sendable {
     }
 
     func key(_ id: String) -> APIKey? { state.withLock { $0.keys[id] } }
+
+    /// Whether it was as Redis has it a moment ago, so that its keys may be gone by.
+    func isFresh(at now: Timestamp) -> Bool {
+        abs(now.milliseconds - refreshedMS.load(ordering: .relaxed)) <= Self.freshMS
+    }
+
+    func noteRefreshed(at now: Timestamp) {
+        refreshedMS.store(now.milliseconds, ordering: .relaxed)
+    }
 
     /// Forgets a key that was revoked.
     func forgetKey(_ id: String) { state.withLock { _ = $0.keys.removeValue(forKey: id) } }

@@ -23,8 +23,11 @@ public final class DirectoryStore {
     ///
     /// - Parameter isOfAnotherRedis: whether the version that is known may be that of other data.
     public func refresh(isOfAnotherRedis: Bool = false) async throws(MeteringError) {
+        let asked = clock.now
         let version = try await send(RedisCommand("GET"), DirectoryKeyspace.version).bytes ?? []
-        guard isOfAnotherRedis || version != directory.version else { return }
+        guard isOfAnotherRedis || version != directory.version else {
+            return directory.noteRefreshed(at: asked)
+        }
         let entries = try await send(RedisCommand("HGETALL"), DirectoryKeyspace.workspaces)
         guard let fields = entries.array else { throw .damaged(what: "the list of workspaces") }
         var workspaces: [WorkspaceSettings] = []
@@ -49,6 +52,7 @@ public final class DirectoryStore {
         }
         // A change in between has a higher version, and is taken the next time.
         directory.replace(workspaces, doomed: doomed, damaged: damaged, version: version)
+        directory.noteRefreshed(at: asked)
     }
 
     /// Takes what was just changed here. What is done stays done where it cannot be read again now: the next
@@ -66,6 +70,7 @@ public final class DirectoryStore {
     /// Whose secret it is; nil when it is no key's, or one that is revoked or expired.
     public func principal(ofSecret secret: [UInt8]) async throws(MeteringError) -> Principal? {
         guard let id = APIKey.id(in: secret) else { return nil }
+        if !directory.isFresh(at: clock.now) { try await refresh() }
         var version = directory.version
         guard var key = try await key(id) else { return nil }
         if !isInForce(key) {
@@ -85,7 +90,8 @@ public final class DirectoryStore {
     /// As `principal(ofSecret:)`, from what is known: nil when it has to be looked up.
     public func knownPrincipal(ofSecret secret: [UInt8]) -> Principal?? {
         guard let id = APIKey.id(in: secret) else { return .some(nil) }
-        guard let key = directory.key(id) else { return nil }
+        // What is of long ago is asked for: whoever keeps it up may have lost Redis.
+        guard directory.isFresh(at: clock.now), let key = directory.key(id) else { return nil }
         return .some(principal(of: key, secret))
     }
 

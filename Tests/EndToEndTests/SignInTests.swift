@@ -142,4 +142,39 @@ extension EndToEnd {
             #expect(Date().timeIntervalSince(revoked) < 30)
         }
     }
+
+    @Test func `Keys end, and those of tokens change, where this Redis may not be used`()
+        async throws
+    {
+        try await blocking {
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            let file = "\(folder)/keys.json"
+            try Self.set(String(repeating: "o", count: 32)).write(
+                toFile: file, atomically: true, encoding: .utf8)
+            let first = try TallyProcess(arguments: ["--threads", "1"])
+            try first.start()
+            let socket = "\(first.data)/redis.sock"
+            try first.redis("ACL SETUSER tally on >right ~* +@all -xadd")
+            let second = try TallyProcess(arguments: [
+                "--redis", "unix://tally:right@\(socket)", "--threads", "1", "--jwt-keys", file,
+            ])
+            try second.launch()
+            try waitUntil("it is told") {
+                (try? second.client().get("/readyz"))?.text.contains("XADD") == true
+            }
+            let made = try first.client().post("/v1/keys", #"{"role":"reader","name":"x"}"#)
+            let secret = try #require(made.json["secret"] as? String)
+            let id = try #require(made.json["id"] as? String)
+            func status() throws -> Int {
+                try BlockingHTTPClient(port: second.port, key: secret).get("/v1/prices").status
+            }
+            #expect(try status() == 200)
+            #expect(try first.client().request("DELETE", "/v1/keys/\(id)", nil, "").status == 204)
+            try waitUntil("the refusal") { (try? status()) == 401 }
+            try Self.set(String(repeating: "n", count: 32)).write(
+                toFile: file, atomically: true, encoding: .utf8)
+            try waitUntil("the new key") { second.log.contains("were read again") }
+        }
+    }
 }

@@ -72,6 +72,7 @@ public final class TokenVerifier: Sendable {
             let workspace = workspace(claims)
         else { return .outOfForce }
         if directory.isDamaged(workspace) { return .damaged }
+        guard isOfPresent(workspace, claims) else { return .outOfForce }
         return principal(claims, workspace).map { .principal($0) } ?? .outOfForce
     }
 
@@ -120,6 +121,13 @@ public final class TokenVerifier: Sendable {
             (0...253_402_300_799).contains(number)
         else { return nil }
         return Int(number)
+    }
+
+    /// Whether a token may be of the workspace that has the id now: one of before it was made is of that which had
+    /// the id then, and so may be one that does not tell.
+    private func isOfPresent(_ workspace: WorkspaceID, _ claims: JSONValue) -> Bool {
+        guard let taken = directory.takenAt(workspace) else { return true }
+        return Self.seconds(claims["iat"]).map { $0 >= taken.milliseconds / 1000 } ?? false
     }
 
     private func workspace(_ claims: JSONValue) -> WorkspaceID? {

@@ -52,6 +52,28 @@ extension EndToEnd {
             try "{".write(toFile: file, atomically: true, encoding: .utf8)
             try waitUntil("the complaint") { service.log.contains("stay as they were") }
             #expect(try status(new, "/v1/subjects/ann") == 200)
+            // Its keys were withdrawn: none is trusted any more.
+            try #"{"keys":[]}"#.write(toFile: file, atomically: true, encoding: .utf8)
+            try waitUntil("no keys") { service.log.contains("no token is accepted") }
+            #expect(try status(new, "/v1/subjects/ann") == 401)
+            // What could not be read is tried again, also when nothing that can be seen of it has changed, as by chmod.
+            let date = [FileAttributeKey.modificationDate: Date(timeIntervalSince1970: 1e9)]
+            let next = "\(folder)/next.json"
+            try String(repeating: "x", count: Self.set(old).utf8.count).write(
+                toFile: next, atomically: true, encoding: .utf8)
+            try FileManager.default.setAttributes(date, ofItemAtPath: next)
+            let complaints = service.log.split(separator: "stay as they were").count
+            #expect(rename(next, file) == 0)
+            try waitUntil("the next complaint") {
+                service.log.split(separator: "stay as they were").count > complaints
+            }
+            let readings = service.log.split(separator: "were read again").count
+            try Self.set(old).write(toFile: file, atomically: false, encoding: .utf8)
+            try FileManager.default.setAttributes(date, ofItemAtPath: file)
+            try waitUntil("the keys") {
+                service.log.split(separator: "were read again").count > readings
+            }
+            #expect(try status(old, "/v1/subjects/ann") == 200)
         }
     }
 

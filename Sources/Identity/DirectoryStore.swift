@@ -187,38 +187,6 @@ public final class DirectoryStore {
         directory.settings(of: key.workspace).map { key.isOf($0) } ?? false
     }
 
-    /// Keys of a workspace, the newest first, with the milliseconds of their last use.
-    ///
-    /// - Parameter limit: 1 to 1,000, after `offset` others.
-    public func keys(
-        of workspace: WorkspaceSettings, offset: Int, limit: Int
-    ) async throws(MeteringError) -> [(key: APIKey, usedMS: Int?)] {
-        var command = RedisCommand("ZREVRANGE")
-        command.append(DirectoryKeyspace.apiKeys(of: workspace.id, workspace.birth))
-        command.append(offset)
-        command.append(offset + limit - 1)
-        let ids = (try await send(command).array ?? []).compactMap(\.bytes)
-        guard !ids.isEmpty else { return [] }
-        var (records, times) = (RedisCommand("HMGET"), RedisCommand("HMGET"))
-        records.append(DirectoryKeyspace.apiKeys)
-        times.append(DirectoryKeyspace.apiKeysUsed)
-        for id in ids {
-            records.append(id)
-            times.append(id)
-        }
-        let found = try await send(records).array ?? []
-        let used = try await send(times).array ?? []
-        var keys: [(key: APIKey, usedMS: Int?)] = []
-        for (index, id) in ids.enumerated() where index < found.count && index < used.count {
-            guard let record = found[index].bytes,
-                let key = APIKey(id: String(decoding: id, as: UTF8.self), record: record, json),
-                key.isOf(workspace)
-            else { continue }
-            keys.append((key, used[index].text.flatMap { Int($0) }))
-        }
-        return keys
-    }
-
     /// A key of a workspace, with the milliseconds of its last use; nil when it has none of this id.
     public func key(
         _ id: String, of workspace: WorkspaceSettings

@@ -275,59 +275,6 @@ import Testing
         }
     }
 
-    @Test func `A key is revoked however its record is written`() async throws {
-        try await withAPI { _, api, redis in
-            _ = await api.send(.post, "/v1/workspaces", #"{"id":"acme"}"#)
-            let secret = try await Self.makeKey(
-                api, #"{"role":"reader","name":"x","workspace":"acme"}"#)
-            let read = Self.request(.get, "/v1/prices", secret: secret)
-            #expect(await api.send(read).status == 200)
-            let listed = await api.send(
-                Self.request(.get, "/v1/keys", headers: ["X-Tally-Workspace": "acme"]))
-            let id = try #require(
-                (listed.json["keys"] as? [[String: Any]])?.first?["id"] as? String)
-            let script =
-                "local r=cjson.decode(redis.call('HGET','t1:{@}:keys',ARGV[1])) local p={} "
-                + "for k,v in pairs(r) do p[#p+1]=cjson.encode(k)..': '..cjson.encode(v) end "
-                + "redis.call('HSET','t1:{@}:keys',ARGV[1],'{'..table.concat(p,', ')..'}') return 1"
-            #expect(try redis.request("EVAL \"\(script)\" 0 \(id)").hasPrefix(":1"))
-            let key = Self.request(
-                .get, "/v1/keys/\(id)", headers: ["X-Tally-Workspace": "acme"])
-            #expect(await api.send(key).status == 200)
-            let revoked = await api.send(
-                Self.request(.delete, "/v1/keys/\(id)", headers: ["X-Tally-Workspace": "acme"]))
-            #expect(revoked.status == 204, "\(revoked.text)")
-            #expect(await api.send(key).status == 404)
-            #expect(await api.send(read).status == 401)
-        }
-    }
-
-    @Test func `A key is looked up again when nobody has looked at Redis for a while`() async throws
-    {
-        try await withAPI { host, api, redis in
-            let other = await Harness(redis, on: host.loop)
-            let secret = try await Self.makeKey(api, #"{"role":"reader","name":"x"}"#)
-            let read = Self.request(.get, "/v1/prices", secret: secret)
-            #expect(await other.send(read).status == 200)
-            let listed = await api.get("/v1/keys")
-            let id = try #require(
-                (listed.json["keys"] as? [[String: Any]])?.first?["id"] as? String)
-            #expect(await api.send(Self.request(.delete, "/v1/keys/\(id)")).status == 204)
-            for milliseconds in [1001, -1001] {
-                other.clock.set(noon + milliseconds)
-                #expect(await other.send(read).status == 401)
-            }
-            // Without Redis nobody can say whether it is still in force.
-            let late = try await Self.makeKey(api, #"{"role":"reader","name":"y"}"#)
-            let reading = Self.request(.get, "/v1/session", secret: late)
-            #expect(await other.send(reading).status == 200)
-            redis.kill()
-            other.clock.set(noon + 5000)
-            #expect(await other.send(reading).status == 503)
-            await other.queries.stop()
-        }
-    }
-
     @Test func `Guessing is slowed, and those who have a key go on`() async throws {
         try await withAPI { _, api, _ in
             let secret = try await Self.makeKey(api, #"{"role":"reader","name":"x"}"#)

@@ -8,11 +8,15 @@ internal import Synchronization
 public final class Directory: Sendable {
     /// Beyond it, keys are looked up again.
     private static let keyCountMax = 100_000
+    /// For how long what is known of keys stands without a look at Redis.
+    private static let freshMS = 1000
 
     private struct State {
         var version: [UInt8]?
         var workspaces: [WorkspaceID: WorkspaceSettings]
         var doomed: [Doomed] = []
+        var damaged: Set<String> = []
+        var taken: [WorkspaceID: Timestamp] = [:]
         var keys: [String: APIKey] = [:]
     }
 
@@ -30,6 +34,8 @@ public final class Directory: Sendable {
     public let defaults: WorkspaceSettings
     private let state: Mutex<State>
     private let changes = Atomic(0)
+    /// When it was last as Redis has it; 0 for never.
+    private let refreshedMS = Atomic(0)
 
     public init(defaults: WorkspaceSettings) {
         self.defaults = defaults
@@ -57,16 +63,34 @@ public final class Directory: Sendable {
     /// Workspaces that were deleted, and have data still.
     public var doomed: [Doomed] { state.withLock { $0.doomed } }
 
+    /// Names of workspaces whose entries in Redis cannot be read. Nobody can call in them, and all others
+    /// are as they were.
+    public var damaged: Set<String> { state.withLock { $0.damaged } }
+
+    /// Whether a workspace has an entry that cannot be read.
+    public func isDamaged(_ workspace: WorkspaceID) -> Bool {
+        state.withLock { $0.damaged.contains(workspace.text) }
+    }
+
+    /// When the workspace took the id of one that was deleted; nil where nothing is known of one.
+    func takenAt(_ workspace: WorkspaceID) -> Timestamp? {
+        state.withLock { $0.taken[workspace] }
+    }
+
     var version: [UInt8]? { state.withLock { $0.version } }
 
     /// Takes what Redis has, and forgets keys: each is looked up again.
     func replace(
-        _ workspaces: [WorkspaceSettings], doomed: [Doomed], version: [UInt8]
+        _ workspaces: [WorkspaceSettings], doomed: [Doomed], damaged: Set<String>,
+        taken: [WorkspaceID: Timestamp], version: [UInt8]
     ) {
         state.withLock { state in
             state.workspaces = [defaults.id: defaults]
             for workspace in workspaces { state.workspaces[workspace.id] = workspace }
+            for name in damaged { WorkspaceID(name).map { state.workspaces[$0] = nil } }
             state.doomed = doomed
+            state.damaged = damaged
+            state.taken = taken
             state.version = version
             state.keys.removeAll(keepingCapacity: true)
         }
@@ -74,6 +98,18 @@ public final class Directory: Sendable {
     }
 
     func key(_ id: String) -> APIKey? { state.withLock { $0.keys[id] } }
+
+    /// Whether it was as Redis has it a moment ago, so that its keys may be gone by.
+    func isFresh(at now: Timestamp) -> Bool {
+        abs(now.milliseconds - refreshedMS.load(ordering: .relaxed)) <= Self.freshMS
+    }
+
+    func noteRefreshed(at now: Timestamp) {
+        refreshedMS.store(now.milliseconds, ordering: .relaxed)
+    }
+
+    /// Forgets a key that was revoked.
+    func forgetKey(_ id: String) { state.withLock { _ = $0.keys.removeValue(forKey: id) } }
 
     /// Remembers a key that was read while a version was in force.
     func remember(_ key: APIKey, version: [UInt8]?) {

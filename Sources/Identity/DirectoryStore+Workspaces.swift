@@ -15,12 +15,51 @@ extension DirectoryStore {
     public func addWorkspace(_ settings: WorkspaceSettings) async throws(MeteringError) -> Bool {
         var settings = settings
         settings.birth = String(UInt64.random(in: .min ... .max), radix: 36)
-        let isNew =
-            settings.id != .default
-            ? try await change(
-                Self.names(of: settings), settings.id.text, from: [], to: settings.entry) : false
+        var isNew = false
+        if settings.id != .default, try await entry(of: settings.id) == nil {
+            try await noteTaking(of: settings.id)
+            isNew = try await change(
+                Self.names(of: settings), settings.id.text, from: [], to: settings.entry)
+        }
         try await refresh()
         return isNew
+    }
+
+    /// Notes of those that had an id before that it is taken now: tokens of before are theirs.
+    private func noteTaking(of id: WorkspaceID) async throws(MeteringError) {
+        var scan = RedisCommand("HSCAN")
+        scan.append(DirectoryKeyspace.removed)
+        let pattern = DirectoryKeyspace.removed(id, "*")
+        try await eachPage(of: scan, matching: pattern) { (fields) async throws(MeteringError) in
+            for index in stride(from: 0, to: fields.count - 1, by: 2)
+            // One that was left by a restore was this one's own.
+            where fields[index + 1] != Array("0".utf8) {
+                _ = try await send(
+                    RedisCommand("HSET"), DirectoryKeyspace.removed, fields[index],
+                    Array("\(clock.now.milliseconds)".utf8))
+            }
+            return true
+        }
+    }
+
+    /// When workspaces took the ids of others, as far as these were removed.
+    func taken(
+        by workspaces: [WorkspaceSettings]
+    ) async throws(MeteringError) -> [WorkspaceID: Timestamp] {
+        let notes = try await send(RedisCommand("HGETALL"), DirectoryKeyspace.removed)
+        guard let fields = notes.array else { throw .damaged(what: "removed workspaces") }
+        guard !fields.isEmpty else { return [:] }
+        let births = Dictionary(workspaces.map { ($0.id, $0.birth) }) { first, _ in first }
+        var taken: [WorkspaceID: Timestamp] = [:]
+        for index in stride(from: 0, to: fields.count - 1, by: 2) {
+            let parts = fields[index].text?.split(separator: "@") ?? []
+            guard parts.count == 2, let id = WorkspaceID(String(parts[0])), let own = births[id],
+                own != parts[1], let time = fields[index + 1].text.flatMap({ Int($0) }),
+                time > taken[id]?.milliseconds ?? 0
+            else { continue }
+            taken[id] = Timestamp(milliseconds: time)
+        }
+        return taken
     }
 
     /// Changes a workspace; nil when there is none.
@@ -35,6 +74,7 @@ extension DirectoryStore {
         for _ in 0..<20 {
             let old = try await entry(of: id)
             try await refresh()
+            try requireReadable(id)
             guard var settings = directory.settings(of: id) else { return nil }
             let zone = settings.calendar.zone
             try make(&settings)
@@ -79,15 +119,17 @@ extension DirectoryStore {
     /// counted in it, by processes that have not heard of that either. Its id is not free before `removeData` has
     /// removed what it had.
     public func removeWorkspace(_ id: WorkspaceID) async throws(MeteringError) -> Bool {
-        guard id != .default, let old = try await entry(of: id), !DirectoryKeyspace.isDoomed(old),
-            let settings = WorkspaceSettings(id, entry: old, defaults: directory.defaults)
+        guard id != .default, let old = try await entry(of: id), !DirectoryKeyspace.isDoomed(old)
         else { return false }
+        guard let settings = WorkspaceSettings(id, entry: old, defaults: directory.defaults) else {
+            throw .damaged(what: "the settings of the workspace")
+        }
         // Its keys open nothing from then on: the workspace that they are of is not there.
         let reply = try await run(
             ScriptLibrary.deleteWorkspace,
             Self.names + [DirectoryKeyspace.rules(of: id, settings.birth)],
             [Array(id.text.utf8), old, DirectoryKeyspace.doomed(settings.birth)])
-        try await refresh()
+        await refreshAfterChange()
         return reply == 1
     }
 
@@ -100,6 +142,7 @@ extension DirectoryStore {
     /// has none.
     public func dataset(of id: WorkspaceID) async throws(MeteringError) -> String? {
         try await refresh()
+        try requireReadable(id)
         guard let settings = directory.settings(of: id) else { return nil }
         return try await dataset(of: id, birth: settings.birth)
     }
@@ -124,6 +167,7 @@ extension DirectoryStore {
         _ id: WorkspaceID, birth: String, dataset: String
     ) async throws(MeteringError) -> Bool {
         try await refresh()
+        try requireReadable(id)
         let next = directory.settings(of: id)
         guard next?.birth != birth,
             try await send(

@@ -23,16 +23,23 @@ public final class DirectoryStore {
     ///
     /// - Parameter isOfAnotherRedis: whether the version that is known may be that of other data.
     public func refresh(isOfAnotherRedis: Bool = false) async throws(MeteringError) {
+        let asked = clock.now
         let version = try await send(RedisCommand("GET"), DirectoryKeyspace.version).bytes ?? []
-        guard isOfAnotherRedis || version != directory.version else { return }
+        guard isOfAnotherRedis || version != directory.version else {
+            return directory.noteRefreshed(at: asked)
+        }
         let entries = try await send(RedisCommand("HGETALL"), DirectoryKeyspace.workspaces)
         guard let fields = entries.array else { throw .damaged(what: "the list of workspaces") }
         var workspaces: [WorkspaceSettings] = []
         var doomed: [Directory.Doomed] = []
+        var damaged: Set<String> = []
         for index in stride(from: 0, to: fields.count - 1, by: 2) {
-            guard let id = fields[index].text.flatMap({ WorkspaceID($0) }),
-                let entry = fields[index + 1].bytes
-            else { throw .damaged(what: "the list of workspaces") }
+            // One that cannot be read is its own workspace's matter.
+            let name = fields[index].text ?? ""
+            guard let id = WorkspaceID(name), let entry = fields[index + 1].bytes else {
+                damaged.insert(name)
+                continue
+            }
             if let birth = DirectoryKeyspace.birth(ofDoomed: entry) {
                 doomed.append(Directory.Doomed(id: id, birth: birth))
             } else if let settings = WorkspaceSettings(
@@ -40,11 +47,24 @@ public final class DirectoryStore {
             {
                 workspaces.append(settings)
             } else {
-                throw .damaged(what: "the workspace \(id.text)")
+                damaged.insert(name)
             }
         }
+        let taken = try await taken(by: workspaces)
         // A change in between has a higher version, and is taken the next time.
-        directory.replace(workspaces, doomed: doomed, version: version)
+        directory.replace(
+            workspaces, doomed: doomed, damaged: damaged, taken: taken, version: version)
+        directory.noteRefreshed(at: asked)
+    }
+
+    /// Takes what was just changed here. What is done stays done where it cannot be read again now: the next
+    /// refresh takes it.
+    func refreshAfterChange() async { _ = try? await refresh() }
+
+    /// - Throws: when a workspace has an entry that cannot be read.
+    public func requireReadable(_ workspace: WorkspaceID) throws(MeteringError) {
+        guard directory.isDamaged(workspace) else { return }
+        throw .damaged(what: "the settings of the workspace")
     }
 
     // MARK: Keys
@@ -52,6 +72,7 @@ public final class DirectoryStore {
     /// Whose secret it is; nil when it is no key's, or one that is revoked or expired.
     public func principal(ofSecret secret: [UInt8]) async throws(MeteringError) -> Principal? {
         guard let id = APIKey.id(in: secret) else { return nil }
+        if !directory.isFresh(at: clock.now) { try await refresh() }
         var version = directory.version
         guard var key = try await key(id) else { return nil }
         if !isInForce(key) {
@@ -60,6 +81,9 @@ public final class DirectoryStore {
             version = directory.version
             guard let present = try await self.key(id) else { return nil }
             key = present
+            if key.isSecret(secret), key.isValid(at: clock.now) {
+                try requireReadable(key.workspace)
+            }
         }
         directory.remember(key, version: version)
         return principal(of: key, secret)
@@ -68,7 +92,8 @@ public final class DirectoryStore {
     /// As `principal(ofSecret:)`, from what is known: nil when it has to be looked up.
     public func knownPrincipal(ofSecret secret: [UInt8]) -> Principal?? {
         guard let id = APIKey.id(in: secret) else { return .some(nil) }
-        guard let key = directory.key(id) else { return nil }
+        // What is of long ago is asked for: whoever keeps it up may have lost Redis.
+        guard directory.isFresh(at: clock.now), let key = directory.key(id) else { return nil }
         return .some(principal(of: key, secret))
     }
 
@@ -94,6 +119,13 @@ public final class DirectoryStore {
     }
 
     func key(_ id: String) async throws(MeteringError) -> APIKey? {
+        try await keyAndRecord(id)?.key
+    }
+
+    /// A key, and its record as Redis has it.
+    private func keyAndRecord(
+        _ id: String
+    ) async throws(MeteringError) -> (key: APIKey, record: [UInt8])? {
         var command = RedisCommand("HGET")
         command.append(DirectoryKeyspace.apiKeys)
         command.append(id)
@@ -101,7 +133,7 @@ public final class DirectoryStore {
         guard let key = APIKey(id: id, record: record, json) else {
             throw .damaged(what: "the key \(id)")
         }
-        return key
+        return (key, record)
     }
 
     /// Makes a key; its secret is not kept.
@@ -117,7 +149,8 @@ public final class DirectoryStore {
                 Self.names(of: made.key), made.key.id, from: [], to: made.key.record,
                 score: made.key.createdAt.milliseconds)
         else { throw .undecided(reason: "another key has its id") }
-        try await refresh()
+        // Its secret is told now or never.
+        await refreshAfterChange()
         return made
     }
 
@@ -134,47 +167,24 @@ public final class DirectoryStore {
     public func revokeKey(
         _ id: String, of workspace: WorkspaceSettings
     ) async throws(MeteringError) -> Bool {
-        guard let key = try await key(id), key.isOf(workspace) else { return false }
-        let isRevoked = try await change(Self.names(of: key), key.id, from: key.record, to: [])
-        try await refresh()
-        return isRevoked
+        for _ in 0..<20 {
+            // Compared as it was read: the same key may be written down in more ways than one.
+            guard let (key, record) = try await keyAndRecord(id), key.isOf(workspace) else {
+                return false
+            }
+            guard try await change(Self.names(of: key), key.id, from: record, to: []) else {
+                continue
+            }
+            directory.forgetKey(id)
+            await refreshAfterChange()
+            return true
+        }
+        throw .undecided(reason: "others keep changing the key")
     }
 
     /// A key outlives its workspace for a moment.
     private func isInForce(_ key: APIKey) -> Bool {
         directory.settings(of: key.workspace).map { key.isOf($0) } ?? false
-    }
-
-    /// Keys of a workspace, the newest first, with the milliseconds of their last use.
-    ///
-    /// - Parameter limit: 1 to 1,000, after `offset` others.
-    public func keys(
-        of workspace: WorkspaceSettings, offset: Int, limit: Int
-    ) async throws(MeteringError) -> [(key: APIKey, usedMS: Int?)] {
-        var command = RedisCommand("ZREVRANGE")
-        command.append(DirectoryKeyspace.apiKeys(of: workspace.id, workspace.birth))
-        command.append(offset)
-        command.append(offset + limit - 1)
-        let ids = (try await send(command).array ?? []).compactMap(\.bytes)
-        guard !ids.isEmpty else { return [] }
-        var (records, times) = (RedisCommand("HMGET"), RedisCommand("HMGET"))
-        records.append(DirectoryKeyspace.apiKeys)
-        times.append(DirectoryKeyspace.apiKeysUsed)
-        for id in ids {
-            records.append(id)
-            times.append(id)
-        }
-        let found = try await send(records).array ?? []
-        let used = try await send(times).array ?? []
-        var keys: [(key: APIKey, usedMS: Int?)] = []
-        for (index, id) in ids.enumerated() where index < found.count && index < used.count {
-            guard let record = found[index].bytes,
-                let key = APIKey(id: String(decoding: id, as: UTF8.self), record: record, json),
-                key.isOf(workspace)
-            else { continue }
-            keys.append((key, used[index].text.flatMap { Int($0) }))
-        }
-        return keys
     }
 
     /// A key of a workspace, with the milliseconds of its last use; nil when it has none of this id.

@@ -15,10 +15,12 @@ public struct TokenKeys: Sendable {
     /// Reads `{"keys": [{"kty": "oct"|"RSA"|"EC", "kid", "alg", …}]}`. Keys of other kinds, curves and algorithms,
     /// and for other uses, stand in public sets, too, and are left out (RFC 7517, section 5).
     ///
+    /// A set without any is empty: whoever has withdrawn them all trusts no token.
+    ///
     /// - Throws: which key is wrong, and why.
     public init(_ set: JSONValue) throws(TokenKeyError) {
-        guard let list = set["keys"], list.kind == .array, list.count > 0 else {
-            throw TokenKeyError("the set has no keys")
+        guard let list = set["keys"], list.kind == .array else {
+            throw TokenKeyError("the set has no list of keys")
         }
         var keys: [String: [SignatureKey]] = [:]
         for (index, key) in list.elements.enumerated() {
@@ -26,11 +28,11 @@ public struct TokenKeys: Sendable {
             guard let read = try Self.key(key, index) else { continue }
             keys[key["kid"]?.text ?? "", default: []].append(read)
         }
-        guard !keys.isEmpty else {
-            throw TokenKeyError("the set has no key for HS256, RS256 or ES256")
-        }
         self.init(keys: keys)
     }
+
+    /// Whether there is no key for HS256, RS256 or ES256.
+    public var isEmpty: Bool { keys.isEmpty }
 
     /// Nil when it is none that Tally knows.
     private static func key(

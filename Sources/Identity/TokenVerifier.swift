@@ -51,6 +51,8 @@ public final class TokenVerifier: Sendable {
         case principal(Principal)
         /// It is signed well, and not valid here and now.
         case outOfForce
+        /// It is signed well, and the settings of its workspace cannot be read.
+        case damaged
         case forged
     }
 
@@ -67,9 +69,11 @@ public final class TokenVerifier: Sendable {
             isSigned(header, Array(token[..<parts[1].endIndex]), signature, reader)
         else { return .forged }
         guard let claims = try? reader.read(payload), claims.kind == .object, isInForce(claims),
-            let principal = principal(claims)
+            let workspace = workspace(claims)
         else { return .outOfForce }
-        return .principal(principal)
+        if directory.isDamaged(workspace) { return .damaged }
+        guard isOfPresent(workspace, claims) else { return .outOfForce }
+        return principal(claims, workspace).map { .principal($0) } ?? .outOfForce
     }
 
     private func isSigned(
@@ -119,13 +123,20 @@ public final class TokenVerifier: Sendable {
         return Int(number)
     }
 
+    /// Whether a token may be of the workspace that has the id now: one of before it was made is of that which had
+    /// the id then, and so may be one that does not tell.
+    private func isOfPresent(_ workspace: WorkspaceID, _ claims: JSONValue) -> Bool {
+        guard let taken = directory.takenAt(workspace) else { return true }
+        return Self.seconds(claims["iat"]).map { $0 >= taken.milliseconds / 1000 } ?? false
+    }
+
+    private func workspace(_ claims: JSONValue) -> WorkspaceID? {
+        guard let named = Self.member(claims, rules.workspaceClaim) else { return .default }
+        return named.text.flatMap { WorkspaceID($0) }
+    }
+
     /// A role that Tally does not know is the least one: an end user.
-    private func principal(_ claims: JSONValue) -> Principal? {
-        var workspace = WorkspaceID.default
-        if let named = Self.member(claims, rules.workspaceClaim) {
-            guard let id = named.text.flatMap({ WorkspaceID($0) }) else { return nil }
-            workspace = id
-        }
+    private func principal(_ claims: JSONValue, _ workspace: WorkspaceID) -> Principal? {
         guard let birth = directory.settings(of: workspace)?.birth,
             let subject = Self.member(claims, rules.subjectClaim).flatMap({ Self.subject($0) })
         else { return nil }

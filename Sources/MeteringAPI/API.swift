@@ -102,10 +102,7 @@ public final class API {
             problem.headers = [("Retry-After", "60")]
             return problem
         case MeteringError.incomplete(let warnings): return .incomplete(warnings)
-        case MeteringError.damaged(let what):
-            return HTTPProblem(
-                .serviceUnavailable, code: "data_conflict", title: "Service Unavailable",
-                detail: "Redis holds something that Tally did not write: \(what)")
+        case MeteringError.damaged(let what): return .dataConflict(what)
         default:
             return .unavailable("\(error)")
         }
@@ -117,6 +114,13 @@ extension HTTPProblem {
     static func incomplete(_ warnings: [String]) -> HTTPProblem {
         HTTPProblem(
             .serviceUnavailable, code: "incomplete", detail: warnings.joined(separator: "; "))
+    }
+
+    /// What Redis holds is none of what Tally writes.
+    static func dataConflict(_ what: String) -> HTTPProblem {
+        HTTPProblem(
+            .serviceUnavailable, code: "data_conflict", title: "Service Unavailable",
+            detail: "Redis holds something that Tally did not write: \(what)")
     }
 
     init(_ rejection: EventRejection) {

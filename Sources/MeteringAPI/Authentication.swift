@@ -62,6 +62,7 @@ final class Authentication {
             switch tokens.judge(Array(secret), json) {
             case .principal(let principal): return .principal(principal)
             case .outOfForce: return .refused(.unknownKey)
+            case .damaged: return .refused(.damagedSettings)
             case .forged:
                 if attempts.isSlowed(request.remoteAddress, Array(secret)) {
                     return .refused(.tooManyAttempts)
@@ -130,7 +131,9 @@ final class Authentication {
             return .refused(.badRequest("duplicate_header", "More than one X-Tally-Workspace."))
         }
         guard let id = WorkspaceID(name) else { return .refused(.noSuchWorkspace) }
-        guard let settings = store.directory.settings(of: id) else { return .unknownWorkspace }
+        guard let settings = store.directory.settings(of: id) else {
+            return store.directory.isDamaged(id) ? .refused(.damagedSettings) : .unknownWorkspace
+        }
         return .principal(
             Principal(
                 role: .operator, workspace: id, birth: settings.birth, name: principal.name))
@@ -152,6 +155,10 @@ final class Authentication {
             workspace = named
         }
         guard let settings = store.directory.settings(of: workspace), settings.guests else {
+            // Of any other workspace they are not told that there is one.
+            if workspace == .default, store.directory.isDamaged(workspace) {
+                throw .damagedSettings
+            }
             return nil
         }
         guard let subject = SubjectID(guest: id) else { throw .invalidSubject }
@@ -206,6 +213,9 @@ extension HTTPProblem {
     static let noSuchWorkspace = HTTPProblem(
         .notFound, code: "workspace_not_found", title: "Not Found",
         detail: "there is no such workspace")
+
+    /// 503 for who calls in a workspace whose entry cannot be read; others are not told of it.
+    static let damagedSettings = dataConflict("the settings of the workspace")
 
     static let tooManyAttempts: HTTPProblem = {
         var problem = HTTPProblem(

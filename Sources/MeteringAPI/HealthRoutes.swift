@@ -14,6 +14,7 @@ public final class Readiness: Sendable {
     /// Why Redis does not answer; nil while it does.
     private let silence = Mutex<String?>(nil)
     private let snapshotProblem = Mutex<String?>(nil)
+    private let directoryProblem = Mutex<String?>(nil)
     private let waiting: Atomic<Int>
 
     /// - Parameter loopCount: how many loops connect to Redis.
@@ -52,6 +53,12 @@ public final class Readiness: Sendable {
     /// the service stays ready.
     public func setSnapshots(problem: String?) { snapshotProblem.withLock { $0 = problem } }
 
+    /// Says that entries of workspaces cannot be read; nil when all can. Others are served, so the service stays
+    /// ready.
+    public func setDirectory(problem: String?) { directoryProblem.withLock { $0 = problem } }
+
+    var directory: String? { directoryProblem.withLock { $0 } }
+
     var snapshots: String { snapshotProblem.withLock { $0 } ?? "current" }
 
     var current: (durability: String, detail: String) { state.withLock { $0 } }
@@ -78,6 +85,7 @@ extension API {
         let isReady = environment.readiness.isAccepted && silence == nil
         // What Redis said last, before it fell silent, or while it lets nobody in.
         if let silence, detail.isEmpty || durability == "unknown" { detail = silence }
+        if detail.isEmpty { detail = environment.readiness.directory ?? "" }
         var json = JSONWriter()
         json.beginObject()
         json.key("status")

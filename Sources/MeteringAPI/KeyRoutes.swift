@@ -83,7 +83,9 @@ extension API {
         }
         guard let id = WorkspaceID(name) else { throw HTTPProblem.noSuchWorkspace }
         if id == principal.workspace { return try settings(of: principal) }
-        guard principal.role == .operator, let settings = store.directory.settings(of: id) else {
+        guard principal.role == .operator else { throw HTTPProblem.noSuchWorkspace }
+        try store.requireReadable(id)
+        guard let settings = store.directory.settings(of: id) else {
             throw HTTPProblem.noSuchWorkspace
         }
         return settings
@@ -106,17 +108,18 @@ extension API {
     func keys(_ call: Call) async throws -> HTTPResponse {
         let query = try QueryParameters(call.request.query, allowed: ["limit", "cursor"])
         let limit = try query.integer("limit", in: 1...1000, default: 100)
-        let offset = try query.integer("cursor", in: 0...1_000_000, default: 0)
-        let keys = try await store.keys(
-            of: settings(of: call.principal), offset: offset, limit: limit + 1)
+        let question = paged("keys", [])
+        let cursor = try query.place(of: question) { APIKeyPosition($0) }
+        let page = try await store.keys(
+            of: settings(of: call.principal), limit: limit, after: cursor)
         var json = JSONWriter()
         json.beginObject()
         json.key("keys")
         json.beginArray()
-        for (key, usedMS) in keys.prefix(limit) { json.listed(key, usedMS) }
+        for (key, usedMS) in page.keys { json.listed(key, usedMS) }
         json.endArray()
         json.key("next")
-        if keys.count > limit { json.string("\(offset + limit)") } else { json.null() }
+        if let next = page.next { json.string(question.cursor(next.text)) } else { json.null() }
         json.endObject()
         return .json(json.bytes)
     }

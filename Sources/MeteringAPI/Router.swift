@@ -167,7 +167,9 @@ public final class Router: HTTPResponder {
                 let principal = try await caller(of: request, for: route, parameters)
                 let call = API.Call(
                     request: request, parameters: parameters, principal: principal)
-                let api = try api(of: principal.workspace, born: principal.birth)
+                let api =
+                    route.access == .open
+                    ? fallback : try api(of: principal.workspace, born: principal.birth)
                 // An id that anybody may know shall not be the user's.
                 if principal.role == .guest, let guest = principal.subject,
                     try await back(api.queries.user(ofGuest: guest)) != nil
@@ -250,7 +252,9 @@ public final class Router: HTTPResponder {
             latest = made
             return made
         }
-        guard let settings = directory.settings(of: workspace) else { throw .unknownKey }
+        guard let settings = directory.settings(of: workspace) else {
+            throw directory.isDamaged(workspace) ? .damagedSettings : .unknownKey
+        }
         let api = make(settings, json)
         introduce(api, settings)
         return (api, settings)

@@ -50,9 +50,11 @@ extension API {
     func workspace(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         try await store.refresh()
-        guard let id = WorkspaceID(call.parameters[0]),
-            let settings = store.directory.settings(of: id)
-        else { throw HTTPProblem.noSuchWorkspace }
+        guard let id = WorkspaceID(call.parameters[0]) else { throw HTTPProblem.noSuchWorkspace }
+        try store.requireReadable(id)
+        guard let settings = store.directory.settings(of: id) else {
+            throw HTTPProblem.noSuchWorkspace
+        }
         return try await answer(with: settings)
     }
 

@@ -29,6 +29,8 @@ actor Maintenance {
     private var removing: Set<Directory.Doomed> = []
     /// The directory's, when the engines were last made to follow it.
     private var generation = -1
+    /// Workspaces whose entries in Redis could not be read when they were last looked at.
+    private var damaged: Set<String> = []
     /// The directory's, when folders were last looked through for what is left of workspaces.
     private var sweptGeneration = -1
     /// How long others may need until they notice that a workspace is gone.
@@ -79,6 +81,7 @@ actor Maintenance {
         client.whenReady { [connections] in connections.add() }
         client.connect()
         Task { await run(client) }
+        Task { await follow(client) }
     }
 
     func stop() {
@@ -86,10 +89,30 @@ actor Maintenance {
         client?.close()
     }
 
-    private func run(_ client: RedisClient) async {
+    private func store(_ client: RedisClient) -> DirectoryStore {
         guard let json = try? JSONReader() else { preconditionFailure("no memory at the start") }
-        let store = DirectoryStore(
-            client: client, directory: directory, clock: clock, json: json)
+        return DirectoryStore(client: client, directory: directory, clock: clock, json: json)
+    }
+
+    /// Takes what others change of workspaces and keys, and the keys of tokens, so that it is in force within a
+    /// second: also where this Redis may not be used, and while other work is long.
+    private func follow(_ client: RedisClient) async {
+        let store = store(client)
+        var turns = 0
+        while !isStopped {
+            if client.isReady {
+                await attempt("workspaces were not read") { try await store.refresh() }
+                // Others that serve requests read the directory, too: what they have read counts as well.
+                if generation != directory.generation { keepEngines() }
+            }
+            if turns % 5 == 0 { tokens?.reloadIfChanged() }
+            turns += 1
+            await loop.sleep(for: .milliseconds(200))
+        }
+    }
+
+    private func run(_ client: RedisClient) async {
+        let store = store(client)
         let probe = WriteProbe(client: client, settings: directory.defaults)
         let rights = CommandRights(client: client, settings: directory.defaults)
         var checked = 0
@@ -107,7 +130,7 @@ actor Maintenance {
                 checked = current
             } else if client.isReady {
                 // A fifth of a second, a second, 5, 10 and 100 seconds.
-                if turns % 2 == 0 { await refresh(store) }
+                if turns % 2 == 0 { removeDoomed(store) }
                 // What was wrong may be mended, and what was right be changed, while Redis runs.
                 // A right that somebody has missed is looked for at once.
                 let isMissed = refusal == nil && forbidden.current != forbiddenCount
@@ -125,17 +148,12 @@ actor Maintenance {
                 }
                 if turns % 1000 == 0 { await closeDays(client) }
             }
-            if turns % 10 == 0 { tokens?.reloadIfChanged() }
             turns += 1
             await loop.sleep(for: checked == current ? .milliseconds(100) : .milliseconds(5))
         }
     }
 
-    /// Takes what others changed of workspaces and keys, so that it is in force within a second.
-    private func refresh(_ store: DirectoryStore) async {
-        await attempt("workspaces were not read") { try await store.refresh() }
-        // Others that serve requests read the directory, too: what they have read counts as well.
-        if generation != directory.generation { keepEngines() }
+    private func removeDoomed(_ store: DirectoryStore) {
         for doomed in directory.doomed where !removing.contains(doomed) {
             removing.insert(doomed)
             Task { await remove(doomed, store) }
@@ -145,6 +163,24 @@ actor Maintenance {
     private func keepEngines() {
         generation = directory.generation
         queries.keep()
+        tellDamaged()
+    }
+
+    /// Tells once which workspaces cannot be served: not anybody who asks, but who reads the log.
+    private func tellDamaged() {
+        let found = directory.damaged
+        for name in found.subtracting(damaged).sorted() {
+            logger.error(
+                "a workspace is not served: its entry in Redis cannot be read",
+                ["workspace": name])
+        }
+        for name in damaged.subtracting(found).sorted() {
+            logger.notice("a workspace is served again, or gone", ["workspace": name])
+        }
+        damaged = found
+        readiness.setDirectory(
+            problem: found.isEmpty
+                ? nil : "\(found.count) workspaces are not served: the log tells which")
     }
 
     /// Removes what a deleted workspace had, when all processes have noticed that it is gone.

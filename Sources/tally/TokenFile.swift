@@ -9,14 +9,22 @@ internal import Synchronization
 internal import TallyCommand
 
 /// The file of the keys that sign tokens. It is read again when it changes, so that keys can be
-/// rotated while the service runs; a new one that is wrong is told, and the old keys stay.
+/// rotated while the service runs; a new one that is wrong is told, and the old keys stay. It is tried again until it
+/// can be read.
 final class TokenFile: Sendable {
     private static let byteCountMax = 1 << 20
 
     let verifier: TokenVerifier
     private let path: String
     private let logger: Logger
-    private let seen: Mutex<Stamp>
+    private let seen: Mutex<Seen>
+
+    /// The file that was looked at last.
+    private struct Seen {
+        var stamp: Stamp
+        /// Why it could not be read; nil when it was.
+        var fault: String?
+    }
 
     /// What a file has that another has not.
     private struct Stamp: Equatable {
@@ -37,26 +45,38 @@ final class TokenFile: Sendable {
         rules.subjectClaim = configuration.subjectClaim
         rules.workspaceClaim = configuration.workspaceClaim
         rules.roleClaim = configuration.roleClaim
-        seen = Mutex(Self.stamp(path))
-        verifier = TokenVerifier(
-            rules: rules, keys: try Self.keys(path), directory: directory, clock: clock)
+        seen = Mutex(Seen(stamp: Self.stamp(path)))
+        let keys = try Self.keys(path)
+        guard !keys.isEmpty else {
+            throw StartFailure(
+                description: "keys of tokens \(path): no key for HS256, RS256 or ES256")
+        }
+        verifier = TokenVerifier(rules: rules, keys: keys, directory: directory, clock: clock)
         self.path = path
         self.logger = logger
     }
 
     func reloadIfChanged() {
         let stamp = Self.stamp(path)
-        let isNew = seen.withLock { seen in
-            defer { seen = stamp }
-            return seen != stamp
-        }
-        guard isNew else { return }
+        let last = seen.withLock { $0 }
+        guard last.stamp != stamp || last.fault != nil else { return }
+        var fault: String?
         do {
-            verifier.replace(try Self.keys(path))
-            logger.notice("keys of tokens were read again", ["file": path])
+            let keys = try Self.keys(path)
+            verifier.replace(keys)
+            if keys.isEmpty {
+                logger.error("no token is accepted: the file has no keys", ["file": path])
+            } else {
+                logger.notice("keys of tokens were read again", ["file": path])
+            }
         } catch {
-            logger.error("keys of tokens stay as they were", ["file": path, "reason": "\(error)"])
+            let reason = "\(error)"
+            if last.stamp != stamp || last.fault != reason {
+                logger.error("keys of tokens stay as they were", ["file": path, "reason": reason])
+            }
+            fault = reason
         }
+        seen.withLock { $0 = Seen(stamp: stamp, fault: fault) }
     }
 
     private static func stamp(_ path: String) -> Stamp {

@@ -52,6 +52,28 @@ extension EndToEnd {
             try "{".write(toFile: file, atomically: true, encoding: .utf8)
             try waitUntil("the complaint") { service.log.contains("stay as they were") }
             #expect(try status(new, "/v1/subjects/ann") == 200)
+            // Its keys were withdrawn: none is trusted any more.
+            try #"{"keys":[]}"#.write(toFile: file, atomically: true, encoding: .utf8)
+            try waitUntil("no keys") { service.log.contains("no token is accepted") }
+            #expect(try status(new, "/v1/subjects/ann") == 401)
+            // What could not be read is tried again, also when nothing that can be seen of it has changed, as by chmod.
+            let date = [FileAttributeKey.modificationDate: Date(timeIntervalSince1970: 1e9)]
+            let next = "\(folder)/next.json"
+            try String(repeating: "x", count: Self.set(old).utf8.count).write(
+                toFile: next, atomically: true, encoding: .utf8)
+            try FileManager.default.setAttributes(date, ofItemAtPath: next)
+            let complaints = service.log.split(separator: "stay as they were").count
+            #expect(rename(next, file) == 0)
+            try waitUntil("the next complaint") {
+                service.log.split(separator: "stay as they were").count > complaints
+            }
+            let readings = service.log.split(separator: "were read again").count
+            try Self.set(old).write(toFile: file, atomically: false, encoding: .utf8)
+            try FileManager.default.setAttributes(date, ofItemAtPath: file)
+            try waitUntil("the keys") {
+                service.log.split(separator: "were read again").count > readings
+            }
+            #expect(try status(old, "/v1/subjects/ann") == 200)
         }
     }
 
@@ -140,6 +162,41 @@ extension EndToEnd {
             #expect(try status(first) == 401)
             // Not a measurement: a bound that a stopped poll would break.
             #expect(Date().timeIntervalSince(revoked) < 30)
+        }
+    }
+
+    @Test func `Keys end, and those of tokens change, where this Redis may not be used`()
+        async throws
+    {
+        try await blocking {
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            let file = "\(folder)/keys.json"
+            try Self.set(String(repeating: "o", count: 32)).write(
+                toFile: file, atomically: true, encoding: .utf8)
+            let first = try TallyProcess(arguments: ["--threads", "1"])
+            try first.start()
+            let socket = "\(first.data)/redis.sock"
+            try first.redis("ACL SETUSER tally on >right ~* +@all -xadd")
+            let second = try TallyProcess(arguments: [
+                "--redis", "unix://tally:right@\(socket)", "--threads", "1", "--jwt-keys", file,
+            ])
+            try second.launch()
+            try waitUntil("it is told") {
+                (try? second.client().get("/readyz"))?.text.contains("XADD") == true
+            }
+            let made = try first.client().post("/v1/keys", #"{"role":"reader","name":"x"}"#)
+            let secret = try #require(made.json["secret"] as? String)
+            let id = try #require(made.json["id"] as? String)
+            func status() throws -> Int {
+                try BlockingHTTPClient(port: second.port, key: secret).get("/v1/prices").status
+            }
+            #expect(try status() == 200)
+            #expect(try first.client().request("DELETE", "/v1/keys/\(id)", nil, "").status == 204)
+            try waitUntil("the refusal") { (try? status()) == 401 }
+            try Self.set(String(repeating: "n", count: 32)).write(
+                toFile: file, atomically: true, encoding: .utf8)
+            try waitUntil("the new key") { second.log.contains("were read again") }
         }
     }
 }

@@ -204,15 +204,21 @@ import Testing
     }
 
     @Test(arguments: [
-        #"{}"#, #"{"keys": []}"#, #"{"keys": [{"kty": "oct", "k": "c2hvcnQ"}]}"#,
+        #"{}"#, #"{"keys": {}}"#, #"{"keys": [{"kty": "oct", "k": "c2hvcnQ"}]}"#,
         #"{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}"#,
-        #"{"keys": [{"kty": "EC", "crv": "P-384", "x": "AA", "y": "AA"}]}"#,
         #"{"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}"#,
-        #"{"keys": [{"kty": "oct", "alg": "RS256", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}"#,
-        #"{"keys": [{"kty": "OKP"}]}"#, #"{"keys": [{"kty": "oct", "k": "a+b/"}]}"#,
-    ]) func `A set of keys of which none fits is refused`(set: String) throws {
+        #"{"keys": [{"kty": "oct", "k": "a+b/"}]}"#,
+    ]) func `A set with a key that is wrong is refused`(set: String) throws {
         let value = try reader.read(set)
         #expect(throws: TokenKeyError.self) { try TokenKeys(value) }
+    }
+
+    @Test(arguments: [
+        #"{"keys": []}"#, #"{"keys": [{"kty": "OKP"}]}"#,
+        #"{"keys": [{"kty": "EC", "crv": "P-384", "x": "AA", "y": "AA"}]}"#,
+        #"{"keys": [{"kty": "oct", "alg": "RS256", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}"#,
+    ]) func `A set of keys of which none fits is empty`(set: String) throws {
+        #expect(try TokenKeys(try reader.read(set)).isEmpty)
     }
 
     @Test func `Keys of other kinds in a set are left out`() throws {

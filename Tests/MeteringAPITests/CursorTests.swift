@@ -39,6 +39,7 @@ import Testing
         List(
             path: "/v1/holds", question: "subject=a",
             others: ["", "subject=b", "subject=a&state=released"], code: "invalid_parameter"),
+        List(path: "/v1/keys", question: "", others: []),
         List(
             path: "/v1/credits/a/ledger", question: "", others: [], parameter: "before",
             member: "older", code: "invalid_parameter"),
@@ -54,6 +55,11 @@ import Testing
             #expect(counted.status == 200, "\(counted.text)")
         }
         _ = await harness.post(#"{"subject":"a","action":"chat","meters":{"tokens":1}}"#)
+        for name in ["one", "two"] {
+            let key = await harness.send(
+                .post, "/v1/keys", #"{"role":"reader","name":"\#(name)"}"#)
+            #expect(key.status == 201, "\(key.text)")
+        }
         for subject in ["a", "b"] {
             for number in 1...2 {
                 let granted = await harness.send(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Cryptography
 import EventLoop
 import HTTPServer
 import Identity
@@ -104,6 +105,51 @@ import Testing
                 }
                 one.close()
                 other.close()
+            }
+        }
+    }
+
+    private static func token(_ claims: String, _ key: [UInt8]) -> [UInt8] {
+        let parts = [#"{"alg":"HS256"}"#, claims].map { base64URLEncoded(Array($0.utf8)) }
+        let message = parts[0] + Array(".".utf8) + parts[1]
+        return message + Array(".".utf8) + base64URLEncoded(hmacSHA256(of: message, key: key))
+    }
+
+    @Test func `Tokens of the first one open nothing of the next`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let (store, client) = try await Self.store(redis, on: host.loop)
+                let (other, second) = try await Self.store(redis, on: host.loop)
+                let id = try #require(WorkspaceID("acme"))
+                let key = Array(String(repeating: "k", count: 32).utf8)
+                let text = String(decoding: base64URLEncoded(key), as: UTF8.self)
+                let json = try JSONReader()
+                let set = try json.read(Array(#"{"keys":[{"kty":"oct","k":"\#(text)"}]}"#.utf8))
+                let (keys, noon) = (try TokenKeys(set), 1_800_000_000)
+                func isTaken(_ issued: String, in workspace: String = "acme") async throws -> Bool {
+                    let claims =
+                        #"{"sub":"a","exp":\#(noon + 60)\#(issued),"workspace":"\#(workspace)"}"#
+                    // As another process knows it.
+                    try await other.refresh()
+                    let verifier = TokenVerifier(
+                        rules: TokenRules(), keys: keys, directory: other.directory,
+                        clock: ManualClock(noon * 1000))
+                    return verifier.principal(of: Self.token(claims, key), json) != nil
+                }
+                #expect(try await store.addWorkspace(WorkspaceSettings(id: id)))
+                #expect(try await isTaken(""))
+                #expect(try await isTaken(#","iat":1"#))
+                #expect(try await store.removeWorkspace(id))
+                try await store.removeData(of: try #require(store.directory.doomed.first))
+                #expect(try await isTaken(#","iat":\#(noon)"#) == false)
+                #expect(try await store.addWorkspace(WorkspaceSettings(id: id)))
+                for issued in ["", #","iat":\#(noon - 1)"#, #","iat":"x""#, #","iat":null"#] {
+                    #expect(try await isTaken(issued) == false, "\(issued)")
+                    #expect(try await isTaken(issued, in: "default"), "\(issued)")
+                }
+                #expect(try await isTaken(#","iat":\#(noon)"#))
+                client.close()
+                second.close()
             }
         }
     }

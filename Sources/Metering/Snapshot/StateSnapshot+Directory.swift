@@ -104,8 +104,8 @@ struct APIKeyRecord {
         for (name, member) in value.members where name.text != "birth" {
             json.key(bytes: Array(name.bytes))
             json.value(member)
-        }
-        if !birth.isEmpty {
+            // Where a new key has it.
+            guard name.text == "workspace", !birth.isEmpty else { continue }
             json.key("birth")
             json.string(birth)
         }

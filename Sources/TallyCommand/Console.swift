@@ -40,6 +40,11 @@ struct Console: Sendable {
         complain: { _ = write($0, to: 2) },
         showsProgress: isatty(2) != 0)
 
+    /// Prints what a command came to whose exit code says how it went: that nobody reads it changes nothing of that.
+    func conclude(_ text: String) throws {
+        do { try print(text) } catch is OutputClosed {}
+    }
+
     /// Says what is wrong, in a line. It may name what was typed, which may hold anything.
     func report(_ problem: String) {
         complain(Escaping.text(Text.withoutPasswords(problem)) + "\n")

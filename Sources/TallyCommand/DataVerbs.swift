@@ -70,8 +70,9 @@ struct VerifyVerb {
             return ExitCode.unavailable
         }
         output.clear()
-        try output.check()
         console.complain(summary(output.parts) + "\n")
+        // That nobody reads the differences does not take them away.
+        do { try output.check() } catch is OutputClosed {}
         return output.parts.allSatisfy { $0.lineCount == 0 } ? ExitCode.success : ExitCode.failure
     }
 

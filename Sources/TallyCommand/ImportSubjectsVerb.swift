@@ -175,7 +175,7 @@ struct ImportSubjectsVerb: HasAccess {
             }
             let words = ["created", "updated", "unchanged", "failed"]
             let told = words.map { ", \($0) \(counts[$0] ?? 0)" }.joined()
-            try console.print("read \(read)\(told)")
+            try console.conclude("read \(read)\(told)")
         }
         do throws(ClientError) {
             while let row = try next() {
@@ -190,7 +190,7 @@ struct ImportSubjectsVerb: HasAccess {
             }
             try flush()
         } catch {
-            try finish()
+            try? finish()
             console.complain("The import stopped; it may be repeated.\n")
             throw error
         }

@@ -58,7 +58,7 @@ struct Importer {
             }
             try send()
         } catch {
-            try finish()
+            try? finish()
             console.complain("The import stopped; repeated, it counts nothing twice.\n")
             throw error
         }
@@ -111,7 +111,7 @@ struct Importer {
             console.complain("... and \(failed - errors.count) more\n")
         }
         let skips = skipped > 0 ? ", skipped \(skipped)" : ""
-        try console.print(
+        try console.conclude(
             "read \(read), counted \(counted), duplicates \(duplicates)\(skips), failed \(failed)"
                 + " (\(rate) events/s)")
     }

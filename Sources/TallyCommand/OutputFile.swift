@@ -51,13 +51,14 @@ final class OutputFile {
             guard let link = String(validating: bytes, as: UTF8.self) else {
                 throw OutputFailed(errno: EILSEQ, path: path)
             }
-            target = link.hasPrefix("/") ? link : "\(folder(of: target))/\(link)"
+            target = link.utf8.first == UInt8(ascii: "/") ? link : "\(folder(of: target))/\(link)"
         }
         throw OutputFailed(errno: ELOOP, path: path)
     }
 
     private static func folder(of path: String) -> String {
-        let slash = path.lastIndex(of: "/")
+        // By bytes: a mark behind a slash makes one letter with it.
+        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
         return slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
     }
 

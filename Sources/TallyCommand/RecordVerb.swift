@@ -50,14 +50,23 @@ struct RecordVerb: HasAccess {
             return ExitCode.success
         }
         let verb = try read(&arguments, environment)
-        let answer = try ServiceClient(verb.access).send(
-            "/v1/events", body: verb.event.json, as: Answer.self)
+        let answer = try verb.send()
         let state = answer.duplicate ? "counted before" : "counted"
         try console.print("\(Escaping.text(answer.id)) \(state)")
         for (meter, total) in (answer.totals ?? [:]).sorted(by: { $0.key < $1.key }) {
             try console.print("\(Escaping.text(meter)) \(total)")
         }
         return ExitCode.success
+    }
+
+    private func send() throws(ClientError) -> Answer {
+        let client = try ServiceClient(access)
+        do throws(ClientError) {
+            return try client.send("/v1/events", body: event.json, as: Answer.self)
+        } catch {
+            guard error.mayBeDone, let id = event.id else { throw error }
+            throw .uncertain(error, id: Text.word(id))
+        }
     }
 
     static func read(
@@ -87,7 +96,8 @@ struct RecordVerb: HasAccess {
             arguments.problems.append("how much of what? Add METER=N, such as tokens=100")
         }
         guard arguments.problems.isEmpty else { throw UsageError(problems: arguments.problems) }
-        // An id of our own makes it safe to send the event again when the service is busy.
+        // An id of our own makes it safe to send the event again when the service is busy, or its answer
+        // is lost.
         verb.event.id = verb.event.id ?? UUID().uuidString.lowercased()
         return verb
     }

@@ -7,6 +7,10 @@ internal import Transfer
 /// Why a client verb failed.
 enum ClientError: Error, CustomStringConvertible {
     case unreachable(url: String, reason: String)
+    /// The request was sent, and no answer came.
+    case lost(url: String, reason: String)
+    /// As told, so that nobody knows whether the event of that id was counted.
+    indirect case uncertain(ClientError, id: String)
     case refused(status: Int, title: String, detail: String)
     case unexpected(status: Int)
     case unexpectedType(String, asked: String)
@@ -17,9 +21,18 @@ enum ClientError: Error, CustomStringConvertible {
 
     var exitCode: Int32 {
         switch self {
-        case .unreachable, .brokenOff: ExitCode.unavailable
+        case .unreachable, .lost, .uncertain, .brokenOff: ExitCode.unavailable
         case .input: ExitCode.noInput
         case .refused, .unexpected, .unexpectedType, .key, .workspace: ExitCode.failure
+        }
+    }
+
+    /// Whether the service may have done what it was asked for.
+    var mayBeDone: Bool {
+        switch self {
+        case .lost: true
+        case .refused(let status, _, _), .unexpected(let status): !(400..<500).contains(status)
+        default: false
         }
     }
 
@@ -28,6 +41,10 @@ enum ClientError: Error, CustomStringConvertible {
         case .unreachable(let url, let reason):
             "no service answers at \(url) (\(reason)). Start it with: tally serve; or name "
                 + "another with --url or TALLY_URL"
+        case .lost(let url, let reason): "the answer of \(url) was lost (\(reason))"
+        case .uncertain(let error, let id):
+            "\(error.description). It is not known whether the event was counted: repeat it with "
+                + "--id \(id), and it counts once"
         case .refused(401, let title, _):
             "\(title): give a --key, set TALLY_KEY, or name the service's data folder with --data"
         case .refused(let status, let title, let detail):
@@ -110,6 +127,8 @@ struct ServiceClient {
     /// How often, and how long, a busy service is asked again.
     struct Patience {
         var attempts = 7
+        /// How often a request is sent whose answers are lost: each may take a minute.
+        var lossesMax = 3
         var firstWait = Duration.milliseconds(200)
         var longestWait = Duration.seconds(10)
         /// Whether a service that does not answer is asked again too.
@@ -157,6 +176,7 @@ struct ServiceClient {
         as type: Answer.Type
     ) throws(ClientError) -> Answer {
         var wait = patience.firstWait
+        var losses = 0
         for attempt in 1...max(1, patience.attempts) {
             let isLast = attempt == patience.attempts
             let response: HTTPClient.Response
@@ -164,8 +184,13 @@ struct ServiceClient {
                 response = try http.send(
                     url + path, body: body.map { Array($0.utf8) }, contentType: contentType)
             } catch {
-                guard patience.includesUnreachable, !isLast else {
-                    throw .unreachable(url: url, reason: error.reason)
+                if error.wasSent { losses += 1 }
+                // One that took a request is the right address: it may be started anew.
+                let isWorthWaiting = patience.includesUnreachable || losses > 0
+                guard isWorthWaiting, losses < patience.lossesMax, !isLast else {
+                    throw losses > 0
+                        ? .lost(url: url, reason: error.reason)
+                        : .unreachable(url: url, reason: error.reason)
                 }
                 pause(wait)
                 wait *= 2

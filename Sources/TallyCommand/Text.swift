@@ -31,6 +31,13 @@ enum Text {
         text.replacing(/:\/\/(?!\[USER:PASSWORD@\]HOST\[)\S*@/, with: "://***@")
     }
 
+    /// The text as a word of a shell.
+    static func word(_ text: String) -> String {
+        let isPlain = text.utf8.allSatisfy { isAlphanumeric($0) || "._:@+-".utf8.contains($0) }
+        guard !isPlain || text.isEmpty else { return text }
+        return "'\(text.replacing("'", with: "'\\''"))'"
+    }
+
     static func isDigits(_ text: some StringProtocol) -> Bool {
         !text.isEmpty && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
     }

@@ -15,6 +15,8 @@ public final class HTTPClient {
     /// The service did not answer, in curl's words.
     public struct Unreachable: Error {
         public var reason: String
+        /// Whether a part of the request was sent: it may have been carried out.
+        public var wasSent = false
     }
 
     /// A 200 that is of another media type than what was asked for.
@@ -111,7 +113,10 @@ public final class HTTPClient {
             _ = tally_curl_set_long(handle, CURLOPT_TIMEOUT_MS, 60_000)
         }
         guard code == CURLE_OK else {
-            throw Unreachable(reason: String(cString: curl_easy_strerror(code)))
+            var sentCount = 0
+            _ = tally_curl_get_long(handle, CURLINFO_REQUEST_SIZE, &sentCount)
+            throw Unreachable(
+                reason: String(cString: curl_easy_strerror(code)), wasSent: sentCount > 0)
         }
         return response(handle, sink)
     }

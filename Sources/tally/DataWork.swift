@@ -22,6 +22,11 @@ internal import TallyCommand
         }
     case .restore(let folder, let place, let isForced):
         let found = try WorkspaceSnapshots.all(in: folder).filter { isNamed($0.workspace, place) }
+        for stranger in place.workspace == nil ? try WorkspaceSnapshots.strangers(in: folder) : [] {
+            console.warn(
+                "\(Escaping.text(stranger)) holds snapshots, but its name is no workspace's id: they are "
+                    + "not restored")
+        }
         guard !found.isEmpty else {
             let whose = place.workspace.map { " of \($0)" } ?? ""
             throw StartFailure(description: "\(folder): there are no snapshots\(whose)")

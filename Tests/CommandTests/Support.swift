@@ -14,17 +14,27 @@ struct Outcome {
 }
 
 /// Runs a command line in this process, and keeps what it writes.
-func tally(_ words: [String], _ environment: [String: String] = [:]) async -> Outcome {
+///
+/// - Parameters:
+///   - isRead: whether anybody reads its standard output.
+///   - work: what `verify` and `restore` do.
+func tally(
+    _ words: [String], _ environment: [String: String] = [:], isRead: Bool = true,
+    work: @escaping TallyCommand.Work = { _, _ in }
+) async -> Outcome {
     let written = Mutex((output: "", errors: ""))
     let served = Mutex<ServiceConfiguration?>(nil)
     let console = Console(
-        print: { text in written.withLock { $0.output += text + "\n" } },
+        print: { text in
+            guard isRead else { throw OutputClosed() }
+            written.withLock { $0.output += text + "\n" }
+        },
         complain: { text in written.withLock { $0.errors += text } },
         showsProgress: false,
         send: { bytes in
             written.withLock { $0.output += String(decoding: bytes, as: UTF8.self) }
         })
-    let code = await TallyCommand.run(words, environment, console) { configuration, _ in
+    let code = await TallyCommand.run(words, environment, console, work: work) { configuration, _ in
         served.withLock { $0 = configuration }
         return 0
     }

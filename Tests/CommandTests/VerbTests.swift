@@ -40,6 +40,27 @@ import Testing
         #expect(outcome.output == "x counted\ntokens 1\n")
     }
 
+    @Test func `A lost answer is asked for again, and nothing is counted twice`() async throws {
+        let service = try StandIn()
+        let words = ["record", "a", "tokens=1"]
+        let own = await tally(words + ["--action", "lose-2"], service.environment)
+        #expect(own.code == 0 && own.output.contains(" counted before\ntokens 1\n"), "\(own)")
+        // Given up: nobody knows whether it was counted, and the id says how to find out.
+        let lost = await tally(words + ["--action", "lose-3"], service.environment)
+        #expect(lost.code == 69 && !lost.errors.contains("tally serve"), "\(lost)")
+        #expect(lost.errors.contains("not known whether"), "\(lost)")
+        let id = try #require(lost.errors.firstMatch(of: /--id ([0-9a-f-]{36}),/)).1
+        let again = await tally(words + ["--id", String(id)], service.environment)
+        #expect(again.output == "\(id) counted before\ntokens 2\n")
+        let odd = await tally(
+            words + ["--id", "it's", "--action", "lose-3"], service.environment)
+        #expect(odd.errors.contains(#"--id 'it'\''s',"#), "\(odd)")
+        // Where nothing was sent, nothing was counted.
+        let none = await tally(words + ["--url", "http://127.0.0.1:1"])
+        #expect(none.code == 69 && none.errors.contains("tally serve"), "\(none)")
+        #expect(!none.errors.contains("--id"))
+    }
+
     @Test func `An import can be repeated, and tells what failed`() async throws {
         let service = try StandIn()
         let folder = try TemporaryFolder()
@@ -231,5 +252,30 @@ import Testing
             print: { _ in throw OutputClosed() }, complain: { _ in Issue.record("a complaint") },
             showsProgress: false)
         #expect(await TallyCommand.run(["--help"], [:], console) { _, _ in 1 } == 0)
+    }
+
+    @Test func `What went wrong is told whether or not anybody reads the output`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        let files = [
+            "import": try folder.file("e.ndjson", "{}\n"),
+            "import-subjects": try folder.file("p.ndjson", "{}\n"),
+        ]
+        for (verb, file) in files {
+            let failed = await tally([verb, file], service.environment, isRead: false)
+            #expect(failed.code == 1 && failed.errors.contains("line 1: "), "\(failed)")
+            let url = ["--url", "http://127.0.0.1:1"]
+            let stopped = await tally([verb, file] + url, service.environment, isRead: false)
+            #expect(stopped.code == 69, "\(stopped)")
+            #expect(stopped.errors.contains("stopped") && stopped.errors.contains("no service"))
+        }
+        let words = ["verify", "--redis", "redis://127.0.0.1:1", "--snapshots", folder.path]
+        let verified = await tally(words, isRead: false) { _, console in
+            console.begin("default")
+            console.print("default: one")
+            console.print("default: another")
+        }
+        #expect(verified.code == 1, "\(verified)")
+        #expect(verified.errors == "2 differences: 2 in default\n")
     }
 }

@@ -6,7 +6,7 @@ import Testing
 
 extension EndToEnd {
     /// Counts some days of many subjects, with credits, and ends the service, which writes its files.
-    private static func makeHistory(_ service: TallyProcess) throws {
+    static func makeHistory(_ service: TallyProcess) throws {
         try service.start()
         let now = Int(Date().timeIntervalSince1970)
         for day in 0..<4 {

@@ -205,7 +205,7 @@ extension SnapshotFolder {
 
     /// Takes away the files of days before one, if they are of these data.
     func removeAudit(before floor: CivilDay, dataset: String) throws(FlushError) {
-        for name in SnapshotFolder.names(auditFolder) where name.hasSuffix(".json") {
+        for name in (try? SnapshotFolder.names(auditFolder)) ?? [] where name.hasSuffix(".json") {
             guard let day = CivilDay(String(name.dropLast(5))), day < floor,
                 let head = try auditHead(day), head.dataset == dataset
             else { continue }

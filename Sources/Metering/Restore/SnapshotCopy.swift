@@ -15,14 +15,16 @@ struct SnapshotCopy {
     }
 
     private var files: [(from: String, to: String)] {
-        source.files.map { file in
-            let name = file.path.dropFirst(source.path.utf8.count)
-            return (from: file.path, to: folder + name)
-        }
+        source.files.map { (from: $0.path, to: folder + source.name(of: $0.path)) }
     }
 
     private var isInPlace: Bool {
-        get throws { try resolved(source.path) == (try? resolved(folder)) }
+        get throws {
+            var (its, other) = (stat(), stat())
+            guard stat(source.path, &its) == 0 else { throw Self.failure("stat", source.path) }
+            return stat(folder, &other) == 0 && its.st_dev == other.st_dev
+                && its.st_ino == other.st_ino
+        }
     }
 
     /// Throws when one place is taken by another file, or there are others.
@@ -56,7 +58,7 @@ struct SnapshotCopy {
         for other in others {
             guard unlink(other) == 0 else { throw Self.failure("unlink", other) }
         }
-        try Self.synchronize(Set(others.map(Self.parent(of:))))
+        try Self.synchronize(Set(others.map(SnapshotFolder.parent(of:))))
         return others.count
     }
 
@@ -83,21 +85,22 @@ struct SnapshotCopy {
                 throw Self.failure("rename", file)
             }
         }
-        try Self.synchronize(Set(copied.map(Self.parent(of:))))
+        try Self.synchronize(Set(copied.map(SnapshotFolder.parent(of:))))
     }
 
     /// As writers name theirs: of a restore that was killed the next one who writes takes them away.
     private static func temporary(_ path: String) -> String {
-        let name = path.dropFirst(parent(of: path).count + 1).dropLast(".json".count)
-        return "\(parent(of: path))/.\(name).0.restore\(SnapshotFile.ending)"
+        let folder = SnapshotFolder.parent(of: path)
+        // By bytes, as in all of a path: what looks like one letter may be several, and hold a slash.
+        let name = path.utf8.dropFirst(folder.utf8.count + 1).dropLast(".json".utf8.count)
+        return "\(folder)/.\(Substring(name)).0.restore\(SnapshotFile.ending)"
     }
 
     private func copy(_ from: String, _ to: String) throws {
         // Of a restore that was ended.
         unlink(Self.temporary(to))
         if access(to, F_OK) == 0, try areEqual(from, to) { return }
-        let parent = Self.parent(of: to)
-        try makeFolders(parent)
+        try makeFolders(SnapshotFolder.parent(of: to))
         guard let input = RegularFile.open(from) else {
             throw SnapshotFault(file: from, reason: RegularFile.reason)
         }
@@ -131,24 +134,15 @@ struct SnapshotCopy {
         return true
     }
 
-    private func resolved(_ path: String) throws -> String {
-        guard let pointer = realpath(path, nil) else { throw Self.failure("realpath", path) }
-        defer { free(pointer) }
-        return String(cString: pointer)
-    }
-
     private func makeFolders(_ path: String) throws {
         guard mkdir(path, 0o700) != 0, errno != EEXIST else { return }
-        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex else {
+        let parent = SnapshotFolder.parent(of: path)
+        guard errno == ENOENT, parent != "/", parent != "." else {
             throw Self.failure("mkdir", path)
         }
-        try makeFolders(String(path[..<slash]))
+        try makeFolders(parent)
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw Self.failure("mkdir", path) }
-        try Self.synchronize(String(path[..<slash]))
-    }
-
-    private static func parent(of path: String) -> String {
-        String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
+        try Self.synchronize(parent)
     }
 
     private static func synchronize(_ folders: Set<String>) throws {

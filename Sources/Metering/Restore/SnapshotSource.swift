@@ -18,12 +18,12 @@ struct SnapshotSource {
     let audit: [Day]
     /// How many bytes all files have together.
     let byteCount: Int
-    /// Files whose first line says nothing of use; only with `keepsFaults`.
+    /// Files whose first line says nothing of use, and folders that cannot be read; only with `keepsFaults`.
     let faults: [SnapshotFault]
 
     /// Finds the files below a workspace's folder and reads their first lines.
     ///
-    /// - Parameter keepsFaults: whether files that cannot be read are put aside, and do not throw.
+    /// - Parameter keepsFaults: whether what cannot be read is put aside, and does not throw.
     init(_ path: String, keepsFaults: Bool = false) throws {
         self.path = path
         var days: [Day] = []
@@ -43,9 +43,18 @@ struct SnapshotSource {
                 faults.append(fault)
             }
         }
+        func names(_ folder: String) throws -> [String] {
+            do {
+                return try SnapshotFolder.names(folder)
+            } catch {
+                guard keepsFaults else { throw error }
+                faults.append(error)
+                return []
+            }
+        }
         func readDays(_ folder: String, isOf: (CivilDay) -> Bool) throws -> [Day] {
             var days: [Day] = []
-            for name in SnapshotFolder.names("\(path)/\(folder)").sorted()
+            for name in try names("\(path)/\(folder)")
             where name.hasSuffix(".json") && !name.hasPrefix(".") {
                 let file = "\(path)/\(folder)/\(name)"
                 try read(file) { title in
@@ -57,11 +66,11 @@ struct SnapshotSource {
             }
             return days
         }
-        for year in SnapshotFolder.names(path).sorted() where year.count == 4 && Int(year) != nil {
+        for year in try names(path) where year.count == 4 && Int(year) != nil {
             days += try readDays(year) { year == "\($0)".prefix(4) }
         }
         audit = try readDays(SnapshotFolder.auditName) { _ in true }
-        if access("\(path)/state.json", F_OK) == 0 {
+        if access("\(path)/state.json", F_OK) == 0 || errno != ENOENT {
             try read("\(path)/state.json") { state = ("\(path)/state.json", $0) }
         }
         self.days = days
@@ -75,6 +84,11 @@ struct SnapshotSource {
         zoned + audit.map { ($0.path, $0.title) }
     }
 
+    /// The end of a file's path behind that of the folder, with the slash.
+    func name(of file: String) -> String {
+        String(decoding: file.utf8.dropFirst(path.utf8.count), as: UTF8.self)
+    }
+
     /// Those that are by the workspace's zone.
     var zoned: [(path: String, title: SnapshotTitle)] {
         days.map { ($0.path, $0.title) } + (state.map { [$0] } ?? [])
@@ -84,31 +98,49 @@ struct SnapshotSource {
     var zone: String { zoned.first?.title.zone ?? "UTC" }
 
     /// The workspaces below a folder: those of its folders that hold snapshots, or itself.
-    static func workspaces(below folder: String) -> [(id: WorkspaceID, path: String)] {
-        // A workspace's own folder may have the name of a year, or `audit`.
-        func holdsDays(_ path: String) -> Bool {
-            SnapshotFolder.names(path).contains {
-                $0.hasSuffix(".json") && CivilDay(String($0.dropLast(5))) != nil
-            }
-        }
-        func holdsSnapshots(_ path: String) -> Bool {
-            SnapshotFolder.names(path).contains { name in
-                name == "state.json"
-                    || (name.count == 4 && Int(name) != nil || name == SnapshotFolder.auditName)
-                        && holdsDays("\(path)/\(name)")
-            }
-        }
-        if holdsSnapshots(folder) {
+    static func workspaces(below folder: String) throws -> [(id: WorkspaceID, path: String)] {
+        if try holdsSnapshots(folder) {
             let source = try? SnapshotSource(folder, keepsFaults: true)
             let id = (source?.files.first?.title.workspace).flatMap { WorkspaceID($0) }
             return [(id ?? .default, folder)]
         }
-        return SnapshotFolder.names(folder).sorted().compactMap { name in
-            guard let id = WorkspaceID(name), holdsSnapshots("\(folder)/\(name)") else {
+        return try SnapshotFolder.names(folder).compactMap { name in
+            let path = "\(folder)/\(name)"
+            guard let id = WorkspaceID(name), !isFile(path), try holdsSnapshots(path) else {
                 return nil
             }
-            return (id, "\(folder)/\(name)")
+            return (id, path)
         }
+    }
+
+    /// Folders below one that hold snapshots, and whose names are no workspaces' ids.
+    static func strangers(below folder: String) throws -> [String] {
+        if try holdsSnapshots(folder) { return [] }
+        return try SnapshotFolder.names(folder).compactMap { name in
+            let path = "\(folder)/\(name)"
+            // One that cannot be read may be anybody's, as lost+found.
+            let isOne = WorkspaceID(name) == nil && (try? holdsSnapshots(path)) == true
+            return isOne ? path : nil
+        }
+    }
+
+    private static func holdsSnapshots(_ path: String) throws(SnapshotFault) -> Bool {
+        let names = try SnapshotFolder.names(path)
+        if names.contains("state.json") { return true }
+        for name in names
+        where name.count == 4 && Int(name) != nil || name == SnapshotFolder.auditName {
+            // A workspace's own folder may have the name of a year, or `audit`.
+            let isHeld = try SnapshotFolder.names("\(path)/\(name)").contains {
+                $0.hasSuffix(".json") && CivilDay(String($0.dropLast(5))) != nil
+            }
+            if isHeld { return true }
+        }
+        return false
+    }
+
+    private static func isFile(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
     }
 
     static func size(_ file: String) -> Int {

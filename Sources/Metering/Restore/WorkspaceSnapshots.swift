@@ -25,7 +25,7 @@ public struct WorkspaceSnapshots: Sendable {
     /// The snapshots of all workspaces in a folder, by their ids: a `rollups` folder, or one workspace's.
     /// Reads the first lines of all files.
     ///
-    /// - Throws: when the zone of one is not known here.
+    /// - Throws: when a folder cannot be read, or the zone of one is not known here.
     public static func all(in folder: String) throws -> [WorkspaceSnapshots] {
         try SnapshotSource.workspaces(below: folder).map { id, path in
             let source = try SnapshotSource(path, keepsFaults: true)
@@ -43,6 +43,11 @@ public struct WorkspaceSnapshots: Sendable {
                 path: path, settings: settings, hasSettings: entry != nil,
                 missingState: access(state, F_OK) == 0 ? nil : state)
         }
+    }
+
+    /// Folders in one that hold snapshots, but whose names are no workspaces' ids: `all` leaves them out.
+    public static func strangers(in folder: String) throws -> [String] {
+        try SnapshotSource.strangers(below: folder)
     }
 
     /// The settings that stand behind the first line of a state's file.
@@ -64,7 +69,7 @@ public struct OwnedFolder: Sendable {
 
     /// All of a service's folder whose states tell it. Reads the first lines of these.
     static func all(in data: String) -> [OwnedFolder] {
-        SnapshotFolder.names("\(data)/rollups").compactMap { name in
+        ((try? SnapshotFolder.names("\(data)/rollups")) ?? []).compactMap { name in
             guard let id = WorkspaceID(name) else { return nil }
             let state = SnapshotFolder(data: data, workspace: id).stateFile
             guard let title = try? SnapshotTitle(path: state), title.workspace == name,

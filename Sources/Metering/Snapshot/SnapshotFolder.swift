@@ -3,7 +3,6 @@
 // <data>/rollups/<workspace>/<YYYY>/<YYYY-MM-DD>.json, and audit/<YYYY-MM-DD>.json. A workspace's id holds neither dots nor
 // slashes (WorkspaceID), a day is made of digits: no name leads out of the folder.
 
-internal import Foundation
 internal import Glibc
 
 /// The snapshots of a workspace on disk. Its calls block.
@@ -14,19 +13,24 @@ struct SnapshotFolder {
     static let auditName = "audit"
 
     private let data: String
+    /// Without the folder of the data.
+    private let name: String
     let path: String
 
     init(data: String, workspace: WorkspaceID) {
         self.data = data
-        path = "\(data)/rollups/\(workspace.text)"
+        name = "rollups/\(workspace.text)"
+        path = "\(data)/\(name)"
     }
 
     private func year(_ day: CivilDay) -> String { "\(path)/\("\(day)".prefix(4))" }
 
-    func file(_ day: CivilDay) -> String { "\(year(day))/\(day).json" }
+    func file(_ day: CivilDay) -> String { "\(path)/\(Self.place(of: day))" }
 
     /// A day's file as answers name it: without the folder of the data.
-    func name(_ day: CivilDay) -> String { String(file(day).dropFirst(data.count + 1)) }
+    func name(_ day: CivilDay) -> String { "\(name)/\(Self.place(of: day))" }
+
+    private static func place(of day: CivilDay) -> String { "\("\(day)".prefix(4))/\(day).json" }
 
     /// What writers hold while they rename.
     var lockFile: String { "\(path)/\(Self.lockName)" }
@@ -121,9 +125,10 @@ struct SnapshotFolder {
 
     /// Takes away what writers have left behind that died: all but the files of this fence.
     func sweep(fence: Int) {
-        let years = Self.names(path).filter { $0.count == 4 }.map { "\(path)/\($0)" }
+        func names(_ folder: String) -> [String] { (try? Self.names(folder)) ?? [] }
+        let years = names(path).filter { $0.count == 4 }.map { "\(path)/\($0)" }
         for folder in years + [path, "\(path)/\(Self.auditName)"] {
-            for name in Self.names(folder) where name.hasSuffix(SnapshotFile.ending) {
+            for name in names(folder) where name.hasSuffix(SnapshotFile.ending) {
                 let parts = name.dropFirst().split(separator: ".")
                 guard parts.count == 4, let its = Int(parts[1]), its < fence else { continue }
                 unlink("\(folder)/\(name)")
@@ -167,10 +172,15 @@ struct SnapshotFolder {
 
     func make(_ folder: String) throws(FlushError) {
         if mkdir(folder, 0o700) == 0 {
-            let parent = folder.lastIndex(of: "/").map { String(folder[..<$0]) } ?? "."
-            return try Self.synchronize(parent.isEmpty ? "/" : parent)
+            return try Self.synchronize(Self.parent(of: folder))
         }
         guard errno == EEXIST else { throw .system("mkdir", folder) }
+    }
+
+    /// The folder that a path is in. Looks at bytes: a mark behind a slash makes one letter with it.
+    static func parent(of path: String) -> String {
+        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
     private static func synchronize(_ folder: String) throws(FlushError) {
@@ -180,8 +190,29 @@ struct SnapshotFolder {
         guard fsync(descriptor) == 0 else { throw .system("fsync", folder) }
     }
 
-    /// The names of what is in a folder; none when it cannot be read.
-    static func names(_ folder: String) -> [String] {
-        (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    /// The names of what is in a folder, sorted; none when there is no such folder.
+    ///
+    /// - Throws: when it cannot be read: what it holds must not be taken for nothing.
+    static func names(_ folder: String) throws(SnapshotFault) -> [String] {
+        func fault() -> SnapshotFault {
+            SnapshotFault(file: folder, reason: String(cString: strerror(errno)))
+        }
+        guard let stream = opendir(folder) else {
+            guard errno == ENOENT else { throw fault() }
+            return []
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while true {
+            errno = 0
+            guard let entry = readdir(stream) else {
+                guard errno == 0 else { throw fault() }
+                return names.sorted()
+            }
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
     }
 }

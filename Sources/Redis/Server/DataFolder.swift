@@ -119,7 +119,10 @@ final class DataFolder {
         }
         if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
         let code = errno
-        guard code == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex else {
+        // By bytes: a mark behind a slash makes one letter with it.
+        guard code == ENOENT, let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")),
+            slash > path.startIndex
+        else {
             throw .folder(path, reason: systemMessage(code))
         }
         try make(String(path[..<slash]))

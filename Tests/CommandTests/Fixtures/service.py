@@ -13,7 +13,7 @@ OWN_KEY = "tly_key-of-acme-012345"
 seen = {}
 people = {}
 totals = {}
-state = {"busy": 0, "requests": []}
+state = {"busy": 0, "lost": 0, "requests": []}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -83,6 +83,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if events[0].get("subject") == "make-busy":
             state["busy"] = 2
         results = [self.count(event) for event in events]
+        # How many answers are lost, of which the event was counted.
+        action = events[0].get("action") or ""
+        if action.startswith("lose-") and results[0]["status"] == "counted":
+            state["lost"] = int(action[5:])
+        if state["lost"] > 0:
+            state["lost"] -= 1
+            self.close_connection = True
+            return
         if self.headers["Content-Type"] == "application/x-ndjson":
             assert self.path == "/v1/events?backfill=true"
             self.answer(200, {"results": results, "counted": 0})

@@ -114,8 +114,15 @@ extension API {
         }
         let request = HTTPRequest(
             method: .get, path: String(path), remoteAddress: call.request.remoteAddress)
-        let asked = Call(
-            request: request, parameters: call.parameters, principal: call.principal)
+        var parameters = call.parameters
+        // What is done to a guest who was merged is done to the user.
+        for (index, name) in parameters.enumerated() {
+            guard let guest = SubjectID(name), guest.kind == .guest,
+                let user = try? await owner(guest)
+            else { continue }
+            parameters[index] = user.id.text
+        }
+        let asked = Call(request: request, parameters: parameters, principal: call.principal)
         guard let response = try? await shown.handler(self, asked), response.status == .ok else {
             return nil
         }

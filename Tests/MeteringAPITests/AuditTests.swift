@@ -89,6 +89,25 @@ private func short(_ entry: [String: Any]) -> String {
         }
     }
 
+    @Test func `What is done to a guest who was merged is told of the user`() async throws {
+        try await withPoolAPI { _, api, _ in
+            _ = await api.post(#"{"subject":"guest:g","meters":{"tokens":1}}"#)
+            _ = await api.post(#"{"subject":"ann","meters":{"tokens":1}}"#)
+            let merged = await api.send(
+                .post, "/v1/subjects/ann/merge", #"{"guest":"guest:g"}"#)
+            #expect(merged.status == 200, "\(merged.text)")
+            let path = "/v1/credits/guest%3Ag/grants"
+            #expect(await api.send(.post, path, #"{"id":"x","credits":"50"}"#).status == 201)
+            let act = try #require(await api.audit().first)
+            #expect(act["path"] as? String == path)
+            for (member, balance) in [("before", "0"), ("after", "50")] {
+                let account = act[member] as? [String: Any]
+                #expect(account?["subject"] as? String == "ann")
+                #expect("\(account?["current_balance"] ?? "")" == balance, "\(act)")
+            }
+        }
+    }
+
     @Test func `No secret is in the log`() async throws {
         try await withPoolAPI { _, api, redis in
             let secret = try await api.makeSecret(#"{"role":"writer","name":"x"}"#)

@@ -170,8 +170,8 @@ public final class Router: HTTPResponder {
                 let api =
                     route.access == .open
                     ? fallback : try api(of: principal.workspace, born: principal.birth)
-                // An id that anybody may know shall not be the user's.
-                if principal.role == .guest, let guest = principal.subject,
+                // An id that anybody may know shall not be the user's, nor a key that the guest was given.
+                if let guest = principal.subject, guest.kind == .guest,
                     try await back(api.queries.user(ofGuest: guest)) != nil
                 {
                     throw HTTPProblem.guestMerged

@@ -66,6 +66,28 @@ import Testing
         }
     }
 
+    @Test func `A key that a guest was given is not its user's`() async throws {
+        try await withPoolAPI { _, api, _ in
+            _ = await api.post(#"{"subject":"guest:g","meters":{"tokens":5}}"#)
+            _ = await api.post(#"{"subject":"ann","meters":{"tokens":100}}"#)
+            let guest = try await Caller(
+                api, #"{"role":"self","subject":"guest:g","name":"tool"}"#)
+            let calls: [(HTTPMethod, String, String)] = [
+                (.get, "/usage/me", ""), (.get, "/usage/limits", ""),
+                (.post, "/api/user/update-tokens", #"{"totalTokens":7}"#),
+            ]
+            for (method, path, body) in calls {
+                let answer = await guest.send(method, path, body)
+                #expect(answer.status == 200, "\(path): \(answer.text)")
+            }
+            await Self.merge(api, "guest:g", into: "ann")
+            for (method, path, body) in calls {
+                let answer = await guest.send(method, path, body)
+                #expect(answer.code == "guest_merged", "\(path): \(answer.text)")
+            }
+        }
+    }
+
     @Test func `Guests get no keys of pools`() async throws {
         try await withPoolAPI { _, api, _ in
             await api.stock([900])

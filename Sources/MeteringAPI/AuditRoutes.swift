@@ -45,7 +45,7 @@ extension API {
                 "finished_at", "before", "after",
             ])
         let asked = try auditQuery(query, call)
-        return try await export("audit", writer) { [queries] writer, cursor in
+        return try await export("audit", call, writer) { [queries] writer, cursor in
             let page = try await back(
                 queries.auditPage(
                     asked, limit: 500, after: cursor.flatMap { AuditPosition($0) }))

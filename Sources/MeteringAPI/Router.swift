@@ -281,7 +281,8 @@ public final class Router: HTTPResponder {
                 let now = try? await self.authentication.principal(
                     of: call.request, changes: false)
             else { return false }
-            return now == call.principal && (try? self.present(now.workspace).api) === api
+            // The operator may ask about another workspace than it acts in.
+            return now == call.principal && (try? self.present(settings.id).api) === api
         }
         apis[settings.id] = (api, settings)
     }

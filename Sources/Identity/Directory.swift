@@ -60,6 +60,8 @@ public final class Directory: Sendable {
         state.withLock { Array($0.workspaces.values) }.sorted { $0.id.text < $1.id.text }
     }
 
+    public var workspaceCount: Int { state.withLock { $0.workspaces.count } }
+
     /// Workspaces that were deleted, and have data still.
     public var doomed: [Doomed] { state.withLock { $0.doomed } }
 

@@ -176,6 +176,8 @@ public final class DirectoryStore {
                 continue
             }
             directory.forgetKey(id)
+            _ = try? await send(
+                RedisCommand("HDEL"), DirectoryKeyspace.apiKeysUsed, Array(id.utf8))
             await refreshAfterChange()
             return true
         }

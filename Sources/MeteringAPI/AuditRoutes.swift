@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import HTTPServer
+internal import Identity
 internal import JSON
 internal import Metering
 
@@ -18,7 +19,7 @@ extension API {
         let query = try QueryParameters(
             call.request.query, allowed: ["limit", "cursor"] + Self.filters)
         let limit = try query.integer("limit", in: 1...1000, default: 100)
-        let asked = try AuditQuery(query, calendar: engine.reader.calendar)
+        let asked = try auditQuery(query, call)
         let instants = [asked.from, asked.until].map { $0.map { "\($0.milliseconds)" } }
         let question = paged("audit", [asked.actor?.text, asked.action] + instants)
         let cursor = try query.place(of: question) { AuditPosition($0) }
@@ -43,8 +44,8 @@ extension API {
                 "id", "time", "actor", "role", "address", "action", "path", "status",
                 "finished_at", "before", "after",
             ])
-        let asked = try AuditQuery(query, calendar: engine.reader.calendar)
-        return try await export("audit", writer) { [queries] writer, cursor in
+        let asked = try auditQuery(query, call)
+        return try await export("audit", call, writer) { [queries] writer, cursor in
             let page = try await back(
                 queries.auditPage(
                     asked, limit: 500, after: cursor.flatMap { AuditPosition($0) }))
@@ -52,6 +53,16 @@ extension API {
             for entry in page.entries { writer.row(entry.cells) }
             return (writer, page.next?.text)
         }
+    }
+
+    /// What is done with workspaces is the operator's to know, of whose log it is part.
+    private static let operatorActions = Set(
+        Router.routes.filter { $0.access == .operator }.map { "\($0.method.name) \($0.name)" })
+
+    private func auditQuery(_ query: QueryParameters, _ call: Call) throws -> AuditQuery {
+        var asked = try AuditQuery(query, calendar: engine.reader.calendar)
+        if call.principal.role != .operator { asked.hidden = Self.operatorActions }
+        return asked
     }
 }
 

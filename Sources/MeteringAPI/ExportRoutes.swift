@@ -20,7 +20,7 @@ extension API {
             call.request.query, allowed: ["format"] + EventQuery.filters())
         let writer = ExportWriter(try ExportFormat(query), columns: Self.eventColumns)
         let asked = try EventQuery(query, calendar: engine.reader.calendar)
-        return try await export("events", writer) { [queries] in
+        return try await export("events", call, writer) { [queries] in
             try await back(queries.write(asked, to: $0, after: $1))
         }
     }
@@ -29,7 +29,7 @@ extension API {
         let query = try QueryParameters(call.request.query, allowed: ["format"])
         let writer = ExportWriter(try ExportFormat(query), columns: Self.balanceColumns)
         let listing = AccountListing(queries)
-        return try await export("balances", writer) { writer, _ in
+        return try await export("balances", call, writer) { writer, _ in
             try await listing.write(to: writer)
         }
     }
@@ -46,7 +46,7 @@ extension API {
                 "invalid_parameter", "meter is one that has leaderboards")
         }
         let (window, _) = try leaderboardWindow(query)
-        return try await export("leaderboard", writer) { [queries] in
+        return try await export("leaderboard", call, writer) { [queries] in
             try await back(queries.write(meter, window, limit, to: $0, after: $1))
         }
     }
@@ -59,7 +59,7 @@ extension API {
         let writer = ExportWriter(try ExportFormat(query), columns: Self.seriesColumns)
         let asked = try seriesQuery(query)
         let fills = try query.choice("fill", SeriesFill.self) != nil
-        return try await export("series", writer) { [queries] writer, _ in
+        return try await export("series", call, writer) { [queries] writer, _ in
             (try await back(queries.write(asked, fills: fills, to: writer)), nil)
         }
     }

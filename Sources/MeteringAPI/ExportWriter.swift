@@ -2,6 +2,7 @@
 
 internal import CSV
 internal import HTTPServer
+internal import Identity
 internal import JSON
 internal import Metering
 
@@ -131,15 +132,21 @@ extension API {
 
     /// An answer that is sent while it is read: a part is asked for when the one before it is on its
     /// way, so a slow reader holds up its own export only. What fails later cuts the connection,
-    /// so that half an export is not taken for a whole one.
+    /// so that half an export is not taken for a whole one; so does a key that is revoked.
     func export(
-        _ name: String, _ writer: ExportWriter, part: @escaping ExportPart
+        _ name: String, _ call: Call, _ writer: ExportWriter, part: @escaping ExportPart
     ) async throws -> HTTPResponse {
-        guard let slot = environment.exports.take() else {
+        let slot: AnswerSlots.Slot
+        do throws(AnswerSlots.Full) {
+            slot = try environment.exports.take(
+                for: call.principal, isShared: store.directory.workspaceCount > 1)
+        } catch {
             throw HTTPProblem(
                 .serviceUnavailable, code: "too_many_exports",
-                detail: "\(environment.exports.countMax) exports are being sent; ask again")
+                detail: "\(error.countMax) exports\(error.owner) are being sent; ask again")
         }
+        // Bound to the loop, as all that sends the answer is.
+        nonisolated(unsafe) let isStillAllowed = isStillAllowed
         // What fails already here has an answer of its own.
         let first = try await part(writer, nil)
         let file = "tally-\(name)-\(engine.reader.today).\(writer.format.rawValue)"
@@ -152,6 +159,7 @@ extension API {
                 var (writer, cursor) = first
                 while let next = cursor {
                     try await output.write(writer.take())
+                    guard await isStillAllowed(call) else { throw HTTPProblem.unknownKey }
                     (writer, cursor) = try await part(writer, next)
                 }
                 writer.end()

@@ -47,6 +47,9 @@ extension API {
         let (asked, decision): (GatewayQuestion, Decision)
         do {
             asked = try gatewayQuestion(request)
+            if let other = try otherWorkspace(asked.query, call.principal) {
+                return other.checkForGateway(call, for: recipient)
+            }
             var checked = Decision(
                 asked.consumes ? .consume : .check, subject: try subject(call, asked.query),
                 credits: asked.credits, amounts: asked.amounts, limits: asked.limits)
@@ -123,7 +126,9 @@ extension API {
     private var trusted: [String] {
         ["X-Tally-Check", environment.subjectHeader, "X-Guest-ID", "X-Original-Content-Length"]
     }
-    private static let named = ["limits", "subject", "deny", "on_error", "consume", "credits"]
+    private static let named = [
+        "limits", "subject", "deny", "on_error", "consume", "credits", "workspace",
+    ]
 
     private func gatewayQuestion(_ request: HTTPRequest) throws -> GatewayQuestion {
         for name in trusted where request.headers.values(of: name.lowercased()).count > 1 {
@@ -158,6 +163,19 @@ extension API {
             query: query, limits: limits, amounts: try EventDecoder.withTokens(amounts),
             credits: credits, consumes: consumes && !asksForRoom,
             denied: try Self.denied(query), allowsOnError: try Self.allowsOnError(query))
+    }
+
+    /// The workspace that the operator's gateway names, if it is another one. A header would be its client's to choose.
+    private func otherWorkspace(
+        _ query: QueryParameters, _ principal: Principal
+    ) throws(HTTPProblem) -> API? {
+        guard let name = query.text("workspace"), name != engine.settings.id.text else {
+            return nil
+        }
+        guard principal.role == .operator, let id = WorkspaceID(name) else {
+            throw .noSuchWorkspace
+        }
+        return try sibling(id)
     }
 
     private static func headerQuery(_ request: HTTPRequest) throws -> String? {

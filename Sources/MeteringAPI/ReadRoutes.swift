@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import HTTPServer
+internal import Identity
 internal import JSON
 internal import Metering
 
@@ -16,7 +17,9 @@ extension API {
             throw HTTPProblem.invalidSubject
         }
         let usage = try await engine.reader.subject(id)
-        let profile = try await engine.reader.profile(of: id)
+        // A guest's id is no secret: whoever has it sees sums, and nothing of the person.
+        let isGuest = call.principal.role == .guest
+        let profile = isGuest ? nil : try await engine.reader.profile(of: id)
         guard usage != nil || profile != nil else {
             throw HTTPProblem.notFound("nothing was counted for this subject")
         }
@@ -32,16 +35,18 @@ extension API {
         json.time(usage?.firstEventAt)
         json.key("last_event_at")
         json.time(usage?.lastEventAt)
-        json.key("profile")
-        if let profile { json.profile(profile) } else { json.null() }
-        json.key("recent")
-        json.beginArray()
-        for event in usage?.recent ?? [] {
-            json.beginObject()
-            json.members(of: event)
-            json.endObject()
+        if !isGuest {
+            json.key("profile")
+            if let profile { json.profile(profile) } else { json.null() }
+            json.key("recent")
+            json.beginArray()
+            for event in usage?.recent ?? [] {
+                json.beginObject()
+                json.members(of: event)
+                json.endObject()
+            }
+            json.endArray()
         }
-        json.endArray()
         json.endObject()
         return .json(json.bytes)
     }

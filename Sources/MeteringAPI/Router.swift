@@ -143,7 +143,11 @@ public final class Router: HTTPResponder {
             let api = try api(of: principal.workspace, born: principal.birth)
             handler(api, API.Call(request: request, principal: principal), recipient)
         } catch {
-            fallback.send(error.response(at: request.path), to: recipient)
+            let isUndecided = error.status.code >= 500 && API.isGatewayPath(request.path)
+            fallback.send(
+                isUndecided
+                    ? fallback.answerUnknownGateway(request) : error.response(at: request.path),
+                to: recipient)
         }
         return true
     }
@@ -263,15 +267,22 @@ public final class Router: HTTPResponder {
     private func introduce(_ api: API, _ settings: WorkspaceSettings) {
         api.sibling = { [weak self] workspace throws(HTTPProblem) in
             guard let self else { throw .noSuchWorkspace }
-            return try self.api(
-                of: workspace, born: workspace == settings.id ? settings.birth : nil)
+            if workspace == settings.id {
+                return try self.api(of: workspace, born: settings.birth)
+            }
+            let directory = self.store.directory
+            guard directory.settings(of: workspace) != nil || directory.isDamaged(workspace) else {
+                throw .noSuchWorkspace
+            }
+            return try self.api(of: workspace, born: nil)
         }
         api.isStillAllowed = { [weak self, weak api] call in
             guard let self, let api,
                 let now = try? await self.authentication.principal(
                     of: call.request, changes: false)
             else { return false }
-            return now == call.principal && (try? self.present(now.workspace).api) === api
+            // The operator may ask about another workspace than it acts in.
+            return now == call.principal && (try? self.present(settings.id).api) === api
         }
         apis[settings.id] = (api, settings)
     }

@@ -10,19 +10,22 @@ enum Session {
     private static let attributes = "Path=/; HttpOnly; SameSite=Strict"
     /// Keys and tokens are shorter than what a header may be.
     private static let byteCountMax = 8192
+    /// Browsers drop larger cookies without a word (RFC 6265, section 6.1).
+    private static let cookieByteCountMax = 4096
 
     /// The key in the request's cookie.
     static func secret(of request: HTTPRequest) -> [UInt8]? {
-        request.headers.withBytes(of: "cookie") { value -> [UInt8]? in
-            guard value.count <= byteCountMax else { return nil }
-            for part in value.split(separator: UInt8(ascii: ";")) {
+        // A proxy may have taken the field apart.
+        for value in request.headers.values(of: "cookie")
+        where value.utf8.count <= byteCountMax {
+            for part in value.utf8.split(separator: UInt8(ascii: ";")) {
                 let cookie = part.drop { $0 == UInt8(ascii: " ") }
                 guard cookie.starts(with: name) else { continue }
                 let secret = base64URLDecoded(Array(cookie.dropFirst(name.count)))
                 return secret.flatMap { $0.isEmpty ? nil : $0 }
             }
-            return nil
-        } ?? nil
+        }
+        return nil
     }
 
     /// Whether the service's own pages made the request: asked of what may change something. Besides the
@@ -37,10 +40,18 @@ enum Session {
     }
 
     /// The header field that keeps a key in the browser until it is closed.
-    static func field(_ secret: [UInt8], for request: HTTPRequest) -> (name: String, value: String)
-    {
-        let value = String(decoding: name + base64URLEncoded(secret), as: UTF8.self)
-        return (name: "Set-Cookie", value: "\(value); \(attributes)\(secure(request))")
+    ///
+    /// - Throws: 422 when no browser would keep it.
+    static func field(
+        _ secret: [UInt8], for request: HTTPRequest
+    ) throws(HTTPProblem) -> (name: String, value: String) {
+        let key = String(decoding: name + base64URLEncoded(secret), as: UTF8.self)
+        let value = "\(key); \(attributes)\(secure(request))"
+        guard value.utf8.count <= cookieByteCountMax else {
+            throw .unprocessable(
+                "key_too_long", "a browser keeps no cookie of \(value.utf8.count) bytes")
+        }
+        return (name: "Set-Cookie", value: value)
     }
 
     /// The header field that makes a browser forget it.

@@ -19,7 +19,7 @@ extension API {
             throw HTTPProblem.notSignedIn
         }
         var response = try session(call)
-        response.headers.append(Session.field(secret, for: call.request))
+        response.headers.append(try Session.field(secret, for: call.request))
         return response
     }
 

@@ -25,10 +25,14 @@ extension API {
             }
             last = id
         }
-        guard let slot = environment.streams.take() else {
+        let slot: AnswerSlots.Slot
+        do throws(AnswerSlots.Full) {
+            slot = try environment.streams.take(
+                for: call.principal, isShared: store.directory.workspaceCount > 1)
+        } catch {
             throw HTTPProblem(
                 .serviceUnavailable, code: "too_many_streams",
-                detail: "\(environment.streams.countMax) streams are open; ask again")
+                detail: "\(error.countMax) streams\(error.owner) are open; ask again")
         }
         guard let begun = try await back(queries.beginLive(query, after: last)) else {
             throw HTTPProblem(

@@ -181,6 +181,33 @@ extension EndToEnd {
         }
     }
 
+    @Test func `A workspace that cannot be read is told to who runs the service, and once`()
+        async throws
+    {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "2"])
+            try service.start()
+            let client = service.client()
+            try client.requestUntilReady("POST", "/v1/workspaces", #"{"id":"acme"}"#)
+            try service.redis("HSET t1:{@}:workspaces acme nothing")
+            func isTold() throws -> Bool {
+                let ready = try client.get("/readyz")
+                #expect(ready.status == 200 && !ready.text.contains("acme"), "\(ready.text)")
+                return ready.text.contains("1 workspaces are not served")
+            }
+            for _ in 0..<2 {
+                try service.redis("INCR t1:{@}:version")
+                try waitUntil("it is told") { (try? isTold()) == true }
+                // A change of another one says it no second time.
+                try client.requestUntilReady("PATCH", "/v1/workspaces/default", "{}")
+            }
+            #expect(service.log.components(separatedBy: "a workspace is not served").count == 2)
+            try service.redis("HDEL t1:{@}:workspaces acme")
+            try service.redis("INCR t1:{@}:version")
+            try waitUntil("it is gone") { (try? isTold()) == false }
+        }
+    }
+
     /// Operations with each role that is held to one workspace.
     private static func pairs(
         _ operations: [DescribedOperation]

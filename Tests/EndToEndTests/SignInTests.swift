@@ -41,6 +41,16 @@ extension EndToEnd {
             }
             #expect(try status(old, "/v1/subjects/ann") == 200)
             #expect(try status(old, "/v1/subjects/bob") == 403)
+            // A browser would not keep what is longer.
+            for (count, status) in [(2000, 200), (3000, 422)] {
+                let padding = String(repeating: "x", count: count)
+                let long =
+                    #"{"sub":"ann","aud":"tally","exp":\#(expires),"x":"\#(padding)"}"#
+                let answer = try BlockingHTTPClient(port: service.port, key: Self.token(long, old))
+                    .request("POST", "/v1/session", [], "application/json")
+                #expect(answer.status == status, "\(answer.text)")
+                #expect((answer.headers["set-cookie"] != nil) == (status == 200))
+            }
             #expect(try status(old, "/v1/prices") == 403)
             #expect(try status(new, "/v1/subjects/ann") == 401)
             try Self.set(new).write(toFile: file, atomically: true, encoding: .utf8)

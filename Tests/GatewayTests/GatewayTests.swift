@@ -169,11 +169,14 @@ private func checkForgery(_ gateway: Gateway) async throws {
         for _ in 1...Site.files {
             findings.expect(try site.upload(as: "alice").status == 200)
         }
+        let made = try site.tally.client().post("/v1/workspaces", #"{"id":"other"}"#)
+        findings.expect(made.status == 201, made.text)
         let check = "limits=files_per_day&files_uploaded=0&subject=bob&consume=false"
         for headers in [
             ["X-Tally-Subject": "bob"], ["x-tally-subject": ""], ["X-Guest-ID": "new"],
             ["X-Tally-Check": check], ["Idempotency-Key": "the-same"],
-            ["X-Original-Content-Length": "0"], ["Cookie": "id=1"], ["RateLimit": "x"],
+            ["X-Tally-Workspace": "other"], ["X-Original-Content-Length": "0"], ["Cookie": "id=1"],
+            ["RateLimit": "x"],
         ] {
             let answer = try site.upload(as: "alice", headers: headers)
             findings.expectDenied(answer, site, seen: 2, "\(headers)")

@@ -95,6 +95,21 @@ import Testing
         }
     }
 
+    @Test func `An export ends when its key is revoked`() async throws {
+        try await withExports { bench in
+            try Self.fill(bench)
+            let client = bench.client()
+            let made = try client.post("/v1/keys", #"{"role":"reader"}"#)
+            let secret = try #require(made.json["secret"] as? String)
+            let id = try #require(made.json["id"] as? String)
+            let reader = try LazyReader(
+                port: bench.port, "/v1/export/events?format=ndjson", secret: secret)
+            #expect(reader.read(100_000).starts(with: "HTTP/1.1 200 ".utf8))
+            #expect(try client.request("DELETE", "/v1/keys/\(id)", nil, "").status == 204)
+            #expect(!reader.readBody().isWhole)
+        }
+    }
+
     @Test func `No more than eight exports are sent at a time`() async throws {
         try await withExports { bench in
             try Self.fill(bench)

@@ -119,7 +119,9 @@ final class LazyReader {
     /// Whether reading ended with a reset.
     private(set) var wasReset = false
 
-    init(port: UInt16, _ path: String, version: String = "1.1") throws {
+    init(
+        port: UInt16, _ path: String, version: String = "1.1", secret: String = key
+    ) throws {
         // A child that another test starts would keep the connection open behind its end.
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         // The kernel's own measure grows with time: what sockets hold would depend on the machine.
@@ -140,7 +142,7 @@ final class LazyReader {
         }
         try #require(status == 0)
         let head =
-            "GET \(path) HTTP/\(version)\r\nHost: a\r\nAuthorization: Bearer \(key)\r\n\r\n"
+            "GET \(path) HTTP/\(version)\r\nHost: a\r\nAuthorization: Bearer \(secret)\r\n\r\n"
         try #require(send(descriptor, head, head.utf8.count, 0) == head.utf8.count)
     }
 

@@ -73,6 +73,52 @@ import Testing
         }
     }
 
+    /// What clients send passes gateways.
+    @Test func `The workspace is the query's, and the header says nothing`() async throws {
+        try await withAPI { _, harness, redis in
+            let made = await harness.send(.post, "/v1/workspaces", #"{"id":"acme"}"#)
+            #expect(made.status == 201, "\(made.text)")
+            let operators = Caller(harness, secret: key)
+            let writer = try await Caller(harness, #"{"role":"writer","workspace":"acme"}"#)
+            let asked = "subject=a&files_uploaded=1"
+            let limits =
+                #"{"limits":[{"name":"m","meter":"files_uploaded","window":"day","user":9}]}"#
+            for workspace in ["default", "acme"] {
+                let set = await harness.send(
+                    .authorized(
+                        .put, "/v1/limits",
+                        headers: [
+                            "X-Tally-Workspace": workspace, "Content-Type": "application/json",
+                        ], body: Array(limits.utf8)))
+                #expect(set.status == 200, "\(set.text)")
+            }
+            for value in ["acme", "nothing", "", "!"] {
+                let answer = await Self.check(operators, asked, ["X-Tally-Workspace": value])
+                #expect(answer.status == 200, "\(value): \(answer.text)")
+            }
+            #expect(await Self.check(operators, asked + "&workspace=acme").status == 200)
+            #expect(await Self.check(writer, asked + "&workspace=acme").status == 200)
+            #expect(await Self.check(writer, asked).status == 200)
+            let below = await harness.send(
+                .authorized(
+                    .get, Self.path + "/x", query: "workspace=default",
+                    headers: ["X-Tally-Check": asked + "&workspace=acme"]))
+            #expect(below.status == 200, "\(below.text)")
+            // Four were taken in each.
+            for name in ["default", "acme"] {
+                let fifth = await Self.check(operators, asked + "&workspace=\(name)")
+                #expect(fifth.headers["x-tally-remaining"] == "4", "\(name)")
+            }
+            for (caller, name) in [
+                (operators, "nothing"), (operators, "!"), (writer, "default"), (writer, "nothing"),
+            ] {
+                let refused = await Self.check(caller, asked + "&workspace=\(name)")
+                #expect(refused.status == 404, "\(refused.text)")
+                #expect(refused.code == "workspace_not_found", "\(refused.text)")
+            }
+        }
+    }
+
     /// A process that has just begun knows no keys but the operator's.
     @Test
     func `Without Redis a gateway is answered as it chose, whose key cannot be looked at, too`()

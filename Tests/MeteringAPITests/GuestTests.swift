@@ -213,6 +213,29 @@ private let zeros =
         }
     }
 
+    /// Whoever has come by its id may say that it is this guest.
+    @Test func `A guest is told sums, and nothing of the person`() async throws {
+        try await withAPI { _, api, _ in
+            let path = "/v1/subjects/guest%3A7"
+            let profile = #"{"email":"ann@example.com","full_name":"Ann","phone":"+49 1"}"#
+            #expect(await api.send(.put, path, profile).status == 201)
+            #expect(await api.ask(.get, path, guest: "7").status == 404)
+            _ = await api.post(
+                #"{"subject":"guest:7","description":"a letter","meters":{"tokens":3}}"#)
+            let told = await api.ask(.get, path, guest: "7")
+            #expect(told.status == 200 && told.totals == ["tokens": 3], "\(told.text)")
+            #expect(
+                Set(told.json.keys)
+                    == ["subject", "events", "totals", "first_event_at", "last_event_at"])
+            let key = try await api.secret(of: "guest:7")
+            for answer in [await api.ask(.get, path, secret: key), await api.get(path)] {
+                let profile = answer.json["profile"] as? [String: Any]
+                #expect(profile?["email"] as? String == "ann@example.com", "\(answer.text)")
+                #expect((answer.json["recent"] as? [Any])?.count == 1, "\(answer.text)")
+            }
+        }
+    }
+
     @Test func `What one tells of itself leaves room for all others`() async throws {
         try await withAPI { _, api, _ in
             let refused = await api.ask(

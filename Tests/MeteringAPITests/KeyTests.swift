@@ -47,6 +47,7 @@ import Testing
             #expect(revoked.status == 204, "\(revoked.text)")
             #expect(await api.send(key).status == 404)
             #expect(await api.send(read).status == 401)
+            #expect(try redis.request("HLEN t1:{@}:keys:used") == ":0\r\n")
         }
     }
 
@@ -113,6 +114,22 @@ import Testing
             #expect(first.ids.isEmpty)
             let next = try #require(first.next)
             #expect(try await page("limit=2&cursor=\(next)").ids == Array(left.suffix(2)))
+        }
+    }
+
+    @Test func `The cookie of a session may stand behind other fields of cookies`() async throws {
+        try await withAPI { _, api, _ in
+            let secret = try await Self.makeKey(api, #"{"role":"reader","name":"x"}"#)
+            let signedIn = await api.send(Self.request(.post, "/v1/session", secret: secret))
+            let field = try #require(signedIn.headers["set-cookie"])
+            let cookie = try #require(field.split(separator: ";").first).description
+            for cookies in [["theme=dark", cookie], [cookie, "theme=dark"], ["a=b; \(cookie)"]] {
+                let request = HTTPRequest(
+                    method: .get, path: "/v1/session",
+                    headers: HTTPHeaders(cookies.map { (name: "Cookie", value: $0) }))
+                let answer = await api.send(request)
+                #expect(answer.json["role"] as? String == "reader", "\(cookies)")
+            }
         }
     }
 }

@@ -240,6 +240,9 @@ import Testing
                     .post, "/v1/events", event, secret: secrets["writer"] ?? "",
                     query: "backfill=true"))
             #expect(backfill.status == 403)
+            // Who has no right to ask writes nothing into the log.
+            let audit = await api.get("/v1/audit", query: "action=POST%20/v1/events")
+            #expect((audit.json["entries"] as? [Any])?.isEmpty == true, "\(audit.text)")
         }
     }
 

@@ -89,13 +89,15 @@ public struct AuditQuery: Sendable {
     public var from: Timestamp?
     /// The first instant behind the range.
     public var until: Timestamp?
+    /// Acts, as `action`, that are not told whatever else is asked for.
+    public var hidden: Set<String> = []
 
     public init() {}
 
     func matches(_ act: AuditAct) -> Bool {
         if let actor, actor != act.actor { return false }
         if let action, action != act.action { return false }
-        return true
+        return hidden.isEmpty || !hidden.contains(act.action)
     }
 }
 

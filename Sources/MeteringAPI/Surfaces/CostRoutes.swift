@@ -60,7 +60,7 @@ extension API {
         let end = calendar.start(of: CivilDay(number: days.upperBound.number + 1))
         asked.from = Timestamp(milliseconds: calendar.start(of: days.lowerBound) * 1000)
         asked.until = Timestamp(milliseconds: end * 1000)
-        return try await api.export("usage", writer) { [queries = api.queries, asked] in
+        return try await api.export("usage", call, writer) { [queries = api.queries, asked] in
             try await back(queries.writeCosts(asked, to: $0, after: $1))
         }
     }
@@ -75,7 +75,7 @@ extension API {
         guard call.parameters[0] != own.text else { return self }
         guard let id = WorkspaceID(call.parameters[0]) else { throw HTTPProblem.noSuchWorkspace }
         if store.directory.settings(of: id) == nil { try await store.refresh() }
-        guard store.directory.settings(of: id) != nil else { throw HTTPProblem.noSuchWorkspace }
+        try store.requireReadable(id)
         let api = try sibling(id)
         await back(api.queries.waitUntilReady())
         return api

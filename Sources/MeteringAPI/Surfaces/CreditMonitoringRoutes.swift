@@ -307,7 +307,7 @@ extension API {
                 "next_reset_at",
             ])
         let accounts = try await back(queries.creditBalances())
-        return try await export("credits", writer) { [queries] writer, cursor in
+        return try await export("credits", call, writer) { [queries] writer, cursor in
             let start = cursor.flatMap { Int($0) } ?? 0
             let end = min(start + 1000, accounts.count)
             guard start < end else { return (writer, nil) }

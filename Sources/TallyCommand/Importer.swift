@@ -18,6 +18,8 @@ struct Importer {
     }
 
     private static let shownErrors = 10
+    /// The code of an event whose id is that of a different one.
+    private static let reused = "idempotency_key_reused"
     /// Well below what the service takes in one request.
     private static let batchBytes = 4 << 20
 
@@ -29,8 +31,8 @@ struct Importer {
     private var read = 0
     private var counted = 0
     private var duplicates = 0
-    /// Those whose ids were made of a name and a line.
-    private var namedDuplicates = 0
+    /// How many ids that were made of a name and a line were there before.
+    private var usedNames = 0
     private var skipped = 0
     private var failed = 0
     private var errors: [String] = []
@@ -83,9 +85,14 @@ struct Importer {
             case "counted": counted += 1
             case "duplicate":
                 duplicates += 1
-                if result.id == events.id(line) { namedDuplicates += 1 }
+                if result.id == events.id(line) { usedNames += 1 }
             case "skipped": skipped += 1
-            default: fail(line, result.error?.detail ?? result.error?.code ?? result.status)
+            default:
+                // Another event has the id.
+                if result.error?.code == Self.reused, result.id == events.id(line) {
+                    usedNames += 1
+                }
+                fail(line, result.error?.detail ?? result.error?.code ?? result.status)
             }
         }
         lines = []
@@ -119,9 +126,9 @@ struct Importer {
                 "the last row, line \(line), has no line break: if the file is still being written, the row "
                     + "was counted as far as it was there, and the rest of it will not be")
         }
-        if namedDuplicates > 0 {
+        if usedNames > 0 {
             console.report(
-                "\(namedDuplicates) line\(namedDuplicates == 1 ? " was" : "s were") counted before under "
+                "\(usedNames) line\(usedNames == 1 ? " was" : "s were") counted before under "
                     + "the same name and line (as \(events.id(2))); if this is another file, give it "
                     + "another --source NAME")
         }

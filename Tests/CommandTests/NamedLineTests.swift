@@ -52,6 +52,9 @@ import Testing
                 #expect(outcome.errors.contains("another --source NAME"), "\(outcome)")
             }
         }
+        let other = try folder.file("b/e.ndjson", #"{"subject":"b","meters":{"n":1}}"# + "\n")
+        let conflict = await tally(["import", other], service.environment)
+        #expect(conflict.code == 1 && conflict.errors.contains("1 line was counted before"))
         // Ids of their own say what they are.
         let own = #"{"id":"own","subject":"a","meters":{"n":1}}"# + "\n"
         let file = try folder.file("own.ndjson", own + own)

@@ -1,16 +1,21 @@
 #!lua
 --[[
-  finish_restore: what was restored is whole from now on.
+  finish_restore: what was restored is whole from now on, in all workspaces at once: one that breaks off before has left
+  the mark in each, and can be repeated.
 
-  KEYS     meta
+  KEYS     meta of each workspace
   ARGV     token of the restore, then fields of meta and their values
-  Returns  1, or 0 when another restore has begun since
-  Time     O(1)
+  Returns  1, or 0 when another restore has begun since in one of them
+  Time     O(workspaces)
 ]]
 --@include require_rights
 
-if redis.call('HGET', KEYS[1], 'restoring') ~= ARGV[1] then return 0 end
+for _, meta in ipairs(KEYS) do
+  if redis.call('HGET', meta, 'restoring') ~= ARGV[1] then return 0 end
+end
 require_rights(KEYS[1], {'HDEL', 'HSET'})
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-redis.call('HDEL', KEYS[1], 'restoring')
+for _, meta in ipairs(KEYS) do
+  redis.call('HSET', meta, unpack(ARGV, 2))
+  redis.call('HDEL', meta, 'restoring')
+end
 return 1

@@ -50,6 +50,21 @@ struct Console: Sendable {
         complain(Escaping.text(Text.withoutPasswords(problem)) + "\n")
     }
 
+    /// Says which words are no text. What follows an option is not repeated, for it may be a secret.
+    func refuse(_ words: [[UInt8]]) -> Int32 {
+        for (index, word) in words.enumerated()
+        where String(validating: word, as: UTF8.self) == nil {
+            let isShown = index == 0 || words[index - 1].first != UInt8(ascii: "-")
+            let text =
+                word.first == UInt8(ascii: "-") || !isShown
+                ? nil : String(decoding: word, as: UTF8.self)
+            report(
+                "tally: argument \(index + 1)" + (text.map { ", \(Text.quoted($0))," } ?? "") + " "
+                    + Text.notUTF8)
+        }
+        return ExitCode.usage
+    }
+
     private static func check(_ code: Int32) throws {
         if code == EPIPE { throw OutputClosed() }
         guard code == 0 else { throw OutputFailed(errno: code) }

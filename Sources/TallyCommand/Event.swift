@@ -11,6 +11,11 @@ struct Event {
     var time: String?
     var description: String?
     var meters: [(name: String, amount: Int)] = []
+    /// Of `decimals`, as they were written.
+    var sums: [(name: String, decimal: String)] = []
+
+    /// The members of an event that are amounts and no meters.
+    static let decimals: Set = ["credits", "api_cost"]
 
     /// The member of an event that holds the amounts.
     static let metersKey = "meters"
@@ -24,6 +29,9 @@ struct Event {
         var members = texts.compactMap { name, value in
             value.map { "\"\(name)\":\(Escaping.json($0))" }
         }
+        members += sums.map { "\"\($0.name)\":\(Escaping.json($0.decimal))" }
+        // An event needs either.
+        guard !meters.isEmpty || sums.isEmpty else { return "{\(members.joined(separator: ","))}" }
         let amounts = meters.map { "\(Escaping.json($0.name)):\($0.amount)" }
         members.append("\"\(Self.metersKey)\":{\(amounts.joined(separator: ","))}")
         return "{\(members.joined(separator: ","))}"

@@ -17,6 +17,9 @@ struct EventLine {
         guard event.kind == .object else { return nil }
     }
 
+    /// Whether it has an id of its own.
+    var hasID: Bool { event["id"].map { !$0.isNull } ?? false }
+
     /// The event with the values put in that it lacks. A member that is null counts as left out, as it
     /// does for the service; all others are written as they were read, numbers digit by digit.
     func json(filledBy value: (Member) -> String?) -> String {

@@ -21,7 +21,12 @@ final class EventReader {
     }
 
     private let verb: ImportVerb
+    private let file: InputFile
     private let input: Input
+    /// Whether lines may get ids: a pipe of the same name may bring another file each time.
+    private let canName: Bool
+    /// The row that was read last, if it makes an event.
+    private var lastEvent: Int?
     private let reader: JSONReader
     /// Where each target stands in a row.
     private var places: [(target: String, index: Int)] = []
@@ -36,6 +41,8 @@ final class EventReader {
             throw .input("\(error)")
         }
         let file = try InputFile(path: verb.path)
+        self.file = file
+        canName = file.isRegular || verb.source != nil
         guard verb.actualFormat == .csv else {
             input = .lines(LineReader(file))
             return
@@ -60,23 +67,32 @@ final class EventReader {
         switch input {
         case .lines(let lines):
             guard let line = try lines.next() else { return nil }
-            return Item(line: line.number, result: event(line))
+            return Item(line: line.number, result: try event(line))
         case .rows(let rows):
             guard let row = try rows.next() else { return nil }
-            return Item(line: row.line, result: event(row))
+            let result = try event(row)
+            lastEvent = if case .event = result { row.line } else { nil }
+            return Item(line: row.line, result: result)
         }
     }
 
-    private func id(_ line: Int) -> String { "\(verb.sourceName):\(line)" }
+    /// The last row, if it makes an event and no line break says that it is whole. To be asked at the end.
+    var openRow: Int? {
+        guard case .rows = input, file.lastByte != 0x0a, file.lastByte != 0x0d else { return nil }
+        return lastEvent
+    }
 
-    private func event(_ row: CSVReader.Row) -> Outcome {
+    /// What a line without an id gets.
+    func id(_ line: Int) -> String { "\(verb.sourceName):\(line)" }
+
+    private func event(_ row: CSVReader.Row) throws(ClientError) -> Outcome {
         guard row.isUTF8 else { return .bad(Text.notUTF8) }
         guard row.cells.count == width else {
             return .bad(Text.width(row.cells.count, of: width))
         }
         let bytes = places.reduce(0) { $0 + row.cells[$1.index].utf8.count }
         guard bytes <= LineReader.bytesMax else { return .bad(LineReader.tooLong) }
-        var event = Event(id: id(row.line), action: verb.action, model: verb.model)
+        var event = Event(action: verb.action, model: verb.model)
         for (target, index) in places {
             let cell = row.cells[index]
             // A table has no other way to leave a value out of one row.
@@ -87,6 +103,11 @@ final class EventReader {
             case "action": event.action = cell
             case "model": event.model = cell
             case "description": event.description = cell
+            case let name where Event.decimals.contains(name):
+                guard Text.isDecimal(cell) else {
+                    return .bad("\(name) is \(Text.quoted(cell)), which is no decimal")
+                }
+                event.sums.append((name, cell))
             case "time":
                 guard let time = Event.time(cell) else {
                     return .bad("\(Text.quoted(cell)) is no time")
@@ -102,6 +123,8 @@ final class EventReader {
                 event.meters.append((target, amount))
             }
         }
+        guard event.id != nil || canName else { throw .nameless(path: verb.path, line: row.line) }
+        event.id = event.id ?? id(row.line)
         event.subject = event.subject ?? verb.spread?.subject(line: row.line)
         let json = event.json
         // Escapes may make it six times as long as its row, and what is sent at once has a limit.
@@ -109,24 +132,27 @@ final class EventReader {
         return .event(json)
     }
 
-    private func event(_ line: LineReader.Line) -> Outcome {
+    private func event(_ line: LineReader.Line) throws(ClientError) -> Outcome {
         guard let bytes = line.bytes else { return .bad(LineReader.tooLong) }
+        let read: EventLine?
         do throws(JSONError) {
-            guard let event = try EventLine(bytes, reader) else {
-                return .bad("is no JSON object of an event")
-            }
-            let json = event.json { member in
+            read = try EventLine(bytes, reader)
+        } catch {
+            let isText = String(validating: bytes, as: UTF8.self) != nil
+            return .bad(isText ? "is no JSON object of an event: \(error)" : Text.notUTF8)
+        }
+        guard let event = read else { return .bad("is no JSON object of an event") }
+        guard event.hasID || canName else {
+            throw .nameless(path: verb.path, line: line.number)
+        }
+        return .event(
+            event.json { member in
                 switch member {
                 case .id: id(line.number)
                 case .subject: verb.spread?.subject(line: line.number)
                 case .action: verb.action
                 case .model: verb.model
                 }
-            }
-            return .event(json)
-        } catch {
-            let isText = String(validating: bytes, as: UTF8.self) != nil
-            return .bad(isText ? "is no JSON object of an event: \(error)" : Text.notUTF8)
-        }
+            })
     }
 }

@@ -24,7 +24,11 @@ enum Help {
             name: "record", synopsis: "tally record SUBJECT METER=N... [OPTION...]",
             summary: "Record one event and show the subject's totals",
             options: { lines(RecordVerb.options) },
-            details: "\nWrite -- before a subject that starts with -.\n"),
+            details: """
+
+                credits=N and api_cost=N are no meters but the event's own, and may be decimals. Write
+                -- before a subject that starts with -.
+                """),
         Verb(
             name: "top", synopsis: "tally top METER [OPTION...]", summary: "Show a leaderboard",
             options: { lines(TopVerb.options) }),
@@ -36,7 +40,8 @@ enum Help {
 
                 Ids are made of the source's name and the line, so that an import that broke off
                 can be repeated: what was counted is not counted again while the service remembers
-                the ids.
+                the ids. Another file of the same name needs another --source; so does each pipe
+                whose lines have no ids.
 
                 Files are UTF-8: a line that is not fails, and so does an event of more than 1 MiB. An
                 empty cell of a CSV file is a value that was left out. Spaces around a cell are no

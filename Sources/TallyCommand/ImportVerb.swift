@@ -36,8 +36,9 @@ struct ImportVerb: HasAccess {
                 }),
             Option(
                 "columns", .text, "TARGET=COLUMN,...", sources: .flag,
-                help: "CSV: which column is id, subject, time, action, model, description; "
-                    + "other targets are meters",
+                help:
+                    "CSV: which column is id, subject, time, action, model, description, "
+                    + "credits, api_cost, or a meter",
                 apply: { verb, text throws(BadValue) in verb.columns = try columns(text) }),
             Option(
                 "subject-spread", .text, "N:SEED", sources: .flag,
@@ -57,7 +58,8 @@ struct ImportVerb: HasAccess {
                 }),
             Option(
                 "source", .text, "NAME", fallback: "the file's name", sources: .flag,
-                help: "Start of the ids that lines without an id get",
+                help:
+                    "Start of the ids that lines without an id get; a pipe has no name",
                 apply: { verb, text throws(BadValue) in
                     guard text.wholeMatch(of: /[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}/) != nil else {
                         throw BadValue("up to 100 letters, digits and . _ : @ -")

@@ -10,6 +10,7 @@ struct Importer {
                 var code: String?
                 var detail: String?
             }
+            var id: String?
             var status: String
             var error: Problem?
         }
@@ -17,6 +18,8 @@ struct Importer {
     }
 
     private static let shownErrors = 10
+    /// The code of an event whose id is that of a different one.
+    private static let reused = "idempotency_key_reused"
     /// Well below what the service takes in one request.
     private static let batchBytes = 4 << 20
 
@@ -28,6 +31,8 @@ struct Importer {
     private var read = 0
     private var counted = 0
     private var duplicates = 0
+    /// How many ids that were made of a name and a line were there before.
+    private var usedNames = 0
     private var skipped = 0
     private var failed = 0
     private var errors: [String] = []
@@ -53,20 +58,23 @@ struct Importer {
                     lines.append(item.line)
                     body += json
                     body += "\n"
-                    if lines.count >= batch || body.utf8.count >= Self.batchBytes { try send() }
+                    if lines.count >= batch || body.utf8.count >= Self.batchBytes {
+                        try send(events)
+                    }
                 }
             }
-            try send()
+            try send(events)
         } catch {
             try? finish()
             console.complain("The import stopped; repeated, it counts nothing twice.\n")
             throw error
         }
+        warn(events)
         try finish()
         return failed == 0 ? ExitCode.success : ExitCode.failure
     }
 
-    private mutating func send() throws(ClientError) {
+    private mutating func send(_ events: EventReader) throws(ClientError) {
         guard !lines.isEmpty else { return }
         let answer = try client.send(
             "/v1/events?backfill=true", body: body, contentType: "application/x-ndjson",
@@ -75,9 +83,16 @@ struct Importer {
         for (line, result) in zip(lines, answer.results) {
             switch result.status {
             case "counted": counted += 1
-            case "duplicate": duplicates += 1
+            case "duplicate":
+                duplicates += 1
+                if result.id == events.id(line) { usedNames += 1 }
             case "skipped": skipped += 1
-            default: fail(line, result.error?.detail ?? result.error?.code ?? result.status)
+            default:
+                // Another event has the id.
+                if result.error?.code == Self.reused, result.id == events.id(line) {
+                    usedNames += 1
+                }
+                fail(line, result.error?.detail ?? result.error?.code ?? result.status)
             }
         }
         lines = []
@@ -102,6 +117,21 @@ struct Importer {
 
     private var rate: Int {
         Int(Double(counted + duplicates) / max(0.001, start.duration(to: .now) / .seconds(1)))
+    }
+
+    /// Says what may not be as it seems.
+    private func warn(_ events: EventReader) {
+        if let line = events.openRow {
+            console.report(
+                "the last row, line \(line), has no line break: if the file is still being written, the row "
+                    + "was counted as far as it was there, and the rest of it will not be")
+        }
+        if usedNames > 0 {
+            console.report(
+                "\(usedNames) line\(usedNames == 1 ? " was" : "s were") counted before under "
+                    + "the same name and line (as \(events.id(2))); if this is another file, give it "
+                    + "another --source NAME")
+        }
     }
 
     private func finish() throws {

@@ -8,6 +8,10 @@ final class InputFile {
     private static let mark: [UInt8] = [0xef, 0xbb, 0xbf]
     private let descriptor: Int32
     let path: String
+    /// No pipe or device, whose name says nothing of what comes.
+    let isRegular: Bool
+    /// What was read last, of all.
+    private(set) var lastByte: UInt8?
     private var isAtStart = true
 
     init(path: String) throws(ClientError) {
@@ -17,6 +21,7 @@ final class InputFile {
         guard descriptor >= 0, fstat(descriptor, &status) == 0 else {
             throw .input("\(path): \(String(cString: strerror(errno)))")
         }
+        isRegular = status.st_mode & S_IFMT == S_IFREG
         guard status.st_mode & S_IFMT != S_IFDIR else { throw .input("\(path): is a folder") }
     }
 
@@ -49,6 +54,7 @@ final class InputFile {
             && errno == EINTR
         guard count >= 0 else { throw .input("\(path): \(String(cString: strerror(errno)))") }
         bytes.removeLast(bytes.count - count)
+        lastByte = bytes.last ?? lastByte
         return bytes
     }
 }

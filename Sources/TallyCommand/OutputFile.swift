@@ -16,7 +16,8 @@ final class OutputFile {
     init(path: String) throws {
         var status = stat()
         // A device or a pipe must not be replaced by a file.
-        guard stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else {
+        let isThere = stat(path, &status) == 0
+        guard !isThere || status.st_mode & S_IFMT == S_IFREG else {
             throw UsageError(problems: ["\(path) is no file: leave --output out to write to it"])
         }
         let target = try Self.target(of: path)
@@ -30,6 +31,8 @@ final class OutputFile {
             descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         }
         guard descriptor >= 0 else { throw OutputFailed(errno: errno, path: path) }
+        // Whoever could read the file that it replaces can go on.
+        if isThere { fchmod(descriptor, status.st_mode & 0o777) }
     }
 
     deinit {

@@ -80,6 +80,14 @@ struct RecordVerb: HasAccess {
         }
         for word in arguments.positional.dropFirst() {
             let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let isSum = parts.count == 2 && Event.decimals.contains(String(parts[0]))
+            if isSum, Text.isDecimal(parts[1]) {
+                if verb.event.sums.contains(where: { $0.name == parts[0] }) {
+                    arguments.problems.append("\(parts[0]) is given twice")
+                }
+                verb.event.sums.append((String(parts[0]), String(parts[1])))
+                continue
+            }
             guard parts.count == 2, Text.isMeter(parts[0]), Text.isDigits(parts[1]),
                 let amount = Int(parts[1])
             else {

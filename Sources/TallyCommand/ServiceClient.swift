@@ -18,11 +18,14 @@ enum ClientError: Error, CustomStringConvertible {
     case key(AdminKey.Failure)
     case workspace(String, asked: String)
     case input(String)
+    /// A line without an id, of what has no name of its own either that could start one.
+    case nameless(path: String, line: Int)
 
     var exitCode: Int32 {
         switch self {
         case .unreachable, .lost, .uncertain, .brokenOff: ExitCode.unavailable
         case .input: ExitCode.noInput
+        case .nameless: ExitCode.usage
         case .refused, .unexpected, .unexpectedType, .key, .workspace: ExitCode.failure
         }
     }
@@ -59,6 +62,9 @@ enum ClientError: Error, CustomStringConvertible {
         case .workspace(let its, let asked):
             "the key is of the workspace \(its), not \(asked): another takes another key"
         case .input(let reason): reason
+        case .nameless(let path, let line):
+            "line \(line) of \(path) has no id, and can get none by a name that is the same each time: "
+                + "give what comes a --source NAME of its own"
         }
     }
 }

@@ -17,18 +17,22 @@ public enum TallyCommand {
     /// Runs one command.
     ///
     /// - Parameters:
-    ///   - arguments: The words after the program's name.
+    ///   - arguments: The words after the program's name, as bytes: put right, different names could become the same.
     ///   - environment: The variables that options may come from.
     ///   - serve: What `tally serve` starts, once its configuration is sound.
     ///   - work: What `tally verify` and `tally restore` have done.
     /// - Returns: The exit code of the process.
     public static func run(
-        arguments: [String], environment: [String: String], serve: @escaping Serve,
+        arguments: [[UInt8]], environment: [String: String], serve: @escaping Serve,
         work: @escaping Work
     ) async -> Int32 {
         // A closed pipe is an error of write(), not the end of the process.
         signal(SIGPIPE, SIG_IGN)
-        return await run(arguments, environment, .standard, work: work, serve)
+        let words = arguments.compactMap { String(validating: $0, as: UTF8.self) }
+        guard words.count == arguments.count else {
+            return Console.standard.refuse(arguments)
+        }
+        return await run(words, environment, .standard, work: work, serve)
     }
 
     static func run(

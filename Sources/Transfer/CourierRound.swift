@@ -211,8 +211,10 @@ final class Transmission {
     }
 
     private func outcome(_ code: CURLcode, _ status: Int) -> Courier.Outcome {
-        // What the answer says beyond its status is of no interest.
-        guard code == CURLE_OK || isCut && code == CURLE_WRITE_ERROR else {
+        // What the answer says beyond its status is of no interest, nor whether it comes to an end.
+        var isArrival = code == CURLE_OK || isCut && code == CURLE_WRITE_ERROR
+        if case .post = delivery.parcel, (200...299).contains(status) { isArrival = true }
+        guard isArrival else {
             if isForbidden {
                 return .failed("target_forbidden: the host has no address of the public internet")
             }

@@ -115,7 +115,7 @@ private func verify(
 }
 
 /// All is checked before anything is written, and nothing counts before all is written: a service
-/// looks at `default` first, which is written first and ended last.
+/// looks at `default` first, which is written first, and all are ended in one step.
 private func restore(
     _ found: [WorkspaceSnapshots], _ data: DataAccess, _ isForced: Bool, _ console: DataConsole
 ) async throws {
@@ -147,10 +147,9 @@ private func restore(
                 ) { console.show("restoring \(name)", done: $0, of: $1) }
             })
     }
-    for workspace in order.reversed() {
-        try await withQueries(workspace, data) { queries in
-            try await queries.endRestore(at: workspace.path, token: token)
-        }
+    let written = reports
+    try await withQueries(WorkspaceSettings(), data) { queries in
+        try await queries.endRestore(written, token: token)
     }
     for report in reports {
         guard let problem = report.secretsProblem else { continue }
@@ -175,7 +174,12 @@ private func restore(
 private func withRedis(
     _ place: DataPlace, mayRun: Bool, _ body: (RedisConfiguration) async throws -> Void
 ) async throws {
-    if let url = place.redisURL { return try await body(patient(RedisConfiguration(url: url))) }
+    if let url = place.redisURL {
+        // What is restored goes to a folder that no service writes to meanwhile.
+        let lock = try mayRun ? nil : place.folder.map { try DataFolderLock($0, isShared: false) }
+        defer { withExtendedLifetime(lock) {} }
+        return try await body(patient(RedisConfiguration(url: url)))
+    }
     let folder = place.folder ?? "./data"
     if mayRun, access(folder, F_OK) != 0 {
         throw StartFailure(
@@ -195,7 +199,11 @@ private func withRedis(
             logger: Logger(level: .error))
     } catch {
         guard case .locked = error, mayRun else { throw error }
-        return try await body(patient(RedisConfiguration(address: .unix("\(folder)/redis.sock"))))
+        guard let address = DataFolderLock.redis(of: folder) else {
+            throw StartFailure(
+                description: "\(error), whose Redis is elsewhere; name it with --redis")
+        }
+        return try await body(patient(RedisConfiguration(address: address)))
     }
     do {
         try await body(patient(RedisConfiguration(address: child.address)))

@@ -37,6 +37,9 @@ struct StartFailure: Error, CustomStringConvertible {
     let signals = SignalWait([SIGTERM, SIGINT] + (isHangupIgnored() ? [] : [SIGHUP]))
 
     let settings = try workspaceSettings(configuration)
+    // Until the end of all that writes to the folder.
+    let lock = try folderLock(configuration)
+    defer { withExtendedLifetime(lock) {} }
     let (redis, child) = try await redis(for: configuration, metrics, logger)
     do {
         let key = try adminKey(configuration, logger)
@@ -109,9 +112,20 @@ private func redis(
     return (redis, child)
 }
 
+/// The lock of the data folder of a service that has no Redis in it, where one of its own has one: nobody restores
+/// to it, or starts a Redis in it, while its snapshots are written.
+private func folderLock(_ configuration: ServiceConfiguration) throws -> DataFolderLock? {
+    guard configuration.redisURL != nil else { return nil }
+    do throws(RedisServerError) {
+        return try DataFolderLock(configuration.dataFolder, isShared: true)
+    } catch {
+        if case .locked = error { throw error }
+        // Where nothing can be written there is nothing to be kept from others; `/readyz` tells.
+        return nil
+    }
+}
+
 private func adminKey(_ configuration: ServiceConfiguration, _ logger: Logger) throws -> String {
-    // The private Redis has made it; with another Redis there is none yet.
-    mkdir(configuration.dataFolder, 0o700)
     let key = try AdminKey(configured: configuration.adminKey, folder: configuration.dataFolder)
     if key.isNew {
         // Shown once, and not through the log, which may be kept.

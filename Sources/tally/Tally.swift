@@ -6,7 +6,12 @@ internal import TallyCommand
 @main struct Tally {
     static func main() async {
         holdStandardDescriptors()
-        let words = Array(CommandLine.arguments.dropFirst())
+        // As they are: CommandLine.arguments puts right what is no text.
+        let words = (1..<max(1, CommandLine.argc)).compactMap { index in
+            CommandLine.unsafeArgv[Int(index)].map { word in
+                [UInt8](UnsafeRawBufferPointer(start: word, count: strlen(word)))
+            }
+        }
         let environment = ProcessInfo.processInfo.environment
         let status = await TallyCommand.run(
             arguments: words, environment: environment, serve: serve,

@@ -107,6 +107,23 @@ import Testing
         }
     }
 
+    @Test func `A file that is replaced keeps who may read it`() async throws {
+        let service = try StandIn()
+        let folder = try TemporaryFolder()
+        func mode(_ file: String) throws -> Int? {
+            try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int
+        }
+        for (file, expected) in [
+            (try folder.file("open.csv", "old", mode: 0o644), 0o644),
+            (try folder.file("group.csv", "old", mode: 0o640), 0o640),
+            ("\(folder.path)/new.csv", 0o600),
+        ] {
+            let outcome = await tally(["export", "events", "--output", file], service.environment)
+            #expect(outcome.code == 0, "\(outcome.errors)")
+            #expect(try mode(file) == expected)
+        }
+    }
+
     @Test func `What is no export is not written`() async throws {
         let service = try StandIn()
         let folder = try TemporaryFolder()

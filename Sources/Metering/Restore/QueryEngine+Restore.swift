@@ -18,6 +18,8 @@ public struct RestoreReport: Sendable {
     /// Why the secrets of the pool and of alerts cannot be read with `secrets.key` of the folder that the
     /// files went to; nil when they can, or there are none, or no folder was named.
     public let secretsProblem: String?
+    /// `Restorer.Report.meta`.
+    fileprivate let meta: [UInt8]
 }
 
 extension QueryEngine {
@@ -91,12 +93,16 @@ extension QueryEngine {
         return RestoreReport(
             workspace: settings.id, days: report.days, coldDays: report.coldDays,
             subjectDays: report.subjectDays, accounts: report.accounts, apiKeys: report.apiKeys,
-            removedFiles: report.removedFiles, secretsProblem: report.secretsProblem)
+            removedFiles: report.removedFiles, secretsProblem: report.secretsProblem,
+            meta: report.meta)
     }
 
-    /// Lets services have what was written by the restore of this token.
-    public func endRestore(at path: String, token: RestoreToken) async throws {
-        try await restorer(path, token) { _, _ in }.end()
+    /// Lets services have what was written by the restore of this token, in all of its workspaces at once.
+    public func endRestore(_ reports: [RestoreReport], token: RestoreToken) async throws {
+        let writer = RestoreWriter(try await connected(), keys, token)
+        // What is by the hour or minute alone begins here.
+        try await writer.finish(
+            reports.map(\.meta), [("restored_at", "\(clock.now.milliseconds)")])
     }
 
     /// Checks, writes and ends: for one workspace.
@@ -110,7 +116,7 @@ extension QueryEngine {
         try await checkSnapshots(at: path, into: data, isForced: isForced, progress: progress)
         let report = try await writeSnapshots(
             at: path, into: data, isForced: isForced, token: token, progress: progress)
-        try await endRestore(at: path, token: token)
+        try await endRestore([report], token: token)
         return report
     }
 }

@@ -123,10 +123,10 @@ final class RestoreWriter {
         }
     }
 
-    /// Ends it: from now on the data are whole.
-    func finish(_ fields: [(name: String, value: String)]) async throws {
+    /// Ends it for all workspaces of the restore, whose `meta` are named: from now on the data are whole.
+    func finish(_ metas: [[UInt8]], _ fields: [(name: String, value: String)]) async throws {
         let values = fields.flatMap { [Array($0.name.utf8), Array($0.value.utf8)] }
-        try await check(run(ScriptLibrary.finishRestore, [keys.meta], values))
+        try await check(run(ScriptLibrary.finishRestore, metas, values))
     }
 
     /// Runs a script that begins with the restore's token.

@@ -18,6 +18,8 @@ final class Restorer {
         var accounts = 0
         var apiKeys = 0
         var removedFiles = 0
+        /// The key that has the mark of the restore.
+        var meta: [UInt8] = []
         /// Why the secrets cannot be read with the key of the folder.
         var secretsProblem: String?
     }
@@ -77,6 +79,7 @@ final class Restorer {
     /// - Parameters: as of `check`.
     func write(into data: String?, isForced: Bool) async throws -> Report {
         doneCount = source.byteCount
+        report.meta = keys.meta
         var fence = SnapshotSource.fence(source.path)
         let files = data.map { copy(to: $0, isForced: isForced) }
         if let data {
@@ -113,12 +116,6 @@ final class Restorer {
             report.secretsProblem = try await secrets.problem(in: data)
         }
         return report
-    }
-
-    /// What was written is whole from now on.
-    func end() async throws {
-        // What is by the hour or minute alone begins here.
-        try await writer.finish([("restored_at", "\(clock.now.milliseconds)")])
     }
 
     private func directory(of path: String) -> DirectoryRestorer {

@@ -42,6 +42,7 @@ final class Verifier {
             context.report(
                 Difference(fault.file, "file", expected: "a snapshot", found: fault.reason))
         }
+        try await attempt("rules") { try await verifyZone(source) }
         let state = try await verifyFiles(source, progress)
         try await attempt("snapshots") {
             try await WrittenFiles(source, context).run(days: files)
@@ -295,6 +296,21 @@ final class Verifier {
     private func texts(_ command: StaticString, _ words: [[UInt8]]) async throws -> Set<String> {
         let reply = try await context.send(RedisCommand(command, words))
         return Set((reply.elements ?? []).compactMap(\.text))
+    }
+
+    /// The zone that the rules note is that by which the days are cut: engines count nothing by another.
+    private func verifyZone(_ source: SnapshotSource) async throws {
+        let reply = try await context.send(RedisCommand("HGET", [keys.rules, Array("zone".utf8)]))
+        guard let noted = reply.text else { return }
+        let settings = context.settings
+        // Of `default` the zone is an option of the service; the files of its days tell it.
+        let isKnown = settings.id != .default || !source.days.isEmpty
+        let isFound = WorkspaceCalendar(zone: noted) != nil
+        guard !isFound || isKnown && noted != settings.calendar.zone else { return }
+        context.report(
+            Difference(
+                "rules", "zone", expected: isKnown ? settings.calendar.zone : "one that is known",
+                found: noted))
     }
 
     /// Rules and accounts as Redis has them against the file of the same revision.

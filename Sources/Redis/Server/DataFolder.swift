@@ -8,6 +8,7 @@ internal import Glibc
 /// their logs. The lock is inherited by the child, and so it is held as long as either lives.
 final class DataFolder {
     static let logName = "redis.log"
+    static let socketName = "redis.sock"
     private static let logBytesMax = 4 << 20
 
     /// The full path, without symbolic links.
@@ -30,16 +31,18 @@ final class DataFolder {
         free(resolved)
         try Self.makePrivate(self.path)
         lock = try FolderLock(self.path, orphanWait: orphanWait)
-        let socket = "\(self.path)/redis.sock"
+        let socket = "\(self.path)/\(Self.socketName)"
         guard socket.utf8.count > RedisConfiguration.socketPathBytesMax else {
             socketPath = socket
             socketFolder = nil
+            lock.note(socket: socketPath)
             return
         }
         do throws(RedisServerError) {
             let folder = try SocketFolder(for: self.path)
             socketFolder = folder
             socketPath = folder.socketPath
+            lock.note(socket: socketPath)
         } catch {
             lock.release()
             throw error
@@ -113,7 +116,7 @@ final class DataFolder {
         return text.split(whereSeparator: \.isNewline).suffix(3).joined(separator: " / ")
     }
 
-    private static func make(_ path: String) throws(RedisServerError) {
+    static func make(_ path: String) throws(RedisServerError) {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw .folder(path, reason: "is no path")
         }

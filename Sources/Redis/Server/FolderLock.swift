@@ -5,7 +5,10 @@ internal import Glibc
 /// The lock of a data folder, held as long as this process or a child lives that has inherited it.
 ///
 /// It is on the folder itself: whatever happens to its name and to the files in it, nobody else gets it. And it
-/// is on a file in it, which says who has it, and which is all that earlier versions look at.
+/// is on a file in it, which is all that earlier versions look at. The file says who has it, and in a second line
+/// where the socket of the private Redis is; that line is empty where there is none.
+///
+/// Services of one outside Redis may share it. The one that came last is the one that the file names.
 struct FolderLock {
     static let fileName = "tally.lock"
 
@@ -17,27 +20,50 @@ struct FolderLock {
     var descriptors: [Int32] { [folder, file] }
 
     /// Waits for a child whose parent was killed, and which is about to end, but not for a parent that lives.
-    init(_ path: String, orphanWait: Duration) throws(RedisServerError) {
+    init(
+        _ path: String, orphanWait: Duration, isShared: Bool = false
+    ) throws(RedisServerError) {
         let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folder >= 0 else { throw .folder(path, reason: systemMessage(errno)) }
         self.folder = folder
         var file: Int32 = -1
         do throws(RedisServerError) {
             let deadline = ContinuousClock.now + orphanWait
-            try Self.take(folder, in: folder, path, until: deadline)
+            let operation = isShared ? LOCK_SH : LOCK_EX
+            try Self.take(folder, operation, in: folder, path, until: deadline)
             file = openat(
                 folder, Self.fileName, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
             guard file >= 0 else { throw .folder(path, reason: systemMessage(errno)) }
-            try Self.take(file, in: folder, path, until: deadline)
+            try Self.take(file, operation, in: folder, path, until: deadline)
         } catch {
             if file >= 0 { close(file) }
             close(folder)
             throw error
         }
         self.file = file
-        let text = "\(getpid())\n"
+        note(socket: "")
+    }
+
+    /// Writes down where the socket of the private Redis is.
+    func note(socket path: String) {
+        let text = "\(getpid())\n\(path)\n"
         ftruncate(file, 0)
         _ = pwrite(file, text, text.utf8.count, 0)
+    }
+
+    /// Where the Redis of who has the lock of a folder has its socket; nil when it has none of its own there.
+    static func socketPath(in folder: String) -> String? {
+        let usual = "\(folder)/\(DataFolder.socketName)"
+        let file = open("\(folder)/\(fileName)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { return usual }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = read(file, &bytes, bytes.count)
+        let lines = bytes.prefix(max(0, count)).split(
+            separator: 10, omittingEmptySubsequences: false)
+        // An earlier version writes one line.
+        guard lines.count > 2 else { return usual }
+        return lines[1].isEmpty ? nil : String(decoding: lines[1], as: UTF8.self)
     }
 
     /// To be called once.
@@ -46,17 +72,20 @@ struct FolderLock {
     }
 
     private static func take(
-        _ descriptor: Int32, in folder: Int32, _ path: String,
+        _ descriptor: Int32, _ operation: Int32, in folder: Int32, _ path: String,
         until deadline: ContinuousClock.Instant
     ) throws(RedisServerError) {
-        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+        while flock(descriptor, operation | LOCK_NB) != 0 {
             let code = errno
             guard code == EWOULDBLOCK || code == EINTR else {
                 // NFS locks files only.
                 if descriptor == folder { return }
                 throw .folder(path, reason: "flock: \(systemMessage(code))")
             }
-            let holder = Self.holder(in: folder) ?? Self.holder(of: descriptor)
+            let told = Self.holder(in: folder)
+            // Of several that shared it, the one that is told may have ended.
+            let holder =
+                told.flatMap { isAlive($0) ? $0 : nil } ?? Self.holder(of: descriptor) ?? told
             // Of this process it was let go, perhaps: a child that is being made has it, too, until it becomes
             // its program.
             let isHeld = holder.map { $0 != getpid() && isAlive($0) } ?? false

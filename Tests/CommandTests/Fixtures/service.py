@@ -46,6 +46,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not subject or not isinstance(meters, dict) or not meters:
             error = {"code": "field_required", "detail": "subject or meters is missing"}
             return {"id": event.get("id"), "status": "failed", "error": error}
+        if event["id"] in seen and seen[event["id"]].get("subject") != subject:
+            error = {"code": "idempotency_key_reused", "detail": "the id is that of another event"}
+            return {"id": event["id"], "status": "failed", "error": error}
         if event["id"] in seen:
             return {"id": event["id"], "status": "duplicate"}
         seen[event["id"]] = event

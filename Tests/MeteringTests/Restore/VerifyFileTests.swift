@@ -58,6 +58,31 @@ import Testing
         }
     }
 
+    /// Nothing is counted by rules of another zone than that of the workspace.
+    @Test func `A zone of the rules that is not the workspace's is named`() async throws {
+        try await withHistory { _, _, history in
+            func note(_ zone: String) async throws -> [String] {
+                var change = RedisCommand("HSET")
+                for word in ["t1:{default}:rules", "zone", zone] { change.append(word) }
+                _ = try await history.bench.client.send(change)
+                return try await history.verify().map(\.description)
+            }
+            // Without a day nothing tells the zone of this workspace.
+            let unknown = try await note("America/Nev_York")
+            #expect(
+                unknown == ["rules: zone: expected one that is known, found America/Nev_York"])
+            #expect(try await note("Europe/Berlin") == [])
+            #expect(try await note("UTC") == [])
+            _ = await history.bench.record(event("ann", ["tokens": 1]))
+            try await history.flushing.flush()
+            for zone in ["America/Nev_York", "Europe/Berlin"] {
+                let found = try await note(zone)
+                #expect(found == ["rules: zone: expected UTC, found \(zone)"])
+            }
+            #expect(try await note("UTC") == [])
+        }
+    }
+
     @Test func `What all else rests on is reported when it cannot be read`() async throws {
         try await withHistory { _, _, history in
             _ = await history.bench.record(event("ann", ["tokens": 1]))

@@ -7,31 +7,15 @@ import Testing
 
 /// The keys of a workspace: listing and revoking them.
 @Suite struct KeyTests {
-    private static func request(
-        _ method: HTTPMethod, _ path: String, _ body: String = "", secret: String = key,
-        query: String? = nil, headers: [String: String] = [:]
-    ) -> HTTPRequest {
-        let fields = [
-            "Authorization": "Bearer \(secret)", "Content-Type": "application/json",
-        ].merging(headers) { $1 }
-        return .authorized(method, path, query: query, headers: fields, body: Array(body.utf8))
-    }
-
-    private static func makeKey(_ api: Harness, _ body: String) async throws -> String {
-        let made = await api.send(.post, "/v1/keys", body)
-        #expect(made.status == 201, "\(made.text)")
-        return try #require(made.json["secret"] as? String)
-    }
-
     @Test func `A key is revoked however its record is written`() async throws {
         try await withAPI { _, api, redis in
             _ = await api.send(.post, "/v1/workspaces", #"{"id":"acme"}"#)
-            let secret = try await Self.makeKey(
+            let secret = try await WorkspaceTests.makeKey(
                 api, #"{"role":"reader","name":"x","workspace":"acme"}"#)
-            let read = Self.request(.get, "/v1/prices", secret: secret)
+            let read = WorkspaceTests.request(.get, "/v1/prices", secret: secret)
             #expect(await api.send(read).status == 200)
             let listed = await api.send(
-                Self.request(.get, "/v1/keys", headers: ["X-Tally-Workspace": "acme"]))
+                WorkspaceTests.request(.get, "/v1/keys", headers: ["X-Tally-Workspace": "acme"]))
             let id = try #require(
                 (listed.json["keys"] as? [[String: Any]])?.first?["id"] as? String)
             let script =
@@ -39,11 +23,12 @@ import Testing
                 + "for k,v in pairs(r) do p[#p+1]=cjson.encode(k)..': '..cjson.encode(v) end "
                 + "redis.call('HSET','t1:{@}:keys',ARGV[1],'{'..table.concat(p,', ')..'}') return 1"
             #expect(try redis.request("EVAL \"\(script)\" 0 \(id)").hasPrefix(":1"))
-            let key = Self.request(
+            let key = WorkspaceTests.request(
                 .get, "/v1/keys/\(id)", headers: ["X-Tally-Workspace": "acme"])
             #expect(await api.send(key).status == 200)
             let revoked = await api.send(
-                Self.request(.delete, "/v1/keys/\(id)", headers: ["X-Tally-Workspace": "acme"]))
+                WorkspaceTests.request(
+                    .delete, "/v1/keys/\(id)", headers: ["X-Tally-Workspace": "acme"]))
             #expect(revoked.status == 204, "\(revoked.text)")
             #expect(await api.send(key).status == 404)
             #expect(await api.send(read).status == 401)
@@ -55,20 +40,20 @@ import Testing
     {
         try await withAPI { host, api, redis in
             let other = await Harness(redis, on: host.loop)
-            let secret = try await Self.makeKey(api, #"{"role":"reader","name":"x"}"#)
-            let read = Self.request(.get, "/v1/prices", secret: secret)
+            let secret = try await WorkspaceTests.makeKey(api, #"{"role":"reader","name":"x"}"#)
+            let read = WorkspaceTests.request(.get, "/v1/prices", secret: secret)
             #expect(await other.send(read).status == 200)
             let listed = await api.get("/v1/keys")
             let id = try #require(
                 (listed.json["keys"] as? [[String: Any]])?.first?["id"] as? String)
-            #expect(await api.send(Self.request(.delete, "/v1/keys/\(id)")).status == 204)
+            #expect(await api.send(WorkspaceTests.request(.delete, "/v1/keys/\(id)")).status == 204)
             for milliseconds in [1001, -1001] {
                 other.clock.set(noon + milliseconds)
                 #expect(await other.send(read).status == 401)
             }
             // Without Redis nobody can say whether it is still in force.
-            let late = try await Self.makeKey(api, #"{"role":"reader","name":"y"}"#)
-            let reading = Self.request(.get, "/v1/session", secret: late)
+            let late = try await WorkspaceTests.makeKey(api, #"{"role":"reader","name":"y"}"#)
+            let reading = WorkspaceTests.request(.get, "/v1/session", secret: late)
             #expect(await other.send(reading).status == 200)
             redis.kill()
             other.clock.set(noon + 5000)
@@ -101,7 +86,7 @@ import Testing
                 seen += ids
                 for id in ids.prefix(2) {
                     let path = "/v1/keys/\(id)"
-                    #expect(await api.send(Self.request(.delete, path)).status == 204)
+                    #expect(await api.send(WorkspaceTests.request(.delete, path)).status == 204)
                 }
                 cursor = next
             } while cursor != nil
@@ -119,8 +104,9 @@ import Testing
 
     @Test func `The cookie of a session may stand behind other fields of cookies`() async throws {
         try await withAPI { _, api, _ in
-            let secret = try await Self.makeKey(api, #"{"role":"reader","name":"x"}"#)
-            let signedIn = await api.send(Self.request(.post, "/v1/session", secret: secret))
+            let secret = try await WorkspaceTests.makeKey(api, #"{"role":"reader","name":"x"}"#)
+            let signedIn = await api.send(
+                WorkspaceTests.request(.post, "/v1/session", secret: secret))
             let field = try #require(signedIn.headers["set-cookie"])
             let cookie = try #require(field.split(separator: ";").first).description
             for cookies in [["theme=dark", cookie], [cookie, "theme=dark"], ["a=b; \(cookie)"]] {

@@ -7,7 +7,7 @@ import Testing
 
 /// Who may do what, and in which workspace.
 @Suite struct WorkspaceTests {
-    private static func request(
+    static func request(
         _ method: HTTPMethod, _ path: String, _ body: String = "", secret: String = key,
         query: String? = nil, headers: [String: String] = [:]
     ) -> HTTPRequest {
@@ -17,7 +17,7 @@ import Testing
         return .authorized(method, path, query: query, headers: fields, body: Array(body.utf8))
     }
 
-    private static func makeKey(_ api: Harness, _ body: String) async throws -> String {
+    static func makeKey(_ api: Harness, _ body: String) async throws -> String {
         let made = await api.send(.post, "/v1/keys", body)
         #expect(made.status == 201, "\(made.text)")
         return try #require(made.json["secret"] as? String)

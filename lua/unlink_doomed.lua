@@ -15,7 +15,11 @@
 
 local call, entry = redis.call, redis.call('HGET', KEYS[1], ARGV[1])
 -- Settings are an object; the mark of a deletion is not.
-if entry and entry:sub(1, 1) == '{' and (cjson.decode(entry).birth or '') == ARGV[2] then return 0 end
+if entry and entry:sub(1, 1) == '{' then
+  local is_read, settings = pcall(cjson.decode, entry)
+  -- Whose it is that cannot be read is not known.
+  if not is_read or (settings.birth or '') == ARGV[2] then return 0 end
+end
 if entry ~= ARGV[3] and call('HEXISTS', KEYS[2], ARGV[4]) == 0 then return 0 end
 call('HLEN', KEYS[3])
 call('HLEN', KEYS[4])

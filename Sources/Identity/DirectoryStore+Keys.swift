@@ -96,9 +96,11 @@ extension DirectoryStore {
         var positions: [APIKeyPosition] = []
         for index in stride(from: 0, to: values.count - 1, by: 2) {
             guard let id = values[index].bytes,
-                let score = values[index + 1].text.flatMap({ Double($0) })
+                let score = values[index + 1].text.flatMap({ Double($0) }).flatMap({
+                    Int(exactly: $0)
+                })
             else { throw .damaged(what: "the list of keys") }
-            let position = APIKeyPosition(Int(score), id)
+            let position = APIKeyPosition(score, id)
             if cursor.map({ position.isBehind($0) }) ?? true { positions.append(position) }
         }
         return Array(positions.prefix(count))

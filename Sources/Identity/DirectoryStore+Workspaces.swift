@@ -212,8 +212,9 @@ extension DirectoryStore {
             (names) async throws(MeteringError) in
             var orphans: [Directory.Doomed: [[UInt8]]] = [:]
             for name in names {
+                // Whose keys are those of one that cannot be read is not known.
                 guard let (id, birth) = DirectoryKeyspace.owner(of: name),
-                    directory.settings(of: id)?.birth != birth
+                    !directory.isDamaged(id), directory.settings(of: id)?.birth != birth
                 else { continue }
                 let orphan = Directory.Doomed(id: id, birth: birth)
                 // What is being removed has its time, and the rules stay.

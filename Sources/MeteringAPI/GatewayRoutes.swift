@@ -57,7 +57,12 @@ extension API {
             if asked.amounts.isEmpty, asked.credits == nil { checked.defaultAmount = 1 }
             decision = checked
         } catch {
-            return send(problem(error).response(at: request.path), to: recipient)
+            let problem = problem(error)
+            let isUndecided = problem.status.code >= 500
+            return send(
+                isUndecided
+                    ? answerUnknownGateway(request) : problem.response(at: request.path),
+                to: recipient)
         }
         guard environment.readiness.isAccepted else {
             return send(undecided(asked, at: request.path), to: recipient)

@@ -77,12 +77,12 @@ extension HTTPProblem {
             .unprocessableContent, code: code, title: "Unprocessable Content", detail: detail)
     }
 
-    /// Redis did not answer: nothing is half done, and a retry with the same id is safe.
     /// What was asked for was not done, and may be asked for again.
     static func postponed(_ reason: String) -> HTTPProblem {
         .unavailable("\(reason); nothing was changed: send it again")
     }
 
+    /// Redis did not answer: nothing is half done, and a retry with the same id is safe.
     static func unavailable(_ detail: String) -> HTTPProblem {
         HTTPProblem(
             .serviceUnavailable, code: "backend_unavailable", title: "Service Unavailable",

@@ -130,6 +130,8 @@ public final class Router: HTTPResponder {
         let finding = authentication.find(request, changes: true)
         switch finding {
         case .unknown, .unknownWorkspace: return false
+        // Whether it is a user by now has to be asked.
+        case .principal(let principal) where principal.subject?.kind == .guest: return false
         case .principal, .refused: break
         }
         environment.routes.inFlight.add(1)

@@ -11,30 +11,28 @@ internal import Redis
 /// What has to happen now and then, whoever asks: it looks at Redis when it (re)connects and whether
 /// it takes writes, and closes days that have ended.
 actor Maintenance {
-    private nonisolated let loop: EventLoop
+    nonisolated let loop: EventLoop
     private let redis: RedisConfiguration
-    private let directory: Directory
-    private let queries: QueryEngines
+    let directory: Directory
+    let queries: QueryEngines
     private let tokens: TokenFile?
     private let clock: any Clock
     private let readiness: Readiness
     private let allowsVolatile: Bool
     private let metrics: MetricsRegistry
     private let engineMetrics: MeteringMetrics
-    private let logger: Logger
+    let logger: Logger
     private var client: RedisClient?
     private var isStopped = false
     private let connections = Counter()
     /// Workspaces whose data are being removed.
-    private var removing: Set<Directory.Doomed> = []
+    var removing: Set<Directory.Doomed> = []
     /// The directory's, when the engines were last made to follow it.
     private var generation = -1
     /// Workspaces whose entries in Redis could not be read when they were last looked at.
     private var damaged: Set<String> = []
     /// The directory's, when folders were last looked through for what is left of workspaces.
-    private var sweptGeneration = -1
-    /// How long others may need until they notice that a workspace is gone.
-    private static let noticing = Duration.seconds(3)
+    var sweptGeneration = -1
     /// What the Redis that may be used promises; nil when it may not.
     private var durability: String?
     /// Why this Redis may not be used; nil when it may.
@@ -99,9 +97,19 @@ actor Maintenance {
     private func follow(_ client: RedisClient) async {
         let store = store(client)
         var turns = 0
+        var problem: String?
         while !isStopped {
             if client.isReady {
-                await attempt("workspaces were not read") { try await store.refresh() }
+                do {
+                    try await store.refresh()
+                    problem = nil
+                } catch {
+                    // Once for each reason, and not five times a second.
+                    if problem != "\(error)" {
+                        logger.warning("workspaces were not read", ["reason": "\(error)"])
+                    }
+                    problem = "\(error)"
+                }
                 // Others that serve requests read the directory, too: what they have read counts as well.
                 if generation != directory.generation { keepEngines() }
             }
@@ -153,13 +161,6 @@ actor Maintenance {
         }
     }
 
-    private func removeDoomed(_ store: DirectoryStore) {
-        for doomed in directory.doomed where !removing.contains(doomed) {
-            removing.insert(doomed)
-            Task { await remove(doomed, store) }
-        }
-    }
-
     private func keepEngines() {
         generation = directory.generation
         queries.keep()
@@ -183,47 +184,6 @@ actor Maintenance {
                 ? nil : "\(found.count) workspaces are not served: the log tells which")
     }
 
-    /// Removes what a deleted workspace had, when all processes have noticed that it is gone.
-    private func remove(_ doomed: Directory.Doomed, _ store: DirectoryStore) async {
-        // Asked before another process removes what Redis has; if one has already, its files are found by their
-        // state when its note is there.
-        let dataset = try? await store.dataset(of: doomed)
-        await loop.sleep(for: Self.noticing)
-        await attempt("a workspace was not removed") {
-            // Each process has a folder of its own. Files of other data stay: those of the next workspace of
-            // the same id, and those of one that Redis has lost.
-            let next =
-                try await store.isHere(doomed) ? nil : try await store.dataset(of: doomed.id)
-            if let dataset, dataset != next {
-                try await queries.removeSnapshots(of: doomed.id, dataset: dataset)
-            }
-            try await store.removeData(of: doomed)
-        }
-        removing.remove(doomed)
-    }
-
-    /// Removes the files of workspaces that others have removed while this process did not run, or stood still:
-    /// it has not seen the mark of the deletion. Looks when the directory has changed.
-    private func removeLeftSnapshots(_ store: DirectoryStore) async {
-        let current = directory.generation
-        guard current != sweptGeneration else { return }
-        var isSwept = true
-        for folder in await queries.ownedFolders()
-        where directory.settings(of: folder.workspace)?.birth != folder.birth {
-            let id = folder.workspace
-            // What cannot be removed keeps none of the others.
-            let isDone = await attempt("files of a workspace that was deleted were not removed") {
-                guard try await store.isRemoved(id, birth: folder.birth, dataset: folder.dataset)
-                else { return }
-                try await queries.removeSnapshots(of: id, dataset: folder.dataset)
-                logger.notice(
-                    "files of a workspace that was deleted are removed", ["workspace": id.text])
-            }
-            isSwept = isSwept && isDone
-        }
-        if isSwept { sweptGeneration = current }
-    }
-
     private func keepHolds(_ client: RedisClient) async {
         var counts = (open: 0, expired: 0)
         for settings in directory.workspaces {
@@ -243,7 +203,7 @@ actor Maintenance {
         }
     }
 
-    @discardableResult private func attempt(
+    @discardableResult func attempt(
         _ failure: String, _ work: () async throws -> Void
     ) async -> Bool {
         do {

@@ -17,8 +17,13 @@ extension EndToEnd {
             [TallyProcess.binary, "serve", "--listen", "127.0.0.1:\(port)"] + words,
             environment: all, output: "\(folder)/log")
         let client = BlockingHTTPClient(port: port, key: TallyProcess.key)
-        try waitUntil("a service that is ready") {
-            (try? client.get("/readyz"))?.status == 200
+        do {
+            try waitUntil("a service that is ready") {
+                (try? client.get("/readyz"))?.status == 200
+            }
+        } catch {
+            end(id)
+            throw error
         }
         return id
     }

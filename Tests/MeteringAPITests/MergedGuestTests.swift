@@ -88,6 +88,32 @@ import Testing
         }
     }
 
+    @Test func `Nor at a gateway, however often it asks`() async throws {
+        try await withExports { bench in
+            try await blocking {
+                let client = bench.client()
+                for name in ["guest:g", "ann"] {
+                    let event = #"{"subject":"\#(name)","meters":{"tokens":1}}"#
+                    #expect(try client.post("/v1/events", event).status == 200)
+                }
+                let made = try client.post(
+                    "/v1/keys", #"{"role":"self","subject":"guest:g","name":"tool"}"#)
+                let guest = BlockingHTTPClient(
+                    port: bench.port, key: made.json["secret"] as? String)
+                func ask() throws -> [Int] {
+                    try (0..<3).map { _ in
+                        try guest.get("/v1/gateway/check?limits=files_per_day").status
+                    }
+                }
+                #expect(try ask() == [200, 200, 200])
+                let merged = try client.post(
+                    "/v1/subjects/ann/merge", #"{"guest":"guest:g"}"#)
+                #expect(merged.status == 200, "\(merged.text)")
+                #expect(try ask() == [403, 403, 403])
+            }
+        }
+    }
+
     @Test func `Guests get no keys of pools`() async throws {
         try await withPoolAPI { _, api, _ in
             await api.stock([900])

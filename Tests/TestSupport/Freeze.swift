@@ -6,7 +6,10 @@ public import Foundation
 public func freeze(_ process: pid_t) {
     guard kill(process, SIGSTOP) == 0 else { return }
     let tasks = "/proc/\(process)/task"
-    while let names = try? FileManager.default.contentsOfDirectory(atPath: tasks),
+    // Unless somebody lets it go on.
+    let patience = ContinuousClock.now + .seconds(30)
+    while ContinuousClock.now < patience,
+        let names = try? FileManager.default.contentsOfDirectory(atPath: tasks),
         !names.allSatisfy({ isFrozen("\(tasks)/\($0)/stat") })
     {
         usleep(1_000)

@@ -57,6 +57,8 @@ import Testing
         let server = try Server("HTTP/1.1 \(answer)", isHeld: isHeld)
         let outcome = await Courier(allowsPrivate: true).post(
             "http://127.0.0.1:\(server.port)/", headers: [], body: [])
-        #expect((outcome == .delivered) == isArrival, "\(outcome)")
+        withExtendedLifetime(server) {
+            #expect((outcome == .delivered) == isArrival, "\(outcome)")
+        }
     }
 }

@@ -110,8 +110,8 @@ public struct Erasure: Sendable {
     public internal(set) var problem: String?
 
     public var isDone: Bool { step == .done }
-    /// Whether it has ended since its guest had become a user before anything it used was moved: all of that is
-    /// the user's, and was not erased.
+    /// Whether it has ended since its guest had become a user before it was taken out: what had not moved by
+    /// then is the user's, and was not erased.
     public var isMerged: Bool { isDone && problem != nil }
     /// Whether what is counted under the name by now is somebody else's.
     var hasTakenOut: Bool { step.rawValue >= Step.log.rawValue }

@@ -84,6 +84,8 @@ final class SubjectEraser {
             guard try await eraseUsage() else {
                 // A part of it may have been moved before.
                 try await noteKept()
+                // The mark was the erasure's own by now.
+                if erasure.isDemo { _ = try await send("SREM", [keys.demo, names[0]]) }
                 erasure.endMerged(at: context.clock.now)
                 return try await store.save(erasure)
             }

@@ -27,7 +27,8 @@ extension QueryEngine {
     /// - Throws: `MeteringError`; `postponed` while the guest is being erased.
     public func mergePlan(of guest: SubjectID) async throws -> GuestMerge {
         if let erasure = try await openErasure(of: guest), !erasure.hasTakenOut {
-            throw MeteringError.postponed(reason: EventBatcher.erasing)
+            let waits = erasure.problem.map { "; that waits: \($0)" } ?? ""
+            throw MeteringError.postponed(reason: EventBatcher.erasing + waits)
         }
         var hasThawed = false
         for _ in 0..<Self.mergeTriesMax {

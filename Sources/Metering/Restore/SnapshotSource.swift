@@ -128,7 +128,9 @@ struct SnapshotSource {
         let names = try SnapshotFolder.names(path)
         if names.contains("state.json") { return true }
         for name in names
-        where name.count == 4 && Int(name) != nil || name == SnapshotFolder.auditName {
+        where (name.count == 4 && Int(name) != nil || name == SnapshotFolder.auditName)
+            && !isFile("\(path)/\(name)")
+        {
             // A workspace's own folder may have the name of a year, or `audit`.
             let isHeld = try SnapshotFolder.names("\(path)/\(name)").contains {
                 $0.hasSuffix(".json") && CivilDay(String($0.dropLast(5))) != nil

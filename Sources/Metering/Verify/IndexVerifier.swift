@@ -45,8 +45,8 @@ struct RecordIndex<Record> {
     let name: String
     let key: [UInt8]
     let kind: Kind
-    /// Members that need no record.
-    var others: Set<[UInt8]> = []
+    /// Members that need no record, as it is when one of them was found.
+    var others: () async throws -> Set<[UInt8]> = { [] }
     /// Whose a member is. Nil where several records have one member: what has none is not looked for.
     let owner: ((_ member: [UInt8], _ value: [UInt8]) -> [UInt8])?
     /// What it has of a record; nil for nothing.
@@ -119,11 +119,12 @@ struct IndexVerifier<Record> {
             member, value in value.map { (member: member, id: owner(member, $0)) }
         }
         let packed = try await context.hash.values(records, of: owned.map(\.id))
+        let others = packed.contains { $0 == nil } ? try await index.others() : []
         return zip(owned, packed).compactMap { entry, packed in
             let record = packed.flatMap { read(entry.id, $0) }
             // A damaged one was told with the records.
             if packed != nil, record == nil { return nil }
-            if record == nil, index.others.contains(entry.member) { return nil }
+            if record == nil, others.contains(entry.member) { return nil }
             if record.flatMap({ index.entry(entry.id, $0) })?.member == entry.member { return nil }
             return Difference(
                 name(entry.id), "a place in \(index.name)", expected: "none",

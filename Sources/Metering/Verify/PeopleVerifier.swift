@@ -33,15 +33,16 @@ struct PeopleVerifier {
     init(_ context: VerifyContext) { self.context = context }
 
     func run() async throws {
-        let erased = try await erasedDemo()
-        try await context.settled { try await self.missing(erased.anonymous) }
+        try await context.settled { try await self.missing(try await self.erasedDemo().anonymous) }
         let verifier = IndexVerifier(
             context: context, noun: "profile", records: keys.people, read: Places.init)
         try await verifier.run(
             [
                 named("people:emails", keys.emails) { $0.emailKey },
                 named("people:phones", keys.phones) { $0.phoneKey },
-                set("people:demo", keys.demo, others: erased.all) { $0.profile.isDemo },
+                set("people:demo", keys.demo, others: { try await self.erasedDemo().all }) {
+                    $0.profile.isDemo
+                },
                 set("people:registered", keys.registered) {
                     $0.profile.isActive && $0.profile.kind == .user
                 },
@@ -58,7 +59,7 @@ struct PeopleVerifier {
     }
 
     private func set(
-        _ name: String, _ key: [UInt8], others: Set<[UInt8]> = [],
+        _ name: String, _ key: [UInt8], others: @escaping () async throws -> Set<[UInt8]> = { [] },
         _ isMember: @escaping (Places) -> Bool
     ) -> RecordIndex<Places> {
         RecordIndex(

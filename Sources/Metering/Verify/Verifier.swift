@@ -173,8 +173,11 @@ final class Verifier {
             let verifier = DayVerifier(
                 day, files[day], ranked: ranked,
                 context.reporting(to: { [context] difference in
-                    if isLast { return context.report(difference) }
-                    if found.count < Self.heldDifferencesMax { found.append(difference) }
+                    if found.count < Self.heldDifferencesMax {
+                        found.append(difference)
+                    } else if isLast {
+                        context.report(difference)
+                    }
                 }))
             try await verifier.run()
             if found.isEmpty { return }
@@ -183,6 +186,7 @@ final class Verifier {
             ).decimal {
                 return try await verifyCold(day, revision)
             }
+            if isLast { return found.forEach(context.report) }
             await context.settle()
         }
     }

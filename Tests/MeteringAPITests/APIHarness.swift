@@ -112,6 +112,11 @@ final class Harness {
         return answer.status == 200 ? answer.totals : nil
     }
 
+    /// The line of a metric that has no labels; nil when there is none.
+    func metric(_ name: String) async -> Substring? {
+        await get("/metrics").text.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
+    }
+
     /// Records that a valid event is counted, whatever came before it.
     func expectGoesOn(_ comment: @autoclosure () -> Comment? = nil) async {
         canaries += 1

@@ -71,12 +71,16 @@ import Testing
                 let harness = await Harness(redis, on: host.loop)
                 // The first of them makes the rules known.
                 #expect(await harness.post(#"{"subject":"b","meters":{"x":1}}"#).status == 200)
+                let batches = await harness.metric("tally_batch_events_count")
                 redis.pause()
                 let sent = Task {
                     _ = host
                     return await harness.post(Self.event)
                 }
-                await host.loop.sleep(for: .milliseconds(20))
+                // Else it would wait with the others, and they be sent with it.
+                while await harness.metric("tally_batch_events_count") == batches {
+                    await host.loop.sleep(for: .milliseconds(1))
+                }
                 let lines = (0..<10_000).map { _ in #"{"subject":"a","meters":{"x":40}}"# }
                 let large = "[\(lines.joined(separator: ","))]"
                 let tasks = [

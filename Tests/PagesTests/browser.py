@@ -127,10 +127,11 @@ def watched(browser, service, key=None, **options):
 
 
 def eventually(page, condition, what):
-    """Waits until something is so; no longer than half a minute."""
+    """Waits until something is so; no longer than half a minute. What is being drawn may have no such row yet."""
     for _ in range(300):
-        if condition():
-            return
+        with contextlib.suppress(IndexError, ValueError):
+            if condition():
+                return
         page.wait_for_timeout(100)
     raise AssertionError(f"not within half a minute: {what}")
 

@@ -16,7 +16,6 @@ public final class Directory: Sendable {
         var workspaces: [WorkspaceID: WorkspaceSettings]
         var doomed: [Doomed] = []
         var damaged: Set<String> = []
-        var taken: [WorkspaceID: Timestamp] = [:]
         var keys: [String: APIKey] = [:]
     }
 
@@ -74,17 +73,12 @@ public final class Directory: Sendable {
         state.withLock { $0.damaged.contains(workspace.text) }
     }
 
-    /// When the workspace took the id of one that was deleted; nil where nothing is known of one.
-    func takenAt(_ workspace: WorkspaceID) -> Timestamp? {
-        state.withLock { $0.taken[workspace] }
-    }
-
     var version: [UInt8]? { state.withLock { $0.version } }
 
     /// Takes what Redis has, and forgets keys: each is looked up again.
     func replace(
         _ workspaces: [WorkspaceSettings], doomed: [Doomed], damaged: Set<String>,
-        taken: [WorkspaceID: Timestamp], version: [UInt8]
+        version: [UInt8]
     ) {
         state.withLock { state in
             state.workspaces = [defaults.id: defaults]
@@ -92,7 +86,6 @@ public final class Directory: Sendable {
             for name in damaged { WorkspaceID(name).map { state.workspaces[$0] = nil } }
             state.doomed = doomed
             state.damaged = damaged
-            state.taken = taken
             state.version = version
             state.keys.removeAll(keepingCapacity: true)
         }

@@ -17,7 +17,7 @@ extension DirectoryStore {
         settings.birth = String(UInt64.random(in: .min ... .max), radix: 36)
         var isNew = false
         if settings.id != .default, try await entry(of: settings.id) == nil {
-            try await noteTaking(of: settings.id)
+            settings.takenAt = try await wasOthers(settings.id) ? clock.now : nil
             isNew = try await change(
                 Self.names(of: settings), settings.id.text, from: [], to: settings.entry)
         }
@@ -25,41 +25,18 @@ extension DirectoryStore {
         return isNew
     }
 
-    /// Notes of those that had an id before that it is taken now: tokens of before are theirs.
-    private func noteTaking(of id: WorkspaceID) async throws(MeteringError) {
+    /// Whether others had an id before, whose tokens name it.
+    private func wasOthers(_ id: WorkspaceID) async throws(MeteringError) -> Bool {
         var scan = RedisCommand("HSCAN")
         scan.append(DirectoryKeyspace.removed)
+        var wasOthers = false
         let pattern = DirectoryKeyspace.removed(id, "*")
         try await eachPage(of: scan, matching: pattern) { (fields) async throws(MeteringError) in
-            for index in stride(from: 0, to: fields.count - 1, by: 2)
-            // One that was left by a restore was this one's own.
-            where fields[index + 1] != Array("0".utf8) {
-                _ = try await send(
-                    RedisCommand("HSET"), DirectoryKeyspace.removed, fields[index],
-                    Array("\(clock.now.milliseconds)".utf8))
-            }
-            return true
+            let times = stride(from: 1, to: fields.count, by: 2).lazy.map { fields[$0] }
+            wasOthers = times.contains { $0 != DirectoryKeyspace.restored }
+            return !wasOthers
         }
-    }
-
-    /// When workspaces took the ids of others, as far as these were removed.
-    func taken(
-        by workspaces: [WorkspaceSettings]
-    ) async throws(MeteringError) -> [WorkspaceID: Timestamp] {
-        let notes = try await send(RedisCommand("HGETALL"), DirectoryKeyspace.removed)
-        guard let fields = notes.array else { throw .damaged(what: "removed workspaces") }
-        guard !fields.isEmpty else { return [:] }
-        let births = Dictionary(workspaces.map { ($0.id, $0.birth) }) { first, _ in first }
-        var taken: [WorkspaceID: Timestamp] = [:]
-        for index in stride(from: 0, to: fields.count - 1, by: 2) {
-            let parts = fields[index].text?.split(separator: "@") ?? []
-            guard parts.count == 2, let id = WorkspaceID(String(parts[0])), let own = births[id],
-                own != parts[1], let time = fields[index + 1].text.flatMap({ Int($0) }),
-                time > taken[id]?.milliseconds ?? 0
-            else { continue }
-            taken[id] = Timestamp(milliseconds: time)
-        }
-        return taken
+        return wasOthers
     }
 
     /// Changes a workspace; nil when there is none.

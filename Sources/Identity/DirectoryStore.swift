@@ -50,10 +50,8 @@ public final class DirectoryStore {
                 damaged.insert(name)
             }
         }
-        let taken = try await taken(by: workspaces)
         // A change in between has a higher version, and is taken the next time.
-        directory.replace(
-            workspaces, doomed: doomed, damaged: damaged, taken: taken, version: version)
+        directory.replace(workspaces, doomed: doomed, damaged: damaged, version: version)
         directory.noteRefreshed(at: asked)
     }
 

@@ -126,7 +126,7 @@ public final class TokenVerifier: Sendable {
     /// Whether a token may be of the workspace that has the id now: one of before it was made is of that which had
     /// the id then, and so may be one that does not tell.
     private func isOfPresent(_ workspace: WorkspaceID, _ claims: JSONValue) -> Bool {
-        guard let taken = directory.takenAt(workspace) else { return true }
+        guard let taken = directory.settings(of: workspace)?.takenAt else { return true }
         return Self.seconds(claims["iat"]).map { $0 >= taken.milliseconds / 1000 } ?? false
     }
 

@@ -37,6 +37,8 @@ public struct WorkspaceSettings: Sendable, Hashable {
     /// Tells it from the workspaces that had its id before: made at random with it, and never changed.
     /// Empty for `default`; else 1 to 13 of a to z and 0 to 9. The names of its keys in Redis have it.
     public var birth = ""
+    /// When it took the id of one that was deleted, whose tokens are not its own; nil if it took none's.
+    public var takenAt: Timestamp?
     /// The zone in which its days, hours and months begin.
     public var calendar: WorkspaceCalendar
     /// Meters with leaderboards. Each costs one sorted-set update per event and subject.

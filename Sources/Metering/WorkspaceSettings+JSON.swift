@@ -97,6 +97,10 @@ extension WorkspaceSettings {
             json.key("birth")
             json.string(birth)
         }
+        if let takenAt {
+            json.key("taken_ms")
+            json.integer(takenAt.milliseconds)
+        }
         write(&json)
         json.endObject()
         return json.bytes
@@ -114,8 +118,14 @@ extension WorkspaceSettings {
         settings.id = id
         settings.birth = id == .default ? "" : value["birth"]?.text ?? ""
         guard Self.isBirth(settings.birth) else { return nil }
+        settings.takenAt = nil
+        if id != .default, let taken = value["taken_ms"] {
+            guard let time = taken.integer else { return nil }
+            settings.takenAt = Timestamp(milliseconds: time)
+        }
         // Of `default` the configuration of the process says these, each time that it starts.
-        let others = id == .default ? Self.configured.union(["birth"]) : ["birth"]
+        let own: Set = ["birth", "taken_ms"]
+        let others = id == .default ? Self.configured.union(own) : own
         guard (try? settings.change(by: value, except: others)) != nil else { return nil }
         self = settings
     }

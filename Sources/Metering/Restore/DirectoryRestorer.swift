@@ -163,6 +163,12 @@ final class DirectoryRestorer {
             if let zone { last.calendar = WorkspaceCalendar(zone: zone) ?? .utc }
             if last != there { settings = last.entry }
         }
+        if let removed = try await writer.lastRemoval(), removed > last.takenAt?.milliseconds ?? 0 {
+            // Tokens of those that had the id since it was saved are not its own.
+            last.takenAt = Timestamp(milliseconds: removed)
+            settings = last.entry
+            isChanged = true
+        }
         try await note(last.calendar.zone)
     }
 

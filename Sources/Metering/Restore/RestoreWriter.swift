@@ -73,13 +73,35 @@ final class RestoreWriter {
         for birth in Set([doomed, other].compactMap { $0 }) where !birth.isEmpty {
             let left = DirectoryKeyspace.removed(keys.workspace, birth)
             _ = try await send(
-                RedisCommand("HSET", [DirectoryKeyspace.removed, left, Array("0".utf8)]))
+                RedisCommand(
+                    "HSET", [DirectoryKeyspace.removed, left, DirectoryKeyspace.restored]))
         }
         if doomed != nil {
             _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.workspaces, name]))
         }
         let mine = DirectoryKeyspace.removed(keys.workspace, keys.birth)
         _ = try await send(RedisCommand("HDEL", [DirectoryKeyspace.removed, mine]))
+    }
+
+    /// When the last one of others that had the workspace's id was removed, in ms; nil if there were none.
+    func lastRemoval() async throws -> Int? {
+        let scanning = [
+            Array("MATCH".utf8), DirectoryKeyspace.removed(keys.workspace, "*"),
+            Array("COUNT".utf8), Array("500".utf8),
+        ]
+        var (cursor, last) = (Array("0".utf8), 0)
+        repeat {
+            let reply = try await send(
+                RedisCommand("HSCAN", [DirectoryKeyspace.removed, cursor] + scanning))
+            guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes,
+                let fields = parts[1].elements
+            else { throw RedisError.unexpectedReply("HSCAN") }
+            for index in stride(from: 1, to: fields.count, by: 2) {
+                last = max(last, fields[index].text.flatMap { Int($0) } ?? 0)
+            }
+            cursor = next
+        } while cursor != Array("0".utf8)
+        return last > 0 ? last : nil
     }
 
     /// The records of the workspace's API keys belong to no workspace; the list of them does.

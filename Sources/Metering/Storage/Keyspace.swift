@@ -218,13 +218,15 @@ public enum DirectoryKeyspace {
     public static let apiKeys = Array("t1:{@}:keys".utf8)
     /// Hash: id of a key → when it was used last, to the minute.
     public static let apiKeysUsed = Array("t1:{@}:keys:used".utf8)
-    /// Hash: workspace, `@`, birth → when it was removed, in ms. Nothing else tells a workspace that was
-    /// deleted from one that was lost.
+    /// Hash: workspace, `@`, birth → when it was removed, in ms, or `restored`. Nothing else tells a workspace that
+    /// was deleted from one that was lost.
     public static let removed = Array("t1:{@}:removed".utf8)
     /// The field of `removed` for a workspace.
     public static func removed(_ workspace: WorkspaceID, _ birth: String) -> [UInt8] {
         Array("\(workspace.text)@\(birth)".utf8)
     }
+    /// In the place of the time of one that goes on under another birth, by a restore.
+    public static let restored = Array("0".utf8)
     /// String: grows with each change of the hashes.
     public static let version = Array("t1:{@}:version".utf8)
     private static let deleted = Array("deleted ".utf8)

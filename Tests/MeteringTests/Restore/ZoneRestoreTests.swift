@@ -103,6 +103,25 @@ import Testing
         }
     }
 
+    @Test func `Tokens of those that had the id meanwhile are not those of a restored workspace`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let flushing = try await Self.live(redis, host)
+                let right = try Self.settings("Asia/Ho_Chi_Minh")
+                try redis.request("FLUSHALL")
+                // The second was this one, under another birth.
+                try redis.request(
+                    "HSET t1:{@}:removed acme@b0 4000 acme@b9 0 acme@b2 3000 acme-2@b3 5000")
+                try await Self.restore(redis, host, right, flushing.data)
+                let restored = try #require(try await Self.listed(flushing.client))
+                #expect(restored.takenAt == Timestamp(milliseconds: 4000))
+                #expect(restored.birth == right.birth)
+            }
+        }
+    }
+
     @Test func `Files without settings give the workspace that is there their zone`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

@@ -186,4 +186,22 @@ import Testing
             #expect(rate.headers["ratelimit-policy"] == #""rate";q=20;tally-meter="api_calls""#)
         }
     }
+
+    @Test func `Behind the year 9999 a rate has no time at which it has room again`() async throws {
+        try await withAPI { host, harness, redis in
+            let limits = """
+                {"limits":[{"name":"slow","meter":"x","window":"rate","period_s":86400,"user":1}]}
+                """
+            #expect(await harness.send(.put, "/v1/limits", limits).status == 200)
+            for (days, time) in [(365, "2027-11-21T10:00:00Z"), (3_000_000, nil)] {
+                let used = await harness.post(#"{"subject":"\#(days)","meters":{"x":\#(days)}}"#)
+                #expect(used.status == 200, "\(used.text)")
+                let answer = await harness.send(
+                    .post, "/v1/check", #"{"subject":"\#(days)","amounts":{"x":1}}"#)
+                #expect(answer.status == 429, "\(answer.text)")
+                let limit = (answer.json["limits"] as? [[String: Any]])?.first
+                #expect(limit?["resets_at"] as? String == time, "\(answer.text)")
+            }
+        }
+    }
 }

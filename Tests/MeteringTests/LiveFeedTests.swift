@@ -107,4 +107,70 @@ import Testing
             }
         }
     }
+
+    @Test func `Who comes back is told nothing of a person who was erased meanwhile`() async throws
+    {
+        try await withErasures { _, world, _ in
+            let queries = world.queries
+            _ = await world.bench.record(event("x", id: "before"))
+            let begun = try #require(try await queries.beginLive(LiveQuery(), after: nil))
+            for (subject, id) in [("x", "first"), ("x", "next"), ("eve", "hers"), ("x", "last")] {
+                _ = await world.bench.record(event(subject, id: id))
+            }
+            // Somebody watches until the end.
+            let (told, place) = try #require(try await queries.live(LiveQuery(), from: begun.1))
+            #expect(Self.subjects(told) == ["x", "x", "eve", "x"])
+            let erasure = try await world.erase("eve")
+            let (missed, _) = try #require(
+                try await queries.beginLive(LiveQuery(), after: told[0].id))
+            #expect(Self.subjects(missed) == ["x", erasure.anonymous.id.text, "x"])
+            #expect(!missed.contains { $0.event.recorded.id == ByteString("hers") })
+            #expect(try await queries.live(LiveQuery(), from: place) != nil)
+        }
+    }
+
+    @Test func `What came while nobody watched is not new to the next one`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = await Bench(
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon))
+                do {
+                    let begun = try #require(
+                        try await bench.queries.beginLive(LiveQuery(), after: nil))
+                    #expect(begun.0.isEmpty)
+                }
+                // More than are read at once.
+                for number in 0..<1_200 { await Self.count("s\(number)", bench) }
+                let (missed, place) = try #require(
+                    try await bench.queries.beginLive(LiveQuery(), after: nil))
+                #expect(missed.isEmpty)
+                await Self.count("new", bench)
+                let (told, _) = try #require(
+                    try await bench.queries.live(LiveQuery(), from: place))
+                #expect(Self.subjects(told) == ["new"])
+            }
+        }
+    }
+
+    @Test func `Who is ten seconds behind has to come back`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                let (_, slow) = try #require(
+                    try await bench.queries.beginLive(LiveQuery(), after: nil))
+                var (events, place) = try #require(
+                    try await bench.queries.beginLive(LiveQuery(), after: nil))
+                await Self.count("old", bench)
+                for step in 0..<3 {
+                    (events, place) = try #require(
+                        try await bench.queries.live(LiveQuery(), from: place))
+                    #expect(Self.subjects(events) == (step == 0 ? ["old"] : []))
+                    clock.advance(6_000)
+                }
+                #expect(try await bench.queries.live(LiveQuery(), from: slow) == nil)
+                #expect(try await bench.queries.live(LiveQuery(), from: place) != nil)
+            }
+        }
+    }
 }

@@ -9,12 +9,26 @@ internal import Redis
 public struct LivePlace: Sendable {
     fileprivate var generation: Int
     fileprivate var number: Int
+    /// As long as somebody has it, there is somebody who watches.
+    fileprivate let watch: LiveWatch
 }
 
-/// Keeps the last entries of the log for those who watch. On its loop's thread only.
+/// What all who watch have in common; the last of them takes it away.
+private final class LiveWatch: Sendable {
+    private let whenOver: @Sendable () -> Void
+
+    init(whenOver: @escaping @Sendable () -> Void) { self.whenOver = whenOver }
+
+    deinit { whenOver() }
+}
+
+/// Keeps the last entries of the log while there is somebody who watches. On its loop's thread only.
 final class LiveFeed {
     /// Kept for slow ones: some seconds of a busy service.
     private static let eventCountMax = 50_000
+    /// And no longer than that: who was in them may have been erased since.
+    private static let keptMS = 10_000
+    private static let markEveryMS = 500
     private static let entriesPerRead = 20
     private static let readsPerTurn = 50
     /// Entries of the log that a watcher who comes back may have missed.
@@ -35,8 +49,18 @@ final class LiveFeed {
     private var lastSeen: Int?
     private var generation = 0
     private var isReading = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+    /// When how many entries had been read.
+    private var marks: ArraySlice<(ms: Int, number: Int)> = []
+    private weak var watch: LiveWatch?
+    private let whenOver: @Sendable () -> Void
 
-    init(client: RedisClient, keys: Keyspace, clock: any Clock) {
+    /// - Parameter whenOver: called, on any thread, when nobody watches any more.
+    init(
+        client: RedisClient, keys: Keyspace, clock: any Clock,
+        whenOver: @escaping @Sendable () -> Void
+    ) {
+        self.whenOver = whenOver
         self.client = client
         self.clock = clock
         self.keys = keys
@@ -44,10 +68,12 @@ final class LiveFeed {
         laterLogs = LaterLogs(client, keys, clock)
     }
 
+    var isWatched: Bool { watch != nil }
+
     /// Forgets all: another connection may lead to other data.
     func reset() {
         generation += 1
-        (entries, eventCount, start, ends) = ([], 0, 0, [:])
+        (entries, eventCount, start, ends, marks) = ([], 0, 0, [:], [])
         lastSeen = nil
         laterLogs.forget()
     }
@@ -58,12 +84,19 @@ final class LiveFeed {
     func begin(
         after position: LogPosition?
     ) async throws(MeteringError) -> (missed: [LogEntry], LivePlace)? {
+        // Where nobody watched, nobody read on: what came since is not new.
+        if watch == nil { reset() }
+        let watch = watch ?? LiveWatch(whenOver: whenOver)
+        self.watch = watch
+        // What another one reads may have been asked for before the call.
+        while isReading { await withCheckedContinuation { waiting.append($0) } }
         try await advance()
-        let place = LivePlace(generation: generation, number: start + entries.count)
+        let place = LivePlace(
+            generation: generation, number: start + entries.count, watch: watch)
         guard let position else { return ([], place) }
         if let index = entries.lastIndex(where: { $0.position == position }) {
             let missed = entries[index...]
-            return missed.count > Self.missedEntryMax ? nil : (Array(missed), place)
+            return missed.count > Self.missedEntryMax ? nil : (try await present(missed), place)
         }
         // From here on by days: what lies on a day to come may have come before the entry or behind it.
         let today = clock.now.milliseconds.flooredQuotient(86_400_000)
@@ -73,16 +106,36 @@ final class LiveFeed {
         else { return nil }
         var missed: [LogEntry] = []
         for day in known.keys.sorted() where day >= position.day.number {
-            var number = day == position.day.number ? position.number - 1 : 0
-            while number < known[day] ?? 0 {
-                let read = try await read(day, after: number)
-                guard let last = read.last else { break }
-                missed += read.filter { $0.position.number <= known[day] ?? 0 }
-                number = last.position.number
-                if missed.count > Self.missedEntryMax { return nil }
-            }
+            let first = day == position.day.number ? position.number : 1
+            missed += try await read(day, first, through: known[day] ?? 0)
+            if missed.count > Self.missedEntryMax { return nil }
         }
         return (missed, place)
+    }
+
+    /// Entries as Redis has them: who was in them may have been erased since they were read here.
+    private func present(_ kept: ArraySlice<LogEntry>) async throws(MeteringError) -> [LogEntry] {
+        var found: [LogPosition: LogEntry] = [:]
+        for (day, some) in Dictionary(grouping: kept, by: \.position.day.number) {
+            let numbers = some.map(\.position.number)
+            let read = try await read(day, numbers.min() ?? 1, through: numbers.max() ?? 0)
+            for entry in read { found[entry.position] = entry }
+        }
+        return kept.compactMap { found[$0.position] }
+    }
+
+    /// Entries of a day, and no more than a few beyond those that a watcher may have missed.
+    private func read(
+        _ day: Int, _ first: Int, through last: Int
+    ) async throws(MeteringError) -> [LogEntry] {
+        var (found, number): ([LogEntry], Int) = ([], first - 1)
+        while number < last, found.count <= Self.missedEntryMax {
+            let read = try await read(day, after: number)
+            guard let end = read.last else { break }
+            found += read.filter { $0.position.number <= last }
+            number = end.position.number
+        }
+        return found
     }
 
     /// The entries behind a place, which moves.
@@ -100,7 +153,11 @@ final class LiveFeed {
     private func advance() async throws(MeteringError) {
         guard !isReading else { return }
         isReading = true
-        defer { isReading = false }
+        defer {
+            isReading = false
+            for one in waiting { one.resume() }
+            waiting = []
+        }
         // Redis may have been emptied.
         if try await !name.isKnown() { reset() }
         let today = clock.now.milliseconds.flooredQuotient(86_400_000)
@@ -114,7 +171,21 @@ final class LiveFeed {
         }
         lastSeen = max(last, lastSeen ?? last)
         for day in today - 1...last { try await advance(day) }
-        while eventCount > Self.eventCountMax, let first = entries.popFirst() {
+        forgetOld()
+    }
+
+    private func forgetOld() {
+        // A clock that was set back keeps nothing longer.
+        let now = clock.now.milliseconds
+        if abs(now - (marks.last?.ms ?? 0)) >= Self.markEveryMS {
+            marks.append((now, start + entries.count))
+        }
+        var least = start
+        while let mark = marks.first, abs(now - mark.ms) > Self.keptMS {
+            least = mark.number
+            marks.removeFirst()
+        }
+        while start < least || eventCount > Self.eventCountMax, let first = entries.popFirst() {
             eventCount -= first.events.count
             start += 1
         }

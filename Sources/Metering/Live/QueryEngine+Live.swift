@@ -89,8 +89,14 @@ extension QueryEngine {
 
     private func liveFeed() throws(MeteringError) -> LiveFeed {
         if let feed { return feed }
-        let made = LiveFeed(client: try client, keys: keys, clock: clock)
+        let made = LiveFeed(client: try client, keys: keys, clock: clock) { [weak self] in
+            Task { [weak self] in await self?.forgetFeed() }
+        }
         feed = made
         return made
+    }
+
+    private func forgetFeed() {
+        if feed?.isWatched == false { feed = nil }
     }
 }

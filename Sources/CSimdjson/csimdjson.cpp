@@ -30,9 +30,15 @@ enum class Want { value, value_or_end, key, key_or_end, colon, comma_or_end, not
 
 }  // namespace
 
+// A large document takes six times its size, and more for its tokens. After so many small ones the
+// memory is given back: a client that sends large ones goes on, and one of them is soon forgotten.
+constexpr size_t usual_capacity = 1 << 20, usual_tokens = 1 << 16;
+constexpr uint32_t calm_documents = 64;
+
 struct csj_parser {
     std::unique_ptr<Stage1> stage1;
     size_t capacity = 0;
+    uint32_t calm = 0;
     std::unique_ptr<uint8_t[]> input, strings;
     std::vector<csj_token> tokens;
     std::vector<Frame> stack;
@@ -46,7 +52,17 @@ struct csj_parser {
     size_t offset = 0;
     Want want = Want::value;
 
+    void forget_large(size_t bytes) {
+        if (capacity <= usual_capacity && tokens.size() <= usual_tokens) return;
+        calm = bytes > usual_capacity / 16 ? 0 : calm + 1;
+        if (calm < calm_documents) return;
+        calm = 0;
+        capacity = 0;
+        tokens = {};
+    }
+
     csj_error reserve(size_t bytes) {
+        forget_large(bytes);
         if (bytes <= capacity && stage1) return CSJ_OK;
         size_t wanted = 4096;
         while (wanted < bytes) wanted *= 2;
@@ -75,8 +91,8 @@ struct csj_parser {
         return failed == simdjson::UNCLOSED_STRING ? CSJ_UNCLOSED_STRING : CSJ_UNEXPECTED;
     }
 
-    /// There is room: each token has a structural index of its own.
     void push(csj_kind kind, size_t start, size_t size) {
+        if (count == tokens.size()) tokens.resize(std::max<size_t>(64, 2 * tokens.size()));
         tokens[count] = {uint32_t(start), uint32_t(size), count + 1, uint32_t(kind)};
         count++;
     }
@@ -202,8 +218,6 @@ struct csj_parser {
     }
 
     csj_error walk() {
-        if (tokens.size() < stage1->n_structural_indexes)
-            tokens.resize(std::max<size_t>(64, stage1->n_structural_indexes));
         for (uint32_t i = 0; i < stage1->n_structural_indexes; i++) {
             offset = stage1->structural_indexes[i];
             if (csj_error error = step(input[offset])) return error;

@@ -29,6 +29,9 @@ final class Connection {
     /// Answers that came before their turn, or while much is unsent: here a body is still the
     /// responder's own memory, which the answers of many connections share.
     private var early: [Int: (reply: HTTPReply, response: HTTPResponse)] = [:]
+    private(set) var earlyBytes = 0
+    /// What `core.load` knows that is unsent here.
+    var countedUnsent = 0
     /// Replies that async code answers.
     private var asyncReplies: [Int: HTTPReply] = [:]
 
@@ -209,7 +212,8 @@ final class Connection {
         guard phase != .closed else { return }
         guard reply.sequence == nextToAnswer, stream == nil, hasRoom else {
             early[reply.sequence] = (reply, response)
-            return
+            earlyBytes += response.body.count
+            return countUnsent()
         }
         emit(reply, response)
         emitEarly()
@@ -262,6 +266,7 @@ final class Connection {
         while !early.isEmpty, stream == nil, hasRoom, phase != .closed,
             let next = early.removeValue(forKey: nextToAnswer)
         {
+            earlyBytes -= next.response.body.count
             emit(next.reply, next.response)
         }
     }
@@ -359,12 +364,13 @@ final class Connection {
         readWatch?.cancel()
         writeWatch?.cancel()
         Glibc.close(descriptor)
-        early = [:]
+        (early, earlyBytes) = ([:], 0)
         asyncReplies = [:]
         backlog = []
         // Replies that are still to come keep the reader.
         reader.dropBody()
         output.removeAll()
+        countUnsent()
         stream?.resume(isGone: true)
         stream = nil
         core.remove(id)

@@ -11,6 +11,9 @@ public struct HTTPServerConfiguration: Sendable {
     /// What bodies may take together that are being received or worked on, of all servers with one
     /// `HTTPServerLoad`; who sends one for which there is no room gets 503.
     public var maxBodies = 256 * 1024 * 1024
+    /// What answers may take together that their peers have not taken yet, of all servers with one
+    /// `HTTPServerLoad`; a connection that comes to owe more then is closed.
+    public var maxUnsentOfAll = 256 * 1024 * 1024
     /// Requests of one connection that wait for their answers; reading pauses at this number.
     public var maxPipelined = 100
     /// Where paths begin on which no request is answered with a 5xx for its method: gateways take
@@ -34,6 +37,8 @@ public struct HTTPServerConfiguration: Sendable {
 
     /// What a connection may owe its peer before it stops reading or its stream suspends.
     static let maxUnsent = 256 * 1024
+    /// What a connection may always owe: nobody who takes no answers keeps others from getting small ones.
+    static let freeUnsent = 16 * 1024
     /// What a body may always take: nobody who sends large ones keeps others from sending small ones.
     static let freeBody = 16 * 1024
     /// What is read and thrown away behind a refused request before the connection is closed, apart

@@ -7,6 +7,7 @@ internal import Synchronization
 public final class HTTPServerLoad: Sendable {
     private let connections = Atomic<Int>(0)
     private let bodyBytes = Atomic<Int>(0)
+    private let unsentBytes = Atomic<Int>(0)
 
     public init() {}
 
@@ -16,6 +17,13 @@ public final class HTTPServerLoad: Sendable {
     func addConnection() -> Int { connections.add(1, ordering: .relaxed).oldValue }
 
     func removeConnection() { connections.subtract(1, ordering: .relaxed) }
+
+    /// Counts more, or less, that peers have not taken.
+    ///
+    /// - Returns: how much it is in all.
+    func changeUnsent(by count: Int) -> Int {
+        unsentBytes.add(count, ordering: .relaxed).newValue
+    }
 
     /// Whether so much more of bodies may be held; if so, it is counted.
     fileprivate func takeForBodies(_ count: Int, max: Int) -> Bool {

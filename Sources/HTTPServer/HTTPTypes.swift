@@ -65,6 +65,9 @@ public struct HTTPResponse: Sendable {
         /// slow, and throws when it is gone. An error thrown from here cuts the connection, so
         /// that the peer does not take half an answer for a whole one.
         case stream(@Sendable (HTTPBodyWriter) async throws -> Void)
+
+        /// How many bytes wait with it.
+        var count: Int { if case .bytes(let bytes) = self { bytes.count } else { 0 } }
     }
 
     public var status: HTTPStatus

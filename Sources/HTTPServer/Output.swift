@@ -28,8 +28,23 @@ extension Connection {
                 waitForSpace()
             }
         }
+        countUnsent()
         if output.count <= HTTPServerConfiguration.maxUnsent { stream?.resume(isGone: false) }
         settle()
+    }
+
+    /// Has what the peer has not taken counted with that of all others. Who comes to owe much while all
+    /// owe too much is closed: what it would be sent is kept until it reads.
+    func countUnsent() {
+        let unsent = output.count + earlyBytes
+        let counted = unsent > HTTPServerConfiguration.freeUnsent ? unsent : 0
+        let change = counted - countedUnsent
+        guard change != 0 else { return }
+        countedUnsent = counted
+        let all = core.load.changeUnsent(by: change)
+        guard change > 0, all > core.configuration.maxUnsentOfAll else { return }
+        core.metrics.countCut()
+        close()
     }
 
     /// One write at the end of the turn, for several answers on one connection.

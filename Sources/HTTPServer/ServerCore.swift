@@ -140,6 +140,14 @@ final class ServerMetrics: Sendable {
         sent = registry.counter("tally_http_sent_bytes_total", help: "Bytes sent to clients.")
     }
 
+    /// Counts a connection that was closed because too much was unsent.
+    func countCut() {
+        registry.counter(
+            "tally_http_connections_cut_total",
+            help: "Connections closed since answers that nobody took had become too large."
+        ).add()
+    }
+
     /// Counts a request that the server refused by itself.
     func countRejected(_ code: String) {
         registry.counter(

@@ -80,6 +80,39 @@ import Testing
         }
     }
 
+    private static func large(_ head: String = "") -> String {
+        "GET /large HTTP/1.1\r\nHost: x\r\n\(head)\r\n"
+    }
+
+    @Test func `Who takes nothing is closed when too much is unsent, and others are answered`()
+        async throws
+    {
+        try await withServer({ $0.maxUnsentOfAll = 10_000_000 }) { live in
+            let first = try Client(live)
+            first.send(Self.large("Connection: close\r\n"))
+            while !live.journal.all.contains("done /large") { await live.server.turn() }
+            // Together they would pass the bound.
+            let second = try Client(live)
+            second.send(Self.large() + Self.large())
+            try await wait(live, for: "tally_http_connections_cut_total 1")
+            let other = try Client(live)
+            other.send(head(10_000) + filler(10_000) + canary)
+            #expect(statuses(other.readTextToEnd()) == [200, 200])
+            // What was first is whole.
+            #expect(first.readToEnd().count > 8_000_000)
+            first.close()
+            second.close()
+            try await wait(live, for: "tally_http_connections 0")
+            // Nothing is left of what was counted.
+            for _ in 0..<3 {
+                let client = try Client(live)
+                client.send(Self.large("Connection: close\r\n"))
+                #expect(client.readToEnd().count > 8_000_000)
+            }
+            try await wait(live, for: "tally_http_connections_cut_total 1")
+        }
+    }
+
     @Test func `Servers with one load have one cap of connections, wherever they come`()
         async throws
     {

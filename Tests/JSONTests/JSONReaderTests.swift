@@ -105,6 +105,22 @@ private func code(_ text: String) -> JSONError.Code? { code(Array(text.utf8)) }
         #expect(code("{" + twice.joined(separator: ",") + "}") == .duplicateKey)
     }
 
+    /// Its memory grows with tokens, and is given back behind many small documents.
+    @Test func `Large documents, and small ones behind them, are read as they are`() throws {
+        let reader = try JSONReader()
+        for count in [1, 63, 64, 65, 300_000, 3] {
+            for _ in 0..<(count == 3 ? 200 : 1) {
+                let text = "[" + Array(repeating: "7", count: count).joined(separator: ",") + "]"
+                let value = try reader.read(Array(text.utf8))
+                #expect(value.count == count && value.elements.allSatisfy { $0.integer == 7 })
+            }
+        }
+        let commas = Array("[".utf8) + [UInt8](repeating: UInt8(ascii: ","), count: 1 << 21)
+        #expect(throws: JSONError.self) { try reader.read(commas) }
+        let small = try reader.read(Array(#"{"a":[1,{"b":2}]}"#.utf8))
+        #expect(small["a"]?.count == 2)
+    }
+
     @Test func `A flood of keys is refused at once`() {
         // What comes behind the first thousand is not read: it is no JSON.
         let text = "{" + (0..<100_000).map { "\"k\($0)\":1" }.joined(separator: ",") + ",:]"

@@ -21,6 +21,8 @@ final class RedisConnection {
 
     private static let readBytes = 64 * 1024
     private static let readsPerTurnMax = 8
+    /// How many times its time a reply may take, whatever comes before it.
+    private static let patienceMax: UInt64 = 10
     /// When a turn of the loop took so long, the time of what it sent begins when it is written.
     private static let longTurnNanoseconds: UInt64 = 20_000_000
     /// After these the server will not do for any other command either.
@@ -37,6 +39,7 @@ final class RedisConnection {
     private var timer: LoopTimer?
     private var isTimerRunning = false
     private var outstanding = Queue<Outstanding>()
+    private var (receivedBytes, receivedAtCheck) = (0, 0)
     private var input = [UInt8](repeating: 0, count: readBytes)
     private var output: [UInt8] = []
     private var outputStart = 0
@@ -92,10 +95,7 @@ final class RedisConnection {
         outstanding.append(
             Outstanding(completion: completion, sentAt: Self.now, end: queuedBytes))
         metrics.outstanding.add(1)
-        if !isTimerRunning {
-            isTimerRunning = true
-            timer?.start(after: configuration.commandTimeout)
-        }
+        if !isTimerRunning { check(after: configuration.commandTimeout) }
         guard flushQueuedAt == nil, !isWaitingToWrite else { return }
         flushQueuedAt = Self.now
         loop.deferToTurnEnd { [weak self] in self?.flushTurn() }
@@ -172,6 +172,7 @@ final class RedisConnection {
                 if errno == EINTR { continue }
                 return errno == EAGAIN ? () : lose("read: \(systemMessage(errno))")
             }
+            receivedBytes += count
             do throws(ReplyReader.ProtocolError) {
                 try take(count)
                 try deliver()
@@ -230,11 +231,21 @@ final class RedisConnection {
         guard !isLost, let oldest = outstanding.first else { return }
         let age = Self.now &- oldest.sentAt
         guard age < timeoutNanoseconds else {
-            return lose("no reply within \(configuration.commandTimeout)")
+            let isMoving = receivedBytes > receivedAtCheck
+            guard isMoving, age < Self.patienceMax * timeoutNanoseconds else {
+                return lose("no reply within \(configuration.commandTimeout)")
+            }
+            // What Redis could not send before those in front of it were read comes soon.
+            return check(after: .nanoseconds(timeoutNanoseconds / 2))
         }
-        isTimerRunning = true
         // One millisecond more, the loop's resolution: not to wake just before the time.
-        timer?.start(after: .nanoseconds(timeoutNanoseconds - age) + .milliseconds(1))
+        check(after: .nanoseconds(timeoutNanoseconds - age) + .milliseconds(1))
+    }
+
+    private func check(after time: Duration) {
+        receivedAtCheck = receivedBytes
+        isTimerRunning = true
+        timer?.start(after: time)
     }
 
     private func lose(_ reason: String, isExpected: Bool = false) {

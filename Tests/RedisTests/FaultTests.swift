@@ -57,6 +57,32 @@ import Testing
         }
     }
 
+    @Test func `Replies that found no room in the socket are not late either`() async throws {
+        try await withRedis { server in
+            try await onLoop { host in
+                let watched = WatchedClient(
+                    .test(server.socketPath, timeout: .milliseconds(600)), on: host.loop)
+                await watched.ready()
+                let large = String(repeating: "x", count: 1 << 20)
+                _ = try await watched.client.send(command("SET", "large", large))
+                var sizes: [Int] = []
+                for _ in 0..<40 {
+                    watched.client.send(command("GET", "large")) {
+                        if case .success(let value) = $0 { sizes.append(value.bytes?.count ?? 0) }
+                    }
+                }
+                // They are written, and then nobody reads for a while.
+                await host.loop.sleep(for: .milliseconds(1))
+                usleep(800_000)
+                while sizes.count < 40, watched.lostCount == 0 {
+                    await host.loop.sleep(for: .milliseconds(1))
+                }
+                #expect(sizes == Array(repeating: 1 << 20, count: 40))
+                #expect(watched.lostCount == 0)
+            }
+        }
+    }
+
     @Test(arguments: [0, 1, 5, 1_000, 6_000])
     func `A connection cut within a reply fails what waits, and is made again`(
         _ bytes: Int

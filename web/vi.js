@@ -178,6 +178,7 @@ export default {
     "alerts.add": "Thêm cảnh báo", "alerts.deleteText": "“{name}” sẽ không báo nữa.",
     "alerts.balance": "tín dụng của tháng", "alerts.budget": "ngân sách không gian làm việc",
     "alerts.budgetOf": "ngân sách {budget} mỗi tháng", "alerts.limitOf": "giới hạn {name}",
+    "alerts.limitGone": "giới hạn {name} (đã xóa)",
     "alerts.amount": "Ngân sách mỗi tháng", "alerts.amountHelp": "Cho ngân sách, bằng tiền tệ của không gian làm việc.",
     "alerts.subjectHelp": "Để trống: từng đối tượng riêng.",
     "alerts.toHelp": "Một địa chỉ email, hoặc địa chỉ webhook (https).", "alerts.secret": "Bí mật của {name}",

@@ -44,7 +44,7 @@ export default {
     "event.meters": "Amounts", "event.input": "Input", "event.output": "Output", "event.description": "Description",
 
     "users.username": "Username", "users.email": "Email", "users.role": "Role", "users.assigned": "Assigned",
-    "users.activeKeys": "Active", "users.ready": "Ready (>800)", "users.received": "Ever received",
+    "users.activeKeys": "Active", "users.ready": "Ready", "users.received": "Ever received",
     "users.used": "Ever used", "users.tokens": "Tokens used", "users.lastSeen": "Last event",
     "users.status": "Status", "users.actions": "Actions", "users.active": "Active", "users.inactive": "Inactive",
     "users.demo": "demo", "users.demoLabel": "Demo: is never counted", "users.search": "Search", "users.any": "any",

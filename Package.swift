@@ -100,7 +100,7 @@ let package = Package(
         .testTarget(
             name: "PagesTests", dependencies: ["Pages", "HTTPServer", "tally", "TestSupport"],
             exclude: [
-                "browser.py", "edits.py", "faults.py", "flows.py", "odd.py", "pages.py",
+                "browser.py", "edits.py", "faults.py", "flows.py", "odd.py", "pages.py", "turns.py",
                 "requirements.txt",
             ],
             swiftSettings: strict),

@@ -20,6 +20,7 @@ from every route that takes a key:
 | 401 | `unauthorized`; with `WWW-Authenticate` |
 | 403 | `forbidden`: the role is another, or an end user asks for what is not its own; `guest_merged`: the guest has become a user, who has to sign in; `cross_site`: a change with the cookie of a session came from elsewhere |
 | 404 | `workspace_not_found`: the operator named none that there is |
+| 409 | `other_session`: somebody else than the page shows is signed in in its browser (`X-Tally-Session`) |
 | 411, 413, 415 | the body has no length, is too long, or is of another type |
 | 429 | `too_many_attempts`: too many unknown keys came from this address; `too_many_requests`: too many requests of guests did |
 | 503 | `backend_unavailable`, `data_conflict`; with `Retry-After` |
@@ -29,7 +30,7 @@ QUERY = ["unknown_parameter", "duplicate_parameter", "invalid_parameter"]
 JSON_CODES = [
     "invalid_json", "invalid_encoding", "duplicate_key", "too_deep", "invalid_number", "string_too_long",
     "too_many_fields", "invalid_string"]
-COMMON = {*QUERY, *JSON_CODES, "unauthorized", "workspace_not_found", "length_required", "body_too_large",
+COMMON = {*QUERY, *JSON_CODES, "unauthorized", "workspace_not_found", "other_session", "length_required", "body_too_large",
           "unsupported_media_type", "too_many_attempts", "too_many_requests", "backend_unavailable",
           "data_conflict", "invalid_uri", "uri_too_long", "headers_too_large"}
 COMMON_FORBIDDEN = {"forbidden", "guest_merged", "cross_site"}

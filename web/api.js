@@ -15,11 +15,15 @@ export class Problem extends Error {
 const workspaceKey = "tally.workspace";
 const guestKey = "tally.guest";
 let [signedOut, forbidden] = [() => {}, () => {}];
+let sessionID = null;
+
+/** Whose session the pages show: the service refuses what they ask with the cookie of another. */
+export function useSession(session) { sessionID = session?.id ?? null; }
 
 /** What is done when the service does not know the caller any more. */
 export function onSignedOut(action) { signedOut = action; }
 
-/** What is done when the caller may not what it asked for: who it is may have changed. */
+/** What is done when the caller may not what it asked for, or another one asked: who it is may have changed. */
 export function onForbidden(action) { forbidden = action; }
 
 /** The workspace that the operator looks at; null for the one of the key. */
@@ -40,8 +44,9 @@ export const headerValue = (text) => String.fromCharCode(...new TextEncoder().en
 /** The header fields that each call has. */
 export function callHeaders() {
     const headers = {};
-    if (guest.get()) headers["X-Guest-ID"] = headerValue(guest.get());
-    else if (workspace.get()) headers["X-Tally-Workspace"] = workspace.get();
+    if (guest.get()) return { "X-Guest-ID": headerValue(guest.get()) };
+    if (workspace.get()) headers["X-Tally-Workspace"] = workspace.get();
+    if (sessionID) headers["X-Tally-Session"] = sessionID;
     return headers;
 }
 
@@ -59,8 +64,9 @@ export function address(path, query) {
 /** A segment of a path. */
 export const segment = encodeURIComponent;
 
-async function send(method, path, { query, body, headers, signal } = {}) {
+async function send(method, path, { query, body, headers, signal, isAnybodys = false } = {}) {
     const fields = { ...callHeaders(), ...headers };
+    if (isAnybodys) delete fields["X-Tally-Session"];
     if (body !== undefined) fields["Content-Type"] ??= "application/json";
     let all;
     try {
@@ -89,7 +95,7 @@ async function send(method, path, { query, body, headers, signal } = {}) {
 export async function problemOf(response, isSigningIn = false) {
     const found = new Problem(response.status, await response.json().catch(() => ({})));
     if (response.status === 401 && !isSigningIn) signedOut();
-    if (response.status === 403 && !isSigningIn) forbidden();
+    if ((response.status === 403 || found.code === "other_session") && !isSigningIn) forbidden();
     return found;
 }
 
@@ -101,8 +107,13 @@ async function answer(method, path, options) {
 export const get = (path, query, signal) => answer("GET", path, { query, signal });
 export const post = (path, body = "") => answer("POST", path, { body });
 export const put = (path, body, headers) => answer("PUT", path, { body, headers });
-export const patch = (path, body) => answer("PATCH", path, { body });
+/** Changes members; where there are none, nothing is asked. */
+export const patch = async (path, body) => (Object.keys(body).length ? answer("PATCH", path, { body }) : null);
 export const remove = (path) => answer("DELETE", path);
+
+/** Who is signed in by now, whomever the pages show; of the operator, as it looks at a workspace. */
+export const currentSession = (id = workspace.get()) =>
+    answer("GET", "/v1/session", { isAnybodys: true, headers: id ? { "X-Tally-Workspace": id } : {} });
 
 /** A document with its version: who puts it back with that in `If-Match` overwrites nobody's change. */
 export async function getVersioned(path) {

@@ -37,6 +37,7 @@ const reloadedKey = "tally.reloaded";
 const keyPrefix = "key:";
 let session = null;
 let leave = [];
+let leaving = new AbortController();
 let opening = 0;
 
 /** Says something for some seconds, aloud to who listens. */
@@ -53,6 +54,8 @@ function allowed() {
 }
 
 function leavePage() {
+    leaving.abort();
+    leaving = new AbortController();
     for (const action of leave) action();
     leave = [];
     removePlots();
@@ -67,7 +70,7 @@ async function begin() {
         const page = pages.find((one) => one.path === location.pathname);
         if (page) moduleOf(page).catch(() => {});
         try {
-            session = await currentSession();
+            enter(await currentSession());
         } catch (error) {
             if (error.status !== 401) return fail(error);
             forget();
@@ -78,38 +81,46 @@ async function begin() {
 
 async function currentSession() {
     try {
-        return await api.get("/v1/session");
+        return await api.currentSession();
     } catch (error) {
         // The workspace that was chosen may be gone, or not be for the key that is signed in with now.
         if (![403, 404].includes(error.status) || !api.workspace.get()) throw error;
         api.workspace.set(null);
-        return api.get("/v1/session");
+        return api.currentSession();
     }
+}
+
+/** Goes on as who is signed in. A guest is one in this tab only, whoever is signed in in the others. */
+function enter(found) {
+    session = found;
+    if (found.role !== "guest") localStorage.setItem(signedInKey, found.id);
 }
 
 function forget() {
     session = null;
-    localStorage.removeItem(signedInKey);
-    api.guest.set(null);
+    if (api.guest.get()) api.guest.set(null);
+    else localStorage.removeItem(signedInKey);
     api.workspace.set(null);
 }
 
-api.onSignedOut(() => {
+function end() {
     if (!session) return;
     forget();
     show();
     say(t("session.ended"), true);
-});
+}
+
+api.onSignedOut(end);
 
 // Who signs in in another tab is signed in here, too.
 let isAsking = false;
-api.onForbidden(async () => {
+async function askAgain() {
     if (!session || isAsking) return;
     isAsking = true;
     try {
         const found = await currentSession();
-        if (session && ["role", "subject", "workspace"].some((name) => found[name] !== session[name])) {
-            session = found;
+        if (session && ["id", "workspace"].some((name) => found[name] !== session[name])) {
+            enter(found);
             show();
             say(t("session.other"), true);
         }
@@ -118,6 +129,16 @@ api.onForbidden(async () => {
     } finally {
         isAsking = false;
     }
+}
+
+api.onForbidden(askAgain);
+
+// What another tab notes of it: at once, and not only when something is asked.
+addEventListener("storage", (event) => {
+    if (event.key !== signedInKey || api.guest.get()) return;
+    if (event.newValue === null) end();
+    else if (!session) begin();
+    else if (event.newValue !== session.id) askAgain();
 });
 
 async function signOut() {
@@ -137,6 +158,7 @@ function fail(error) {
 function show() {
     leavePage();
     useWorkspace(session);
+    api.useSession(session);
     const main = h("main", { id: "main", tabindex: "-1" });
     const skip = h("a", {
         class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); },
@@ -147,8 +169,7 @@ function show() {
         fill(main, signInForm({
             withGuests: pages.some((one) => one.roles.includes("guest")),
             start: (found) => {
-                session = found;
-                if (found.role !== "guest") localStorage.setItem(signedInKey, "1");
+                enter(found);
                 show();
             },
         }));
@@ -168,6 +189,7 @@ function show() {
 
 async function open(page, main) {
     const number = ++opening;
+    const { signal } = leaving;
     document.title = `${t(`page.${page.name}`)} · Tally`;
     const heading = h("h1", { tabindex: "-1" }, t(`page.${page.name}`));
     // It is seen until something stands behind it.
@@ -175,13 +197,14 @@ async function open(page, main) {
     fill(main, heading, loading);
     try {
         const module = await loaded(page, loading);
-        if (number !== opening) return;
-        const view = { main, session, say, isAdmin: admins.includes(session.role), onLeave: (action) => leave.push(action) };
+        if (number !== opening || signal.aborted) return;
+        // What `signal` ends when the page is left does not go on over another one.
+        const view = { main, session, say, signal, isAdmin: admins.includes(session.role), onLeave: (action) => leave.push(action) };
         await module.open(view);
         // The heading stays in its place: it may have the focus.
         loading.remove();
     } catch (error) {
-        if (number !== opening || error.name === "AbortError") return;
+        if (number !== opening || signal.aborted || error.name === "AbortError") return;
         fill(main, heading, h("p", { class: "error", role: "alert" }, error.message),
             button(t("table.retry"), () => open(page, main)));
     }
@@ -271,11 +294,14 @@ function workspaceChoice() {
     if (!session?.workspace) return null;
     if (session.role !== "operator") return h("span", { class: "muted" }, session.workspace);
     const select = choice("workspace", t("shell.workspace"), [[session.workspace, session.workspace]], session.workspace, async (id) => {
-        api.workspace.set(id);
         try {
-            session = await currentSession();
+            // What the page that is shown asks meanwhile is still of its own workspace.
+            const found = await api.currentSession(id);
+            api.workspace.set(id);
+            enter(found);
             show();
         } catch (error) {
+            select.value = session.workspace;
             say(error.message, true);
         }
     });

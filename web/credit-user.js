@@ -13,14 +13,19 @@ const recentEvents = 20;
 
 let asked = 0;
 
-/** Shows who has an `id` in an element, with what it did in so many days. */
-export async function userDetail(element, who, days) {
+/**
+ * Shows who has an `id` in an element, with what it did in so many days.
+ * @param subject who it is, or a promise of it: of whoever was asked for last is shown.
+ */
+export async function userDetail(element, subject, days) {
     const turn = ++asked;
-    const { id } = who;
     fill(element, h("p", { class: "status", role: "status" }, t("table.loading")));
-    const path = `/v1/credits/${api.segment(id)}`;
-    const from = addDays(today(), 1 - days);
     try {
+        const who = await subject;
+        if (turn !== asked) return;
+        const { id } = who;
+        const path = `/v1/credits/${api.segment(id)}`;
+        const from = addDays(today(), 1 - days);
         // What somebody did is read behind the rest, and its sums may take long: each is shown when it comes.
         const events = api.get(`/v1/subjects/${api.segment(id)}/events`, { from, limit: recentEvents });
         const sums = api.get("/v1/series", { meter: "credits_micro", bucket: "day", group_by: "action", subject: id, from });

@@ -61,7 +61,9 @@ export function values(form) {
 }
 
 /**
- * Asks in a dialog. `submit(values, form)` does it; what it throws is shown, and the dialog stays.
+ * Asks in a dialog. `submit(values, { form, changed })` does it; what it throws is shown, and the dialog stays. `changed`
+ * are the values that are not the ones shown at first: the others may have been changed elsewhere since. While it is being
+ * done, the dialog cannot be left: it would not be known whether it was.
  * @returns whether it was done.
  */
 export function formDialog({ title, fields = [], text, action = t("dialog.save"), isDanger = false, submit }) {
@@ -70,33 +72,42 @@ export function formDialog({ title, fields = [], text, action = t("dialog.save")
         const error = h("p", { class: "error", role: "alert" });
         const save = h("button", { type: "submit", class: isDanger ? "danger" : "primary" }, action);
         const giveBack = rememberFocus();
+        const cancel = h("button", { type: "button", onclick: () => { if (!isBusy) dialog.close(); } }, t("dialog.cancel"));
         let [isDone, isBusy] = [false, false];
+        // What was sent once without an answer may have been done.
+        const touched = new Set();
+        const setBusy = (value) => {
+            isBusy = value;
+            // Not `disabled`, which would take the focus away.
+            for (const one of [save, cancel]) one[value ? "setAttribute" : "removeAttribute"]("aria-disabled", "true");
+        };
         const form = h("form", {
             novalidate: false,
             onsubmit: async (event) => {
                 event.preventDefault();
                 if (isBusy) return;
-                isBusy = true;
-                // Not `disabled`, which would take the focus away.
-                save.setAttribute("aria-disabled", "true");
+                setBusy(true);
                 fill(error);
+                const found = values(form);
+                for (const name of Object.keys(found)) if (found[name] !== shown[name]) touched.add(name);
                 try {
-                    await submit(values(form), form);
+                    await submit(found, { form, changed: Object.fromEntries([...touched].map((name) => [name, found[name]])) });
                     isDone = true;
                     dialog.close();
                 } catch (problem) {
                     fill(error, problem.message);
                 } finally {
-                    isBusy = false;
-                    save.removeAttribute("aria-disabled");
+                    setBusy(false);
                 }
             },
         }, h("h2", { id: titleID }, title), text ? h("p", null, text) : null, fields.map((one) =>
             one instanceof Node ? one : field(one)), error,
-        h("div", { class: "actions" },
-            h("button", { type: "button", onclick: () => dialog.close() }, t("dialog.cancel")), save));
+        h("div", { class: "actions" }, cancel, save));
+        const shown = values(form);
+        const keep = (event) => { if (isBusy) event.preventDefault(); };
         const dialog = h("dialog", {
-            "aria-labelledby": titleID,
+            // A second Escape would not ask any more by `cancel`.
+            "aria-labelledby": titleID, oncancel: keep, onkeydown: (event) => { if (event.key === "Escape") keep(event); },
             onclose: () => {
                 dialog.remove();
                 giveBack();

@@ -44,7 +44,7 @@ export default {
     "event.meters": "Amounts", "event.input": "Input", "event.output": "Output", "event.description": "Description",
 
     "users.username": "Username", "users.email": "Email", "users.role": "Role", "users.assigned": "Assigned",
-    "users.activeKeys": "Active", "users.ready": "Ready (>800)", "users.received": "Ever received",
+    "users.activeKeys": "Active", "users.ready": "Ready", "users.received": "Ever received",
     "users.used": "Ever used", "users.tokens": "Tokens used", "users.lastSeen": "Last event",
     "users.status": "Status", "users.actions": "Actions", "users.active": "Active", "users.inactive": "Inactive",
     "users.demo": "demo", "users.demoLabel": "Demo: is never counted", "users.search": "Search", "users.any": "any",
@@ -176,7 +176,8 @@ export default {
     "alerts.to": "Told to", "alerts.all": "each", "alerts.none": "Nobody is told of anything.",
     "alerts.add": "Add an alert", "alerts.deleteText": "“{name}” tells nothing any more.",
     "alerts.balance": "credits of the month", "alerts.budget": "budget of the workspace",
-    "alerts.budgetOf": "budget {budget} a month", "alerts.limitOf": "limit {name}", "alerts.amount": "Budget a month",
+    "alerts.budgetOf": "budget {budget} a month", "alerts.limitOf": "limit {name}",
+    "alerts.limitGone": "limit {name} (deleted)", "alerts.amount": "Budget a month",
     "alerts.amountHelp": "For a budget, in the workspace's currency.",
     "alerts.subjectHelp": "Empty: each subject for itself.",
     "alerts.toHelp": "An e-mail address, or the address of a webhook (https).", "alerts.secret": "Secret of {name}",

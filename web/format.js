@@ -24,11 +24,15 @@ function format(type, options) {
 const isNone = (value) => value === null || value === undefined;
 
 export function number(value, digits = 0) {
-    return isNone(value) ? none : format(Intl.NumberFormat, { maximumFractionDigits: digits }).format(value);
+    // Of what is rounded to zero no sign is left.
+    return isNone(value) ? none : format(Intl.NumberFormat, { maximumFractionDigits: digits, signDisplay: "negative" }).format(value);
 }
 
-/** Credits, which have up to six places. */
-export const credits = (value) => number(value, Math.abs(value ?? 0) < 100 ? 4 : 2);
+/** Credits, which have up to six places: all of them where less would be nothing of it. */
+export function credits(value) {
+    const size = Math.abs(value ?? 0);
+    return number(value, size < 0.01 ? 6 : size < 100 ? 4 : 2);
+}
 
 export function compact(value) {
     return isNone(value) ? none
@@ -39,7 +43,7 @@ export function compact(value) {
 export function money(value) {
     if (isNone(value)) return none;
     const isSmall = Number(value) !== 0 && Math.abs(value) < 1;
-    const options = { style: "currency", currency, currencyDisplay: "narrowSymbol" };
+    const options = { style: "currency", currency, currencyDisplay: "narrowSymbol", signDisplay: "negative" };
     try {
         return format(Intl.NumberFormat, isSmall ? { ...options, maximumFractionDigits: 4 } : options).format(value);
     } catch {

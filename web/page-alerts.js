@@ -10,8 +10,8 @@ import { findSubject } from "./people.js";
 import { Rules } from "./rules.js";
 import { plainTable, Table } from "./table.js";
 
-export async function open({ main, say }) {
-    const limits = (await api.get("/v1/limits")).limits.map((limit) => limit.name);
+export async function open({ main, say, signal }) {
+    const limits = (await api.get("/v1/limits", null, signal)).limits.map((limit) => limit.name);
     const alerts = new Rules("/v1/alerts", (value, save) => showAlerts(value.alerts, limits, async (changed) => {
         const answer = await save({ alerts: changed });
         // The only answer with the secrets of webhooks that are new.
@@ -52,31 +52,36 @@ function subjectOf(on) {
     return on.limit ? t("alerts.limitOf", { name: on.limit }) : t("alerts.balance");
 }
 
-const alertDialog = (alert, limits, save) => formDialog({
-    title: alert ? t("users.editTitle", { name: alert.name }) : t("alerts.add"),
-    fields: [
-        { name: "name", label: t("limits.name"), value: alert?.name, required: true, maxlength: "64" },
-        {
-            name: "on", label: t("alerts.on"), value: alert?.on.limit ? `limit:${alert.on.limit}` : alert?.on.budget ? "budget" : "balance",
-            options: [["balance", t("alerts.balance")], ["budget", t("alerts.budget")],
-                ...limits.map((name) => [`limit:${name}`, t("alerts.limitOf", { name })])],
+function alertDialog(alert, limits, save) {
+    // Nothing else is chosen in the place of a limit that was deleted since.
+    const isGone = alert?.on.limit !== undefined && !limits.includes(alert.on.limit);
+    return formDialog({
+        title: alert ? t("users.editTitle", { name: alert.name }) : t("alerts.add"),
+        fields: [
+            { name: "name", label: t("limits.name"), value: alert?.name, required: true, maxlength: "64" },
+            {
+                name: "on", label: t("alerts.on"), value: alert?.on.limit ? `limit:${alert.on.limit}` : alert?.on.budget ? "budget" : "balance",
+                options: [["balance", t("alerts.balance")], ["budget", t("alerts.budget")],
+                    ...limits.map((name) => [`limit:${name}`, t("alerts.limitOf", { name })]),
+                    ...(isGone ? [[`limit:${alert.on.limit}`, t("alerts.limitGone", { name: alert.on.limit })]] : [])],
+            },
+            { name: "budget", label: t("alerts.amount"), value: alert?.on.budget ?? "", type: "decimal", help: t("alerts.amountHelp") },
+            { name: "percent", label: t("alerts.percent"), value: alert?.percent.join(", ") ?? "80, 100", required: true, pattern: "[0-9, ]+" },
+            { name: "subject", label: t("event.subject"), value: alert?.subject ?? "", help: `${t("alerts.subjectHelp")} ${t("people.help")}` },
+            { name: "to", label: t("alerts.to"), value: alert?.to.webhook ?? alert?.to.email, required: true, help: t("alerts.toHelp") },
+        ],
+        submit: async ({ name, on, budget, percent, subject, to }) => {
+            const changed = {
+                name, percent: percent.split(/[, ]+/).filter(Boolean).map(Number),
+                on: on === "budget" ? { budget } : on === "balance" ? { balance: true } : { limit: on.slice("limit:".length) },
+                to: to.includes("://") ? { webhook: to } : { email: to },
+            };
+            // Who it is about already needs not be looked for again.
+            if (subject) changed.subject = subject === alert?.subject ? subject : (await findSubject(subject)).id;
+            return save(changed);
         },
-        { name: "budget", label: t("alerts.amount"), value: alert?.on.budget ?? "", type: "decimal", help: t("alerts.amountHelp") },
-        { name: "percent", label: t("alerts.percent"), value: alert?.percent.join(", ") ?? "80, 100", required: true, pattern: "[0-9, ]+" },
-        { name: "subject", label: t("event.subject"), value: alert?.subject ?? "", help: `${t("alerts.subjectHelp")} ${t("people.help")}` },
-        { name: "to", label: t("alerts.to"), value: alert?.to.webhook ?? alert?.to.email, required: true, help: t("alerts.toHelp") },
-    ],
-    submit: async ({ name, on, budget, percent, subject, to }) => {
-        const changed = {
-            name, percent: percent.split(/[, ]+/).filter(Boolean).map(Number),
-            on: on === "budget" ? { budget } : on === "balance" ? { balance: true } : { limit: on.slice("limit:".length) },
-            to: to.includes("://") ? { webhook: to } : { email: to },
-        };
-        // Who it is about already needs not be looked for again.
-        if (subject) changed.subject = subject === alert?.subject ? subject : (await findSubject(subject)).id;
-        return save(changed);
-    },
-});
+    });
+}
 
 /** Notices that are on their way, or were given up. */
 function deliveries(status, say) {

@@ -32,17 +32,10 @@ export async function open({ main, onLeave }) {
     const [people, events] = [balances(lookUp), unusual(lookUp)];
     const search = h("form", {
         class: "filters", role: "search",
-        onsubmit: async (event) => {
+        onsubmit: (event) => {
             event.preventDefault();
             const { subject } = values(search);
-            if (!subject) return;
-            fill(detail, loading());
-            try {
-                const { id, profile } = await findSubject(subject);
-                await lookUp(profile ?? { id });
-            } catch (error) {
-                fill(detail, h("p", { class: "error", role: "alert" }, error.message));
-            }
+            if (subject) lookUp(findSubject(subject).then(({ id, profile }) => profile ?? { id }));
         },
     }, field({ name: "subject", label: t("credits.find"), required: true }),
     h("button", { type: "submit", class: "primary" }, t("audit.show")));

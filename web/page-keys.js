@@ -14,7 +14,7 @@ const statuses = ["active", "dead", "out_of_credit"];
 const statusOptions = () => statuses.map((name) => [name, word("keystatus", name)]);
 const tones = { active: "good", dead: "bad", out_of_credit: "warn" };
 
-export async function open({ main, say }) {
+export async function open({ main, say, signal }) {
     const any = ["", t("users.any")];
     const form = h("form", {
         class: "filters", onsubmit: (event) => { event.preventDefault(); show(); }, onchange: () => show(),
@@ -58,7 +58,7 @@ export async function open({ main, say }) {
             if (await importKeys(pool(), () => table.read())) say(t("keys.imported"));
         }), threshold,
         button(t("keys.changeThreshold"), async () => {
-            const { threshold: value } = await api.get(`${pool()}/settings`);
+            const { threshold: value } = await api.get(`${pool()}/settings`, null, signal);
             const isDone = await formDialog({
                 title: t("keys.changeThreshold"), text: t("keys.thresholdText"),
                 fields: [{ name: "threshold", label: t("keys.thresholdLabel"), type: "number", value, required: true }],
@@ -103,9 +103,11 @@ const edit = (pool, key) => formDialog({
         { name: "status", label: t("users.status"), value: key.status, options: statusOptions() },
         { name: "credit_balance", label: t("keys.balance"), type: "number", value: key.credit_balance ?? "", help: t("keys.balanceHelp") },
     ],
-    submit: ({ name, status, credit_balance: balance }) => api.patch(`${pool}/keys/${key.id}`, {
-        name, status, credit_balance: balance === "" ? null : Number(balance),
-    }),
+    submit: (_, { changed }) => {
+        const { credit_balance: balance } = changed;
+        if (balance !== undefined) changed.credit_balance = balance === "" ? null : Number(balance);
+        return api.patch(`${pool}/keys/${key.id}`, changed);
+    },
 });
 
 const unassign = (pool, key) => confirmDialog(t("keys.unassign"),
@@ -119,7 +121,7 @@ const remove = (pool, key) => confirmDialog(t("keys.delete"), t("keys.deleteText
 const importKeys = (pool, changed) => formDialog({
     title: t("keys.import"), text: t("keys.importText"), action: t("keys.import"),
     fields: [{ name: "table", label: "CSV", type: "textarea", rows: "8", required: true, value: "name,secret,credit_balance\n" }],
-    submit: async ({ table }, form) => {
+    submit: async ({ table }, { form }) => {
         // Without an answer some may have come in, too.
         const { results, ...counts } = await api.upload(`${pool}/keys/import`, table, "text/csv").finally(changed);
         const failed = results.findIndex((row) => row.error);

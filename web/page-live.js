@@ -14,8 +14,8 @@ const shownEvents = 20;
 const shownSeconds = 60;
 const boardPause = 2000;
 
-export async function open({ main, onLeave }) {
-    const { ranked_meters: meters } = await api.get("/v1/workspace");
+export async function open({ main, signal, onLeave }) {
+    const { ranked_meters: meters } = await api.get("/v1/workspace", null, signal);
     const form = h("form", { class: "filters", onsubmit: (event) => event.preventDefault(), onchange: () => restart() }, [
         { name: "meter", label: t("live.meter"), options: meters.map((name) => [name, meterName(name)]) },
         { name: "action", label: t("live.action"), placeholder: t("users.any") },

@@ -18,7 +18,7 @@ export function signInForm({ start, withGuests = true }) {
         } catch (problem) {
             throw problem.status === 401 ? new Error(t("signin.wrong")) : problem;
         }
-        start(await api.get("/v1/session"));
+        start(await api.currentSession());
     });
     return [
         h("div", { class: "narrow" }, h("h1", { tabindex: "-1" }, t("signin.title")), h("p", { class: "muted" }, t("signin.text")),
@@ -33,7 +33,7 @@ function guestForm(start, error) {
         api.guest.set(id);
         let session;
         try {
-            session = await api.get("/v1/session");
+            session = await api.currentSession();
         } catch (problem) {
             api.guest.set(null);
             throw problem;

@@ -25,18 +25,21 @@ export async function open(view) {
 
 async function openForAdmin({ main }) {
     const found = h("div");
+    let asked = 0;
     const form = h("form", {
         class: "filters",
         onsubmit: async (event) => {
             event.preventDefault();
             const { id: text } = values(form);
             if (!text) return;
+            const turn = ++asked;
             fill(found, h("p", { class: "status", role: "status" }, t("table.loading")));
             try {
                 const { id, profile } = await findSubject(text);
-                fill(found, h("h2", null, nameWithID(profile ?? { id })), figures(await api.get(`/usage/admin/user/${api.segment(id)}`)));
+                const usage = await api.get(`/usage/admin/user/${api.segment(id)}`);
+                if (turn === asked) fill(found, h("h2", null, nameWithID(profile ?? { id })), figures(usage));
             } catch (error) {
-                fill(found, h("p", { class: "error", role: "alert" }, error.message));
+                if (turn === asked) fill(found, h("p", { class: "error", role: "alert" }, error.message));
             }
         },
     }, field({ name: "id", label: t("usage.of"), required: true, help: t("usage.ofHelp") }),

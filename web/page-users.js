@@ -16,13 +16,13 @@ const otherRole = "\u0001";
 const [byTokens, firstOrder] = ["-tokens", "username"];
 const orders = { username: ["username", "-username"], email: ["email", "-email"], tokens: [byTokens] };
 
-export async function open({ main, say, isAdmin }) {
-    const { ranked_meters: ranked } = await api.get("/v1/workspace");
+export async function open({ main, say, signal, isAdmin }) {
+    const { ranked_meters: ranked } = await api.get("/v1/workspace", null, signal);
     const ordersTokens = ranked.includes("tokens");
     const asked = Object.fromEntries(new URLSearchParams(location.search));
     const filters = filterForm(asked, () => table.reload());
     const act = async (action, subject) => {
-        const told = await action(subject);
+        const told = await action(subject, signal);
         if (told) {
             say(told);
             await table.read();

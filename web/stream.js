@@ -5,9 +5,11 @@
 import { address, callHeaders, problemOf } from "./api.js";
 
 const retryMost = 30_000;
+// A summary comes each second.
+const silenceMost = 10_000;
 
 /**
- * Follows a stream and comes back when it ends, from where it was.
+ * Follows a stream with summaries and comes back when it ends, or when nothing comes any more, from where it was.
  * @param handlers `message(type, data)`, `state("connecting" | "open" | "waiting" | "refused", detail)`.
  * @returns a function that ends it.
  */
@@ -22,14 +24,17 @@ async function run(path, query, { message, state }, signal) {
     let failures = 0;
     while (!signal.aborted) {
         state("connecting");
+        const silence = new Silence();
         try {
             const headers = { ...callHeaders(), Accept: "text/event-stream" };
             if (place.id) headers["Last-Event-ID"] = place.id;
-            const response = await fetch(address(path, query), { headers, signal, cache: "no-store" });
+            const response = await fetch(address(path, query), {
+                headers, signal: AbortSignal.any([signal, silence.signal]), cache: "no-store",
+            });
             if (response.ok) {
                 failures = 0;
                 state("open");
-                await read(response.body, place, message);
+                await read(response.body, place, message, silence);
             } else {
                 const problem = await problemOf(response);
                 // Too far behind: on with what comes now.
@@ -39,6 +44,8 @@ async function run(path, query, { message, state }, signal) {
             }
         } catch {
             failures += 1;
+        } finally {
+            silence.end();
         }
         if (signal.aborted) return;
         state("waiting");
@@ -47,14 +54,32 @@ async function run(path, query, { message, state }, signal) {
     }
 }
 
+/** Ends what nothing comes of: a service that stands still, or a network that is gone, does not close a connection. */
+class Silence {
+    constructor() {
+        this.controller = new AbortController();
+        this.signal = this.controller.signal;
+        this.listen();
+    }
+
+    /** Begins to wait anew. */
+    listen() {
+        this.end();
+        this.timer = setTimeout(() => this.controller.abort(), silenceMost);
+    }
+
+    end() { clearTimeout(this.timer); }
+}
+
 /** Reads until the stream ends (HTML Standard, section 9.2.6). */
-async function read(body, place, message) {
+async function read(body, place, message, silence) {
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     let event = { type: "message", data: [] };
     for (;;) {
         const { value, done } = await reader.read();
         if (done) return;
+        silence.listen();
         const lines = (rest + value).split("\n");
         rest = lines.pop();
         for (const line of lines) {

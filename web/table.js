@@ -10,6 +10,8 @@ const [plainColumns, roomyColumns] = [3, 6];
 
 // What would make a table wider than the window if it stood in one line; shorter words stay whole.
 const longWord = /\S{25,}/;
+// So long a number fits into a column of cards; a longer one has two of them.
+const narrowDigits = 10;
 
 /**
  * A column: `label`, `cell(row)` (text or an element), and perhaps
@@ -141,6 +143,7 @@ export class Table {
                 scope: index === 0 ? "row" : null, role: index === 0 ? "rowheader" : "cell",
                 class: [tone(column), column.isWide ? "wide" : null].filter(Boolean).join(" ") || null, "data-label": column.label,
             }, column.cell(row));
+            if (column.numeric && cell.textContent.length > narrowDigits) cell.classList.add("long-number");
             if (longWord.test(cell.textContent)) cell.classList.add("breaks");
             return cell;
         }))));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an administrator does with one user. Each returns what is to be said, or null if nothing was done.
+// What an administrator does with one user. Each returns what is to be said, or null if nothing was done; none opens its
+// dialog when the page was left.
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
@@ -25,11 +26,12 @@ export async function editProfile(row) {
             { name: "active", label: t("users.active"), type: "checkbox", value: row?.active ?? true },
             { name: "demo", label: t("users.demoLabel"), type: "checkbox", value: row?.demo ?? false },
         ],
-        submit: async ({ id: newID, ...profile }) => {
-            for (const [name, value] of Object.entries(profile)) if (value === "") profile[name] = null;
+        submit: async ({ id: newID, ...profile }, { changed }) => {
+            const written = row ? changed : profile;
+            for (const [name, value] of Object.entries(written)) if (value === "") written[name] = null;
             id = row?.id ?? newID;
             const path = `/v1/subjects/${api.segment(id)}`;
-            if (row) return api.patch(path, profile);
+            if (row) return api.patch(path, changed);
             try {
                 // A new one replaces nobody.
                 return await api.put(path, profile, { "If-None-Match": "*" });
@@ -66,9 +68,9 @@ export const lastProvider = () => sessionStorage.getItem(providerKey) ?? "eleven
 export const rememberProvider = (name) => sessionStorage.setItem(providerKey, name);
 
 /** Grants credits, or changes the allowance of each month. */
-export async function adjustCredits(row) {
+export async function adjustCredits(row, signal) {
     const path = `/v1/credits/${api.segment(row.id)}`;
-    const account = await api.get(path);
+    const account = await api.get(path, null, signal);
     const grants = grantOnce(path);
     let isAllowanceSaved = false;
     await formDialog({
@@ -131,8 +133,8 @@ function grantOnce(path) {
 }
 
 /** The keys that a user has, and the ones used last. */
-export async function showKeys(row) {
-    const stats = await api.get(`/api/users/${api.segment(row.id)}/stats`);
+export async function showKeys(row, signal) {
+    const stats = await api.get(`/api/users/${api.segment(row.id)}/stats`, null, signal);
     const { current_keys: keys, lifetime_stats: ever, credits: sums } = stats;
     const facts = [
         [t("users.assigned"), keys.total_assigned], [t("users.activeKeys"), keys.active], [t("users.ready"), keys.ready_to_use],

@@ -5,6 +5,7 @@ export default {
     "unauthorized": "Khóa không đúng, hoặc đã bị thu hồi.",
     "forbidden": "Khóa này không được phép làm việc đó.",
     "cross_site": "Yêu cầu không đến từ các trang của dịch vụ.",
+    "other_session": "Người khác đã đăng nhập trong trình duyệt này.",
     "too_many_attempts": "Đã thử quá nhiều lần. Hãy đợi một lát rồi thử lại.",
     "too_many_requests": "Quá nhiều yêu cầu. Hãy đợi một lát rồi thử lại.",
     "not_found": "Không tìm thấy.",

@@ -45,7 +45,7 @@ export default {
     "event.meters": "Số lượng", "event.input": "Đầu vào", "event.output": "Đầu ra", "event.description": "Mô tả",
 
     "users.username": "Tên đăng nhập", "users.email": "Email", "users.role": "Vai trò", "users.assigned": "Đang giữ",
-    "users.activeKeys": "Hoạt động", "users.ready": "Sẵn sàng (>800)", "users.received": "Đã nhận",
+    "users.activeKeys": "Hoạt động", "users.ready": "Sẵn sàng", "users.received": "Đã nhận",
     "users.used": "Đã dùng", "users.tokens": "Token đã sử dụng", "users.lastSeen": "Sự kiện cuối",
     "users.status": "Trạng thái", "users.actions": "Thao tác", "users.active": "Hoạt động",
     "users.inactive": "Ngừng hoạt động", "users.demo": "thử", "users.demoLabel": "Chế độ thử: không bao giờ được tính",
@@ -178,6 +178,7 @@ export default {
     "alerts.add": "Thêm cảnh báo", "alerts.deleteText": "“{name}” sẽ không báo nữa.",
     "alerts.balance": "tín dụng của tháng", "alerts.budget": "ngân sách không gian làm việc",
     "alerts.budgetOf": "ngân sách {budget} mỗi tháng", "alerts.limitOf": "giới hạn {name}",
+    "alerts.limitGone": "giới hạn {name} (đã xóa)",
     "alerts.amount": "Ngân sách mỗi tháng", "alerts.amountHelp": "Cho ngân sách, bằng tiền tệ của không gian làm việc.",
     "alerts.subjectHelp": "Để trống: từng đối tượng riêng.",
     "alerts.toHelp": "Một địa chỉ email, hoặc địa chỉ webhook (https).", "alerts.secret": "Bí mật của {name}",

@@ -259,3 +259,23 @@ enum ASCII {
         return !bytes.isEmpty
     }
 }
+
+extension HTTPHeaders {
+    /// Whether `If-None-Match` names a tag. Weak and strong tags are compared alike there (RFC 9110, 13.1.2).
+    public func hasIfNoneMatch(_ tag: String) -> Bool {
+        values(of: "if-none-match").contains { value in
+            value.split(separator: ",").map { $0.trimmingSpaces() }.contains {
+                $0 == "*" || ($0.hasPrefix("W/") ? $0.dropFirst(2) : $0) == tag
+            }
+        }
+    }
+}
+
+extension Substring {
+    /// Without the spaces and tabs around it, which a list in a field may have.
+    public func trimmingSpaces() -> Substring {
+        var text = drop { $0 == " " || $0 == "\t" }
+        while let last = text.last, last == " " || last == "\t" { text = text.dropLast() }
+        return text
+    }
+}

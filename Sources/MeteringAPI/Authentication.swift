@@ -92,7 +92,13 @@ final class Authentication {
     private func findBySession(_ request: HTTPRequest, changes: Bool) -> Finding {
         guard let secret = Session.secret(of: request) else { return .refused(.notSignedIn) }
         guard !changes || Session.isOwn(request) else { return .refused(.crossSite) }
-        return secret.withUnsafeBytes { find($0, request) }
+        let finding = secret.withUnsafeBytes { find($0, request) }
+        if case .principal(let principal) = finding,
+            Session.isOfAnother(request, than: principal)
+        {
+            return .refused(.otherSession)
+        }
+        return finding
     }
 
     /// Who sent the request.
@@ -121,6 +127,10 @@ final class Authentication {
             throw HTTPProblem.unknownKey
         }
         attempts.succeed(secret)
+        guard
+            request.headers.value(of: "authorization") != nil
+                || !Session.isOfAnother(request, than: principal)
+        else { throw HTTPProblem.otherSession }
         return principal
     }
 

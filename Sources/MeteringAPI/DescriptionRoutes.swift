@@ -25,13 +25,9 @@ extension API {
     private static func description(_ request: HTTPRequest) throws -> HTTPResponse {
         _ = try QueryParameters(request.query, allowed: [])
         let headers = [(name: "ETag", value: openAPITag)]
-        // Weak and strong tags are compared alike here (RFC 9110, 13.1.2).
-        let isKnown = request.headers.values(of: "if-none-match").contains { value in
-            value.split(separator: ",").map { $0.trimmingSpaces() }.contains {
-                $0 == "*" || ($0.hasPrefix("W/") ? $0.dropFirst(2) : $0) == openAPITag
-            }
+        if request.headers.hasIfNoneMatch(openAPITag) {
+            return HTTPResponse(status: .notModified, headers: headers)
         }
-        if isKnown { return HTTPResponse(status: .notModified, headers: headers) }
         var response = HTTPResponse.json(openAPI)
         response.headers += headers
         return response

@@ -385,11 +385,3 @@ extension UsageEvent {
         return event
     }
 }
-
-extension Substring {
-    func trimmingSpaces() -> Substring {
-        var text = drop { $0 == " " || $0 == "\t" }
-        while let last = text.last, last == " " || last == "\t" { text = text.dropLast() }
-        return text
-    }
-}

@@ -2,11 +2,14 @@
 
 internal import Cryptography
 internal import HTTPServer
+internal import Identity
+internal import Metering
 
 /// The cookie in which a browser keeps the key of who is signed in. Scripts cannot read it, and it is sent
 /// with requests of the service's own pages only.
 enum Session {
     private static let name = Array("tally_session=".utf8)
+    private static let shownHeader = "x-tally-session"
     private static let attributes = "Path=/; HttpOnly; SameSite=Strict"
     /// Keys and tokens are shorter than what a header may be.
     private static let byteCountMax = 8192
@@ -39,6 +42,12 @@ enum Session {
         return origin == "http://\(host)" || origin == "https://\(host)"
     }
 
+    /// Whether the page that made the request shows somebody else: who has signed in in another tab since
+    /// is not the one who meant it.
+    static func isOfAnother(_ request: HTTPRequest, than principal: Principal) -> Bool {
+        request.headers.values(of: shownHeader).contains { $0 != principal.sessionID }
+    }
+
     /// The header field that keeps a key in the browser until it is closed.
     ///
     /// - Throws: 422 when no browser would keep it.
@@ -64,4 +73,21 @@ enum Session {
     private static func secure(_ request: HTTPRequest) -> String {
         request.headers.value(of: "x-forwarded-proto") == "https" ? "; Secure" : ""
     }
+}
+
+extension Principal {
+    /// Tells the pages one caller from another, and nothing of it. The operator is the same in all workspaces.
+    var sessionID: String {
+        let digest = StreamingDigest()
+        let place = role == .operator ? "" : workspace.text
+        Array("\(role.rawValue)\n\(place)\n\(name)\n".utf8).withUnsafeBytes { digest.update($0) }
+        Array(subject?.id.bytes ?? []).withUnsafeBytes { digest.update($0) }
+        return String(decoding: digest.hexadecimal().prefix(16), as: UTF8.self)
+    }
+}
+
+extension HTTPProblem {
+    static let otherSession = HTTPProblem(
+        .conflict, code: "other_session", title: "Conflict",
+        detail: "somebody else has signed in in this browser since the page was shown")
 }

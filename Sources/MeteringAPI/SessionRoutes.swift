@@ -28,6 +28,8 @@ extension API {
         let settings = try settings(of: call.principal)
         var json = JSONWriter()
         json.beginObject()
+        json.key("id")
+        json.string(call.principal.sessionID)
         json.key("role")
         json.string(call.principal.role.rawValue)
         json.key("name")

@@ -55,6 +55,11 @@ public struct Pages: Sendable {
 
     /// The answer, if the path is one of theirs.
     public func response(to request: HTTPRequest) -> HTTPResponse? {
+        if let path = Self.pathMeant(by: request) {
+            let query = request.query.map { "?\($0)" } ?? ""
+            return HTTPResponse(
+                status: .seeOther, headers: [(name: "Location", value: path + query)])
+        }
         let isPage = Self.paths.contains(request.path)
         guard isPage || request.path.hasPrefix(Self.assetsPath) else { return nil }
         guard request.method == .get || request.method == .head else {
@@ -74,7 +79,7 @@ public struct Pages: Sendable {
             (name: "Referrer-Policy", value: "no-referrer"),
             (name: "Cross-Origin-Opener-Policy", value: "same-origin"),
         ]
-        if request.headers.values(of: "if-none-match") == [etag] {
+        if request.headers.hasIfNoneMatch(etag) {
             return HTTPResponse(status: .notModified, headers: headers)
         }
         return document.response(to: request, headers)
@@ -92,6 +97,16 @@ public struct Pages: Sendable {
         }
         return asset.response(
             to: request, [(name: "Cache-Control", value: "public, max-age=31536000, immutable")])
+    }
+
+    /// The page that somebody typed with a slash behind it, or without its last part.
+    private static func pathMeant(by request: HTTPRequest) -> String? {
+        guard request.method == .get || request.method == .head, request.path != "/" else {
+            return nil
+        }
+        let path = String(request.path.hasSuffix("/") ? request.path.dropLast() : request.path[...])
+        if path == "/dashboard" { return "/" }
+        return path != request.path && paths.contains(path) ? path : nil
     }
 
     /// Where the document is; the script in it shows what belongs there.

@@ -129,6 +129,66 @@ extension EndToEnd {
         }
     }
 
+    @Test func `What a page shows of one session is not done with the cookie of another`()
+        async throws
+    {
+        try await blocking {
+            let service = try TallyProcess(arguments: ["--threads", "2"])
+            try service.start()
+            let anybody = BlockingHTTPClient(port: service.port, key: nil)
+            var cookies: [String] = []
+            var ids: [String] = []
+            for workspace in ["alpha", "beta"] {
+                #expect(
+                    try service.client().post("/v1/workspaces", "{\"id\":\"\(workspace)\"}").status
+                        == 201)
+                let made = try service.client().post(
+                    "/v1/keys", "{\"role\":\"admin\",\"name\":\"x\",\"workspace\":\"\(workspace)\"}"
+                )
+                let secret = try #require(made.json["secret"] as? String)
+                let answer = try Self.signIn(BlockingHTTPClient(port: service.port, key: secret))
+                cookies.append(try Self.cookie(answer))
+                ids.append(try #require(answer.json["id"] as? String))
+            }
+            func send(_ method: String, _ path: String, _ headers: [String: String]) throws
+                -> BlockingHTTPClient.Answer
+            {
+                try anybody.request(
+                    method, path, method == "GET" ? nil : Array("{}".utf8), "application/json",
+                    headers.merging(["Sec-Fetch-Site": "same-origin"]) { $1 })
+            }
+            // As often as both loops have seen the key.
+            for _ in 0..<8 {
+                for (method, path) in [
+                    ("GET", "/v1/limits"), ("PUT", "/v1/subjects/ann"), ("GET", "/v1/session"),
+                    ("POST", "/v1/events"), ("GET", "/v1/stream"),
+                ] {
+                    let answer = try send(
+                        method, path, ["Cookie": cookies[1], "X-Tally-Session": ids[0]])
+                    #expect(answer.status == 409, "\(method) \(path): \(answer.text)")
+                    #expect(answer.json["code"] as? String == "other_session")
+                }
+            }
+            let own = ["Cookie": cookies[1], "X-Tally-Session": ids[1]]
+            #expect(try send("GET", "/v1/subjects/ann", own).status == 404)
+            #expect(try send("PUT", "/v1/subjects/ann", own).status == 201)
+            #expect(try send("GET", "/v1/session", own).json["workspace"] as? String == "beta")
+            // The operator is the same one wherever it looks.
+            let cookie = try Self.cookie(try Self.signIn(service.client()))
+            let id = try #require(
+                try send("GET", "/v1/session", ["Cookie": cookie]).json["id"] as? String)
+            let elsewhere = try send(
+                "GET", "/v1/session",
+                ["Cookie": cookie, "X-Tally-Session": id, "X-Tally-Workspace": "alpha"])
+            #expect(elsewhere.json["workspace"] as? String == "alpha", "\(elsewhere.text)")
+            // Who sends its key knows who it is.
+            let direct = try service.client().request(
+                "GET", "/v1/limits", nil, "",
+                ["X-Tally-Session": ids[0], "Cookie": cookies[1]])
+            #expect(direct.status == 200)
+        }
+    }
+
     @Test func `A session ends by signing out, and with its key`() async throws {
         try await blocking {
             let service = try TallyProcess(arguments: ["--threads", "2"])

@@ -99,12 +99,36 @@ import Testing
         let etag = try #require(value("ETag", of: get("/")))
         let again = get("/", ["If-None-Match": etag])
         #expect(again?.status == .notModified)
-        #expect(get("/", ["If-None-Match": "\"other\""])?.status == .ok)
+        for known in ["W/\(etag)", "*", "\"other\", \(etag)", "\"other\" ,\tW/\(etag)"] {
+            #expect(get("/", ["If-None-Match": known])?.status == .notModified, "\(known)")
+        }
+        for other in ["\"other\"", "W/\"other\"", String(etag.dropLast())] {
+            #expect(get("/", ["If-None-Match": other])?.status == .ok, "\(other)")
+        }
         // One whose markup is another, over the same files.
         let other = Pages(
             html: Pages.html + Array("<!-- -->".utf8), charts: Array("var Chart".utf8))
         let request = HTTPRequest(method: .get, path: "/", headers: ["If-None-Match": etag])
         #expect(other.response(to: request)?.status == .ok)
+    }
+
+    @Test func `Who types a slash behind a path, or no page, is brought to one`() {
+        for (path, page) in [
+            ("/dashboard", "/"), ("/dashboard/", "/"), ("/dashboard/users/", "/dashboard/users"),
+            ("/usage/", "/usage"),
+        ] {
+            let answer = get(path)
+            #expect(answer?.status == .seeOther, "\(path)")
+            #expect(value("Location", of: answer) == page)
+        }
+        let filtered = pages.response(
+            to: HTTPRequest(method: .get, path: "/dashboard/users/", query: "q=ann"))
+        #expect(value("Location", of: filtered) == "/dashboard/users?q=ann")
+        for path in ["/dashboard//", "/dashboard/nothing/", "/usage/me/"] {
+            #expect(get(path) == nil, "\(path)")
+        }
+        // What is sent there is not for the pages.
+        #expect(pages.response(to: HTTPRequest(method: .post, path: "/usage/")) == nil)
     }
 
     @Test func `Only GET and HEAD are answered`() {

@@ -203,6 +203,7 @@ def the_focus_is_given_back(browser, service, screenshots):
         waiting = []
         page.route("**/v1/subjects/user-18", lambda route: waiting.append(route))
         page.click("button[aria-label='Edit: user018']")
+        page.fill("dialog[open] [name=full_name]", "Another Name")
         page.focus("dialog[open] button[type=submit]")
         page.keyboard.press("Enter")
         eventually(page, lambda: waiting, "the profile is sent")

@@ -15,6 +15,7 @@ import edits
 import faults
 import flows
 import odd
+import turns
 from browser import Service, accessible, in_width, tables_in_width, watched
 
 # By what a page shows when it has data.
@@ -112,7 +113,7 @@ def main():
     url, screenshots = sys.argv[1:3]
     os.makedirs(screenshots, exist_ok=True)
     service = Service(url, os.environ["TALLY_ADMIN_KEY"])
-    every = checks + flows.checks + edits.checks + faults.checks + odd.checks
+    every = checks + flows.checks + edits.checks + faults.checks + odd.checks + turns.checks
     failures = 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])

@@ -49,6 +49,9 @@ public struct Alert: Hashable, Sendable {
         return isSame && name == other.name && subject == other.subject
     }
 
+    /// Whether both tell the same ones as often.
+    func tells(as other: Alert) -> Bool { percents == other.percents && target == other.target }
+
     /// The same under another id, with another secret.
     func renumbered(_ id: Int, sealedSecret: String?) -> Alert {
         Alert(

@@ -35,7 +35,7 @@ public struct AlertBook: Equatable, Sendable {
     }
 
     /// Alerts that replace others: what keeps its name, and what it watches, has told what it told.
-    /// A webhook that stays keeps its secret.
+    /// A webhook that stays keeps its secret; an alert that stays outlasts its limit.
     ///
     /// - Parameter makeSecret: makes one for an alert's id, sealed.
     /// - Throws: 422 `no_such_limit`, and what `makeSecret` throws.
@@ -45,12 +45,14 @@ public struct AlertBook: Equatable, Sendable {
     ) throws {
         var next = old.nextID
         alerts = try draft.alerts.enumerated().map { index, alert in
-            if case .limit(let name) = alert.watched, limits.index(named: name.utf8) == nil {
+            let known = old.alerts.first { $0.watches(as: alert) }
+            if case .limit(let name) = alert.watched, limits.index(named: name.utf8) == nil,
+                known?.tells(as: alert) != true
+            {
                 throw EventRejection(
                     code: "no_such_limit", field: "alerts.\(index).on.limit",
                     detail: "there is no limit of this name")
             }
-            let known = old.alerts.first { $0.watches(as: alert) }
             if known == nil { next += 1 }
             let id = known?.id ?? next - 1
             guard case .webhook = alert.target else {

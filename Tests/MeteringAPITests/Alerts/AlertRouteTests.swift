@@ -137,6 +137,38 @@ import Testing
         }
     }
 
+    @Test func `An alert outlasts its limit as it is, and stands in the way of no other`()
+        async throws
+    {
+        try await withAlerts { host, bench, receiver in
+            let limits = await bench.harness.get("/v1/limits").text
+            let orphan = alert("gone", files, "80", receiver.url)
+            #expect(await bench.put(orphan).status == 200)
+            func put(limits: String) async -> Int {
+                await bench.harness.send(.put, "/v1/limits", limits).status
+            }
+            #expect(await put(limits: #"{"limits":[]}"#) == 200)
+            let other = alert("low", balance, "5", receiver.url)
+            for list in [orphan, "\(other),\(orphan)"] {
+                let answer = await bench.put(list)
+                #expect(answer.status == 200, "\(answer.text)")
+                #expect(await bench.harness.get("/v1/alerts").text == "{\"alerts\":[\(list)]}")
+            }
+            for changed in [
+                alert("gone", files, "90", receiver.url), alert("new", files, "80", receiver.url),
+                alert("gone", files, "80", receiver.url + "2"),
+            ] {
+                let answer = await bench.put("\(other),\(changed)")
+                #expect(answer.status == 422 && answer.code == "no_such_limit", "\(answer.text)")
+            }
+            // It tells again when there is one of this name again.
+            #expect(await put(limits: limits) == 200)
+            await bench.upload(80)
+            try await bench.deliver()
+            #expect(receiver.told == ["u1 gone 80"])
+        }
+    }
+
     @Test func `A key of a wrong type stops what would tell, and nothing is counted`() async throws
     {
         try await withAlerts { host, bench, receiver in

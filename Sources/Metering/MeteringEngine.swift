@@ -58,6 +58,9 @@ public final class MeteringEngine {
     /// Whether the caller is on its loop's thread, as it has to be.
     public var isOnItsLoop: Bool { loop.isCurrent }
 
+    /// Lets others on its loop go on for a while.
+    public func pause(for delay: Duration) async { await loop.sleep(for: delay) }
+
     /// Whether Redis can be asked now.
     public var isReady: Bool { client.isReady }
 

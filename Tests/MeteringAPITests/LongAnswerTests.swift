@@ -109,4 +109,31 @@ import Testing
             #expect(users.map { "\($0["id"] ?? "")" } == expected)
         }
     }
+
+    @Test func `Credits and costs of the overview are of one moment`() async throws {
+        try await withExports { bench in
+            let (port, count) = (bench.port, 500)
+            async let counted: Void = blocking {
+                let client = BlockingHTTPClient(port: port, key: key)
+                let event = creditEvent("a", "chat", credits: "1", cost: "0.005")
+                for _ in 0..<count { _ = try client.post("/v1/events", event) }
+            }
+            let told = try await blocking {
+                let client = BlockingHTTPClient(port: port, key: key)
+                var told: [(credits: Double, cost: Double)] = []
+                while told.last?.credits != Double(count) {
+                    let overview = try client.get("\(creditsPath)/overview").json
+                    told.append(
+                        (
+                            try #require(overview["total_credits"] as? Double),
+                            try #require(overview["total_api_cost_dollars"] as? Double)
+                        ))
+                }
+                return told
+            }
+            try await counted
+            #expect(told.allSatisfy { ($0.cost * 200).rounded() == $0.credits }, "\(told)")
+            #expect(Set(told.map(\.credits)).count > 10)
+        }
+    }
 }

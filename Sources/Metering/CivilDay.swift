@@ -7,6 +7,9 @@ public struct CivilDay: Hashable, Comparable, Sendable, CustomStringConvertible 
     /// Days since 1970-01-01.
     public let number: Int
 
+    /// Those that can be written: 0001-01-01 to 9999-12-31.
+    public static let writable = CivilDay(number: -719_162)...CivilDay(number: 2_932_896)
+
     public init(number: Int) { self.number = number }
 
     /// The day of a date; nil when the calendar has no such day. Years are 1 to 9999.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import EventLoop
+internal import JSON
 internal import Observability
 public import Redis
 
@@ -57,6 +58,9 @@ public final class MeteringEngine {
 
     /// Whether the caller is on its loop's thread, as it has to be.
     public var isOnItsLoop: Bool { loop.isCurrent }
+
+    /// Lets others on its loop go on for a while.
+    public func pause(for delay: Duration) async { await loop.sleep(for: delay) }
 
     /// Whether Redis can be asked now.
     public var isReady: Bool { client.isReady }
@@ -279,6 +283,24 @@ public final class MeteringEngine {
 
     /// The rules in force.
     public func rules() async throws(MeteringError) -> Rules { try await rulesStore.load() }
+
+    /// When months of credits begin in some workspaces, whoever's engine this is; nil where that cannot
+    /// be read.
+    public func monthResets(
+        of workspaces: [WorkspaceSettings]
+    ) async throws(MeteringError) -> [CreditPolicy.MonthReset?] {
+        let replies: [RedisValue]
+        do {
+            replies = try await client.send(
+                workspaces.map { RedisCommand("HGETALL", [Keyspace($0).rules]) })
+        } catch {
+            throw .unavailable(error)
+        }
+        let reader = try? JSONReader()
+        return replies.map { reply in
+            reader.flatMap { Rules(reply, $0) }?.credits.monthReset
+        }
+    }
 
     /// Puts a price book in force.
     ///

@@ -18,8 +18,10 @@ public final class API {
         public var guests: GuestLimiter
         /// The header field in which a gateway names the subject of a check.
         public var subjectHeader: String
-        let exports = AnswerSlots(8, workspaceMax: 4, userMax: 4)
-        let streams = AnswerSlots(1000, workspaceMax: 250, userMax: 20)
+        let exports = AnswerSlots("exports", 8, workspaceMax: 4, userMax: 4)
+        let streams = AnswerSlots("streams", 1000, workspaceMax: 250, userMax: 20)
+        /// Questions that go through all of a workspace's subjects.
+        let questions = AnswerSlots("questions", 8, workspaceMax: 4, userMax: 4)
         /// Delivers what alerts tell; here it judges where that may go.
         let courier: Courier
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import HTTPServer
 internal import Identity
 internal import Metering
 internal import Synchronization
 
-/// How many answers of a kind may be sent at the same time, by all loops of a process, where each keeps
+/// How many answers of a kind may be made or sent at the same time, by all loops of a process, where each keeps
 /// something in memory and asks Redis again and again. One workspace does not take what others need, nor one end
 /// user what others of its workspace do.
 final class AnswerSlots: Sendable {
@@ -19,6 +20,8 @@ final class AnswerSlots: Sendable {
         var ofUsers: [User: Int] = [:]
     }
 
+    /// What they are, in the plural.
+    let kind: String
     private let countMax: Int
     private let workspaceMax: Int
     private let userMax: Int
@@ -27,7 +30,8 @@ final class AnswerSlots: Sendable {
     /// - Parameters:
     ///   - workspaceMax: for one workspace, where there are others.
     ///   - userMax: for one end user.
-    init(_ countMax: Int, workspaceMax: Int, userMax: Int) {
+    init(_ kind: String, _ countMax: Int, workspaceMax: Int, userMax: Int) {
+        self.kind = kind
         (self.countMax, self.workspaceMax, self.userMax) = (countMax, workspaceMax, userMax)
     }
 
@@ -38,7 +42,7 @@ final class AnswerSlots: Sendable {
         let owner: String
     }
 
-    /// The right to send one; it is given back when nobody holds it any more.
+    /// The right to one; it is given back when nobody holds it any more.
     final class Slot: Sendable {
         private let slots: AnswerSlots
         private let workspace: WorkspaceID
@@ -84,5 +88,38 @@ final class AnswerSlots: Sendable {
         guard let user = subject.map({ User(workspace: workspace, subject: $0) }) else { return }
         let ofUser = used.ofUsers[user, default: 0] + change
         used.ofUsers[user] = ofUser > 0 ? ofUser : nil
+    }
+}
+
+extension API {
+    /// How long a question waits for others to be answered; in microseconds.
+    private static let patience = 5_000_000
+
+    /// A slot for an answer of a kind, asked for before any work is done for it.
+    func slot(
+        of slots: AnswerSlots, for call: Call
+    ) throws(HTTPProblem) -> AnswerSlots.Slot {
+        do throws(AnswerSlots.Full) {
+            return try slots.take(
+                for: call.principal, isShared: store.directory.workspaceCount > 1)
+        } catch {
+            throw HTTPProblem(
+                .serviceUnavailable, code: "too_many_\(slots.kind)",
+                detail: "there are \(error.countMax) \(slots.kind)\(error.owner) already; ask again"
+            )
+        }
+    }
+
+    /// A slot for a question that takes long: a page asks several at once, and each is soon answered.
+    func questionSlot(for call: Call) async throws -> AnswerSlots.Slot {
+        let start = monotonicMicroseconds()
+        while true {
+            do {
+                return try slot(of: environment.questions, for: call)
+            } catch {
+                guard monotonicMicroseconds() - start < Self.patience else { throw error }
+            }
+            await engine.pause(for: .milliseconds(20))
+        }
     }
 }

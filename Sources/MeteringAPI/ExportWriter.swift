@@ -43,9 +43,17 @@ enum ExportCell {
     case json([UInt8])
 }
 
+/// Writes an answer part by part.
+protocol PartWriter: Sendable {
+    /// What was written since the last call.
+    mutating func take() -> [UInt8]
+    /// Ends the answer.
+    mutating func end()
+}
+
 /// Writes rows of the same columns in one of the formats: a header and a line per row, an array of
 /// objects, or an object per line. Whoever has rows feeds it with them, part by part.
-struct ExportWriter: Sendable {
+struct ExportWriter: PartWriter {
     let format: ExportFormat
     private let columns: [String]
     private var csv = CSVWriter()
@@ -81,12 +89,10 @@ struct ExportWriter: Sendable {
         if format == .ndjson { json.piece("\n") }
     }
 
-    /// Ends the export.
     mutating func end() {
         if format == .json { json.piece(isFirst ? "[\n]\n" : "\n]\n") }
     }
 
-    /// What was written since the last call.
     mutating func take() -> [UInt8] {
         if format == .csv {
             defer { csv.removeAll() }
@@ -124,37 +130,40 @@ extension JSONWriter {
 }
 
 extension API {
-    /// Writes the next rows, and says where to go on; nil at the end.
-    typealias ExportPart =
-        @Sendable (ExportWriter, _ cursor: String?) async throws -> (
-            ExportWriter, next: String?
-        )
+    /// Writes the next part, and says where to go on; nil at the end.
+    typealias AnswerPart<Writer> =
+        @Sendable (Writer, _ cursor: String?) async throws -> (Writer, next: String?)
 
-    /// An answer that is sent while it is read: a part is asked for when the one before it is on its
-    /// way, so a slow reader holds up its own export only. What fails later cuts the connection,
-    /// so that half an export is not taken for a whole one; so does a key that is revoked.
+    /// An export; see `sent`.
+    ///
+    /// - Parameter slot: nil for one that is taken now.
     func export(
-        _ name: String, _ call: Call, _ writer: ExportWriter, part: @escaping ExportPart
+        _ name: String, _ call: Call, _ writer: ExportWriter, in slot: AnswerSlots.Slot? = nil,
+        part: @escaping AnswerPart<ExportWriter>
     ) async throws -> HTTPResponse {
-        let slot: AnswerSlots.Slot
-        do throws(AnswerSlots.Full) {
-            slot = try environment.exports.take(
-                for: call.principal, isShared: store.directory.workspaceCount > 1)
-        } catch {
-            throw HTTPProblem(
-                .serviceUnavailable, code: "too_many_exports",
-                detail: "\(error.countMax) exports\(error.owner) are being sent; ask again")
-        }
-        // Bound to the loop, as all that sends the answer is.
-        nonisolated(unsafe) let isStillAllowed = isStillAllowed
+        let slot = try slot ?? self.slot(of: environment.exports, for: call)
         // What fails already here has an answer of its own.
         let first = try await part(writer, nil)
         let file = "tally-\(name)-\(engine.reader.today).\(writer.format.rawValue)"
-        return HTTPResponse(
+        return sent(
+            call, in: slot,
             headers: [
                 (name: "Content-Type", value: writer.format.contentType),
                 (name: "Content-Disposition", value: "attachment; filename=\"\(file)\""),
-            ],
+            ], first, part: part)
+    }
+
+    /// An answer that is sent while it is read: a part is asked for when the one before it is on its
+    /// way, so a slow reader holds up its own answer only. What fails later cuts the connection,
+    /// so that half an answer is not taken for a whole one; so does a key that is revoked.
+    func sent<Writer: PartWriter>(
+        _ call: Call, in slot: AnswerSlots.Slot, headers: [(name: String, value: String)],
+        _ first: (Writer, next: String?), part: @escaping AnswerPart<Writer>
+    ) -> HTTPResponse {
+        // Bound to the loop, as all that sends the answer is.
+        nonisolated(unsafe) let isStillAllowed = isStillAllowed
+        return HTTPResponse(
+            headers: headers,
             body: .stream { output in
                 var (writer, cursor) = first
                 while let next = cursor {

@@ -7,10 +7,28 @@ internal import Metering
 /// Users with the keys that they have and had.
 extension API {
     private static let recentCount = 10
+    private static let usersPerPart = 1000
 
+    /// All of them, sent while they are read, as an export is.
     func poolUsers(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        return .json(try await back(queries.poolUserList()))
+        let slot = try slot(of: environment.exports, for: call)
+        let ids = try await back(queries.poolUserIDs())
+        let part: AnswerPart<PoolUserWriter> = { [queries] writer, cursor in
+            let start = cursor.flatMap { Int($0) } ?? 0
+            let end = min(start + Self.usersPerPart, ids.count)
+            let written = try await back(queries.write(Array(ids[start..<end]), to: writer))
+            return (written, end < ids.count ? "\(end)" : nil)
+        }
+        let first = try await part(PoolUserWriter(), nil)
+        if first.next == nil {
+            var writer = first.0
+            writer.end()
+            return .json(writer.take())
+        }
+        return sent(
+            call, in: slot, headers: [(name: "Content-Type", value: "application/json")], first,
+            part: part)
     }
 
     func poolUser(_ call: Call) async throws -> HTTPResponse {
@@ -40,32 +58,45 @@ extension API {
 }
 
 extension QueryEngine {
-    /// All users as JSON, written on the engine's own loop.
-    fileprivate func poolUserList() async throws -> [UInt8] {
-        let users = try await poolUsers()
-        var json = JSONWriter(capacity: 64 + 256 * users.count)
+    /// Writes users on the engine's own loop.
+    fileprivate func write(
+        _ ids: [SubjectID], to writer: PoolUserWriter
+    ) async throws -> PoolUserWriter {
+        var writer = writer
+        for user in try await poolUsers(ids) { writer.write(user) }
+        return writer
+    }
+}
+
+/// Writes `{"users":[…]}`.
+private struct PoolUserWriter: PartWriter {
+    private var json = JSONWriter(capacity: 1 << 16)
+    private var isFirst = true
+
+    mutating func write(_ user: PoolUser) {
+        json.piece(isFirst ? "{\"users\":[" : ",")
+        isFirst = false
         json.beginObject()
-        json.key("users")
-        json.beginArray()
-        for user in users {
-            json.beginObject()
-            json.identity(user)
-            json.key("total_keys_received")
-            json.integer(user.holder.received)
-            json.key("total_keys_used")
-            json.integer(user.holder.firstUses)
-            json.key("current_assigned_keys")
-            json.integer(user.holder.assigned)
-            json.key("active_keys_count")
-            json.integer(user.holder.active)
-            json.key("ready_keys_count")
-            json.integer(user.holder.ready)
-            json.key("created_at")
-            json.time(user.since)
-            json.endObject()
-        }
-        json.endArray()
+        json.identity(user)
+        json.key("total_keys_received")
+        json.integer(user.holder.received)
+        json.key("total_keys_used")
+        json.integer(user.holder.firstUses)
+        json.key("current_assigned_keys")
+        json.integer(user.holder.assigned)
+        json.key("active_keys_count")
+        json.integer(user.holder.active)
+        json.key("ready_keys_count")
+        json.integer(user.holder.ready)
+        json.key("created_at")
+        json.time(user.since)
         json.endObject()
+    }
+
+    mutating func end() { json.piece(isFirst ? "{\"users\":[]}" : "]}") }
+
+    mutating func take() -> [UInt8] {
+        defer { json.removeAll() }
         return json.bytes
     }
 }

@@ -18,19 +18,22 @@ struct Route: Sendable {
     /// Whether a request may change something: whoever has only the cookie of a session is then asked where
     /// it comes from.
     let changes: Bool
+    /// Whether it goes through all subjects, so that a process answers only some of them at a time.
+    let isLong: Bool
     /// Whether the first parameter of the path is the subject whose own it is.
     let namesSubject: Bool
 
     /// - Parameter changes: nil for a route that changes something as its method says.
     init(
         _ method: HTTPMethod, _ path: String, access: Access, changes: Bool? = nil,
-        _ handler: @escaping Handler
+        isLong: Bool = false, _ handler: @escaping Handler
     ) {
         self.method = method
         self.changes = changes ?? (method != .get)
         self.path = path.split(separator: "/")
         name = path
         self.access = access
+        self.isLong = isLong
         self.handler = handler
         namesSubject = self.path.contains { Self.subjectParameters.contains($0) }
     }
@@ -182,6 +185,8 @@ public final class Router: HTTPResponder {
                 {
                     throw HTTPProblem.guestMerged
                 }
+                let slot = route.isLong ? try await api.questionSlot(for: call) : nil
+                defer { withExtendedLifetime(slot) {} }
                 let response =
                     route.isNoted(call)
                     ? try await api.noted(route, call) : try await route.handler(api, call)

@@ -25,15 +25,7 @@ extension API {
             }
             last = id
         }
-        let slot: AnswerSlots.Slot
-        do throws(AnswerSlots.Full) {
-            slot = try environment.streams.take(
-                for: call.principal, isShared: store.directory.workspaceCount > 1)
-        } catch {
-            throw HTTPProblem(
-                .serviceUnavailable, code: "too_many_streams",
-                detail: "\(error.countMax) streams\(error.owner) are open; ask again")
-        }
+        let slot = try slot(of: environment.streams, for: call)
         guard let begun = try await back(queries.beginLive(query, after: last)) else {
             throw HTTPProblem(
                 .gone, code: "too_far_behind", title: "Gone",

@@ -219,6 +219,8 @@ extension Harness {
             "invalid_parameter"
         ),
         (.get, "stats/default", "startDate=0001-01-01", 422, "range_too_wide"),
+        (.get, "stats/default", "endDate=0001-01-01", 400, "invalid_parameter"),
+        (.get, "export/default", "endDate=0001-01-29", 400, "invalid_parameter"),
         (.get, "stats/default", "from=2026-11-01", 400, "unknown_parameter"),
         (
             .get, "stats/default", "endDate=2026-11-01&endDate=2026-11-01", 400,
@@ -239,6 +241,24 @@ extension Harness {
         (.post, "stats/default", nil, 405, "method_not_allowed"),
         (.get, "stats", nil, 404, "not_found"),
     ]
+
+    @Test(arguments: [
+        ("America/New_York", "startDate=0001-01-01T00:00:00Z&endDate=0001-01-02"),
+        ("Asia/Tokyo", "startDate=9999-12-31&endDate=9999-12-31T23:00:00Z"),
+    ])
+    func `A day that the zone has in another year than can be told is refused`(
+        zone: String, query: String
+    ) async throws {
+        try await withAPI { _, api, redis in
+            let made = await api.send(
+                .post, "/v1/workspaces", #"{"id":"acme","time_zone":"\#(zone)"}"#)
+            #expect(made.status == 201, "\(made.text)")
+            let answer = await api.get("/api/usage/stats/acme", query: query)
+            #expect(answer.status == 400 && answer.code == "invalid_parameter", "\(answer.text)")
+            let boards = try redis.request("KEYS *:boards*")
+            #expect(boards == "*0\r\n")
+        }
+    }
 
     @Test func `Bad questions are refused`() async throws {
         try await withAPI { _, api, _ in

@@ -231,6 +231,21 @@ func creditEvent(
         }
     }
 
+    @Test func `The id of a guest is no e-mail`() async throws {
+        try await withAPI { _, api, _ in
+            await api.count([creditEvent("guest:joe@example.com", "chat", credits: "1")])
+            let users = await api.credits("users").list("users")
+            #expect(users.compactMap { $0["id"] as? String } == ["guest:joe@example.com"])
+            #expect(users.allSatisfy { $0["email"] is NSNull })
+            for email in ["guest:joe@example.com", "joe@example.com"] {
+                #expect(await api.credits("user/\(percentEncoded(email))").status == 404)
+            }
+            await api.introduce("guest:joe@example.com", "joe@example.com")
+            let told = await api.credits("user/joe%40example.com")
+            #expect(told.at("user", "email") as? String == "joe@example.com", "\(told.text)")
+        }
+    }
+
     @Test func `The export has all balances, most consumed first`() async throws {
         try await withExports { bench in
             let client = bench.client()

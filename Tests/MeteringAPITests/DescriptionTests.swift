@@ -31,6 +31,15 @@ import Testing
         #expect(routes.count == entries.count && routes.count > 70)
     }
 
+    @Test func `What is answered only so often at a time is described so`() throws {
+        let long = Router.routes.filter(\.isLong).map(\.name)
+        let described = try Description.read().operations.filter { operation in
+            let refusals = (operation.members["responses"] as? [String: Any])?["503"] ?? [:]
+            return "\(refusals)".contains("too_many_questions")
+        }.map(\.path)
+        #expect(Set(long) == Set(described) && !long.isEmpty)
+    }
+
     @Test func `The names of operations are unique`() throws {
         let names = try Description.read().operations.map(\.name)
         #expect(Set(names).count == names.count)

@@ -46,6 +46,45 @@ import Testing
         }
     }
 
+    @Test func `A board whose name means no days is forgotten`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                let keys = Keyspace(WorkspaceSettings())
+                let now = Array("\(noon)".utf8)
+                for name in ["0000-12-31..0001-01-01:tokens", "9999-12-31..10000-01-01:tokens"] {
+                    let field = Array(name.utf8)
+                    for key in [keys.boards, keys.boardsUsed] {
+                        _ = try await bench.client.send(RedisCommand("HSET", [key, field, now]))
+                    }
+                    _ = try await bench.client.send(
+                        RedisCommand("ZADD", [keys.board(named: field), [0x30], Array("x".utf8)]))
+                }
+                try await withQueries(1, redis.socketPath, on: host, clock: clock) { engines in
+                    _ = try await engines[0].all(tokens, .days(7))
+                    var count: Int? = 0
+                    for _ in 0..<2_000 where count != 1 {
+                        await host.loop.sleep(for: .milliseconds(10))
+                        count = try await bench.client.send(
+                            RedisCommand("HLEN", [keys.boardsUsed])
+                        ).integer
+                    }
+                    #expect(count == 1)
+                    for name in ["0000-12-31..0001-01-01:tokens", "9999-12-31..10000-01-01:tokens"]
+                    {
+                        let field = Array(name.utf8)
+                        let left = try await bench.client.send([
+                            RedisCommand("HEXISTS", [keys.boards, field]),
+                            RedisCommand("EXISTS", [keys.board(named: field)]),
+                        ])
+                        #expect(left.map(\.integer) == [0, 0], "\(name)")
+                    }
+                }
+            }
+        }
+    }
+
     @Test(arguments: [UInt64(31), 32, 33, 34])
     func `Boards stay exact while connections break at any byte`(seed: UInt64) async throws {
         try await withRedis { redis in

@@ -251,8 +251,15 @@ final class WindowBoards {
         for (id, atMS) in used where atMS < limit {
             if try await drop(id, unusedSince: limit) { boards[id] = nil }
         }
-        for id in try await ids(keys.boardsBuilding) where used[id] == nil {
+        for name in try await names(keys.boardsBuilding) {
+            guard let id = Self.id(name), used[id] == nil else { continue }
             _ = try await drop(id, unusedSince: limit)
+        }
+        // What no question can mean is kept current by nobody, and would never be forgotten.
+        for key in [keys.boardsUsed, keys.boardsBuilding] {
+            for name in try await names(key) where Self.id(name) == nil {
+                _ = try await drop(named: name, unusedSince: .max)
+            }
         }
         guard !used.isEmpty else { return }
         try await follower.advance()
@@ -277,9 +284,8 @@ final class WindowBoards {
         return used
     }
 
-    private func ids(_ key: [UInt8]) async throws(MeteringError) -> [BoardID] {
-        try await send("HKEYS", [key]).elements?.compactMap { $0.bytes.flatMap { Self.id($0) } }
-            ?? []
+    private func names(_ key: [UInt8]) async throws(MeteringError) -> [[UInt8]] {
+        try await send("HKEYS", [key]).elements?.compactMap(\.bytes) ?? []
     }
 
     private static func id(_ bytes: [UInt8]) -> BoardID? {
@@ -292,14 +298,20 @@ final class WindowBoards {
     private func drop(
         _ id: BoardID, unusedSince: Int, state: [UInt8] = []
     ) async throws(MeteringError) -> Bool {
+        try await drop(named: Array(id.name.utf8), unusedSince: unusedSince, state: state)
+    }
+
+    private func drop(
+        named name: [UInt8], unusedSince: Int, state: [UInt8] = []
+    ) async throws(MeteringError) -> Bool {
         do {
             let reply = try await client.run(
                 ScriptLibrary.dropBoard,
                 keys: [
-                    keys.boardsBuilding, keys.newBoard(id), keys.board(id), keys.boards,
-                    keys.boardsUsed,
+                    keys.boardsBuilding, keys.newBoard(named: name), keys.board(named: name),
+                    keys.boards, keys.boardsUsed,
                 ],
-                arguments: [Array(id.name.utf8), state, Array("\(unusedSince)".utf8)])
+                arguments: [name, state, Array("\(unusedSince)".utf8)])
             return reply.integer == 1
         } catch {
             throw .unavailable(error)

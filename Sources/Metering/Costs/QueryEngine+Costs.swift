@@ -11,7 +11,7 @@ extension QueryEngine {
     ///
     /// All sums of days, hours and months come from one reading of each day. Clients are read before
     /// it, and again with it when something was counted in between; where events never pause, they
-    /// may be behind the sums by what came in some milliseconds.
+    /// may be behind the sums by what came in some milliseconds, or ahead by what was reversed in them.
     ///
     /// - Throws: `EventRejection` when the range has more than `CostQuery.dayCountMax` days
     ///   (`range_too_wide`) or a sum passes 2^53 − 1; `MeteringError`, `.building` when the leaderboard

@@ -42,27 +42,23 @@ final class PoolUsers {
         people = ProfileReader(client: client, keys: keys)
     }
 
-    /// All users with a profile, and all who ever got a key; numbers first, in their order, then
-    /// other ids in that of bytes.
-    func all() async throws(MeteringError) -> [PoolUser] {
-        let holders = try await fields(of: keys.poolHolders)
-        let known = try await fields(of: keys.people) { id, packed throws(MeteringError) in
+    /// All users with a profile, and all who ever got a key, in no order.
+    func ids() async throws(MeteringError) -> [ByteString] {
+        var ids: Set<ByteString> = []
+        try await add(to: &ids, fieldsOf: keys.poolHolders)
+        try await add(to: &ids, fieldsOf: keys.people) { id, packed throws(MeteringError) in
             let subject = SubjectID(stored: id)
             return try ProfileReader.profile(subject, packed).kind == .user
         }
-        let ids = holders.union(known).map { (number: $0.number, id: $0) }
-            .sorted { left, right in
-                switch (left.number, right.number) {
-                case (let left?, let right?): left < right
-                case (nil, nil): left.id < right.id
-                default: left.number != nil
-                }
-            }
+        return Array(ids)
+    }
+
+    /// Some people, in the order of their ids.
+    func users(_ ids: [SubjectID]) async throws(MeteringError) -> [PoolUser] {
         var users: [PoolUser] = []
-        users.reserveCapacity(ids.count)
         for start in stride(from: 0, to: ids.count, by: Self.idsPerCall) {
             let slice = ids[start..<min(start + Self.idsPerCall, ids.count)]
-            users += try await read(slice.map { SubjectID(stored: $0.id) }).map(\.user)
+            users += try await read(Array(slice)).map(\.user)
         }
         return users
     }
@@ -94,12 +90,11 @@ final class PoolUsers {
         }
     }
 
-    /// The fields of a hash whose values pass.
-    private func fields(
-        of key: [UInt8],
+    /// Adds the fields of a hash whose values pass.
+    private func add(
+        to found: inout Set<ByteString>, fieldsOf key: [UInt8],
         where passes: (ByteString, [UInt8]) throws(MeteringError) -> Bool = { _, _ in true }
-    ) async throws(MeteringError) -> Set<ByteString> {
-        var found: Set<ByteString> = []
+    ) async throws(MeteringError) {
         var cursor = Array("0".utf8)
         repeat {
             let reply = try await send(
@@ -116,7 +111,6 @@ final class PoolUsers {
             }
             cursor = next
         } while cursor != Array("0".utf8)
-        return found
     }
 
     private func send(_ command: RedisCommand) async throws(MeteringError) -> RedisValue {
@@ -125,6 +119,37 @@ final class PoolUsers {
         } catch {
             throw .unavailable(error)
         }
+    }
+}
+
+/// Where an id stands among others: numbers first, in their order, then other ids in that of bytes.
+struct PoolUserPlace: Comparable {
+    let id: ByteString
+    private let number: Int?
+
+    init(_ id: ByteString) { (self.id, number) = (id, id.number) }
+
+    static func < (left: PoolUserPlace, right: PoolUserPlace) -> Bool {
+        switch (left.number, right.number) {
+        case (let left?, let right?): left < right
+        case (nil, nil): left.id < right.id
+        default: left.number != nil
+        }
+    }
+
+    /// One ordered list of two.
+    static func merge(_ left: [PoolUserPlace], _ right: [PoolUserPlace]) -> [PoolUserPlace] {
+        var merged: [PoolUserPlace] = []
+        merged.reserveCapacity(left.count + right.count)
+        var place = 0
+        for next in right {
+            while place < left.count, left[place] < next {
+                merged.append(left[place])
+                place += 1
+            }
+            merged.append(next)
+        }
+        return merged + left[place...]
     }
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import EventLoop
+
 /// Pools of API keys of outside providers: `KeyPool` changes them, `PoolReader` reads them.
 ///
 /// All of these throw `MeteringError`; an `EventRejection` where numbers would not stay exact, or
@@ -99,9 +101,30 @@ extension QueryEngine {
     /// All users with a profile, and all who ever got a key: ids that are numbers first, in their
     /// order, then others in that of bytes.
     ///
-    /// - Complexity: O(users), in memory too; read in slices of 200.
-    public func poolUsers() async throws(MeteringError) -> [PoolUser] {
-        try await PoolUsers(client: try client, settings: settings).all()
+    /// - Complexity: O(users log users), in turns of some milliseconds.
+    public func poolUserIDs() async throws(MeteringError) -> [SubjectID] {
+        let found = try await PoolUsers(client: try client, settings: settings).ids()
+        var runs: [[PoolUserPlace]] = []
+        for start in stride(from: 0, to: found.count, by: 2000) {
+            let run = found[start..<min(start + 2000, found.count)]
+            runs.append(run.map { PoolUserPlace($0) }.sorted())
+            await loop.sleep(for: .zero)
+        }
+        while runs.count > 1 {
+            var merged: [[PoolUserPlace]] = []
+            for index in stride(from: 0, to: runs.count - 1, by: 2) {
+                merged.append(PoolUserPlace.merge(runs[index], runs[index + 1]))
+                await loop.sleep(for: .zero)
+            }
+            if !runs.count.isMultiple(of: 2) { merged += runs.suffix(1) }
+            runs = merged
+        }
+        return (runs.first ?? []).map { SubjectID(stored: $0.id) }
+    }
+
+    /// Some people with what pools know of them, read in slices of 200.
+    public func poolUsers(_ ids: [SubjectID]) async throws(MeteringError) -> [PoolUser] {
+        try await PoolUsers(client: try client, settings: settings).users(ids)
     }
 
     /// A person with what pools know of it; nil when nothing is known of it at all.

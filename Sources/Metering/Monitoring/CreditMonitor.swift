@@ -48,6 +48,13 @@ final class CreditMonitor {
         var actions: [ByteString: (eventCount: Int, credits: Int)] = [:]
         var warnings: [String] = []
 
+        /// Adds a bucket of credits, and of costs beside them.
+        mutating func add(_ bucket: SeriesBucket) throws(EventRejection) {
+            eventCount = try exactSum(eventCount, bucket.eventCount)
+            credits = try exactSum(credits, bucket.value)
+            cost = try exactSum(cost, bucket.beside)
+        }
+
         mutating func warn(_ texts: [String]) {
             for text in texts where !warnings.contains(text) { warnings.append(text) }
         }
@@ -63,16 +70,15 @@ final class CreditMonitor {
     func overview(_ window: CreditWindow) async throws -> CreditOverview {
         let demo = try await demo()
         var sums = try await actions(window, of: nil)
-        sums.cost = try await total(.costMicro, window, nil, &sums).value
         var untold = false
         for subject in demo.active(since: window.start) {
             var its = try await actions(window, of: subject)
             // Days tell these however old they are, events only those that are kept.
-            let days = try await total(.creditsMicro, window, subject, &its)
-            untold = untold || days != (its.credits, its.eventCount)
+            let days = try await total(window, of: subject, &its)
+            untold = untold || (days.credits, days.eventCount) != (its.credits, its.eventCount)
             sums.eventCount -= days.eventCount
-            sums.credits -= days.value
-            sums.cost -= try await total(.costMicro, window, subject, &its).value
+            sums.credits -= days.credits
+            sums.cost -= days.cost
             for (action, own) in its.actions {
                 sums.actions[action, default: (0, 0)].eventCount -= own.eventCount
                 sums.actions[action, default: (0, 0)].credits -= own.credits
@@ -89,31 +95,33 @@ final class CreditMonitor {
     }
 
     private func series(
-        _ meter: Meter, _ window: CreditWindow, _ subject: SubjectID?, byAction: Bool = false,
-        countsSubjects: Bool = false
+        _ window: CreditWindow, _ subject: SubjectID?, byAction: Bool = false,
+        withCost: Bool = false, countsSubjects: Bool = false
     ) async throws -> Series {
-        var query = SeriesQuery(meter, .day, window.range)
+        var query = SeriesQuery(.creditsMicro, .day, window.range)
+        query.beside = withCost ? .costMicro : nil
         query.subject = subject
         query.grouping = byAction ? .action : nil
         return try await reader.series(query, countsSubjects: countsSubjects)
     }
 
     private func total(
-        _ meter: Meter, _ window: CreditWindow, _ subject: SubjectID?, _ sums: inout Sums
-    ) async throws -> (value: Int, eventCount: Int) {
-        let series = try await series(meter, window, subject)
+        _ window: CreditWindow, of subject: SubjectID, _ sums: inout Sums
+    ) async throws -> Sums {
+        let series = try await series(window, subject, withCost: true)
         sums.warn(series.warnings)
-        guard let total = series.total else { throw EventRejection.sumOverflow }
+        var total = Sums()
+        for bucket in series.buckets { try total.add(bucket) }
         return total
     }
 
     private func actions(_ window: CreditWindow, of subject: SubjectID?) async throws -> Sums {
-        let series = try await series(.creditsMicro, window, subject, byAction: true)
+        let series = try await series(
+            window, subject, byAction: true, withCost: subject == nil)
         var sums = Sums()
         sums.warn(series.warnings)
         for bucket in series.buckets {
-            sums.eventCount = try exactSum(sums.eventCount, bucket.eventCount)
-            sums.credits = try exactSum(sums.credits, bucket.value)
+            try sums.add(bucket)
             for group in bucket.groups {
                 let old = sums.actions[group.name] ?? (0, 0)
                 sums.actions[group.name] = (
@@ -128,7 +136,7 @@ final class CreditMonitor {
     /// Every day of the window. O(days × (their actions and models)).
     func trend(_ window: CreditWindow) async throws -> (days: [CreditDay], warnings: [String]) {
         let demo = try await demo()
-        let series = try await series(.creditsMicro, window, nil, countsSubjects: true)
+        let series = try await series(window, nil, countsSubjects: true)
         var warnings = series.warnings
         var days = series.buckets.map { bucket in
             CreditDay(
@@ -136,7 +144,7 @@ final class CreditMonitor {
                 eventCount: bucket.eventCount, credits: bucket.value, subjects: bucket.subjects)
         }
         for subject in demo.active(since: window.start) {
-            let its = try await self.series(.creditsMicro, window, subject)
+            let its = try await self.series(window, subject)
             warnings += its.warnings.filter { !warnings.contains($0) }
             for (index, bucket) in its.buckets.enumerated()
             where days.indices.contains(index) && bucket.hasEntries {
@@ -152,7 +160,7 @@ final class CreditMonitor {
 
     /// How many events a subject had in the window.
     func eventCount(of subject: SubjectID, _ window: CreditWindow) async throws -> Int {
-        try await series(.creditsMicro, window, subject).total?.eventCount ?? 0
+        try await series(window, subject).total?.eventCount ?? 0
     }
 
     // MARK: One subject

@@ -88,7 +88,8 @@ public struct CreditPerson: Sendable {
         username = known(profile?.username)
     }
 
-    /// Whether a text looks like an e-mail: something, one `@`, and a name with a dot inside.
+    /// Whether a text looks like an e-mail: something, one `@`, and a name with a dot inside. The id of a
+    /// guest is none.
     static func isEmail(_ text: ByteString) -> Bool {
         let parts = text.bytes.split(
             separator: UInt8(ascii: "@"), omittingEmptySubsequences: false)
@@ -98,6 +99,7 @@ public struct CreditPerson: Sendable {
         let dot = UInt8(ascii: ".")
         return first != dot && last != dot && parts[1].contains(dot)
             && !text.bytes.contains(UInt8(ascii: " "))
+            && SubjectID(stored: text).kind != .guest
     }
 }
 

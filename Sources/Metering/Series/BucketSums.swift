@@ -71,8 +71,10 @@ struct BucketSums {
     }
 
     /// Adds to the bucket of a day, hour or minute, if it is one of them.
+    ///
+    /// - Parameter amount: of a meter.
     mutating func add(
-        _ value: Int, _ events: Int, day: CivilDay, hour: Int? = nil,
+        _ amount: (Meter) -> Int, _ events: Int, day: CivilDay, hour: Int? = nil,
         _ action: ByteString = .empty, _ model: ByteString = .empty, minute: Int? = nil
     ) {
         let place: Int? =
@@ -84,8 +86,12 @@ struct BucketSums {
             case .month: placeOfDay[day.firstOfMonth]
             }
         guard let place else { return }
+        let value = amount(query.meter)
         buckets[place].hasEntries = true
         buckets[place].value = sum(buckets[place].value, value)
+        if let beside = query.beside {
+            buckets[place].beside = sum(buckets[place].beside, amount(beside))
+        }
         buckets[place].eventCount = sum(buckets[place].eventCount, events)
         guard let grouping = query.grouping else { return }
         let name = grouping == .action ? action : model

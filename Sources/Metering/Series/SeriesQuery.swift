@@ -22,6 +22,8 @@ public struct SeriesQuery: Sendable {
     public var grouping: Grouping?
     /// Nil for the whole workspace.
     public var subject: SubjectID?
+    /// Another meter that is told beside it, of the same moment.
+    var beside: Meter?
 
     public init(_ meter: Meter, _ bucket: Bucket, _ range: Range<Int>) {
         self.meter = meter
@@ -47,6 +49,8 @@ public struct SeriesBucket: Sendable {
     /// When it begins.
     public let start: Timestamp
     public var value = 0
+    /// Of `SeriesQuery.beside`.
+    var beside = 0
     /// Events of all meters; one that was undone is none.
     public var eventCount = 0
     /// Subjects with an event, also one that was undone; nil when it is not known any more.

@@ -118,11 +118,11 @@ final class SeriesReader {
         if let count = rollups.subjectCount { sums.countDay(count, day) }
         if query.takesWholeDays {
             guard !rollups.rollups.isEmpty else { return }
-            return sums.add(rollups.amount(of: query.meter), rollups.eventCount, day: day)
+            return sums.add(rollups.amount(of:), rollups.eventCount, day: day)
         }
         for rollup in rollups.rollups {
             sums.add(
-                rollup.amount(of: query.meter), rollup.eventCount, day: day,
+                rollup.amount(of:), rollup.eventCount, day: day,
                 hour: rollup.field.hour, rollup.field.action, rollup.field.model)
         }
     }
@@ -132,23 +132,23 @@ final class SeriesReader {
     ) async throws(ArchiveError) {
         if let subject = query.subject {
             guard let use = try await archive.use(of: subject, on: day) else { return }
-            sums.add(use.sums.amount(of: query.meter), use.sums.events, day: day)
+            sums.add(use.sums.amount(of:), use.sums.events, day: day)
             return
         }
         let head = try await archive.head(day)
         sums.countDay(head.subjectCount, day)
         // All that its subjects did was undone: its month has had them all the same.
         if head.cells.isEmpty, head.subjectCount > 0, !query.bucket.isWithinDay {
-            sums.add(0, 0, day: day)
+            sums.add({ _ in 0 }, 0, day: day)
         }
         if query.takesWholeDays {
             guard !head.cells.isEmpty else { return }
             let totals = head.totals
-            return sums.add(totals.amount(of: query.meter), totals.events, day: day)
+            return sums.add(totals.amount(of:), totals.events, day: day)
         }
         for cell in head.cells {
             sums.add(
-                cell.sums.amount(of: query.meter), cell.sums.events, day: day, hour: cell.hour,
+                cell.sums.amount(of:), cell.sums.events, day: day, hour: cell.hour,
                 cell.action, cell.model)
         }
     }
@@ -168,27 +168,23 @@ final class SeriesReader {
                 turn.map { RedisCommand("HGET", [keys.use($0), subject.id.bytes]) })
             for (day, reply) in zip(turn, replies) {
                 if let entry = reply.bytes {
-                    try add(entry, day, query, &sums)
+                    try add(entry, day, &sums)
                 } else if day == record.day, record.dayTimes != nil {
-                    let value = record.meters.first { $0.meter == query.meter }?.ofDay ?? 0
-                    sums.add(value, record.dayEventCount, day: day)
+                    sums.add(
+                        { meter in record.meters.first { $0.meter == meter }?.ofDay ?? 0 },
+                        record.dayEventCount, day: day)
                 }
             }
         }
     }
 
     private func add(
-        _ entry: [UInt8], _ day: CivilDay, _ query: SeriesQuery, _ sums: inout BucketSums
+        _ entry: [UInt8], _ day: CivilDay, _ sums: inout BucketSums
     ) throws(MeteringError) {
         guard let values = MessagePackValue(entry)?.array, let events = values.first?.integer,
             values.count >= 3
         else { throw .damaged(what: "what a subject used on a day") }
-        var value = 0
-        for place in stride(from: 3, to: values.count - 1, by: 2)
-        where Meter(values[place]) == query.meter {
-            value = values[place + 1].integer ?? 0
-        }
-        sums.add(value, events, day: day)
+        sums.add({ $0.amount(in: values, from: 3) }, events, day: day)
     }
 
     /// Hours, minutes and groups of one subject are kept nowhere: its events are added up.
@@ -216,9 +212,9 @@ final class SeriesReader {
             for event in page.events {
                 let recorded = event.recorded
                 let (day, hour) = calendar.place(recorded.time)
-                let value = recorded.amounts.first { $0.0 == query.meter }?.1 ?? 0
                 sums.add(
-                    value, event.isReversal ? -1 : 1, day: day, hour: hour, recorded.action,
+                    { recorded.amounts.amount(of: $0) ?? 0 }, event.isReversal ? -1 : 1, day: day,
+                    hour: hour, recorded.action,
                     recorded.model, minute: recorded.time.milliseconds.flooredQuotient(60_000))
             }
             cursor = page.next
@@ -265,13 +261,9 @@ final class SeriesReader {
                     let values = pairs[index + 1].bytes.flatMap({ MessagePackValue($0) })?.array,
                     let events = values.first?.integer
                 else { throw .damaged(what: "a rollup of a minute") }
-                var value = 0
-                for place in stride(from: 1, to: values.count - 1, by: 2)
-                where Meter(values[place]) == query.meter {
-                    value = values[place + 1].integer ?? 0
-                }
                 sums.add(
-                    value, events, day: settings.calendar.day(at: start), hour: nil, field.action,
+                    { $0.amount(in: values, from: 1) }, events,
+                    day: settings.calendar.day(at: start), hour: nil, field.action,
                     field.model, minute: start / 60)
             }
         }
@@ -332,6 +324,17 @@ final class SeriesReader {
         } catch {
             throw .unavailable(error)
         }
+    }
+}
+
+extension Meter {
+    /// Its amount among meters and amounts as scripts keep them, behind some other values.
+    fileprivate func amount(in values: [MessagePackValue], from start: Int) -> Int {
+        for place in stride(from: start, to: values.count - 1, by: 2)
+        where Meter(values[place]) == self {
+            return values[place + 1].integer ?? 0
+        }
+        return 0
     }
 }
 

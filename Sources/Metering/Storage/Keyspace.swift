@@ -52,9 +52,13 @@ struct Keyspace: Sendable {
     var boardPattern: [UInt8] { key("rank:*") }
 
     /// Sorted set: subject → negated sum over the days of a window.
-    func board(_ id: BoardID) -> [UInt8] { key("board:\(id.name)") }
+    func board(_ id: BoardID) -> [UInt8] { board(named: Array(id.name.utf8)) }
     /// Sorted set: as `board`, while it is built.
-    func newBoard(_ id: BoardID) -> [UInt8] { key("board:\(id.name):new") }
+    func newBoard(_ id: BoardID) -> [UInt8] { newBoard(named: Array(id.name.utf8)) }
+    /// As `board`, by the board's field in `boards`.
+    func board(named name: [UInt8]) -> [UInt8] { key("board:") + name }
+    /// As `newBoard`, by the board's field in `boards`.
+    func newBoard(named name: [UInt8]) -> [UInt8] { board(named: name) + Array(":new".utf8) }
     /// Hash: board of a window → how far it has followed the log.
     var boards: [UInt8] { key("boards") }
     /// Hash: board of a window → when it was asked for last.

@@ -100,6 +100,10 @@ extension API {
         guard first <= last else {
             throw .badRequest("invalid_parameter", "endDate is before startDate")
         }
+        // The zone may show another year than UTC.
+        guard CivilDay.writable.contains(first), CivilDay.writable.contains(last) else {
+            throw .badRequest("invalid_parameter", "days are of the years 1 to 9999")
+        }
         return first...last
     }
 }

@@ -10,18 +10,30 @@ extension API {
     private static let prefix = "/api/v1/admin/credits"
 
     static let creditMonitoringRoutes: [Route] = [
-        Route(.get, "\(prefix)/overview", access: .admin) { try await $0.creditOverview($1) },
-        Route(.get, "\(prefix)/users", access: .admin) { try await $0.creditUsers($1) },
+        Route(.get, "\(prefix)/overview", access: .admin, isLong: true) {
+            try await $0.creditOverview($1)
+        },
+        Route(.get, "\(prefix)/users", access: .admin, isLong: true) {
+            try await $0.creditUsers($1)
+        },
         Route(.get, "\(prefix)/user/{email}", access: .admin) { try await $0.creditUser($1) },
-        Route(.get, "\(prefix)/top-consumers", access: .admin) {
+        Route(.get, "\(prefix)/top-consumers", access: .admin, isLong: true) {
             try await $0.creditConsumers($1)
         },
-        Route(.get, "\(prefix)/daily-trend", access: .admin) { try await $0.creditTrend($1) },
+        Route(.get, "\(prefix)/daily-trend", access: .admin, isLong: true) {
+            try await $0.creditTrend($1)
+        },
         Route(.get, "\(prefix)/events", access: .admin) { try await $0.creditEvents($1) },
         Route(.get, "\(prefix)/health", access: .admin) { try await $0.creditActivity($1) },
-        Route(.get, "\(prefix)/validation", access: .admin) { try await $0.creditCharges($1) },
-        Route(.get, "\(prefix)/coverage", access: .admin) { try await $0.creditCoverage($1) },
-        Route(.get, "\(prefix)/stats", access: .admin) { try await $0.creditStats($1) },
+        Route(.get, "\(prefix)/validation", access: .admin, isLong: true) {
+            try await $0.creditCharges($1)
+        },
+        Route(.get, "\(prefix)/coverage", access: .admin, isLong: true) {
+            try await $0.creditCoverage($1)
+        },
+        Route(.get, "\(prefix)/stats", access: .admin, isLong: true) {
+            try await $0.creditStats($1)
+        },
         Route(.get, "\(prefix)/export.csv", access: .admin) { try await $0.exportCredits($1) },
     ]
 
@@ -306,8 +318,10 @@ extension API {
                 "email", "current_balance", "current_month_consumed", "total_consumed",
                 "next_reset_at",
             ])
+        // All of them are held until they are sent.
+        let slot = try slot(of: environment.exports, for: call)
         let accounts = try await back(queries.creditBalances())
-        return try await export("credits", call, writer) { [queries] writer, cursor in
+        return try await export("credits", call, writer, in: slot) { [queries] writer, cursor in
             let start = cursor.flatMap { Int($0) } ?? 0
             let end = min(start + 1000, accounts.count)
             guard start < end else { return (writer, nil) }

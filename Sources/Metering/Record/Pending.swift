@@ -103,7 +103,7 @@ final class PendingEvent {
 
 /// One decision that waits to be taken.
 struct PendingDecision {
-    let decision: Decision
+    var decision: Decision
     let deadlineMS: Int
     let resolve: (DecisionOutcome) -> Void
 }
@@ -135,14 +135,12 @@ enum Pending {
             pending.redirect(to: users)
             return self
         case .decision(let pending):
-            guard let user = pending.decision.subject.flatMap({ users[$0.id] }) else { return self }
-            var decision = Decision(
-                pending.decision.kind, subject: user, credits: pending.decision.credits,
-                amounts: pending.decision.amounts, limits: pending.decision.limits)
-            decision.formerSubject = pending.decision.subject
-            return .decision(
-                PendingDecision(
-                    decision: decision, deadlineMS: pending.deadlineMS, resolve: pending.resolve))
+            let former = pending.decision.subject
+            guard let user = former.flatMap({ users[$0.id] }) else { return self }
+            var redirected = pending
+            redirected.decision.subject = user
+            redirected.decision.formerSubject = former
+            return .decision(redirected)
         }
     }
 

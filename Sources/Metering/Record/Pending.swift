@@ -91,6 +91,12 @@ final class PendingEvent {
         for follower in followers?.events ?? [] { follower.redirect(to: users) }
     }
 
+    /// Whether limits have to allow it.
+    var isEnforced: Bool { if case .enforce = purpose { true } else { false } }
+
+    /// Whether it counts in the windows of when it is decided about, and not in those of its time.
+    var countsWhenDecided: Bool { isEnforced || time > arrived }
+
     /// How many wait for its outcome.
     var followerCount: Int { followers?.events.count ?? 0 }
 

@@ -113,6 +113,7 @@ struct DecisionList {
             extra = [
                 .text(hold), .number(policy == .reject ? 1 : 0),
                 .number(policy == .cap ? held ?? -1 : -1),
+                .amounts(policy == .reject ? event.amounts : []),
             ]
         case .reverse(let logged):
             kind = .giveBack

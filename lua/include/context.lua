@@ -37,7 +37,7 @@ end
 -- Whether a decision changed anything. Reads what will be written and was not read: a wrong type
 -- fails here, before the first write.
 local function is_changed(context)
-  local changed = false
+  local changed = next(context.reversed) ~= nil
   for _, account in ipairs(context.accounts) do changed = changed or account.is_changed end
   if next(context.changed_holds) then
     redis.call('ZCARD', context.keys.open_holds)

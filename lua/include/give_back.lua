@@ -58,11 +58,11 @@ local function give_back(context, account, decision)
       fields[MONTH_USED] = fields[MONTH_USED] - credits
     end
     note(account, CORRECTION, credits, context.now, 0, decision[PLACE])
+    account.is_changed = true
   end
   for q = 1, #limits, 2 do
     use_limit(context, account, context.limits[limits[q]], -limits[q + 1], decision[TIME])
   end
   context.reversed[origin] = true
-  account.is_changed = true
   return taken(account, {OK})
 end

@@ -275,4 +275,25 @@ func creditEvent(
             #expect(await api.credits("users").json["count"] as? Int == 0)
         }
     }
+
+    @Test func `Of the users of the last hour a guest who has become one of them is one`()
+        async throws
+    {
+        try await withAPI { _, api, _ in
+            await api.count(
+                ["guest:v", "guest:w", "guest:stays", "ann"].map {
+                    creditEvent($0, "chat", credits: "1")
+                })
+            func users() async -> Int? {
+                await api.credits("health").json["users_last_hour"] as? Int
+            }
+            #expect(await users() == 4)
+            for (guest, user) in [("guest:v", "ann"), ("guest:w", "bob")] {
+                let merged = await api.send(
+                    .post, "/v1/subjects/\(user)/merge", #"{"guest":"\#(guest)"}"#)
+                #expect(merged.status == 200, "\(merged.text)")
+            }
+            #expect(await users() == 3)
+        }
+    }
 }

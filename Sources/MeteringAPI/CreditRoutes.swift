@@ -18,7 +18,7 @@ extension API {
 
     func credits(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        return try await account(of: try subject(call, at: 0))
+        return try await account(of: try await owner(try subject(call, at: 0)))
     }
 
     private func account(
@@ -102,7 +102,7 @@ extension API {
         }
     }
 
-    /// Whose account a change went to: that of the user whom a guest became.
+    /// Whose account it is: that of the user whom a guest became.
     func owner(_ subject: SubjectID) async throws -> SubjectID {
         guard subject.kind == .guest else { return subject }
         return try await back(queries.user(ofGuest: subject)) ?? subject

@@ -280,4 +280,30 @@ import Testing
             try await bench.checkedLedger("a")
         }
     }
+
+    @Test(arguments: [nil, "concurrent", "day"])
+    func `What a hold has named may not be exceeded, whatever limits it by then`(window: String?)
+        async throws
+    {
+        try await withBench { _, bench, _ in
+            func limits(_ name: String) -> String {
+                let limit = window.map {
+                    #"{"name":"\#(name)","meter":"files_uploaded","window":"\#($0)","user":9}"#
+                }
+                return #"{"limits":[\#(limit ?? "")]}"#
+            }
+            try await bench.setLimits(limits("x"))
+            let opened = try await bench.decide(
+                .openHold(id: ByteString("h"), seconds: 60), "a", amounts: [(.filesUploaded, 2)])
+            #expect(opened.status == .allowed)
+            for name in ["x", "renamed"] {
+                try await bench.setLimits(limits(name))
+                let more = event("a", ["files_uploaded": 3, "tokens": 50])
+                #expect(await bench.commit("h", more, .reject).refused?.status == .exceedsHold)
+                #expect(try await bench.engine.accounts.hold(ByteString("h"))?.state == .open)
+            }
+            let fits = event("a", ["files_uploaded": 2, "tokens": 50])
+            #expect(await bench.commit("h", fits, .reject).counted != nil)
+        }
+    }
 }

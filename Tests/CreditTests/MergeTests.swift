@@ -257,4 +257,41 @@ import Testing
             }
         }
     }
+
+    @Test func `A user with all grants it may have gets a guest who brings none, but no other`()
+        async throws
+    {
+        try await withBench { _, bench, _ in
+            func give(_ subject: String, _ count: Int) async throws {
+                for number in 0..<count {
+                    let status = try await bench.grant(subject, 2 * one, id: "g\(number)")
+                    #expect(status == .allowed, "\(number)")
+                    // The first grant has half of it left, and `reversals` has the other half.
+                    guard number == 0 else { continue }
+                    await bench.charge(subject, one, id: subject)
+                    #expect(try await bench.reverse(subject)?.counted != nil)
+                }
+            }
+
+            try await give("ann", 200)
+            #expect(try await bench.account("ann").grants.count == 201)
+            #expect(try await bench.grant("ann", one, id: "more") == .tooMany)
+            _ = await bench.record(event("guest:1"))
+            #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
+            try await give("guest:2", 1)
+            #expect(try await Self.merge(bench, "guest:2", into: "ann") == .tooMany)
+            // Nothing is lost at the bound.
+            for (user, its) in [("bob", 199), ("cleo", 200)] {
+                let guest = "guest:\(user)"
+                for number in 0..<its { try await bench.grant(user, one, id: "u\(number)") }
+                try await give(guest, 1)
+                let status = try await Self.merge(bench, guest, into: user)
+                #expect(status == (its == 199 ? .allowed : .tooMany))
+                let account = try await bench.account(user)
+                #expect(account.grants.count == (its == 199 ? 201 : 200))
+                #expect(account.balance == (its == 199 ? 201 : 200) * one)
+                for subject in [user, guest] { try await bench.checkedLedger(subject, page: 100) }
+            }
+        }
+    }
 }

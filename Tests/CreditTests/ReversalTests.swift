@@ -292,4 +292,20 @@ import Testing
             }
         }
     }
+
+    @Test func `Undoing what took nothing opens no account`() async throws {
+        try await withBench { _, bench, redis in
+            try await bench.setPolicy(allowance: 10 * one)
+            _ = await bench.record(event("a", ["tokens": 5], id: "e"))
+            #expect(try #require(try await bench.reverse("e")).counted != nil)
+            for (key, count) in [("accounts", 0), ("reversed", 1)] {
+                let length = try redis.request("HLEN t1:{default}:\(key)")
+                #expect(length == ":\(count)\r\n", "\(key)")
+            }
+            bench.clock.advance(3 * day)
+            let again = try #require(try await bench.reverse("e", reason: "again"))
+            #expect(Self.isRepetition(again))
+            #expect(try await Self.total(bench, "a") == 0)
+        }
+    }
 }

@@ -273,4 +273,42 @@ func creditEvent(
                     """)
         }
     }
+
+    @Test func `Who has no account yet has what the policy gives with it`() async throws {
+        try await withAPI { _, api, _ in
+            let policy = await api.send(
+                .put, "/v1/credit-policy", #"{"default_allowance":"100"}"#)
+            #expect(policy.status == 200, "\(policy.text)")
+            await api.introduce("new", "new@example.com")
+            let credits = await api.get("/v1/credits/new")
+            let user = await api.credits("user/new@example.com")
+            #expect(user.at("balance", "current_balance") as? Int == 100, "\(user.text)")
+            #expect(user.at("balance", "monthly_allowance") as? Int == 100)
+            let reset = try #require(credits.json["next_reset_at"] as? String)
+            #expect(user.at("balance", "next_reset_at") as? String == reset)
+            // Nobody has got it by being looked at.
+            #expect(await api.credits("users").json["count"] as? Int == 0)
+        }
+    }
+
+    @Test func `Of the users of the last hour a guest who has become one of them is one`()
+        async throws
+    {
+        try await withAPI { _, api, _ in
+            await api.count(
+                ["guest:v", "guest:w", "guest:stays", "ann"].map {
+                    creditEvent($0, "chat", credits: "1")
+                })
+            func users() async -> Int? {
+                await api.credits("health").json["users_last_hour"] as? Int
+            }
+            #expect(await users() == 4)
+            for (guest, user) in [("guest:v", "ann"), ("guest:w", "bob")] {
+                let merged = await api.send(
+                    .post, "/v1/subjects/\(user)/merge", #"{"guest":"\#(guest)"}"#)
+                #expect(merged.status == 200, "\(merged.text)")
+            }
+            #expect(await users() == 3)
+        }
+    }
 }

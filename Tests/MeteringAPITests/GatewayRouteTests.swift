@@ -177,4 +177,23 @@ import Testing
             }
         }
     }
+
+    @Test func `A guest who has become a user is denied what its user has used up`() async throws {
+        try await withAPI { _, harness, _ in
+            await Self.limit(harness, "files_uploaded")
+            let use = #"{"subject":"ann","meters":{"files_uploaded":3}}"#
+            #expect(await harness.post(use).status == 200)
+            let merged = await harness.send(
+                .post, "/v1/subjects/ann/merge", #"{"guest":"guest:g"}"#)
+            #expect(merged.status == 200, "\(merged.text)")
+            let operators = Caller(harness, secret: key)
+            for (query, headers) in [
+                ("subject=ann&limits=m", [:]), ("subject=guest:g&limits=m", [:]),
+                ("limits=m", ["X-Guest-ID": "g"]),
+            ] {
+                let answer = await Self.check(operators, query, headers)
+                #expect(answer.status == 429, "\(query): \(answer.text)")
+            }
+        }
+    }
 }

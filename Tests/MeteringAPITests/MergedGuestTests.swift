@@ -300,4 +300,25 @@ import Testing
             }
         }
     }
+
+    @Test func `A guest who has become a user has no allowance of its own any more`() async throws {
+        try await withPoolAPI { _, api, _ in
+            let policy = await api.send(.put, "/v1/credit-policy", #"{"default_allowance":"5"}"#)
+            #expect(policy.status == 200, "\(policy.text)")
+            // One had an account, one had none.
+            await api.count([creditEvent("guest:v", "chat", credits: "2")])
+            _ = await api.post(#"{"subject":"guest:n","meters":{"tokens":1}}"#)
+            for (guest, user) in [("guest:v", "ann"), ("guest:n", "bob")] {
+                await Self.merge(api, guest, into: user)
+                let its = await api.get("/v1/credits/\(percentEncoded(guest))")
+                #expect(its.status == 200, "\(its.text)")
+                #expect(its.json["subject"] as? String == user)
+                #expect(its.text == (await api.get("/v1/credits/\(user)").text))
+                // Its ledger stays where it was, and ends with the merge.
+                let ledger = await api.get("/v1/credits/\(percentEncoded(guest))/ledger")
+                #expect(ledger.json["current_balance"] as? Int == 0, "\(ledger.text)")
+                #expect(ledger.list("entries").count == (guest == "guest:v" ? 3 : 0))
+            }
+        }
+    }
 }

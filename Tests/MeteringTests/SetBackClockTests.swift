@@ -100,4 +100,37 @@ import Testing
             }
         }
     }
+
+    @Test func `A ledger that two processes write around midnight is whole`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let midnight = noon + 14 * 3_600_000
+                let ahead = try await RestoreBench(
+                    redis, on: host.loop, clock: ManualClock(midnight + 200))
+                let behind = await Bench(
+                    redis.socketPath, on: host.loop, clock: ManualClock(midnight - 200))
+                let ann = subjectID("ann")
+                for round in 0..<3 {
+                    let grant = Decision(
+                        .grant(id: ByteString("g\(round)"), expires: nil, priority: 0),
+                        subject: ann, credits: 10)
+                    #expect(try await ahead.bench.engine.decide(grant).status == .allowed)
+                    let charge = await behind.record(event("ann", ["credits_micro": 1]))
+                    #expect(charge.counted != nil)
+                    #expect(try await ahead.verify() == [])
+                }
+                let account = try await ahead.bench.engine.account(of: ann)
+                for page in [1, 2, 100] {
+                    var (changes, cursor): ([Int], LogPosition?) = ([], nil)
+                    repeat {
+                        let ledger = try await ahead.queries.ledger(
+                            of: ann, account, limit: page, before: cursor)
+                        changes += ledger.lines.map(\.change)
+                        cursor = ledger.older.flatMap { LogPosition(cursor: $0) }
+                    } while cursor != nil
+                    #expect(changes == [-1, 10, -1, 10, -1, 10], "pages of \(page)")
+                }
+            }
+        }
+    }
 }

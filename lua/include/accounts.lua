@@ -15,6 +15,14 @@ local function cut(list, q, width)
   for _ = 1, width do table.remove(list, q) end
 end
 
+-- Whether the last of some grants is what reversals gave back.
+local function ends_with_returned(grants) return grants[#grants - ENTRY_WIDTH + 1 + ENTRY_PRIORITY] == LAST_PRIORITY end
+
+-- Whether so many grants, as a flat list has them, are too many: what reversals gave back is one beside the others.
+local function are_too_many(length, has_returned)
+  return length > ENTRY_WIDTH * (GRANTS_MAX + (has_returned and 1 or 0))
+end
+
 -- Notes a line of the ledger, after the change, behind the others: type, change, balance, time,
 -- change of what is held, place of the event or id of the grant or hold. `later` is what the balance
 -- had then and has not any more.

@@ -14,7 +14,8 @@ local function grant(context, account, decision)
   if expires > 0 and expires <= context.now then return {PAST} end
   local fields = account.fields
   if not (balance_of(fields) + credits <= MAX) then return {TOO_LARGE} end
-  if #fields[GRANTS] >= ENTRY_WIDTH * GRANTS_MAX then return {TOO_MANY} end
+  local has_returned = priority == LAST_PRIORITY or ends_with_returned(fields[GRANTS])
+  if are_too_many(#fields[GRANTS] + ENTRY_WIDTH, has_returned) then return {TOO_MANY} end
   -- What is owed is paid first.
   local owed = math.min(credits, math.max(0, -fields[MONTHLY]))
   fields[MONTHLY] = fields[MONTHLY] + owed

@@ -16,7 +16,7 @@ local function new_context(keys, now, rules, holders)
   local old = #subjects > 0 and redis.call('HMGET', keys.accounts, unpack(subjects)) or {}
   for i, subject in ipairs(subjects) do
     local account = open_account(context, subject, holders[3 * i - 1], old[i])
-    if holders[3 * i] == 1 then open_credits(context.rules, account, now) end
+    if holders[3 * i] == 1 and not is_left(keys, account) then open_credits(context.rules, account, now) end
   end
   return context
 end
@@ -37,7 +37,7 @@ end
 -- Whether a decision changed anything. Reads what will be written and was not read: a wrong type
 -- fails here, before the first write.
 local function is_changed(context)
-  local changed = false
+  local changed = next(context.reversed) ~= nil
   for _, account in ipairs(context.accounts) do changed = changed or account.is_changed end
   if next(context.changed_holds) then
     redis.call('ZCARD', context.keys.open_holds)

@@ -43,11 +43,11 @@ local function give_back(context, account, decision)
     local grants, rest = fields[GRANTS], credits - to_month
     if rest > 0 then
       local n = #grants
-      grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = 'reversals', rest, 0, LAST_PRIORITY
-      local last = n - ENTRY_WIDTH + 1
-      if n > 0 and grants[last + ENTRY_PRIORITY] == LAST_PRIORITY then
+      if ends_with_returned(grants) then
+        local last = n - ENTRY_WIDTH + 1
         grants[last + ENTRY_CREDITS] = grants[last + ENTRY_CREDITS] + rest
-        cut(grants, n + 1, ENTRY_WIDTH)
+      else
+        grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = 'reversals', rest, 0, LAST_PRIORITY
       end
     end
     local length = fields[MONTH_LENGTH]
@@ -58,11 +58,11 @@ local function give_back(context, account, decision)
       fields[MONTH_USED] = fields[MONTH_USED] - credits
     end
     note(account, CORRECTION, credits, context.now, 0, decision[PLACE])
+    account.is_changed = true
   end
   for q = 1, #limits, 2 do
     use_limit(context, account, context.limits[limits[q]], -limits[q + 1], decision[TIME])
   end
   context.reversed[origin] = true
-  account.is_changed = true
   return taken(account, {OK})
 end

@@ -66,8 +66,9 @@ local function merge_guest(context, user, decision)
   context.leaving = guest.subject
   if decision[EXTRA + 4] == 1 then return taken(user, {OK}) end
   local mine, its = user.fields, guest.fields
-  if #mine[HOLDS] + #its[HOLDS] > ENTRY_WIDTH * HOLDS_MAX
-    or #mine[GRANTS] + #its[GRANTS] > ENTRY_WIDTH * GRANTS_MAX then return refuse(TOO_MANY) end
+  local has_returned = ends_with_returned(mine[GRANTS]) or ends_with_returned(its[GRANTS])
+  if #its[HOLDS] > 0 and #mine[HOLDS] + #its[HOLDS] > ENTRY_WIDTH * HOLDS_MAX
+    or #its[GRANTS] > 0 and are_too_many(#mine[GRANTS] + #its[GRANTS], has_returned) then return refuse(TOO_MANY) end
   if not (mine[TOTAL_USED] + its[TOTAL_USED] <= MAX and balance_of(mine) + balance_of(its) + context.rules.allowance <= MAX
     and held_of(mine) + held_of(its) <= MAX and mine[MONTHLY] + its[MONTHLY] >= -MAX
     and can_move_windows(context, user, guest)) then

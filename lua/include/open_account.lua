@@ -28,3 +28,10 @@ local function account_of_hold(context, id)
   end
   return known[subject]
 end
+
+-- Whether an account without credits is that of a guest who has become a user: it may be looked at, but gets no
+-- first balance any more.
+local function is_left(keys, account)
+  return account.fields[ANCHOR] == 0 and string.sub(account.subject, 1, 6) == 'guest:' and keys.merged
+    and redis.call('HEXISTS', keys.merged, account.subject) == 1
+end

@@ -30,31 +30,29 @@ local function unfit_commit(context, account, decision)
   return unfit
 end
 
--- Whether a decision asks for more than its hold has set aside.
-local function exceeds(context, hold, decision)
+-- Whether an event takes more credits than its hold has set aside, or more of a meter than it was asked for,
+-- by whatever limits, if any. Of other meters nothing was held: they are not the hold's business.
+local function exceeds(hold, decision)
   if decision[CREDITS] > hold[HOLD_CREDITS] then return true end
-  local limits = decision[LIMITS]
-  for q = 1, #limits, 2 do
-    local id, kept = context.limits[limits[q]][LIMIT_ID], 0
-    for j = 1, #hold[HOLD_AMOUNTS], 2 do
-      if hold[HOLD_AMOUNTS][j] == id then kept = kept + hold[HOLD_AMOUNTS][j + 1] end
-    end
-    -- What was never held is not the hold's business: it counts as any event does.
-    if kept > 0 and limits[q + 1] > kept then return true end
+  local taken_of, amounts, asked = {}, decision[EXTRA + 3], hold[HOLD_ASKED] or {}
+  for q = 1, #amounts, 2 do taken_of[amounts[q]] = amounts[q + 1] end
+  for q = 1, #asked, 2 do
+    if (taken_of[asked[q]] or 0) > asked[q + 1] then return true end
   end
   return false
 end
 
 -- Settles a hold with an event. EXTRA: id, 1 if it may not exceed what is held, what its credits were
--- cut down to as what is held (below 0: they were not). That was read before: if the hold was
--- forgotten since, and its id taken for another one, the hold that was meant is not there any more.
+-- cut down to as what is held (below 0: they were not), {meter, amount, ...} of the event if it may not exceed. What
+-- is held was read before: if the hold was forgotten since, and its id taken for another one, the hold that was
+-- meant is not there any more.
 local function commit_hold(context, account, decision)
   local id = decision[EXTRA]
   local unfit = unfit_commit(context, account, decision)
   if unfit then return unfit end
   local capped = decision[EXTRA + 2]
   if capped >= 0 and capped ~= context.holds[id][HOLD_CREDITS] then return {MISSING} end
-  if decision[EXTRA + 1] == 1 and exceeds(context, context.holds[id], decision) then return {EXCEEDS} end
+  if decision[EXTRA + 1] == 1 and exceeds(context.holds[id], decision) then return {EXCEEDS} end
   local fields = account.fields
   local credits = decision[CREDITS]
   -- A grant may have expired under the hold.

@@ -23,8 +23,10 @@ local function use_limit(context, account, limit, amount, time)
   if kind == RATE and amount_of(account, limit) < 0 then return end
   -- How much of an event a rate still holds is not known: taking it all back could free too much.
   if kind == RATE and amount < 0 then return end
-  account.is_changed = true
   local q = window_of(windows, limit[LIMIT_ID])
+  -- Nothing was used: an account is opened for nobody who only gives back.
+  if not q and amount < 0 then return end
+  account.is_changed = true
   if not q then
     if not account.has_dropped then drop_old_limits(context, windows, WINDOW_WIDTH) end
     account.has_dropped = true

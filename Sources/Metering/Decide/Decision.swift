@@ -41,7 +41,7 @@ public struct Decision: Sendable {
 
     public let kind: Kind
     /// Nil, where a hold is released: whoever it is of.
-    public let subject: SubjectID?
+    public internal(set) var subject: SubjectID?
     /// Micro-credits; nil when nothing is asked about credits.
     public let credits: Int?
     public let amounts: [(Meter, Int)]

@@ -85,13 +85,12 @@ struct DecisionList {
         let sign = if case .reverse = pending.purpose { -1 } else { 1 }
         let credits = sign * (event.amounts.amount(of: .creditsMicro) ?? 0)
         let time = windowTime(of: pending)
-        let isJudged = if case .enforce = pending.purpose { true } else { false }
         var limits: [(index: Int, amount: Int)] = []
         for (index, limit) in rules.limits.limits.enumerated() {
             guard let amount = event.amounts.amount(of: limit.meter), amount != 0,
                 time >= windows.span(of: limit.window, at: now.milliseconds).starts,
                 // Only holds count in it; it says no to events that are to be refused.
-                limit.window != .concurrent || isJudged
+                limit.window != .concurrent || pending.isEnforced
             else { continue }
             // A limit gives nothing back that it cannot have counted.
             if case .reverse(let logged) = pending.purpose,
@@ -114,6 +113,7 @@ struct DecisionList {
             extra = [
                 .text(hold), .number(policy == .reject ? 1 : 0),
                 .number(policy == .cap ? held ?? -1 : -1),
+                .amounts(policy == .reject ? event.amounts : []),
             ]
         case .reverse(let logged):
             kind = .giveBack
@@ -130,7 +130,8 @@ struct DecisionList {
             time: time, credits: credits, asksCredits: asksCredits, limits: limits, extra: extra)
     }
 
-    /// The time of the windows that an event counts in, or gives back to; milliseconds since 1970.
+    /// The time of the windows that an event counts in, or gives back to; milliseconds since 1970. The
+    /// log has to tell it: see `PendingEvent.countsWhenDecided`.
     private func windowTime(of pending: PendingEvent) -> Int {
         switch pending.purpose {
         // Past windows have no counters: what is to be refused is judged, and counted, by the present.

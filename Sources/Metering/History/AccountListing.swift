@@ -16,6 +16,16 @@ public struct AccountSummary: Sendable {
     public let nextReset: Timestamp?
 }
 
+extension AccountSummary {
+    /// An account as a decision found it.
+    public init(_ account: Account, of subject: SubjectID) {
+        self.init(
+            subject: subject.id, balance: account.balance, held: account.held,
+            monthlyAllowance: account.monthlyAllowance, monthConsumed: account.monthConsumed,
+            totalConsumed: account.totalConsumed, nextReset: account.nextReset)
+    }
+}
+
 /// Goes once through all accounts that there are, sorted by subject, as bytes. Each is told as it is
 /// at the moment when it is read; one that is made meanwhile may be missing.
 ///

@@ -266,7 +266,24 @@ final class CreditMonitor {
             let members = try await send([RedisCommand("SMEMBERS", [key])]).first?.elements ?? []
             for member in members.compactMap(\.bytes) { seen.insert(ByteString(bytes: member)) }
         }
-        return seen.subtracting(demo.ids).count
+        return try await owners(of: seen).subtracting(demo.ids).count
+    }
+
+    /// The same, with users in the place of guests that were merged into them.
+    private func owners(
+        of subjects: Set<ByteString>
+    ) async throws(MeteringError) -> Set<ByteString> {
+        let guests = subjects.filter { SubjectID(stored: $0).kind == .guest }
+        var owners = subjects.subtracting(guests)
+        let list = Array(guests)
+        for start in stride(from: 0, to: list.count, by: 1000) {
+            let slice = list[start..<min(start + 1000, list.count)]
+            let reply = try await send([RedisCommand("HMGET", [keys.merged] + slice.map(\.bytes))])
+            for (guest, user) in zip(slice, reply.first?.elements ?? []) {
+                owners.insert(user.bytes.map { ByteString(bytes: $0) } ?? guest)
+            }
+        }
+        return owners
     }
 
     private func send(_ commands: [RedisCommand]) async throws(MeteringError) -> [RedisValue] {

@@ -29,7 +29,8 @@ extension EventBatch {
     /// The arguments' part that its sums make, and its entry of the log.
     struct Packed {
         let sums: [UInt8]
-        let entry: [UInt8]
+        /// Nil where it tells when events were decided about, which is when the batch is sent.
+        let entry: [UInt8]?
     }
 
     /// Whether a client named one of the events.
@@ -47,7 +48,8 @@ extension EventBatch {
         writer.integer(context.counts == .registered ? 1 : 0)
         writer.integer(decisions.undoes ? 1 : 0)
         writer.integer(BatchBound.measures(items.count) ? 1 : 0)
-        return [head + packed.sums + writer.take(), packed.entry]
+        let sums = head + packed.sums + writer.take()
+        return [sums, packed.entry ?? LogEntry.encode(self, at: decisions.now, writer)]
     }
 
     /// Makes what is most of the work of sending it, before it may be sent.
@@ -61,7 +63,9 @@ extension EventBatch {
         writeFields(writer)
         writeCells(writer)
         writeIDs(digest, writer)
-        let made = Packed(sums: writer.take(), entry: LogEntry.encode(self, writer))
+        let sums = writer.take()
+        let tellsDecision = events.contains(where: \.countsWhenDecided)
+        let made = Packed(sums: sums, entry: tellsDecision ? nil : LogEntry.encode(self, writer))
         packed = made
         return made
     }

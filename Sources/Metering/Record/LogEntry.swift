@@ -17,8 +17,8 @@ struct LogEntry {
     fileprivate static let moveFlag = 8
     fileprivate static let awayFlag = 16
     fileprivate static let movedEvents = 32
-    /// Flags of any other event: that limits had to allow it, and in units of the second how late it came, in ms:
-    /// twice as much, and one less if it came that much before its time.
+    /// Flags of any other event: that limits had to allow it, and in units of the second how late it came, or was
+    /// decided about, in ms: twice as much, and one less if that was so much before its time.
     fileprivate static let enforcedFlag = 16
     fileprivate static let latenessUnit = 32
 
@@ -30,7 +30,8 @@ struct LogEntry {
         let subject: Int
         let event: UsageEvent
         let time: Timestamp
-        /// When it came, which is its time unless the client gave that.
+        /// When it came, which is its time unless the client gave that; when it was decided about, if it
+        /// counts in the windows of then.
         let arrived: Timestamp
         /// Whether limits had to allow it.
         let isEnforced: Bool
@@ -58,7 +59,11 @@ struct LogEntry {
 
     /// The events of a batch: `[version, subjects, sets of meters, rows, cells, events, number of the rules]`;
     /// rows are flat pairs of subject and set, cells flat pairs of action and model, since these repeat a lot.
-    static func encode(_ batch: EventBatch, _ writer: MessagePackWriter) -> [UInt8] {
+    ///
+    /// - Parameter decided: needed if some of the events count in the windows of then.
+    static func encode(
+        _ batch: EventBatch, at decided: Timestamp? = nil, _ writer: MessagePackWriter
+    ) -> [UInt8] {
         writer.array(7)
         writer.integer(version)
         writer.array(batch.sums.subjects.count)
@@ -77,7 +82,7 @@ struct LogEntry {
         writer.array(batch.events.count)
         for index in batch.events.indices {
             encode(
-                batch.events[index], batch.sums.placeOfEvent[index], writer)
+                batch.events[index], batch.sums.placeOfEvent[index], decided, writer)
         }
         writer.integer(batch.rules.number)
         return writer.take()
@@ -86,7 +91,8 @@ struct LogEntry {
     /// `[row, cell, time, flags, id, description, amount per meter of the row's set]`; the flags are 1 if
     /// the client gave the time, 2 * what a price book made of it, and those above.
     private static func encode(
-        _ pending: PendingEvent, _ place: (row: Int, cell: Int), _ writer: MessagePackWriter
+        _ pending: PendingEvent, _ place: (row: Int, cell: Int), _ decided: Timestamp?,
+        _ writer: MessagePackWriter
     ) {
         let event = pending.event
         writer.array(6 + event.amounts.count)
@@ -94,7 +100,8 @@ struct LogEntry {
         writer.integer(place.cell + 1)
         writer.integer(pending.time.milliseconds)
         writer.integer(
-            (event.time == nil ? 0 : 1) + 2 * Int(event.derived.rawValue) + pending.flags)
+            (event.time == nil ? 0 : 1) + 2 * Int(event.derived.rawValue)
+                + pending.flags(decided))
         if let id = event.id { writer.string(id.bytes) } else { writer.null() }
         writer.string(event.description.bytes)
         for (_, amount) in event.amounts { writer.integer(amount) }
@@ -270,13 +277,13 @@ extension Meter {
 
 extension PendingEvent {
     /// The flags that depend on what it is recorded for, and when.
-    fileprivate var flags: Int {
+    fileprivate func flags(_ decided: Timestamp?) -> Int {
         if case .move(let count) = purpose {
             return LogEntry.moveFlag + (count < 0 ? LogEntry.awayFlag : 0)
                 + LogEntry.movedEvents * abs(count)
         }
-        let isEnforced = if case .enforce = purpose { true } else { false }
-        let late = arrived.milliseconds - time.milliseconds
+        let seen = countsWhenDecided ? decided ?? arrived : arrived
+        let late = seen.milliseconds - time.milliseconds
         return (isEnforced ? LogEntry.enforcedFlag : 0)
             + LogEntry.latenessUnit * (late < 0 ? -2 * late - 1 : 2 * late)
     }

@@ -91,6 +91,12 @@ final class PendingEvent {
         for follower in followers?.events ?? [] { follower.redirect(to: users) }
     }
 
+    /// Whether limits have to allow it.
+    var isEnforced: Bool { if case .enforce = purpose { true } else { false } }
+
+    /// Whether it counts in the windows of when it is decided about, and not in those of its time.
+    var countsWhenDecided: Bool { isEnforced || time > arrived }
+
     /// How many wait for its outcome.
     var followerCount: Int { followers?.events.count ?? 0 }
 
@@ -103,7 +109,7 @@ final class PendingEvent {
 
 /// One decision that waits to be taken.
 struct PendingDecision {
-    let decision: Decision
+    var decision: Decision
     let deadlineMS: Int
     let resolve: (DecisionOutcome) -> Void
 }
@@ -135,14 +141,12 @@ enum Pending {
             pending.redirect(to: users)
             return self
         case .decision(let pending):
-            guard let user = pending.decision.subject.flatMap({ users[$0.id] }) else { return self }
-            var decision = Decision(
-                pending.decision.kind, subject: user, credits: pending.decision.credits,
-                amounts: pending.decision.amounts, limits: pending.decision.limits)
-            decision.formerSubject = pending.decision.subject
-            return .decision(
-                PendingDecision(
-                    decision: decision, deadlineMS: pending.deadlineMS, resolve: pending.resolve))
+            let former = pending.decision.subject
+            guard let user = former.flatMap({ users[$0.id] }) else { return self }
+            var redirected = pending
+            redirected.decision.subject = user
+            redirected.decision.formerSubject = former
+            return .decision(redirected)
         }
     }
 

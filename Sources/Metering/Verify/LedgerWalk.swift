@@ -16,11 +16,13 @@ struct LedgerWalk {
     init(of subject: [UInt8], head: Int, _ context: VerifyContext) async throws {
         let place = "account \(ByteString(bytes: subject).text)"
         var packed = head
+        // Positions may grow on the way: another process's clock, or this one's before, may be of the day behind.
+        var visited: Set<Int> = []
         while packed != 0 {
             let position = LogPosition(packed)
             let part: LedgerPart
             switch try await context.ledgers.part(of: subject, at: position, context) {
-            case .part(let found) where found.previous < packed: part = found
+            case .part(let found) where visited.insert(packed).inserted: part = found
             case .missing:
                 // A day's log expires as a whole, the oldest first.
                 let key = context.keys.log(arrival: position.day)

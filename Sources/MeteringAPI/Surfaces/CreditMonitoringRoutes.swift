@@ -90,6 +90,11 @@ extension API {
                 .notFound, code: "user_not_found",
                 detail: "nobody has this e-mail, or who has it is in demo mode")
         }
+        var account = found.user.account
+        if account == nil, let subject = SubjectID(found.user.person.subject.text) {
+            // What it would begin with, as `GET /v1/credits/{subject}` tells.
+            account = AccountSummary(try await engine.account(of: subject), of: subject)
+        }
         var json = JSONWriter(capacity: 8192)
         json.beginObject()
         json.key("user")
@@ -101,7 +106,7 @@ extension API {
         json.endObject()
         json.key("balance")
         json.beginObject()
-        json.creditBalance(found.user.account)
+        json.creditBalance(account)
         json.endObject()
         json.key("recent_events")
         json.beginArray()

@@ -225,4 +225,39 @@ import Testing
             #expect(await bench.record(enforced("s", ["c": 3])).counted == nil)
         }
     }
+
+    /// One goes at once; of many, some are made ready while others are on their way.
+    @Test(arguments: [1, 1_100], [true, false])
+    func `A reversal gives back to the windows of the decision, when they began behind the arrival`(
+        count: Int, isEnforced: Bool
+    ) async throws {
+        let midnight = noon + 9 * 86_400_000 + 14 * 3_600_000
+        try await withLimits(eachKind, at: midnight - 1) { host, bench, redis in
+            let events = (0..<count).map { index in
+                isEnforced
+                    ? enforced("s\(index)", Self.all, id: "e\(index)")
+                    // Dated ahead, it counts in the windows of now.
+                    : event("s\(index)", Self.all, id: "e\(index)", at: midnight + 60_000)
+            }
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                bench.engine.record(events) { outcomes in
+                    #expect(outcomes.allSatisfy { $0.counted != nil })
+                    continuation.resume()
+                }
+                // They are sent at the end of this turn.
+                bench.clock.set(midnight + 1)
+            }
+            for index in Set([0, count / 2, count - 1]) {
+                for limit in eachKind {
+                    #expect(await bench.used(limit.name, by: "s\(index)") == 4, "\(limit.name)")
+                }
+                _ = try await bench.engine.reverse(ByteString("e\(index)"), reason: .empty)
+                for limit in eachKind where !["rate", "burst"].contains(limit.name) {
+                    #expect(
+                        await bench.used(limit.name, by: "s\(index)") == 0,
+                        "\(limit.name) of \(index)")
+                }
+            }
+        }
+    }
 }

@@ -57,6 +57,7 @@ import Testing
         Change("an allowance", edit("accounts", "live", "v[3] = v[3] + 1"), tells: "accounts live"),
         Change(
             "a ledger's head", edit("accounts", "live", "v[1] = v[1] + 1"), tells: "account live"),
+        Change("a ledger in a circle", leadBack, tells: "account live: lines at 2026-11-21"),
         Change("a log gone", "call('DEL', k('log:2026-11-21'))", tells: "account live"),
         Change("a hold", edit("holds", "h", "v[3] = v[3] + 1"), tells: "hold h"),
         Change("a hold gone", "call('HDEL', k('holds'), 'h')", tells: "hold h"),
@@ -112,6 +113,14 @@ import Testing
             "another type", "call('DEL', k('holds')) call('SET', k('holds'), 'x')",
             tells: "WRONGTYPE"),
     ]
+
+    /// Makes each entry's lines of the ledger follow those of the last entry.
+    private static let leadBack =
+        "local key = k('log:2026-11-21') local all = call('XRANGE', key, '-', '+') call('DEL', key) "
+        + "local last = unpack(call('HGET', k('accounts'), 'live'))[1] for _, entry in ipairs(all) do "
+        + "local fields = entry[2] if fields[8] then local ledger = unpack(fields[8]) "
+        + "for q = 2, #ledger, 3 do ledger[q] = last end fields[8] = pack(ledger) end "
+        + "call('XADD', key, entry[1], _G.unpack(fields)) end"
 
     private static func edit(_ key: String, _ field: String, _ change: String) -> String {
         "local v = unpack(call('HGET', k('\(key)'), '\(field)')) \(change) "

@@ -16,7 +16,8 @@ struct LedgerWalk {
     init(of subject: [UInt8], head: Int, _ context: VerifyContext) async throws {
         let place = "account \(ByteString(bytes: subject).text)"
         var packed = head
-        // Positions may grow on the way: another process's clock, or this one's before, may be of the day behind.
+        // Positions may grow on the way back: a clock that is behind others, or was set back, may write what comes next
+        // into the log of the day before.
         var visited: Set<Int> = []
         while packed != 0 {
             let position = LogPosition(packed)

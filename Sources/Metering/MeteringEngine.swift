@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import EventLoop
-internal import JSON
 internal import Observability
 public import Redis
 
@@ -283,24 +282,6 @@ public final class MeteringEngine {
 
     /// The rules in force.
     public func rules() async throws(MeteringError) -> Rules { try await rulesStore.load() }
-
-    /// When months of credits begin in some workspaces, whoever's engine this is; nil where that cannot
-    /// be read.
-    public func monthResets(
-        of workspaces: [WorkspaceSettings]
-    ) async throws(MeteringError) -> [CreditPolicy.MonthReset?] {
-        let replies: [RedisValue]
-        do {
-            replies = try await client.send(
-                workspaces.map { RedisCommand("HGETALL", [Keyspace($0).rules]) })
-        } catch {
-            throw .unavailable(error)
-        }
-        let reader = try? JSONReader()
-        return replies.map { reply in
-            reader.flatMap { Rules(reply, $0) }?.credits.monthReset
-        }
-    }
 
     /// Puts a price book in force.
     ///

@@ -31,21 +31,15 @@ extension API {
     func workspaces(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
         try await store.refresh()
-        let workspaces = store.directory.workspaces
-        let resets = try await engine.monthResets(of: workspaces)
         var json = JSONWriter()
         json.beginObject()
         json.key("workspaces")
         json.beginArray()
-        for (settings, reset) in zip(workspaces, resets) {
+        for settings in store.directory.workspaces {
             json.beginObject()
             json.key("id")
             json.string(settings.id.text)
             settings.write(&json)
-            if let reset {
-                json.key("month_reset")
-                json.string(reset.rawValue)
-            }
             json.endObject()
         }
         json.endArray()

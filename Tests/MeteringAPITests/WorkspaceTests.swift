@@ -44,10 +44,6 @@ import Testing
                 $0["id"] as? String
             }
             #expect(ids == ["acme", "default"])
-            #expect(
-                (listed.json["workspaces"] as? [[String: Any]] ?? []).compactMap {
-                    $0["month_reset"] as? String
-                } == ["calendar", "anniversary"])
             for (body, status, code) in [
                 (#"{"time_zone":"EST"}"#, 422, "invalid_value"),
                 (#"{"currency":"eur"}"#, 422, "invalid_value"),

@@ -16,6 +16,7 @@ const workspaceKey = "tally.workspace";
 const guestKey = "tally.guest";
 let [signedOut, forbidden] = [() => {}, () => {}];
 let sessionID = null;
+const changeMost = 60_000;
 
 /** Whose session the pages show: the service refuses what they ask with the cookie of another. */
 export function useSession(session) { sessionID = session?.id ?? null; }
@@ -75,26 +76,30 @@ async function send(method, path, { query, body, headers, signal, isAnybodys = f
         throw new Problem(0, { detail: t("error.header") });
     }
     let response;
+    const asking = sessionID;
     try {
         response = await fetch(address(path, query), {
-            method, signal, headers: all, credentials: "same-origin", cache: "no-store",
+            // A change has an end: its dialog stays until then.
+            method, signal: signal ?? (method === "GET" ? undefined : AbortSignal.timeout(changeMost)), headers: all, credentials: "same-origin", cache: "no-store",
             body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
         });
     } catch (error) {
         if (error.name === "AbortError") throw error;
         throw new Problem(0, { detail: t("error.network") });
     }
-    if (!response.ok) throw await problemOf(response, Boolean(headers?.Authorization));
+    if (!response.ok) throw await problemOf(response, Boolean(headers?.Authorization), asking);
     return response;
 }
 
 /**
  * What an answer that is an error says. Who is not known any more, or may not any more, is brought to where it can go on.
  * @param isSigningIn whether a key was tried that is not the one of the session.
+ * @param asking whose session it was when it was asked.
  */
-export async function problemOf(response, isSigningIn = false) {
+export async function problemOf(response, isSigningIn = false, asking = sessionID) {
     const found = new Problem(response.status, await response.json().catch(() => ({})));
-    if (response.status === 401 && !isSigningIn) signedOut();
+    // A late answer to who was signed in before says nothing of who is now.
+    if (response.status === 401 && !isSigningIn && asking === sessionID) signedOut();
     if ((response.status === 403 || found.code === "other_session") && !isSigningIn) forbidden();
     return found;
 }

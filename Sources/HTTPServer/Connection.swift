@@ -212,7 +212,7 @@ final class Connection {
         guard phase != .closed else { return }
         guard reply.sequence == nextToAnswer, stream == nil, hasRoom else {
             early[reply.sequence] = (reply, response)
-            earlyBytes += response.body.count
+            earlyBytes += response.heldBytes
             return countUnsent()
         }
         emit(reply, response)
@@ -266,7 +266,7 @@ final class Connection {
         while !early.isEmpty, stream == nil, hasRoom, phase != .closed,
             let next = early.removeValue(forKey: nextToAnswer)
         {
-            earlyBytes -= next.response.body.count
+            earlyBytes -= next.response.heldBytes
             emit(next.reply, next.response)
         }
     }

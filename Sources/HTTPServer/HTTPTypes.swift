@@ -65,9 +65,6 @@ public struct HTTPResponse: Sendable {
         /// slow, and throws when it is gone. An error thrown from here cuts the connection, so
         /// that the peer does not take half an answer for a whole one.
         case stream(@Sendable (HTTPBodyWriter) async throws -> Void)
-
-        /// How many bytes wait with it.
-        var count: Int { if case .bytes(let bytes) = self { bytes.count } else { 0 } }
     }
 
     public var status: HTTPStatus
@@ -76,6 +73,11 @@ public struct HTTPResponse: Sendable {
     /// values are dropped.
     public var headers: [(name: String, value: String)]
     public var body: Body
+    /// Whether other answers have the same memory for their bodies.
+    public var sharesBody = false
+
+    /// How many bytes are kept for it alone while it waits.
+    var heldBytes: Int { if case .bytes(let bytes) = body, !sharesBody { bytes.count } else { 0 } }
 
     public init(
         status: HTTPStatus = .ok, headers: [(name: String, value: String)] = [], body: Body = .none

@@ -29,6 +29,7 @@ extension API {
             return HTTPResponse(status: .notModified, headers: headers)
         }
         var response = HTTPResponse.json(openAPI)
+        response.sharesBody = true
         response.headers += headers
         return response
     }

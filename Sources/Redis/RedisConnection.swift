@@ -39,7 +39,7 @@ final class RedisConnection {
     private var timer: LoopTimer?
     private var isTimerRunning = false
     private var outstanding = Queue<Outstanding>()
-    private var (receivedBytes, receivedAtCheck) = (0, 0)
+    private var lastReceivedAt: UInt64 = 0
     private var input = [UInt8](repeating: 0, count: readBytes)
     private var output: [UInt8] = []
     private var outputStart = 0
@@ -172,7 +172,7 @@ final class RedisConnection {
                 if errno == EINTR { continue }
                 return errno == EAGAIN ? () : lose("read: \(systemMessage(errno))")
             }
-            receivedBytes += count
+            lastReceivedAt = Self.now
             do throws(ReplyReader.ProtocolError) {
                 try take(count)
                 try deliver()
@@ -231,19 +231,19 @@ final class RedisConnection {
         guard !isLost, let oldest = outstanding.first else { return }
         let age = Self.now &- oldest.sentAt
         guard age < timeoutNanoseconds else {
-            let isMoving = receivedBytes > receivedAtCheck
+            let patience = timeoutNanoseconds / 2
+            let isMoving = Self.now &- lastReceivedAt < patience
             guard isMoving, age < Self.patienceMax * timeoutNanoseconds else {
                 return lose("no reply within \(configuration.commandTimeout)")
             }
             // What Redis could not send before those in front of it were read comes soon.
-            return check(after: .nanoseconds(timeoutNanoseconds / 2))
+            return check(after: .nanoseconds(patience))
         }
         // One millisecond more, the loop's resolution: not to wake just before the time.
         check(after: .nanoseconds(timeoutNanoseconds - age) + .milliseconds(1))
     }
 
     private func check(after time: Duration) {
-        receivedAtCheck = receivedBytes
         isTimerRunning = true
         timer?.start(after: time)
     }

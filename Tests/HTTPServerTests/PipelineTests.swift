@@ -93,7 +93,7 @@ private struct Answer: Equatable {
             while live.journal.all.filter({ $0 == "done /large" }).count < 4 {
                 await live.server.turn()
             }
-            async let stopped: Void = live.server.shutdown(deadline: .seconds(20))
+            async let stopped: Void = live.server.shutdown(deadline: .seconds(120))
             // Once nobody is accepted any more, the stop has begun.
             while (try? Client(live)) != nil { await live.server.turn() }
             let bytes = client.readToEnd()

@@ -211,6 +211,8 @@ func withServer(
     load: HTTPServerLoad = HTTPServerLoad(), _ test: (LiveServer) async throws -> Void
 ) async throws {
     var configuration = HTTPServerConfiguration()
+    // On a busy machine a test may come back to what it has not read after long.
+    configuration.writeDeadline = .seconds(120)
     adjust(&configuration)
     let live = try await LiveServer(configuration, load: load)
     do {

@@ -53,12 +53,12 @@ final class PoolUsers {
         return Array(ids)
     }
 
-    /// Some people, in the order of their ids.
+    /// Some people, in the order of their ids, without those of whom nothing is known any more.
     func users(_ ids: [SubjectID]) async throws(MeteringError) -> [PoolUser] {
         var users: [PoolUser] = []
         for start in stride(from: 0, to: ids.count, by: Self.idsPerCall) {
             let slice = ids[start..<min(start + Self.idsPerCall, ids.count)]
-            users += try await read(Array(slice)).map(\.user)
+            users += try await read(Array(slice)).filter(\.isKnown).map(\.user)
         }
         return users
     }

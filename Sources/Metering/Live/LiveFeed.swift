@@ -29,6 +29,7 @@ final class LiveFeed {
     /// And no longer than that: who was in them may have been erased since.
     private static let keptMS = 10_000
     private static let markEveryMS = 500
+    private static let staleMS = 2_000
     private static let entriesPerRead = 20
     private static let readsPerTurn = 50
     /// Entries of the log that a watcher who comes back may have missed.
@@ -49,6 +50,8 @@ final class LiveFeed {
     private var lastSeen: Int?
     private var generation = 0
     private var isReading = false
+    /// How many readings began, and which was the last one that was done.
+    private var (begunCount, doneCount) = (0, 0)
     private var waiting: [CheckedContinuation<Void, Never>] = []
     /// When how many entries had been read.
     private var marks: ArraySlice<(ms: Int, number: Int)> = []
@@ -84,13 +87,19 @@ final class LiveFeed {
     func begin(
         after position: LogPosition?
     ) async throws(MeteringError) -> (missed: [LogEntry], LivePlace)? {
-        // Where nobody watched, nobody read on: what came since is not new.
-        if watch == nil { reset() }
+        // Where nobody read on, what came since is not new.
+        if watch == nil || isStale { reset() }
         let watch = watch ?? LiveWatch(whenOver: whenOver)
         self.watch = watch
-        // What another one reads may have been asked for before the call.
-        while isReading { await withCheckedContinuation { waiting.append($0) } }
-        try await advance()
+        // A reading that began after the call is one for all who came before it.
+        let wanted = begunCount + 1
+        while doneCount < wanted {
+            if isReading {
+                await withCheckedContinuation { waiting.append($0) }
+            } else {
+                try await advance()
+            }
+        }
         let place = LivePlace(
             generation: generation, number: start + entries.count, watch: watch)
         guard let position else { return ([], place) }
@@ -153,6 +162,7 @@ final class LiveFeed {
     private func advance() async throws(MeteringError) {
         guard !isReading else { return }
         isReading = true
+        begunCount += 1
         defer {
             isReading = false
             for one in waiting { one.resume() }
@@ -172,6 +182,12 @@ final class LiveFeed {
         lastSeen = max(last, lastSeen ?? last)
         for day in today - 1...last { try await advance(day) }
         forgetOld()
+        doneCount = begunCount
+    }
+
+    /// Whether those who watch have not asked for a while: they are slow ones.
+    private var isStale: Bool {
+        marks.last.map { abs(clock.now.milliseconds - $0.ms) > Self.staleMS } ?? false
     }
 
     private func forgetOld() {

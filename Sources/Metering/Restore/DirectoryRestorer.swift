@@ -163,9 +163,11 @@ final class DirectoryRestorer {
             if let zone { last.calendar = WorkspaceCalendar(zone: zone) ?? .utc }
             if last != there { settings = last.entry }
         }
-        if let removed = try await writer.lastRemoval(), removed > last.takenAt?.milliseconds ?? 0 {
+        let since = max(
+            try await writer.lastRemoval() ?? 0, there?.takenAt?.milliseconds ?? 0)
+        if since > last.takenAt?.milliseconds ?? 0 {
             // Tokens of those that had the id since it was saved are not its own.
-            last.takenAt = Timestamp(milliseconds: removed)
+            last.takenAt = Timestamp(milliseconds: since)
             settings = last.entry
             isChanged = true
         }

@@ -101,7 +101,7 @@ extension QueryEngine {
     /// All users with a profile, and all who ever got a key: ids that are numbers first, in their
     /// order, then others in that of bytes.
     ///
-    /// - Complexity: O(users log users), sorted in turns of some milliseconds for 100,000.
+    /// - Complexity: O(users log users), in several turns of the loop; the last one goes through all ids once.
     public func poolUserIDs() async throws(MeteringError) -> [SubjectID] {
         let found = try await PoolUsers(client: try client, settings: settings).ids()
         var runs: [[PoolUserPlace]] = []

@@ -61,8 +61,11 @@ function filterForm(asked, apply) {
     let waiting;
     const form = h("form", {
         class: "filters", role: "search",
-        onsubmit: (event) => { event.preventDefault(); apply(); },
+        onsubmit: (event) => { event.preventDefault(); clearTimeout(waiting); apply(); },
         onchange: async (event) => {
+            // What is typed was looked for as input. Here it is told when the field is left, by the press of a button
+            // in a row perhaps, and a row drawn anew before the button is let go would take the click away.
+            if (event.target.type === "search") return;
             clearTimeout(waiting);
             if (event.target.value === otherRole && !await askRole(form)) event.target.value = "";
             apply();

@@ -202,6 +202,21 @@ def a_dialog_stays_until_it_is_known_what_was_done(browser, service, screenshots
 
 
 @check
+def a_button_does_what_it_says_right_after_a_search(browser, service, screenshots):
+    service.call("PUT", "/v1/subjects/carl", {"username": "carl"})
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        search(one, "carl")
+        page.hover("button[aria-label='Credits: carl']")
+        # The field is left by the press; who presses slowly has pressed nonetheless.
+        page.mouse.down()
+        page.wait_for_timeout(500)
+        one.ready()
+        page.mouse.up()
+        page.wait_for_selector("dialog[open] [name=grant]")
+
+
+@check
 def who_was_looked_for_last_is_shown(browser, service, screenshots):
     for subject in ["slow-ann", "fast-bob"]:
         service.call("PUT", f"/v1/subjects/{subject}", {"username": subject})

@@ -207,7 +207,7 @@ import Testing
         }
     }
 
-    @Test func `What a guest's undone events gave back stands apart from the user's`() async throws
+    @Test func `What a guest's undone events gave back is added to what the user's did`() async throws
     {
         try await withBench { _, bench, _ in
             for subject in ["guest:1", "ann", "guest:2", "bob"] {
@@ -221,7 +221,7 @@ import Testing
             let grants = try await bench.account("ann").grants
             #expect(
                 grants.map { "\($0.id.text) \($0.left / one)" }.sorted() == [
-                    "g 10", "guest:1/g 10", "guest:1/reversals 10", "reversals 10",
+                    "g 10", "guest:1/g 10", "reversals 20",
                 ])
             let bobs = try await bench.account("bob").grants.map(\.id.text).sorted()
             #expect(bobs == ["g", "guest:2/g", "reversals"])
@@ -280,6 +280,13 @@ import Testing
             #expect(try await Self.merge(bench, "guest:1", into: "ann") == .allowed)
             try await give("guest:2", 1)
             #expect(try await Self.merge(bench, "guest:2", into: "ann") == .tooMany)
+            // What reversals gave back is one beside the others, whoever brings it.
+            await bench.charge("guest:2", one, id: "all of the grant")
+            #expect(try await bench.account("guest:2").grants.map(\.id.text) == ["reversals"])
+            #expect(try await Self.merge(bench, "guest:2", into: "ann") == .allowed)
+            #expect(try await bench.account("ann").grants.count == 201)
+            #expect(try await bench.account("ann").balance == 401 * one)
+            try await bench.checkedLedger("ann", page: 100)
             // Nothing is lost at the bound.
             for (user, its) in [("bob", 199), ("cleo", 200)] {
                 let guest = "guest:\(user)"

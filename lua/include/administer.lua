@@ -34,6 +34,17 @@ local function grant(context, account, decision)
   return taken(account, {OK})
 end
 
+-- Adds to what reversals gave back, which is taken last.
+local function give_returned(fields, credits)
+  local grants, n = fields[GRANTS], #fields[GRANTS]
+  if ends_with_returned(grants) then
+    local last = n - ENTRY_WIDTH + 1
+    grants[last + ENTRY_CREDITS] = grants[last + ENTRY_CREDITS] + credits
+  elseif credits > 0 then
+    grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = 'reversals', credits, 0, LAST_PRIORITY
+  end
+end
+
 -- Sets the monthly allowance; what is left of the month, and so the balance, changes by the
 -- difference. What the month has spent beyond the new allowance comes from grants, as if it had been
 -- spent so, before the month is owed anything.

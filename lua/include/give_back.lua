@@ -40,16 +40,7 @@ local function give_back(context, account, decision)
     -- reset may take it.
     local to_month = math.min(credits, math.max(0, fields[ALLOWANCE] - fields[MONTHLY]))
     fields[MONTHLY], fields[TOTAL_USED] = fields[MONTHLY] + to_month, fields[TOTAL_USED] - credits
-    local grants, rest = fields[GRANTS], credits - to_month
-    if rest > 0 then
-      local n = #grants
-      if ends_with_returned(grants) then
-        local last = n - ENTRY_WIDTH + 1
-        grants[last + ENTRY_CREDITS] = grants[last + ENTRY_CREDITS] + rest
-      else
-        grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = 'reversals', rest, 0, LAST_PRIORITY
-      end
-    end
+    give_returned(fields, credits - to_month)
     local length = fields[MONTH_LENGTH]
     local began = length and fields[NEXT_RESET] - length * MINUTE_MS
       or month_of(context.rules, math.max(1, fields[ANCHOR]))

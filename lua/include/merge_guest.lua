@@ -12,8 +12,9 @@ local function move_holds(context, user, guest)
   end
 end
 
--- What is left of grants goes over, each under its id or, if the user has one of that id, behind the
--- guest's; so does what is owed. What is left of a guest's own allowance ends.
+-- What is left of grants goes over, each under its id or, if the user was granted that id, behind the
+-- guest's; what reversals gave back is added to the user's; what is owed goes over, too. What is left of a
+-- guest's own allowance ends.
 local function move_credits(context, user, guest)
   local its, mine = guest.fields, user.fields
   local before, grants, owed = balance_of(its), its[GRANTS], math.min(0, its[MONTHLY])
@@ -22,17 +23,26 @@ local function move_credits(context, user, guest)
     math.min(MAX, mine[MONTH_USED] + its[MONTH_USED]), mine[TOTAL_USED] + its[TOTAL_USED]
   its[GRANTS], its[MONTHLY], its[ALLOWANCE], its[MONTH_USED], its[TOTAL_USED] = {}, 0, 0, 0, 0
   if before ~= 0 then note(guest, CORRECTION, -before, context.now, 0, 'merge') end
-  -- Also what reversals gave back, whose id was never granted.
-  local known = {}
-  for q = 1, #mine[GRANTS], ENTRY_WIDTH do known[mine[GRANTS][q]] = true end
+  local returned, last = 0, #grants - ENTRY_WIDTH + 1
+  if ends_with_returned(grants) then
+    returned = grants[last + ENTRY_CREDITS]
+    cut(grants, last, ENTRY_WIDTH)
+  end
   for q = 1, #grants, ENTRY_WIDTH do
-    local id = known[grants[q]] and guest.subject .. '/' .. grants[q] or grants[q]
+    local id = grants[q]
     repeat
       local answer = grant(context, user, {
         0, 0, 0, 0, grants[q + ENTRY_CREDITS], {}, id, grants[q + ENTRY_EXPIRES], grants[q + ENTRY_PRIORITY],
       })
       id = guest.subject .. '/' .. id
     until answer[ANSWER_STATUS] ~= CONFLICT and answer[ANSWER_STATUS] ~= REPEATED
+  end
+  if returned > 0 then
+    -- What is owed is paid first, as by a grant.
+    local paid = math.min(returned, math.max(0, -mine[MONTHLY]))
+    mine[MONTHLY] = mine[MONTHLY] + paid
+    give_returned(mine, returned - paid)
+    note(user, CORRECTION, returned, context.now, 0, 'merge')
   end
   if owed < 0 then
     -- Paid as what is charged: else it would be owed while there are grants, and a reset forgive it.
@@ -66,9 +76,9 @@ local function merge_guest(context, user, decision)
   context.leaving = guest.subject
   if decision[EXTRA + 4] == 1 then return taken(user, {OK}) end
   local mine, its = user.fields, guest.fields
-  local has_returned = ends_with_returned(mine[GRANTS]) or ends_with_returned(its[GRANTS])
+  local grants = #its[GRANTS] - (ends_with_returned(its[GRANTS]) and ENTRY_WIDTH or 0)
   if #its[HOLDS] > 0 and #mine[HOLDS] + #its[HOLDS] > ENTRY_WIDTH * HOLDS_MAX
-    or #its[GRANTS] > 0 and are_too_many(#mine[GRANTS] + #its[GRANTS], has_returned) then return refuse(TOO_MANY) end
+    or grants > 0 and are_too_many(#mine[GRANTS] + grants, ends_with_returned(mine[GRANTS])) then return refuse(TOO_MANY) end
   if not (mine[TOTAL_USED] + its[TOTAL_USED] <= MAX and balance_of(mine) + balance_of(its) + context.rules.allowance <= MAX
     and held_of(mine) + held_of(its) <= MAX and mine[MONTHLY] + its[MONTHLY] >= -MAX
     and can_move_windows(context, user, guest)) then

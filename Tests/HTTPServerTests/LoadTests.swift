@@ -113,6 +113,26 @@ import Testing
         }
     }
 
+    @Test func `Answers that wait and share a body are not told unsent, each, before their turn`()
+        async throws
+    {
+        try await withServer({ $0.maxUnsentOfAll = 10_000_000 }) { live in
+            let client = try Client(live)
+            let shared = "GET /shared HTTP/1.1\r\nHost: x\r\n"
+            client.send(
+                "GET /keep HTTP/1.1\r\nHost: x\r\n\r\n"
+                    + String(repeating: "\(shared)\r\n", count: 2)
+                    + "\(shared)Connection: close\r\n\r\n")
+            while live.journal.all.count(where: { $0 == "done /shared" }) < 3 {
+                await live.server.turn()
+            }
+            let releaser = try Client(live)
+            releaser.send("GET /release HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            _ = releaser.readToEnd()
+            #expect(client.readToEnd().count > 24_000_000)
+        }
+    }
+
     @Test func `Servers with one load have one cap of connections, wherever they come`()
         async throws
     {

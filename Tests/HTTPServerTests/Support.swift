@@ -91,7 +91,8 @@ final class TestResponder: HTTPResponder {
     func respondNow(to request: HTTPRequest, reply: HTTPReply) -> Bool {
         journal.add(request.path)
         switch request.path {
-        case "/async", "/async/300000", "/large", "/told", "/stream", "/broken", "/endless":
+        case "/async", "/async/300000", "/large", "/shared", "/told", "/stream", "/broken",
+            "/endless":
             return false
         case "/forget": return true
         case "/nothing": reply.send(HTTPResponse(status: .noContent))
@@ -134,6 +135,11 @@ final class TestResponder: HTTPResponder {
         case "/large":
             journal.add("done /large")
             return HTTPResponse(body: .bytes(shared.large))
+        case "/shared":
+            var response = HTTPResponse(body: .bytes(shared.large))
+            response.sharesBody = true
+            journal.add("done /shared")
+            return response
         case "/told":
             let journal = journal
             journal.add("done /told")

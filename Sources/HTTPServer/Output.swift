@@ -43,7 +43,7 @@ extension Connection {
         countedUnsent = counted
         let all = core.load.changeUnsent(by: change)
         guard change > 0, all > core.configuration.maxUnsentOfAll else { return }
-        core.metrics.countCut()
+        core.metrics.cut.add()
         close()
     }
 

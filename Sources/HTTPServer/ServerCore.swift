@@ -126,6 +126,7 @@ final class ServerMetrics: Sendable {
     let requests: Counter
     let received: Counter
     let sent: Counter
+    let cut: Counter
     private let registry: MetricsRegistry
 
     init(_ registry: MetricsRegistry) {
@@ -138,14 +139,9 @@ final class ServerMetrics: Sendable {
         received = registry.counter(
             "tally_http_received_bytes_total", help: "Bytes read from clients.")
         sent = registry.counter("tally_http_sent_bytes_total", help: "Bytes sent to clients.")
-    }
-
-    /// Counts a connection that was closed because too much was unsent.
-    func countCut() {
-        registry.counter(
+        cut = registry.counter(
             "tally_http_connections_cut_total",
-            help: "Connections closed since answers that nobody took had become too large."
-        ).add()
+            help: "Connections closed since answers that nobody took had become too large.")
     }
 
     /// Counts a request that the server refused by itself.

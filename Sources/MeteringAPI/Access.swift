@@ -26,6 +26,8 @@ struct Access: Sendable, Hashable {
     /// Back ends, and end users for themselves.
     static let holder = Access(.operator, .admin, .writer, .oneself)
 
+    /// End users alone.
+    static let user = Access(.oneself)
     /// Administrators, and end users for what is their own.
     static let owner = Access(.operator, .admin, .oneself)
 

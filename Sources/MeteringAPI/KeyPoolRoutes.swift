@@ -10,7 +10,7 @@ internal import Metering
 extension API {
     static let keyPoolRoutes: [Route] = [
         // Before those of providers: `keys` and `settings` may be names of some.
-        Route(.get, "/api/tool/{provider}", access: .owner) { try await $0.ownKeys($1) },
+        Route(.get, "/api/tool/{provider}", access: .user) { try await $0.ownKeys($1) },
         Route(.post, "/api/tool/{provider}/status", access: .holder) {
             try await $0.reportKey($1)
         },

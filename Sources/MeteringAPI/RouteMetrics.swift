@@ -50,22 +50,26 @@ public final class RouteMetrics: Sendable {
     }
 
     let inFlight: Gauge
+    // There from the start: what watches them sees them grow.
+    private let undecidedAllowed: Counter
+    private let undecidedDenied: Counter
     private let registry: MetricsRegistry
     private let routes = Mutex<[String: Route]>([:])
 
     public init(_ registry: MetricsRegistry) {
         self.registry = registry
         inFlight = registry.gauge("tally_http_requests_in_flight", help: "Requests being answered.")
+        func undecided(_ answer: String) -> Counter {
+            registry.counter(
+                "tally_gateway_undecided_total",
+                help: "Checks of gateways that could not be decided, by what the gateway chose.",
+                labels: ["answer": answer])
+        }
+        (undecidedAllowed, undecidedDenied) = (undecided("allow"), undecided("deny"))
     }
 
     /// Counts a gateway's check that Redis did not answer.
-    func undecided(isAllowed: Bool) {
-        registry.counter(
-            "tally_gateway_undecided_total",
-            help: "Checks of gateways that could not be decided, by what the gateway chose.",
-            labels: ["answer": isAllowed ? "allow" : "deny"]
-        ).add()
-    }
+    func undecided(isAllowed: Bool) { (isAllowed ? undecidedAllowed : undecidedDenied).add() }
 
     func route(_ name: String) -> Route {
         routes.withLock { routes in

@@ -130,6 +130,7 @@ import Testing
             releaser.send("GET /release HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             _ = releaser.readToEnd()
             #expect(client.readToEnd().count > 24_000_000)
+            #expect(live.metrics.text().contains("tally_http_connections_cut_total 0\n"))
         }
     }
 

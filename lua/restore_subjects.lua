@@ -20,7 +20,10 @@ local subjects = {}
 for p = 1, #rows, 5 do subjects[#subjects + 1] = rows[p] end
 local old, records, uses, guests = redis.call('HMGET', KEYS[2], unpack(subjects)), {}, {}, {}
 for i = 1, #subjects do
-  if string.sub(subjects[i], 1, 6) == 'guest:' then guests[#guests + 1] = subjects[i] end
+  -- Those who were erased, too.
+  if string.find(subjects[i], '^guest:') or string.find(subjects[i], '^erased:guest:') then
+    guests[#guests + 1] = subjects[i]
+  end
   local p, packed, record = 5 * i - 4, old[i], nil
   local events, first, last, amounts = rows[p + 1], rows[p + 2], rows[p + 3], rows[p + 4]
   -- Of a day before those all are in `use`, as of any that was closed.

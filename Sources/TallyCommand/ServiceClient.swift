@@ -142,6 +142,7 @@ struct ServiceClient {
     }
 
     private struct Problem: Decodable {
+        var code: String?
         var title: String?
         var detail: String?
     }
@@ -202,7 +203,7 @@ struct ServiceClient {
                 wait *= 2
                 continue
             }
-            guard response.status == 503, !isLast else { return try decode(response) }
+            guard isBusy(response), !isLast else { return try decode(response) }
             pause(response.retryAfter > 0 ? .seconds(response.retryAfter) : wait)
             wait *= 2
         }
@@ -228,7 +229,7 @@ struct ServiceClient {
                 throw ClientError.brokenOff(reason: error.reason)
             }
             if response.status == 200 { return }
-            guard response.status == 503, attempt < patience.attempts else {
+            guard isBusy(response), attempt < patience.attempts else {
                 throw refusal(response)
             }
             pause(response.retryAfter > 0 ? .seconds(response.retryAfter) : wait)
@@ -251,6 +252,13 @@ struct ServiceClient {
             return answer
         }
         throw refusal(response)
+    }
+
+    /// Whether the service may answer soon. What is not known, or cannot be read, will not be in a moment either.
+    private func isBusy(_ response: HTTPClient.Response) -> Bool {
+        guard response.status == 503 else { return false }
+        let problem = try? JSONDecoder().decode(Problem.self, from: Data(response.body))
+        return !["incomplete", "data_conflict"].contains(problem?.code)
     }
 
     private func refusal(_ response: HTTPClient.Response) -> ClientError {

@@ -31,6 +31,8 @@ actor Maintenance {
     private var generation = -1
     /// Workspaces whose entries in Redis could not be read when they were last looked at.
     private var damaged: Set<String> = []
+    /// What cannot be read of the rules of workspaces, by which nothing is counted in them.
+    private var unreadable: [String: String] = [:]
     /// The directory's, when folders were last looked through for what is left of workspaces.
     var sweptGeneration = -1
     /// What the Redis that may be used promises; nil when it may not.
@@ -149,6 +151,7 @@ actor Maintenance {
                 }
                 if turns % 100 == 0 {
                     await keepHolds(client)
+                    await readRules(client)
                     await attempt("what is left of workspaces was not removed") {
                         try await store.removeOrphans()
                     }
@@ -179,9 +182,38 @@ actor Maintenance {
             logger.notice("a workspace is served again, or gone", ["workspace": name])
         }
         damaged = found
+        tellUnserved()
+    }
+
+    private func tellUnserved() {
+        let count = damaged.count + unreadable.count
         readiness.setDirectory(
-            problem: found.isEmpty
-                ? nil : "\(found.count) workspaces are not served: the log tells which")
+            problem: count == 0 ? nil : "\(count) workspaces are not served: the log tells which")
+    }
+
+    /// Tells once in which workspaces nothing is counted since their rules cannot be read.
+    private func readRules(_ client: RedisClient) async {
+        var found: [String: String] = [:]
+        for settings in directory.workspaces {
+            let id = settings.id.text
+            do {
+                found[id] = try await RulesProbe.problem(client, settings)
+            } catch {
+                // Redis did not say.
+                found[id] = unreadable[id]
+            }
+        }
+        for (id, what) in found.sorted(by: { $0.key < $1.key }) where unreadable[id] != what {
+            logger.error(
+                "the rules of a workspace cannot be read, and who has not read them counts nothing: restore it",
+                ["workspace": id, "reason": what])
+        }
+        for id in unreadable.keys.sorted() where found[id] == nil {
+            logger.notice(
+                "the rules of a workspace can be read again, or it is gone", ["workspace": id])
+        }
+        unreadable = found
+        tellUnserved()
     }
 
     private func keepHolds(_ client: RedisClient) async {

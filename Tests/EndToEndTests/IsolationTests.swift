@@ -181,7 +181,7 @@ extension EndToEnd {
         }
     }
 
-    @Test func `A workspace that cannot be read is told to who runs the service, and once`()
+    @Test func `A workspace that cannot be read, or its rules, is told to who runs the service`()
         async throws
     {
         try await blocking {
@@ -205,6 +205,14 @@ extension EndToEnd {
             try service.redis("HDEL t1:{@}:workspaces acme")
             try service.redis("INCR t1:{@}:version")
             try waitUntil("it is gone") { (try? isTold()) == false }
+            // Nor is anything counted by rules that cannot be read.
+            try service.redis("HSET t1:{default}:rules prices nothing")
+            try waitUntil("it is told") { (try? isTold()) == true }
+            #expect(try client.get("/v1/prices").status == 503)
+            #expect(service.log.contains("\"reason\":\"prices of the rules\""))
+            try service.redis("HDEL t1:{default}:rules prices")
+            try waitUntil("they can be read") { (try? isTold()) == false }
+            try client.requestUntilReady("GET", "/v1/prices")
         }
     }
 

@@ -109,7 +109,7 @@ final class ActivityReader {
                 guestCount: max(0, people.guests - people.merged),
                 sums: SubjectActivity(totals: sums.map { ($0.key, $0.value) }), warnings: warnings)
         }
-        throw MeteringError.unavailable(.unexpectedReply("days come and go"))
+        throw MeteringError.postponed(reason: "days are leaving Redis for their files")
     }
 
     /// The days on which anything was ever counted.

@@ -45,7 +45,7 @@ extension QueryEngine {
             if before == after || round >= Self.momentTriesMax { break }
         }
         guard let latest else {
-            throw MeteringError.unavailable(.unexpectedReply("days come and go"))
+            throw MeteringError.postponed(reason: "days are leaving Redis for their files")
         }
         return latest
     }

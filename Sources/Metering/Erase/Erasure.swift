@@ -127,9 +127,11 @@ public struct Erasure: Sendable {
         self.texts = texts
     }
 
-    /// An id that nothing links to anybody.
-    static func makeAnonymous() -> SubjectID {
-        SubjectID(stored: ByteString(SubjectID.erasedPrefix + hexadecimal(randomBytes(8))))
+    /// An id for what a subject used that nothing links to it.
+    static func makeAnonymous(for subject: SubjectID) -> SubjectID {
+        let prefix =
+            subject.kind == .guest ? SubjectID.erasedGuestPrefix : SubjectID.erasedPrefix
+        return SubjectID(stored: ByteString(prefix + hexadecimal(randomBytes(8))))
     }
 
     private static func digest(_ id: String, _ subject: SubjectID) -> String {

@@ -87,7 +87,8 @@ extension QueryEngine {
     /// The anonymous subject of the erasure that is under way, or a new one.
     public func anonymousID(for subject: SubjectID) async throws -> SubjectID {
         let open = try await openErasure(of: subject)
-        return open.flatMap { $0.hasTakenOut ? nil : $0.anonymous } ?? Erasure.makeAnonymous()
+        return open.flatMap { $0.hasTakenOut ? nil : $0.anonymous }
+            ?? Erasure.makeAnonymous(for: subject)
     }
 
     /// The erasure of a subject that is under way.

@@ -71,6 +71,14 @@ extension SubjectID {
     /// How ids begin that stand for erased subjects. Clients may read them, and act for none of them.
     public static let erasedPrefix = "erased:"
 
+    /// How those of them begin that stand for erased guests: they stay guests when workspaces count users.
+    static let erasedGuestPrefix = erasedPrefix + guestPrefix
+
+    /// Whether it is a guest, or stands for one who was erased.
+    var isOrWasGuest: Bool {
+        kind == .guest || id.bytes.starts(with: Self.erasedGuestPrefix.utf8)
+    }
+
     /// Whether it stands for somebody who was erased.
     public var isErased: Bool { id.bytes.starts(with: Self.erasedPrefix.utf8) }
 

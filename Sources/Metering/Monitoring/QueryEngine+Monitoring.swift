@@ -136,6 +136,13 @@ extension QueryEngine {
         if days > settings.eventsDays {
             warnings.append("costs of single events are kept for \(settings.eventsDays) days")
         }
+        let restored = try await client.send(
+            RedisCommand("HGET", [keys.meta, Array("restored_at".utf8)])
+        ).decimal
+        if let restored, restored > window.range.lowerBound {
+            let time = Timestamp(milliseconds: restored).text
+            warnings.append("costs of single events before the restore of \(time) are not known")
+        }
         return (try ChargeLog.charges(sums, rate: rate), rate, warnings)
     }
 

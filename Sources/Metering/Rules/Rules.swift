@@ -63,32 +63,39 @@ public final class Rules: Sendable {
         return "\"\(hexadecimal(Array(digest.prefix(12))))\""
     }
 
-    /// Reads the hash as HGETALL gives it; nil when it is damaged.
-    convenience init?(_ value: RedisValue, _ reader: JSONReader) {
-        guard let elements = value.elements else { return nil }
+    /// What of the rules cannot be read: nothing is counted without.
+    struct Damage: Error {
+        /// Its field in Redis.
+        let field: String
+    }
+
+    /// Reads the hash as HGETALL gives it.
+    convenience init(_ value: RedisValue, _ reader: JSONReader) throws(Damage) {
         var fields: [String: [UInt8]] = [:]
+        let elements = value.elements ?? []
         for index in stride(from: 0, to: elements.count - 1, by: 2) {
-            guard let name = elements[index].bytes, let text = elements[index + 1].bytes else {
-                return nil
-            }
-            fields[String(decoding: name, as: UTF8.self)] = text
+            guard let name = elements[index].bytes else { continue }
+            fields[String(decoding: name, as: UTF8.self)] = elements[index + 1].bytes
         }
         func part<Value>(
             _ part: Part, _ initial: Value, _ read: (JSONValue) throws -> Value
-        ) throws -> Value {
+        ) throws(Damage) -> Value {
             guard let text = fields[part.rawValue] else { return initial }
-            return try read(try reader.read(text))
+            do { return try read(try reader.read(text)) } catch {
+                throw Damage(field: part.rawValue)
+            }
         }
-        do {
-            self.init(
-                version: fields["version"] ?? [],
-                zone: fields["zone"].map { String(decoding: $0, as: UTF8.self) },
-                prices: try part(.prices, .initial) { try PriceBook($0) },
-                limits: try part(.limits, .initial) { try LimitBook(stored: $0) },
-                credits: try part(.credits, CreditPolicy()) { try CreditPolicy($0) },
-                alerts: try part(.alerts, .empty) { try AlertBook(stored: $0) })
-        } catch {
-            return nil
-        }
+        let version = fields["version"] ?? []
+        guard
+            version.isEmpty || version == Self.deleted
+                || Int(String(decoding: version, as: UTF8.self)) != nil
+        else { throw Damage(field: "version") }
+        self.init(
+            version: version,
+            zone: fields["zone"].map { String(decoding: $0, as: UTF8.self) },
+            prices: try part(.prices, .initial) { try PriceBook($0) },
+            limits: try part(.limits, .initial) { try LimitBook(stored: $0) },
+            credits: try part(.credits, CreditPolicy()) { try CreditPolicy($0) },
+            alerts: try part(.alerts, .empty) { try AlertBook(stored: $0) })
     }
 }

@@ -45,12 +45,13 @@ final class RulesStore {
             case .failure(let error): outcome = .failure(.unavailable(error))
             case .success(.error(_, let message)): outcome = .failure(.damaged(what: message))
             case .success(let value):
-                if let rules = Rules(value, reader) {
+                do throws(Rules.Damage) {
+                    let rules = try Rules(value, reader)
                     let fault = fault(of: rules)
                     current = fault == nil ? rules : nil
                     outcome = fault.map { .failure(.undecided(reason: $0)) } ?? .success(rules)
-                } else {
-                    outcome = .failure(.damaged(what: "the rules"))
+                } catch {
+                    outcome = .failure(.damaged(what: "\(error.field) of the rules"))
                 }
             }
             let callers = waiting

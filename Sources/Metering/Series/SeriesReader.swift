@@ -99,7 +99,7 @@ final class SeriesReader {
             }
             sums = before
         }
-        throw MeteringError.unavailable(.unexpectedReply("days come and go"))
+        throw MeteringError.postponed(reason: "days are leaving Redis for their files")
     }
 
     private func hasStayed(

@@ -277,7 +277,7 @@ private struct UsageChange {
             if minute >= oldestMinute { add(logged, minute) }
             // What undoes an event is none of the subject's own.
             if logged.event.isReversal { continue }
-            if SubjectID(stored: subject).kind == .guest { guests.insert(subject) }
+            if SubjectID(stored: subject).isOrWasGuest { guests.insert(subject) }
             if logged.event.isTimed {
                 activity[subject, default: ActivityTimes()].add(logged.event, at: logged.time)
             }

@@ -26,7 +26,7 @@ struct MergeVerifier {
             try await self.context.settled { try await self.differences(ofUsers: users) }
         }
         try await context.each(keys.subjects, by: Self.subjectsPerCall) { ids in
-            let guests = ids.filter { Self.isGuest($0) }
+            let guests = ids.filter { Self.subject($0).isOrWasGuest }
             guard !guests.isEmpty else { return }
             try await self.context.settled { try await self.uncounted(guests) }
         }
@@ -35,9 +35,11 @@ struct MergeVerifier {
         }
     }
 
-    private static func isGuest(_ id: [UInt8]) -> Bool {
-        SubjectID(stored: ByteString(bytes: id)).kind == .guest
+    private static func subject(_ id: [UInt8]) -> SubjectID {
+        SubjectID(stored: ByteString(bytes: id))
     }
+
+    private static func isGuest(_ id: [UInt8]) -> Bool { subject(id).kind == .guest }
 
     private static func name(_ id: [UInt8]) -> String { ByteString(bytes: id).text }
 
@@ -185,7 +187,7 @@ struct MergeVerifier {
         let listed = Set(guests).subtracting(try await lacking(guests))
         let records = try await context.hash.values(keys.subjects, of: guests)
         return zip(guests, records).compactMap { guest, record in
-            let isErased = SubjectID(stored: ByteString(bytes: guest)).isErased
+            let isErased = Self.subject(guest).isErased
             guard listed.contains(guest), record == nil || !Self.isGuest(guest) && !isErased else {
                 return nil
             }

@@ -29,6 +29,7 @@ struct PoolVerifier {
 
     func run() async throws {
         let providers = try await providers()
+        try await verifyLastID()
         try await IndexVerifier(
             context: context, noun: "pool key", records: keys.poolKeys, read: Row.init
         ).run(providers.flatMap(lists) + lists)
@@ -52,6 +53,20 @@ struct PoolVerifier {
         }
         return names.map { PoolProvider(stored: String(decoding: $0, as: UTF8.self)) }
             .sorted { $0.name < $1.name }
+    }
+
+    /// New keys get ids behind the last: whoever imports takes them before.
+    private func verifyLastID() async throws {
+        var highest = 0
+        try await context.each(keys.poolKeys, by: Self.keysPerCall) { ids in
+            for id in ids { highest = max(highest, Int(String(decoding: id, as: UTF8.self)) ?? 0) }
+        }
+        let facts = try await context.hash.values(keys.pool, of: [Array("last_id".utf8)])
+        let last = facts.first.flatMap { $0 }.map { String(decoding: $0, as: UTF8.self) } ?? "0"
+        if Int(last).map({ $0 < highest }) ?? true {
+            context.report(
+                Difference("pool", "last id", expected: "\(highest) or more", found: last))
+        }
     }
 
     // MARK: Lists

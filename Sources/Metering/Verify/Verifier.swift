@@ -75,7 +75,8 @@ final class Verifier {
         try await attempt("boards of windows") { try await BoardVerifier(days, context).run() }
         progress("accounts")
         try await attempt("accounts") { try await AccountVerifier(context).run() }
-        if let state { try await attempt("rules and accounts") { try await verify(state) } }
+        try await attempt("rules") { try await verifyRules() }
+        try await attempt("rules and accounts") { try await verify(state) }
         progress("API keys")
         try await attempt("API keys") { try await APIKeyVerifier(context).run() }
         progress("profiles")
@@ -100,6 +101,8 @@ final class Verifier {
         } catch let error as FlushError {
             switch error {
             case .redis(.server), .redis(.unexpectedReply), .damaged: damaged(error)
+            // The workspace was deleted meanwhile.
+            case .leaseLost: break
             default: throw error
             }
         } catch let error as RedisError {
@@ -317,31 +320,37 @@ final class Verifier {
                 found: noted))
     }
 
-    /// Rules and accounts as Redis has them against the file of the same revision.
-    private func verify(_ state: (path: String, title: SnapshotTitle)) async throws {
-        let revision = state.title.revision
-        guard try await stateChanges() == revision else {
-            let changes = try await stateChanges() ?? 0
-            if changes < revision {
-                context.report(
-                    Difference(state.path, "revision", expected: changes, found: revision))
-            }
+    /// Each part of the rules can be read: nothing is counted without.
+    private func verifyRules() async throws {
+        guard let what = try await RulesProbe.problem(context.client, context.settings) else {
             return
+        }
+        context.report(
+            Difference("rules", what, expected: "to be readable", found: "something else"))
+    }
+
+    /// Rules and accounts as Redis has them, each of which can be read, against the file of the same revision.
+    private func verify(_ state: (path: String, title: SnapshotTitle)?) async throws {
+        let changes = try await stateChanges() ?? 0
+        if let state, changes < state.title.revision {
+            context.report(
+                Difference(state.path, "revision", expected: changes, found: state.title.revision))
         }
         let path = "\(context.scratch)/state.json"
         unlink(path)
         let copy = try SnapshotFile(path: path)
         defer { copy.discard() }
-        try await StateSnapshot(revision: revision, context.flushContext(ranked: [])).copy(to: copy)
-        // Something has changed meanwhile: the next flush writes it.
-        guard try await stateChanges() == revision else { return }
+        let snapshot = StateSnapshot(revision: changes, context.flushContext(ranked: []))
+        try await snapshot.copy(to: copy)
+        // If something has changed, before or meanwhile, the next flush writes it.
+        guard let state, state.title.revision == changes,
+            try await stateChanges() == changes
+        else { return }
         var comparison = SnapshotComparison(
             place: "Redis against \(state.path)", report: context.report)
         // Time ends holds, and they are forgotten.
         comparison.isPassing = { list, _ in list == "holds" }
-        try await comparison.run(
-            state.path, path, lists: StateSnapshot.lists
-        ) {
+        try await comparison.run(state.path, path, lists: StateSnapshot.lists) {
             await context.pause()
         }
     }

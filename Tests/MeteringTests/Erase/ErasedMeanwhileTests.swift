@@ -15,7 +15,7 @@ import Testing
     ) async throws -> String {
         let subject = subjectID(name)
         var erasure = Erasure(
-            of: subject, as: Erasure.makeAnonymous(), texts: [], at: world.clock.now)
+            of: subject, as: Erasure.makeAnonymous(for: subject), texts: [], at: world.clock.now)
         erasure.step = step
         let store = ErasureStore(world.bench.client, Keyspace(world.settings))
         return try await store.begin(erasure, of: subject)

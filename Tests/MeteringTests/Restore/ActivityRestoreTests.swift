@@ -59,4 +59,30 @@ import Testing
             }
         }
     }
+
+    @Test func `A guest who was erased is one of the guests, also after a restore`() async throws {
+        try await withHistory { _, redis, history in
+            let named = ["guest:1", "guest:2", "ann", "ben"]
+            for name in named { _ = await history.bench.record(event(name, ["tokens": 1])) }
+            func counts() async throws -> [Int] {
+                let all = try await history.queries.activity()
+                return [all.userCount, all.guestCount]
+            }
+            #expect(try await counts() == [2, 2])
+            // The follower has not yet seen what is counted and erased here.
+            _ = await history.bench.record(event("guest:3", ["tokens": 1]))
+            for name in ["guest:1", "guest:3", "ann"] { try await history.erase(name) }
+            #expect(try await counts() == [2, 3])
+            #expect(try await history.queries.creditCharges(days: 7).warnings == [])
+            try await history.flushing.flush()
+            #expect(try await history.verify() == [])
+            try redis.request("FLUSHALL")
+            _ = try await history.restore()
+            #expect(try await counts() == [2, 3])
+            // A restore brings no single events.
+            let warnings = try await history.queries.creditCharges(days: 7).warnings
+            #expect(warnings.count == 1 && warnings[0].contains("before the restore of"))
+            #expect(try await history.verify() == [])
+        }
+    }
 }

@@ -65,6 +65,23 @@ import Testing
         Damage("HDEL pool:keys 4", tells: "pool key 4: a place in pool:elevenlabs:free"),
         Damage("HDEL pool:keys 1", tells: "holder ann: held, by its keys: expected 2, found 3"),
         Damage("HSET pool:keys 4 x", tells: "pool key 4: record"),
+        Damage("HSET pool last_id 7", tells: "pool: last id: expected 8 or more, found 7"),
+        Damage("HDEL pool last_id", tells: "pool: last id: expected 8 or more, found 0"),
+        Damage("HSET pool last_id x", tells: "pool: last id: expected 8 or more, found x"),
+    ]
+
+    private static let unreadable = "of the rules: expected to be readable, found something else"
+
+    /// What nothing but the state's file tells of.
+    static let alone: [Damage] = [
+        Damage("HSET rules prices {", tells: "rules: prices \(unreadable)"),
+        Damage("HSET rules limits {", tells: "rules: limits \(unreadable)"),
+        Damage("HSET rules credits 7", tells: "rules: credits \(unreadable)"),
+        Damage("HSET rules alerts []x", tells: "rules: alerts \(unreadable)"),
+        Damage("HSET rules version zz", tells: "rules: version \(unreadable)"),
+        Damage("HSET erasures e x", tells: "Redis holds something else: an erasure"),
+        Damage("HSET reversed 123456789 x", tells: "something else: a mark of a reversal"),
+        Damage("HSET activity ann x", tells: "something else: the times of a subject"),
     ]
 
     @Test func `What profiles are found by is compared with them`() async throws {
@@ -91,9 +108,21 @@ import Testing
         }
     }
 
+    @Test(arguments: [false, true])
+    func `What cannot be read is named, whether or not its file is as new`(
+        isFlushed: Bool
+    ) async throws {
+        try await Self.check(Self.alone, isFlushed: isFlushed) { _, history in
+            try await history.queries.put("ann", #"{"username":"ann"}"#)
+            _ = await history.bench.record(event("ann", ["tokens": 1]))
+        }
+    }
+
     /// Damages one thing after the other, each of which has to be told.
+    ///
+    /// - Parameter isFlushed: whether the files are as new as what is damaged.
     static func check(
-        _ damages: [Damage],
+        _ damages: [Damage], isFlushed: Bool = true,
         _ prepare: @Sendable (isolated LoopHost, RestoreBench) async throws -> Void
     ) async throws {
         try await withRedis { redis in
@@ -101,6 +130,7 @@ import Testing
                 let history = try await RestoreBench(redis, on: host.loop, clock: ManualClock(noon))
                 try await prepare(host, history)
                 try await history.flushing.flush()
+                if !isFlushed { try await history.queries.put("ben", #"{"username":"ben"}"#) }
                 #expect(try await history.verify() == [])
                 for damage in damages {
                     let key = "t1:{default}:\(damage.words[1])"
@@ -117,11 +147,13 @@ import Testing
                     #expect(
                         found.contains { $0.description.contains(damage.tells) },
                         "\(damage.words): \(found)")
-                    var restore = RedisCommand("RESTORE")
+                    var restore = RedisCommand(kept == nil ? "DEL" : "RESTORE")
                     restore.append(key)
-                    restore.append(0)
-                    restore.append(kept ?? [])
-                    restore.append("REPLACE")
+                    if let kept {
+                        restore.append(0)
+                        restore.append(kept)
+                        restore.append("REPLACE")
+                    }
                     _ = try await history.bench.client.send(restore)
                 }
                 #expect(try await history.verify() == [])

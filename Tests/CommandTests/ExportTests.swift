@@ -95,6 +95,10 @@ import Testing
         #expect(outcome.code == 1)
         #expect(outcome.errors.contains("Unprocessable: no such thing"))
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == [])
+        // What is not there is not asked for again, as a service that is busy is.
+        let early = await tally(["export", "events", "--subject=early"], service.environment)
+        #expect(early.code == 1)
+        #expect(early.errors.contains("kept for 2 hours"), "\(early.errors)")
         let gone = await tally(["export", "events", "--url", "http://127.0.0.1:1"])
         #expect(gone.code == 69)
         let full = await tally(

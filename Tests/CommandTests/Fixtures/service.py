@@ -113,6 +113,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "subject=nobody" in self.path:
             self.answer(422, {"title": "Unprocessable", "detail": "no such thing", "code": "x"})
             return
+        if "subject=early" in self.path and self.path not in seen:
+            seen[self.path] = True
+            problem = {"title": "Service Unavailable", "detail": "kept for 2 hours", "code": "incomplete"}
+            self.answer(503, problem, [("Retry-After", "0")])
+            return
         if state["busy"] > 0:
             state["busy"] -= 1
             self.answer(503, {"title": "Busy", "code": "busy"}, [("Retry-After", "0")])

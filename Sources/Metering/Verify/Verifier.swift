@@ -77,6 +77,7 @@ final class Verifier {
         try await attempt("accounts") { try await AccountVerifier(context).run() }
         try await attempt("rules") { try await verifyRules() }
         try await attempt("rules and accounts") { try await verify(state) }
+        try await attempt("alerts") { try await NoticeVerifier(context).run() }
         progress("API keys")
         try await attempt("API keys") { try await APIKeyVerifier(context).run() }
         progress("profiles")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import JSON
 import Metering
 import Redis
 import TestSupport
@@ -70,6 +71,16 @@ import Testing
         Damage("HSET pool last_id x", tells: "pool: last id: expected 8 or more, found x"),
     ]
 
+    private static let notice = "\(noon)-1"
+    private static let places = "notice \(notice): places among what is due and was given up"
+    static let notices: [Damage] = [
+        Damage("ZREM alerts:due \(notice)", tells: "\(places): expected 1, found 0"),
+        Damage("ZADD alerts:dead 5 \(notice)", tells: "\(places): expected 1, found 2"),
+        Damage("ZADD alerts:due 5 9", tells: "notice 9: record: expected it, found nothing"),
+        Damage("HDEL alerts:notices \(notice)", tells: "\(notice): record: expected it, found"),
+        Damage("HSET alerts:notices \(notice) x", tells: "\(notice): record: expected a notice"),
+    ]
+
     private static let unreadable = "of the rules: expected to be readable, found something else"
 
     /// What nothing but the state's file tells of.
@@ -105,6 +116,18 @@ import Testing
             _ = try await queries.report(ids[0], "active", "-20")
             _ = try await queries.assign(1, to: "ben", provider: poolProvider("openai"))
             _ = try await queries.report(ids[2], "dead", "null")
+        }
+    }
+
+    @Test func `Notices are compared with what is due, and what was given up`() async throws {
+        try await Self.check(Self.notices) { _, history in
+            let book = """
+                {"alerts":[{"name":"files","on":{"limit":"files_per_day"},"percent":[50],
+                "to":{"webhook":"https://a.example/"}}]}
+                """
+            let draft = try AlertBook.Draft(try JSONReader().read(Array(book.utf8)))
+            _ = try await history.queries.setAlerts(draft, ifTag: nil)
+            _ = await history.bench.record(event("ann", ["files_uploaded": 60]))
         }
     }
 

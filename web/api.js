@@ -120,11 +120,14 @@ export const remove = (path) => answer("DELETE", path);
 export const currentSession = (id = workspace.get()) =>
     answer("GET", "/v1/session", { isAnybodys: true, headers: id ? { "X-Tally-Workspace": id } : {} });
 
-/** A document with its version: who puts it back with that in `If-Match` overwrites nobody's change. */
-export async function getVersioned(path) {
-    const response = await send("GET", path);
-    return { value: await response.json(), version: response.headers.get("ETag") };
-}
+const versioned = async (response) => ({ value: await response.json(), version: response.headers.get("ETag") });
+
+/** A document with its version. */
+export const getVersioned = async (path) => versioned(await send("GET", path));
+
+/** Puts a document in the place of one of a version: nobody's change is overwritten. */
+export const putVersioned = async (path, body, version) =>
+    versioned(await send("PUT", path, { body, headers: { "If-Match": version } }));
 
 export const signIn = (key) =>
     answer("POST", "/v1/session", { body: "", headers: { Authorization: `Bearer ${headerValue(key)}` } });

@@ -103,7 +103,7 @@ export default {
     "limits.amountNeeded": "Fill in an amount for users, or one for guests.",
     "limits.emptyHelp": "In the meter's unit; empty: no limit.", "limits.seconds": "{seconds} s",
     "limits.burstOf": "burst {burst}", "limits.deleteText": "Nothing is held to “{name}” any more.",
-    "limits.changed": "Somebody else has changed this meanwhile. It is shown anew: please try again.",
+    "limits.changed": "This has changed since you opened it, by somebody else or by what you sent before. Nothing was saved now: close it, look at what is there, and open it anew.",
     "window.minute": "minute", "window.hour": "hour", "window.day": "day", "window.month": "month",
     "window.lifetime": "lifetime", "window.rolling": "rolling", "window.rate": "rate", "window.concurrent": "at once",
     "limit.files_per_day": "Files per day", "limit.storage_mb": "Storage (MB)",

@@ -8,32 +8,34 @@ import { t } from "./i18n.js";
 /** A set of rules that is written as a whole. */
 export class Rules {
     constructor(path, show) {
-        Object.assign(this, { path, show });
+        Object.assign(this, { path, show, turn: 0 });
         this.element = h("section", { class: "panel" }, t("table.loading"));
     }
 
-    /** Reads them, and shows them. */
+    /** Reads them, and shows them unless others were shown meanwhile. */
     async read() {
+        const turn = ++this.turn;
         const { value, version } = await api.getVersioned(this.path);
-        this.put(value, version);
+        if (turn === this.turn) this.put(value, version);
     }
 
     put(value, version) {
-        this.version = version;
-        fill(this.element, this.show(value, (changed) => this.save(changed)));
+        this.turn += 1;
+        // With the version that is shown: a dialog that is open while there come others does not write over them.
+        fill(this.element, this.show(value, (changed) => this.save(changed, version)));
     }
 
-    /** Writes it, unless it is not any more what is shown. */
-    async save(changed) {
-        let answer;
+    /** Writes it in the place of a version, unless there is another one by now. */
+    async save(changed, version) {
+        let written;
         try {
-            answer = await api.put(this.path, changed, { "If-Match": this.version });
+            written = await api.putVersioned(this.path, changed, version);
         } catch (error) {
-            if (error.status !== 412) throw error;
-            await this.read();
-            throw new Error(t("limits.changed"));
+            // It may have been written without an answer.
+            this.read().catch(() => {});
+            throw error.status === 412 ? new Error(t("limits.changed")) : error;
         }
-        await this.read();
-        return answer;
+        this.put(written.value, written.version);
+        return written.value;
     }
 }

@@ -104,7 +104,7 @@ export default {
     "limits.amountNeeded": "Hãy nhập số lượng cho người dùng hoặc cho khách.",
     "limits.emptyHelp": "Theo đơn vị của chỉ số; để trống: không giới hạn.", "limits.seconds": "{seconds} giây",
     "limits.burstOf": "dồn {burst}", "limits.deleteText": "“{name}” sẽ không còn được áp dụng.",
-    "limits.changed": "Người khác vừa thay đổi. Nội dung đã được tải lại: hãy thử lần nữa.",
+    "limits.changed": "Nội dung đã thay đổi từ khi bạn mở, do người khác hoặc do lần gửi trước. Lần này chưa lưu gì: hãy đóng hộp, xem lại, rồi mở lại.",
     "window.minute": "phút", "window.hour": "giờ", "window.day": "ngày", "window.month": "tháng",
     "window.lifetime": "trọn đời", "window.rolling": "trượt", "window.rate": "tốc độ", "window.concurrent": "cùng lúc",
     "limit.files_per_day": "Tệp mỗi ngày", "limit.storage_mb": "Dung lượng (MB)",

@@ -11,6 +11,15 @@ const decimals = {
     vi: { mark: ",", pattern: "[0-9]+(,[0-9]{1,6}|[.]([0-9]{1,2}|[0-9]{4,6}))?" },
 };
 
+// Blanks around what was pasted are left out of what is sent: no pattern refuses them.
+const trim = ({ target }) => {
+    const text = target.value.trim();
+    if (text !== target.value) target.value = text;
+};
+
+// The wheel would change the number in the field that has the focus.
+const holdNumber = (event) => { if (event.target === document.activeElement) event.preventDefault(); };
+
 /**
  * A field with its label: `name`, `label`, and perhaps `type`, `value`, `options`, `help` and attributes.
  * Of the type `decimal` it is written as in the reader's language, and read as the service writes it.
@@ -32,10 +41,13 @@ export function field({ name, label, type = "text", value = "", options, help, .
         const { mark, pattern } = decimals[language()];
         input = h("input", {
             ...common, type: "text", inputmode: "decimal", pattern, title: t("field.decimal"), autocomplete: "off",
-            "data-mark": mark, value: String(value ?? "").replace(".", mark),
+            "data-mark": mark, onchange: trim, value: String(value ?? "").replace(".", mark),
         });
     } else {
-        input = h("input", { ...common, type, value: value ?? "", autocomplete: attributes.autocomplete ?? "off" });
+        input = h("input", {
+            ...common, type, value: value ?? "", autocomplete: attributes.autocomplete ?? "off", onchange: trim,
+            onwheel: type === "number" ? holdNumber : null,
+        });
     }
     return h("div", { class: "field" }, h("label", { for: id }, label), input,
         help ? h("small", { id: helpID, class: "muted" }, help) : null);

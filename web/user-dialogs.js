@@ -19,7 +19,7 @@ export async function editProfile(row) {
             row ? { name: "id", label: t("users.id"), value: row.id, readonly: true }
                 : { name: "id", label: t("users.id"), required: true, maxlength: "256" },
             { name: "username", label: t("users.username"), value: row?.username, autofocus: Boolean(row) },
-            { name: "email", label: t("users.email"), type: "email", value: row?.email },
+            { name: "email", label: t("users.email"), inputmode: "email", autocapitalize: "none", value: row?.email },
             { name: "full_name", label: t("users.fullName"), value: row?.full_name },
             { name: "phone", label: t("users.phone"), type: "tel", value: row?.phone },
             { name: "role", label: t("users.role"), value: row?.role ?? "user", maxlength: "64" },

@@ -7,8 +7,9 @@ import { t } from "./i18n.js";
 
 /** A set of rules that is written as a whole. */
 export class Rules {
-    constructor(path, show) {
-        Object.assign(this, { path, show, turn: 0 });
+    /** @param title what they are called where it is said, by `say`, that they were written after the page was left. */
+    constructor(path, { title, say, show }) {
+        Object.assign(this, { path, title, say, show, turn: 0 });
         this.element = h("section", { class: "panel" }, t("table.loading"));
     }
 
@@ -35,6 +36,7 @@ export class Rules {
             this.read().catch(() => {});
             throw error.status === 412 ? new Error(t("limits.changed")) : error;
         }
+        if (!this.element.isConnected) this.say(t("users.saved", { name: this.title }));
         this.put(written.value, written.version);
         return written.value;
     }

@@ -8,6 +8,8 @@ export class Problem extends Error {
     constructor(status, body) {
         super(problem(body.code, body.detail) ?? (body.detail || body.title || t("error.status", { status })));
         this.status = status;
+        // Whether what was asked may have been done nonetheless.
+        this.isUnknown = status === 0 || status >= 500;
         this.code = body.code ?? "";
     }
 }
@@ -16,7 +18,7 @@ const workspaceKey = "tally.workspace";
 const guestKey = "tally.guest";
 let [signedOut, forbidden] = [() => {}, () => {}];
 let sessionID = null;
-const changeMost = 60_000;
+const askMost = 60_000;
 
 /** Whose session the pages show: the service refuses what they ask with the cookie of another. */
 export function useSession(session) { sessionID = session?.id ?? null; }
@@ -65,7 +67,7 @@ export function address(path, query) {
 /** A segment of a path. */
 export const segment = encodeURIComponent;
 
-async function send(method, path, { query, body, headers, signal, isAnybodys = false } = {}) {
+async function send(method, path, { query, body, headers, signal, isAnybodys = false, isLong = false } = {}) {
     const fields = { ...callHeaders(), ...headers };
     if (isAnybodys) delete fields["X-Tally-Session"];
     if (body !== undefined) fields["Content-Type"] ??= "application/json";
@@ -77,10 +79,11 @@ async function send(method, path, { query, body, headers, signal, isAnybodys = f
     }
     let response;
     const asking = sessionID;
+    // It has an end: a dialog that waits for it stays until then.
+    const ends = [signal, isLong ? null : AbortSignal.timeout(askMost)].filter(Boolean);
     try {
         response = await fetch(address(path, query), {
-            // A change has an end: its dialog stays until then.
-            method, signal: signal ?? (method === "GET" ? undefined : AbortSignal.timeout(changeMost)), headers: all, credentials: "same-origin", cache: "no-store",
+            method, signal: AbortSignal.any(ends), headers: all, credentials: "same-origin", cache: "no-store",
             body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
         });
     } catch (error) {
@@ -106,7 +109,16 @@ export async function problemOf(response, isSigningIn = false, asking = sessionI
 
 async function answer(method, path, options) {
     const response = await send(method, path, options);
-    return response.status === 204 ? null : response.json();
+    return response.status === 204 ? null : bodyOf(response);
+}
+
+/** The JSON of an answer, which may end half-way. */
+async function bodyOf(response) {
+    try {
+        return await response.json();
+    } catch (error) {
+        throw error.name === "AbortError" ? error : new Problem(0, { detail: t("error.network") });
+    }
 }
 
 export const get = (path, query, signal) => answer("GET", path, { query, signal });
@@ -120,11 +132,14 @@ export const remove = (path) => answer("DELETE", path);
 export const currentSession = (id = workspace.get()) =>
     answer("GET", "/v1/session", { isAnybodys: true, headers: id ? { "X-Tally-Workspace": id } : {} });
 
-/** A document with its version: who puts it back with that in `If-Match` overwrites nobody's change. */
-export async function getVersioned(path) {
-    const response = await send("GET", path);
-    return { value: await response.json(), version: response.headers.get("ETag") };
-}
+const versioned = async (response) => ({ value: await bodyOf(response), version: response.headers.get("ETag") });
+
+/** A document with its version. */
+export const getVersioned = async (path) => versioned(await send("GET", path));
+
+/** Puts a document in the place of one of a version: nobody's change is overwritten. */
+export const putVersioned = async (path, body, version) =>
+    versioned(await send("PUT", path, { body, headers: { "If-Match": version } }));
 
 export const signIn = (key) =>
     answer("POST", "/v1/session", { body: "", headers: { Authorization: `Bearer ${headerValue(key)}` } });
@@ -135,7 +150,7 @@ export const upload = (path, text, type) =>
 
 /** Reads an export whole, and hands it to the browser as a file. */
 export async function download(path, query, name) {
-    const response = await send("GET", path, { query });
+    const response = await send("GET", path, { query, isLong: true });
     const url = URL.createObjectURL(await response.blob());
     const link = document.createElement("a");
     link.href = url;

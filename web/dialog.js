@@ -11,6 +11,15 @@ const decimals = {
     vi: { mark: ",", pattern: "[0-9]+(,[0-9]{1,6}|[.]([0-9]{1,2}|[0-9]{4,6}))?" },
 };
 
+// Blanks around what was pasted are left out of what is sent: no pattern refuses them.
+const trim = ({ target }) => {
+    const text = target.value.trim();
+    if (text !== target.value) target.value = text;
+};
+
+// The wheel would change the number in the field that has the focus.
+const holdNumber = (event) => { if (event.target === document.activeElement) event.preventDefault(); };
+
 /**
  * A field with its label: `name`, `label`, and perhaps `type`, `value`, `options`, `help` and attributes.
  * Of the type `decimal` it is written as in the reader's language, and read as the service writes it.
@@ -32,10 +41,13 @@ export function field({ name, label, type = "text", value = "", options, help, .
         const { mark, pattern } = decimals[language()];
         input = h("input", {
             ...common, type: "text", inputmode: "decimal", pattern, title: t("field.decimal"), autocomplete: "off",
-            "data-mark": mark, value: String(value ?? "").replace(".", mark),
+            "data-mark": mark, onchange: trim, value: String(value ?? "").replace(".", mark),
         });
     } else {
-        input = h("input", { ...common, type, value: value ?? "", autocomplete: attributes.autocomplete ?? "off" });
+        input = h("input", {
+            ...common, type, value: value ?? "", autocomplete: attributes.autocomplete ?? "off", onchange: trim,
+            onwheel: type === "number" ? holdNumber : null,
+        });
     }
     return h("div", { class: "field" }, h("label", { for: id }, label), input,
         help ? h("small", { id: helpID, class: "muted" }, help) : null);
@@ -61,28 +73,69 @@ export function values(form) {
 }
 
 /**
+ * Opens a dialog; `closed()` follows when it was left.
+ * @param isWaiting whether it has nothing to show yet. A key that was pressed twice presses nothing in it.
+ */
+function openDialog(title, content, { isWaiting = false, closed = () => {}, ...attributes }) {
+    const titleID = newID("title");
+    const giveBack = rememberFocus();
+    const dialog = h("dialog", {
+        "aria-labelledby": titleID, ...attributes,
+        onclose: () => {
+            dialog.remove();
+            giveBack();
+            closed();
+        },
+    }, h("h2", { id: titleID, tabindex: isWaiting ? "-1" : null, autofocus: isWaiting }, title), content);
+    document.body.append(dialog);
+    dialog.showModal();
+    return dialog;
+}
+
+const waiting = () => h("p", { class: "status", role: "status" }, t("table.loading"));
+
+/** What `load(signal)` brings for a dialog: leaving the dialog ends the wait for it, and where it fails the dialog goes. */
+async function loaded(dialog, load) {
+    const wait = new AbortController();
+    dialog.addEventListener("close", () => wait.abort());
+    try {
+        return await load(wait.signal);
+    } catch (error) {
+        dialog.close();
+        throw error;
+    }
+}
+
+/**
  * Asks in a dialog. `submit(values, { form, changed })` does it; what it throws is shown, and the dialog stays. `changed`
  * are the values that are not the ones shown at first: the others may have been changed elsewhere since. While it is being
- * done, the dialog cannot be left: it would not be known whether it was.
- * @returns whether it was done.
+ * done, nothing can be typed, and the dialog cannot be left: it would not be known whether it was.
+ * @param load brings `{ text, fields }` where they have to be asked for first: what is pressed and typed meanwhile goes
+ *   nowhere else.
+ * @param tried follows each try: what was refused, or not answered, may have been done nonetheless.
+ * @returns whether it was done. Where the page was left meanwhile, it fails with what was not done.
  */
-export function formDialog({ title, fields = [], text, action = t("dialog.save"), isDanger = false, submit }) {
-    return new Promise((resolve) => {
-        const titleID = newID("title");
+export function formDialog({ title, load, fields, text, action = t("dialog.save"), isDanger = false, submit, tried = () => {} }) {
+    return new Promise((resolve, reject) => {
         const error = h("p", { class: "error", role: "alert" });
         const save = h("button", { type: "submit", class: isDanger ? "danger" : "primary" }, action);
-        const giveBack = rememberFocus();
         const cancel = h("button", { type: "button", onclick: () => { if (!isBusy) dialog.close(); } }, t("dialog.cancel"));
-        let [isDone, isBusy] = [false, false];
+        const content = h("div");
+        let [isDone, isBusy, shown, open] = [false, false, {}, []];
         // What was sent once without an answer may have been done.
         const touched = new Set();
+        const end = (problem) => (problem ? reject(new Error(`${title}: ${problem.message}`)) : resolve(isDone));
         const setBusy = (value) => {
             isBusy = value;
             // Not `disabled`, which would take the focus away.
             for (const one of [save, cancel]) one[value ? "setAttribute" : "removeAttribute"]("aria-disabled", "true");
+            for (const one of open) one.readOnly = value;
         };
+        const keep = (event) => { if (isBusy) event.preventDefault(); };
+        // What is chosen knows no `readOnly`.
+        const hold = (event) => { if (event.key !== "Tab" && event.target.matches("select, [type=checkbox]")) keep(event); };
         const form = h("form", {
-            novalidate: false,
+            novalidate: false, onclick: hold, onmousedown: hold, onkeydown: hold,
             onsubmit: async (event) => {
                 event.preventDefault();
                 if (isBusy) return;
@@ -90,52 +143,60 @@ export function formDialog({ title, fields = [], text, action = t("dialog.save")
                 fill(error);
                 const found = values(form);
                 for (const name of Object.keys(found)) if (found[name] !== shown[name]) touched.add(name);
+                let problem = null;
                 try {
                     await submit(found, { form, changed: Object.fromEntries([...touched].map((name) => [name, found[name]])) });
                     isDone = true;
-                    dialog.close();
-                } catch (problem) {
-                    fill(error, problem.message);
-                } finally {
-                    setBusy(false);
+                } catch (caught) {
+                    problem = caught;
                 }
+                setBusy(false);
+                tried();
+                if (!dialog.open) end(problem);
+                else if (isDone) dialog.close();
+                else fill(error, problem.message);
             },
-        }, h("h2", { id: titleID }, title), text ? h("p", null, text) : null, fields.map((one) =>
-            one instanceof Node ? one : field(one)), error,
-        h("div", { class: "actions" }, cancel, save));
-        const shown = values(form);
-        const keep = (event) => { if (isBusy) event.preventDefault(); };
-        const dialog = h("dialog", {
+        }, content, error, h("div", { class: "actions" }, cancel, save));
+        const put = (found) => {
+            fill(content, found.text ? h("p", null, found.text) : null, (found.fields ?? []).map(field));
+            shown = values(form);
+            open = [...content.querySelectorAll("input, textarea")].filter((one) => !one.readOnly);
+            save.hidden = false;
+        };
+        if (load) {
+            fill(content, waiting());
+            save.hidden = true;
+        } else {
+            put({ text, fields });
+        }
+        const dialog = openDialog(title, form, {
             // A second Escape would not ask any more by `cancel`.
-            "aria-labelledby": titleID, oncancel: keep, onkeydown: (event) => { if (event.key === "Escape") keep(event); },
-            onclose: () => {
-                dialog.remove();
-                giveBack();
-                resolve(isDone);
-            },
-        }, form);
-        document.body.append(dialog);
-        dialog.showModal();
+            isWaiting: Boolean(load), oncancel: keep, onkeydown: (event) => { if (event.key === "Escape") keep(event); },
+            closed: () => { if (!isBusy) end(); },
+        });
+        if (!load) return;
+        loaded(dialog, load).then((found) => {
+            put(found);
+            (content.querySelector("[autofocus]") ?? content.querySelector("input, select, textarea") ?? save).focus();
+        }).catch(end);
     });
 }
 
 /** Asks whether something shall be done. */
-export const confirmDialog = (title, text, action, submit) =>
-    formDialog({ title, text, action, isDanger: true, submit });
+export const confirmDialog = (title, text, action, submit, tried) =>
+    formDialog({ title, text, action, isDanger: true, submit, tried });
 
 /** Shows something until it is closed. */
-export function showDialog(title, ...content) {
-    const titleID = newID("title");
-    const giveBack = rememberFocus();
-    const dialog = h("dialog", {
-        "aria-labelledby": titleID, class: "wide",
-        onclose: () => {
-            dialog.remove();
-            giveBack();
-        },
-    }, h("h2", { id: titleID }, title), content, h("div", { class: "actions" },
-        h("button", { type: "button", onclick: () => dialog.close() }, t("dialog.close"))));
-    document.body.append(dialog);
-    dialog.showModal();
+export const showDialog = (title, ...content) => openShown(title, content);
+
+/** Shows what `load(signal)` brings, as soon as it is there. */
+export async function showLoaded(title, load) {
+    const content = h("div", null, waiting());
+    fill(content, await loaded(openShown(title, content, true), load));
+}
+
+function openShown(title, content, isWaiting = false) {
+    const close = h("button", { type: "button", onclick: () => dialog.close() }, t("dialog.close"));
+    const dialog = openDialog(title, [content, h("div", { class: "actions" }, close)], { class: "wide", isWaiting });
     return dialog;
 }

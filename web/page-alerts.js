@@ -12,13 +12,15 @@ import { plainTable, Table } from "./table.js";
 
 export async function open({ main, say, signal }) {
     const limits = (await api.get("/v1/limits", null, signal)).limits.map((limit) => limit.name);
-    const alerts = new Rules("/v1/alerts", (value, save) => showAlerts(value.alerts, limits, async (changed) => {
+    // The answer to a change has the secrets of webhooks that are new: no other has, and nothing that is sent.
+    const shown = (value) => value.alerts.map(({ secret, ...alert }) => alert);
+    const show = (value, save) => showAlerts(shown(value), limits, async (changed) => {
         const answer = await save({ alerts: changed });
-        // The only answer with the secrets of webhooks that are new.
         for (const alert of answer.alerts.filter((one) => one.secret)) {
             showDialog(t("alerts.secret", { name: alert.name }), h("p", null, t("alerts.secretText")), h("pre", { tabindex: "0" }, alert.secret));
         }
-    }));
+    });
+    const alerts = new Rules("/v1/alerts", { title: t("page.alerts"), say, show });
     main.append(alerts.element, deliveries("pending", say), deliveries("dead", say));
     await alerts.read();
 }

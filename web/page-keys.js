@@ -14,6 +14,8 @@ const statuses = ["active", "dead", "out_of_credit"];
 const statusOptions = () => statuses.map((name) => [name, word("keystatus", name)]);
 const tones = { active: "good", dead: "bad", out_of_credit: "warn" };
 
+const nameAndID = (key) => `${key.name} (${key.id})`;
+
 export async function open({ main, say, signal }) {
     const any = ["", t("users.any")];
     const form = h("form", {
@@ -25,12 +27,10 @@ export async function open({ main, say, signal }) {
         { name: "user_id", label: t("keys.holder"), placeholder: t("users.any") },
     ].map(field));
     const pool = () => `/api/${api.segment(values(form).provider)}`;
-    const act = async (text, action, ...parameters) => {
-        if (await action(pool(), ...parameters)) {
-            say(text);
-            await table.read();
-        }
+    const act = async (text, action, key) => {
+        if (await action(key, `/api/${api.segment(key.provider)}/keys/${key.id}`, reread)) say(text);
     };
+    const reread = () => { if (!signal.aborted) table.read(); };
     const threshold = h("span", { class: "muted" });
     const table = new Table({
         caption: t("page.keys"), columns: columns(act), empty: t("keys.none"),
@@ -39,10 +39,13 @@ export async function open({ main, say, signal }) {
             const { provider, ...filter } = values(form);
             if (filter.user_id) filter.user_id = (await findSubject(filter.user_id)).id;
             const answer = await api.get(`/api/${api.segment(provider)}/keys`, { ...filter, limit: 50, cursor }, signal);
-            return { rows: answer.keys, next: answer.next };
+            // Until others are shown, a row is of the pool that it came from, whatever the field says by then.
+            return { rows: answer.keys.map((key) => ({ ...key, provider })), next: answer.next };
         },
     });
+    let asked = 0;
     async function show() {
+        const turn = ++asked;
         if (!form.reportValidity()) {
             // What was shown is of another provider.
             fill(threshold);
@@ -50,28 +53,38 @@ export async function open({ main, say, signal }) {
         }
         rememberProvider(values(form).provider);
         const settings = api.get(`${pool()}/settings`).then((found) =>
-            fill(threshold, t("keys.threshold", { threshold: number(found.threshold) })), () => fill(threshold));
+            t("keys.threshold", { threshold: number(found.threshold) }), () => "").then((text) => { if (turn === asked) fill(threshold, text); });
         await Promise.all([table.reload(), settings]);
     }
     main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" },
         button(t("keys.import"), async () => {
-            if (await importKeys(pool(), () => table.read())) say(t("keys.imported"));
+            if (await importKeys(pool(), reread)) say(t("keys.imported"));
         }), threshold,
         button(t("keys.changeThreshold"), async () => {
-            const { threshold: value } = await api.get(`${pool()}/settings`, null, signal);
+            const path = `${pool()}/settings`;
             const isDone = await formDialog({
-                title: t("keys.changeThreshold"), text: t("keys.thresholdText"),
-                fields: [{ name: "threshold", label: t("keys.thresholdLabel"), type: "number", value, required: true }],
-                submit: ({ threshold }) => api.put(`${pool()}/settings`, { threshold: Number(threshold) }),
+                title: t("keys.changeThreshold"), tried: () => { if (!signal.aborted) show(); },
+                load: async (signal) => {
+                    const { threshold: value } = await api.get(path, null, signal);
+                    return {
+                        text: t("keys.thresholdText"),
+                        fields: [{ name: "threshold", label: t("keys.thresholdLabel"), type: "number", value, required: true }],
+                    };
+                },
+                submit: ({ threshold }) => api.put(path, { threshold: Number(threshold) }),
             });
-            if (isDone) await show();
+            // Otherwise it is seen.
+            if (isDone && signal.aborted) say(t("users.saved", { name: t("keys.thresholdLabel") }));
         }))), table.element);
     await show();
 }
 
 function columns(act) {
     return [
-        { label: t("keys.name"), value: (key) => key.name, cell: (key) => key.name },
+        {
+            label: t("keys.name"), value: (key) => key.name,
+            cell: (key) => [key.name, " ", h("small", { class: "id muted" }, String(key.id))],
+        },
         { label: t("keys.secret"), cell: (key) => h("code", null, key.secret ?? "–") },
         {
             label: t("users.status"), value: (key) => key.status,
@@ -85,7 +98,7 @@ function columns(act) {
             label: t("users.actions"),
             cell: (key) => {
                 const one = (label, text, action, isOff = false) => button(label, () => act(text, action, key), {
-                    class: "small", disabled: isOff, "aria-label": t("users.actionFor", { action: label, name: key.name }),
+                    class: "small", disabled: isOff, "aria-label": t("users.actionFor", { action: label, name: nameAndID(key) }),
                 });
                 return h("div", { class: "row-actions" },
                     one(t("users.edit"), t("users.saved", { name: key.name }), edit),
@@ -96,8 +109,8 @@ function columns(act) {
     ];
 }
 
-const edit = (pool, key) => formDialog({
-    title: t("users.editTitle", { name: key.name }),
+const edit = (key, path, tried) => formDialog({
+    title: t("users.editTitle", { name: nameAndID(key) }), tried,
     fields: [
         { name: "name", label: t("keys.name"), value: key.name, required: true },
         { name: "status", label: t("users.status"), value: key.status, options: statusOptions() },
@@ -106,24 +119,23 @@ const edit = (pool, key) => formDialog({
     submit: (_, { changed }) => {
         const { credit_balance: balance } = changed;
         if (balance !== undefined) changed.credit_balance = balance === "" ? null : Number(balance);
-        return api.patch(`${pool}/keys/${key.id}`, changed);
+        return api.patch(path, changed);
     },
 });
 
-const unassign = (pool, key) => confirmDialog(t("keys.unassign"),
-    t("keys.unassignText", { name: key.name, holder: key.assigned_user_id }), t("keys.unassign"),
-    () => api.post(`${pool}/keys/${key.id}/unassign`));
+const unassign = (key, path, tried) => confirmDialog(t("keys.unassign"),
+    t("keys.unassignText", { name: nameAndID(key), holder: key.assigned_user_id }), t("keys.unassign"),
+    () => api.post(`${path}/unassign`), tried);
 
-const remove = (pool, key) => confirmDialog(t("keys.delete"), t("keys.deleteText", { name: key.name }), t("keys.delete"),
-    () => api.remove(`${pool}/keys/${key.id}`));
+const remove = (key, path, tried) => confirmDialog(t("keys.delete"), t("keys.deleteText", { name: nameAndID(key) }), t("keys.delete"),
+    () => api.remove(path), tried);
 
-/** Adds keys; `changed()` follows each try. What did not come in stays in the field. */
-const importKeys = (pool, changed) => formDialog({
-    title: t("keys.import"), text: t("keys.importText"), action: t("keys.import"),
+/** Adds keys. What did not come in stays in the field. */
+const importKeys = (pool, tried) => formDialog({
+    title: t("keys.import"), text: t("keys.importText"), action: t("keys.import"), tried,
     fields: [{ name: "table", label: "CSV", type: "textarea", rows: "8", required: true, value: "name,secret,credit_balance\n" }],
     submit: async ({ table }, { form }) => {
-        // Without an answer some may have come in, too.
-        const { results, ...counts } = await api.upload(`${pool}/keys/import`, table, "text/csv").finally(changed);
+        const { results, ...counts } = await api.upload(`${pool}/keys/import`, table, "text/csv");
         const failed = results.findIndex((row) => row.error);
         if (failed < 0) return;
         const { code, detail } = results[failed].error;

@@ -6,24 +6,25 @@ import { button, h } from "./dom.js";
 import { confirmDialog, formDialog } from "./dialog.js";
 import { decimal, number } from "./format.js";
 import { t, word } from "./i18n.js";
-import { findSubject, nameOf } from "./people.js";
+import { findSubject, nameAndID } from "./people.js";
 import { Rules } from "./rules.js";
 import { plainTable } from "./table.js";
 
 const windows = ["minute", "hour", "day", "month", "lifetime", "rolling", "rate", "concurrent"];
 const priceNames = ["input", "output", "cached_read", "cached_write"];
 
-export async function open({ main, say, isAdmin }) {
-    const limits = new Rules("/v1/limits", (value, save) => showLimits(value, isAdmin && save, say));
-    const prices = new Rules("/v1/prices", (value, save) => showPrices(value, isAdmin && save));
-    const policy = new Rules("/v1/credit-policy", (value, save) => showPolicy(value, isAdmin && save));
+export async function open({ main, say, signal, isAdmin }) {
+    const rules = (path, title, show) => new Rules(path, { title, say, show: (value, save) => show(value, isAdmin && save) });
+    const limits = rules("/v1/limits", t("limits.title"), (value, save) => showLimits(value, save, say, signal));
+    const prices = rules("/v1/prices", t("prices.title"), showPrices);
+    const policy = rules("/v1/credit-policy", t("policy.title"), showPolicy);
     main.append(limits.element, prices.element, policy.element);
     await Promise.all([limits.read(), prices.read(), policy.read()]);
 }
 
 // MARK: Limits
 
-function showLimits({ limits }, save, say) {
+function showLimits({ limits }, save, say, signal) {
     const replace = (index, ...others) => save({ limits: limits.toSpliced(index, 1, ...others) });
     return [
         h("h2", null, t("limits.title")), h("p", { class: "muted" }, t("limits.text")),
@@ -38,7 +39,7 @@ function showLimits({ limits }, save, say) {
                 cell: (limit) => h("div", { class: "row-actions" },
                     named(t("users.edit"), limit.name, () =>
                         limitDialog(limit, (changed) => replace(limits.indexOf(limit), changed))),
-                    named(t("limits.own"), limit.name, () => ownLimit(limit, say)),
+                    named(t("limits.own"), limit.name, () => ownLimit(limit, say, signal)),
                     named(t("keys.delete"), limit.name, () => confirmDialog(t("keys.delete"),
                         t("limits.deleteText", { name: limit.name }), t("keys.delete"), () => replace(limits.indexOf(limit))))),
             }] : []),
@@ -82,19 +83,19 @@ const limitDialog = (limit, save) => formDialog({
 });
 
 /** An amount of one subject in the place of its class's: who, and then what it is to be instead of what it is. */
-async function ownLimit(limit, say) {
+async function ownLimit(limit, say, signal) {
     let name, path, now;
     const isFound = await formDialog({
         title: t("limits.ownTitle", { name: limit.name }), text: t("limits.ownText"), action: t("audit.show"),
         fields: [{ name: "id", label: t("event.subject"), required: true, help: t("people.help") }],
         submit: async ({ id: text }) => {
             const { id, profile } = await findSubject(text);
-            name = profile ? nameOf(profile) : id;
+            name = profile ? nameAndID(profile) : id;
             path = `/v1/limits/${api.segment(limit.name)}/subjects/${api.segment(id)}`;
             now = await api.get(path);
         },
     });
-    if (!isFound) return;
+    if (!isFound || signal.aborted) return;
     const hasOwn = now.limit !== null;
     const isDone = await formDialog({
         title: t("limits.ownOf", { name: limit.name, subject: name }),

@@ -6,7 +6,7 @@ import { button, h } from "./dom.js";
 import { field, formDialog, values } from "./dialog.js";
 import { addDays, dateTime, instantDate, number, startOf, today } from "./format.js";
 import { t } from "./i18n.js";
-import { nameOf, nameWithID } from "./people.js";
+import { nameAndID, nameWithID } from "./people.js";
 import { Table } from "./table.js";
 import { adjustCredits, assignKeys, editProfile, showKeys } from "./user-dialogs.js";
 
@@ -22,11 +22,8 @@ export async function open({ main, say, signal, isAdmin }) {
     const asked = Object.fromEntries(new URLSearchParams(location.search));
     const filters = filterForm(asked, () => table.reload());
     const act = async (action, subject) => {
-        const told = await action(subject, signal);
-        if (told) {
-            say(told);
-            await table.read();
-        }
+        const told = await action(subject, () => { if (!signal.aborted) table.read(); });
+        if (told) say(told);
     };
     const table = new Table({
         caption: t("page.users"), columns: columns(isAdmin, ordersTokens, act),
@@ -137,7 +134,7 @@ function columns(isAdmin, ordersTokens, act) {
             {
                 ...count(t("users.assigned"), "current_assigned_keys"),
                 cell: (row) => button(number(row.keys.current_assigned_keys), () => act(showKeys, row), {
-                    class: "link", "aria-label": t("users.keysOf", { count: row.keys.current_assigned_keys, name: nameOf(row) }),
+                    class: "link", "aria-label": t("users.keysOf", { count: row.keys.current_assigned_keys, name: nameAndID(row) }),
                 }),
             },
             count(t("users.activeKeys"), "active_keys_count", "good"),
@@ -166,7 +163,7 @@ function columns(isAdmin, ordersTokens, act) {
                 [t("users.edit"), editProfile], [t("users.assign"), assignKeys],
                 [t("users.credits"), adjustCredits],
             ].map(([label, action]) => button(label, () => act(action, row), {
-                class: "small", "aria-label": t("users.actionFor", { action: label, name: nameOf(row) }),
+                class: "small", "aria-label": t("users.actionFor", { action: label, name: nameAndID(row) }),
             }))),
         }] : []),
     ];

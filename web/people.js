@@ -8,6 +8,9 @@ import { t } from "./i18n.js";
 /** By what a user is called. */
 export const nameOf = (row) => row.username ?? row.full_name ?? row.id;
 
+/** The same with the id where that is another: two may be called the same. */
+export const nameAndID = (row) => (nameOf(row) === row.id ? row.id : `${nameOf(row)} (${row.id})`);
+
 /** Who a row is, with the id where that is another. */
 export const nameWithID = (row) =>
     [h("bdi", null, nameOf(row)), nameOf(row) === row.id ? null : [" ", h("small", { class: "id muted" }, row.id)]];

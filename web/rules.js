@@ -7,33 +7,37 @@ import { t } from "./i18n.js";
 
 /** A set of rules that is written as a whole. */
 export class Rules {
-    constructor(path, show) {
-        Object.assign(this, { path, show });
+    /** @param title what they are called where it is said, by `say`, that they were written after the page was left. */
+    constructor(path, { title, say, show }) {
+        Object.assign(this, { path, title, say, show, turn: 0 });
         this.element = h("section", { class: "panel" }, t("table.loading"));
     }
 
-    /** Reads them, and shows them. */
+    /** Reads them, and shows them unless others were shown meanwhile. */
     async read() {
+        const turn = ++this.turn;
         const { value, version } = await api.getVersioned(this.path);
-        this.put(value, version);
+        if (turn === this.turn) this.put(value, version);
     }
 
     put(value, version) {
-        this.version = version;
-        fill(this.element, this.show(value, (changed) => this.save(changed)));
+        this.turn += 1;
+        // With the version that is shown: a dialog that is open while there come others does not write over them.
+        fill(this.element, this.show(value, (changed) => this.save(changed, version)));
     }
 
-    /** Writes it, unless it is not any more what is shown. */
-    async save(changed) {
-        let answer;
+    /** Writes it in the place of a version, unless there is another one by now. */
+    async save(changed, version) {
+        let written;
         try {
-            answer = await api.put(this.path, changed, { "If-Match": this.version });
+            written = await api.putVersioned(this.path, changed, version);
         } catch (error) {
-            if (error.status !== 412) throw error;
-            await this.read();
-            throw new Error(t("limits.changed"));
+            // It may have been written without an answer.
+            this.read().catch(() => {});
+            throw error.status === 412 ? new Error(t("limits.changed")) : error;
         }
-        await this.read();
-        return answer;
+        if (!this.element.isConnected) this.say(t("users.saved", { name: this.title }));
+        this.put(written.value, written.version);
+        return written.value;
     }
 }

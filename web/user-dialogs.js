@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an administrator does with one user. Each returns what is to be said, or null if nothing was done; none opens its
-// dialog when the page was left.
+// What an administrator does with one user. Each returns what is to be said, or null if nothing was done; `tried()` follows
+// each try.
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
-import { formDialog, showDialog } from "./dialog.js";
+import { formDialog, showLoaded } from "./dialog.js";
 import { credits, dateTime, endOf, number } from "./format.js";
 import { t, word } from "./i18n.js";
-import { nameOf } from "./people.js";
+import { nameAndID, nameOf } from "./people.js";
 import { plainTable, Table } from "./table.js";
 
 /** Edits a profile; makes a new one where there is none. */
-export async function editProfile(row) {
+export async function editProfile(row, tried) {
     let id = row?.id;
     const isDone = await formDialog({
-        title: row ? t("users.editTitle", { name: nameOf(row) }) : t("users.add"),
+        title: row ? t("users.editTitle", { name: nameAndID(row) }) : t("users.add"), tried,
         fields: [
             row ? { name: "id", label: t("users.id"), value: row.id, readonly: true }
                 : { name: "id", label: t("users.id"), required: true, maxlength: "256" },
             { name: "username", label: t("users.username"), value: row?.username, autofocus: Boolean(row) },
-            { name: "email", label: t("users.email"), type: "email", value: row?.email },
+            { name: "email", label: t("users.email"), inputmode: "email", autocapitalize: "none", value: row?.email },
             { name: "full_name", label: t("users.fullName"), value: row?.full_name },
             { name: "phone", label: t("users.phone"), type: "tel", value: row?.phone },
             { name: "role", label: t("users.role"), value: row?.role ?? "user", maxlength: "64" },
@@ -44,23 +44,62 @@ export async function editProfile(row) {
 }
 
 /** Hands out keys of a pool. */
-export async function assignKeys(row) {
-    let message = null;
+export async function assignKeys(row, tried) {
+    const keys = assignOnce(row.id);
     await formDialog({
-        title: t("users.assignTitle", { name: nameOf(row) }), action: t("users.assign"),
+        title: t("users.assignTitle", { name: nameAndID(row) }), action: t("users.assign"), tried,
         fields: [
             { name: "provider", label: t("keys.provider"), value: lastProvider(), required: true, pattern: "[a-z0-9\\-]{1,32}" },
-            { name: "quantity", label: t("users.quantity"), type: "number", value: "1", min: "1", max: "1000", required: true },
+            // How many is said by who hands them out, and not by a key that is pressed twice.
+            { name: "quantity", label: t("users.quantity"), type: "number", min: "1", max: "1000", required: true, autofocus: true },
         ],
         submit: async ({ provider, quantity }) => {
-            const answer = await api.post(`/api/${api.segment(provider)}/bulk-assign`, {
-                user_id: row.id, quantity: Number(quantity),
-            });
+            await keys.send(provider, Number(quantity));
             rememberProvider(provider);
-            message = t("users.assignedKeys", { count: number(answer.assigned_count), name: nameOf(row) });
         },
     });
-    return message;
+    return keys.assigned ? t("users.assignedKeys", { count: number(keys.assigned), name: nameOf(row) }) : null;
+}
+
+/** Keys that are handed out once: what was sent without an answer is looked for before anything is sent again. */
+function assignOnce(id) {
+    let unknown = null;
+    return {
+        /** How many keys were handed out. */
+        assigned: null,
+        async send(provider, quantity) {
+            if (unknown) await this.checkNotMade();
+            const held = await keysOf(provider, id);
+            try {
+                const answer = await api.post(`/api/${api.segment(provider)}/bulk-assign`, { user_id: id, quantity });
+                this.assigned = answer.assigned_count;
+            } catch (error) {
+                if (error.isUnknown) unknown = { provider, held };
+                throw error;
+            }
+        },
+        async checkNotMade() {
+            const { provider, held } = unknown;
+            const count = [...await keysOf(provider, id)].filter((key) => !held.has(key)).length;
+            if (count) {
+                this.assigned = count;
+                throw new Error(t("users.assignedBefore", { count: number(count) }));
+            }
+            unknown = null;
+        },
+    };
+}
+
+/** The ids of all keys of a pool that somebody holds. */
+async function keysOf(provider, id) {
+    const found = new Set();
+    let cursor = null;
+    do {
+        const page = await api.get(`/api/${api.segment(provider)}/keys`, { user_id: id, limit: 1000, cursor });
+        for (const key of page.keys) found.add(key.id);
+        cursor = page.next;
+    } while (cursor);
+    return found;
 }
 
 const providerKey = "tally.provider";
@@ -68,22 +107,26 @@ export const lastProvider = () => sessionStorage.getItem(providerKey) ?? "eleven
 export const rememberProvider = (name) => sessionStorage.setItem(providerKey, name);
 
 /** Grants credits, or changes the allowance of each month. */
-export async function adjustCredits(row, signal) {
+export async function adjustCredits(row, tried) {
     const path = `/v1/credits/${api.segment(row.id)}`;
-    const account = await api.get(path, null, signal);
     const grants = grantOnce(path);
     let isAllowanceSaved = false;
     await formDialog({
-        title: t("users.creditsTitle", { name: nameOf(row) }),
-        text: t("users.balance", {
-            balance: credits(account.current_balance), allowance: credits(account.monthly_allowance),
-            consumed: credits(account.current_month_consumed),
-        }),
-        fields: [
-            { name: "grant", label: t("users.grant"), type: "decimal", help: t("users.grantHelp") },
-            { name: "expires", label: t("users.expires"), type: "date" },
-            { name: "allowance", label: t("users.allowance"), type: "decimal", help: t("users.allowanceHelp") },
-        ],
+        title: t("users.creditsTitle", { name: nameAndID(row) }), tried,
+        load: async (signal) => {
+            const account = await api.get(path, null, signal);
+            return {
+                text: t("users.balance", {
+                    balance: credits(account.current_balance), allowance: credits(account.monthly_allowance),
+                    consumed: credits(account.current_month_consumed),
+                }),
+                fields: [
+                    { name: "grant", label: t("users.grant"), type: "decimal", help: t("users.grantHelp") },
+                    { name: "expires", label: t("users.expires"), type: "date" },
+                    { name: "allowance", label: t("users.allowance"), type: "decimal", help: t("users.allowanceHelp") },
+                ],
+            };
+        },
         submit: async ({ grant, expires, allowance }) => {
             if (!grant && !allowance) throw new Error(t("users.nothing"));
             // It may be sent again and is the same: what is done once only comes last.
@@ -133,20 +176,24 @@ function grantOnce(path) {
 }
 
 /** The keys that a user has, and the ones used last. */
-export async function showKeys(row, signal) {
-    const stats = await api.get(`/api/users/${api.segment(row.id)}/stats`, null, signal);
-    const { current_keys: keys, lifetime_stats: ever, credits: sums } = stats;
-    const facts = [
-        [t("users.assigned"), keys.total_assigned], [t("users.activeKeys"), keys.active], [t("users.ready"), keys.ready_to_use],
-        [t("users.dead"), keys.dead], [t("users.outOfCredit"), keys.out_of_credit], [t("users.unused"), keys.unused],
-        [t("users.received"), ever.total_keys_received], [t("users.used"), ever.total_keys_used],
-        [t("users.available"), sums.total_available],
-    ];
-    showDialog(t("users.keysTitle", { name: nameOf(row) }),
-        h("dl", { class: "facts" }, facts.map(([label, value]) =>
-            h("div", null, h("dt", null, label), h("dd", null, number(value))))),
-        heldKeys(row.id, lastProvider()),
-        h("h3", null, t("users.recentKeys")), plainTable(t("users.recentKeys"), keyColumns(), stats.recent_usage, t("users.noneUsed")));
+export async function showKeys(row) {
+    await showLoaded(t("users.keysTitle", { name: nameAndID(row) }), async (signal) => {
+        const stats = await api.get(`/api/users/${api.segment(row.id)}/stats`, null, signal);
+        const { current_keys: keys, lifetime_stats: ever, credits: sums } = stats;
+        const facts = [
+            [t("users.assigned"), keys.total_assigned], [t("users.activeKeys"), keys.active], [t("users.ready"), keys.ready_to_use],
+            [t("users.dead"), keys.dead], [t("users.outOfCredit"), keys.out_of_credit], [t("users.unused"), keys.unused],
+            [t("users.received"), ever.total_keys_received], [t("users.used"), ever.total_keys_used],
+            [t("users.available"), sums.total_available],
+        ];
+        return [
+            h("dl", { class: "facts" }, facts.map(([label, value]) =>
+                h("div", null, h("dt", null, label), h("dd", null, number(value))))),
+            heldKeys(row.id, lastProvider()),
+            h("h3", null, t("users.recentKeys")),
+            plainTable(t("users.recentKeys"), keyColumns(), stats.recent_usage, t("users.noneUsed")),
+        ];
+    });
     return null;
 }
 

@@ -2,6 +2,7 @@
 """What administrators change: keys, rules, alerts."""
 
 from browser import watched
+from flows import search
 
 checks = []
 
@@ -68,3 +69,53 @@ def alerts_are_edited(browser, service, screenshots):
         one.page.click("dialog[open] button.danger")
         one.page.wait_for_selector("dialog[open]", state="detached")
         assert service.get("/v1/alerts")["alerts"] == []
+
+
+@check
+def the_wheel_changes_no_number(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        one.open("/dashboard/limits")
+        page.click("button[aria-label='Edit: files_per_day']")
+        page.fill("dialog[open] [name=user]", "77")
+        page.hover("dialog[open] [name=user]")
+        page.mouse.wheel(0, 120)
+        page.wait_for_timeout(300)
+        assert page.input_value("dialog[open] [name=user]") == "77"
+
+
+@check
+def who_has_an_e_mail_of_any_letters_is_edited(browser, service, screenshots):
+    mails = ["người@example.com", "x@ví-dụ.vn"]
+    for index, mail in enumerate(mails):
+        service.call("PUT", f"/v1/subjects/mail-{index}", {"username": f"mail-{index}", "email": mail})
+    with watched(browser, service, service.key) as one:
+        for index, mail in enumerate(mails):
+            search(one, f"mail-{index}")
+            one.page.click(f"button[aria-label='Edit: mail-{index}']")
+            one.dialog(full_name="Mai")
+            profile = service.get(f"/v1/subjects/mail-{index}")["profile"]
+            assert (profile["email"], profile["full_name"]) == (mail, "Mai"), profile
+
+
+@check
+def blanks_around_what_was_pasted_are_left_out(browser, service, screenshots):
+    service.call("PUT", "/v1/subjects/blank", {"username": "blank"})
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        search(one, "blank")
+        page.click("button[aria-label='Credits: blank']")
+        page.fill("dialog[open] [name=grant]", " 5 ")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".message:has-text('5 credits granted')")
+        limits = service.get("/v1/limits")
+        one.open("/dashboard/limits")
+        page.click("button:has-text('Add a limit')")
+        one.dialog(name=" pasted ", meter="messages ", user="1")
+        assert service.get("/v1/limits")["limits"][-1]["name"] == "pasted"
+        service.call("PUT", "/v1/limits", limits)
+        one.open("/dashboard/keys")
+        page.fill("input[name=provider]", " elevenlabs ")
+        page.press("input[name=provider]", "Enter")
+        page.wait_for_selector("tbody tr")
+        assert page.input_value("input[name=provider]") == "elevenlabs"

@@ -95,7 +95,7 @@ def credits_are_granted_once_and_what_was_done_is_said(browser, service, screens
             return sorted(grant["remaining"] for grant in service.get(path)["grants"] if grant["id"] not in known)
         grants = f"**{path}/grants"
         page.route(grants, lambda route: route.fulfill(status=503, json={"detail": "not now", "code": "backend_unavailable"}))
-        page.click("button[aria-label='Credits: user021']")
+        page.click("button[aria-label='Credits: user021 (user-21)']")
         page.fill("dialog[open] [name=grant]", "5")
         page.fill("dialog[open] [name=allowance]", str(before["monthly_allowance"] + 10))
         refused(page, "The allowance is changed. The grant: not now")
@@ -111,7 +111,7 @@ def credits_are_granted_once_and_what_was_done_is_said(browser, service, screens
             service.call("POST", f"{path}/grants", route.request.post_data_json)
             route.abort("connectionreset")
         page.route(grants, lose)
-        page.click("button[aria-label='Credits: user021']")
+        page.click("button[aria-label='Credits: user021 (user-21)']")
         page.fill("dialog[open] [name=grant]", "3")
         refused(page, "cannot be reached")
         page.unroute(grants)
@@ -128,7 +128,7 @@ def people_are_found_by_name_and_who_is_unknown_is_said_to_be(browser, service, 
         page = one.page
         search(one, "user007@")
         page.wait_for_selector("tbody th .id:text-is('user-7')")
-        page.click("button[aria-label='Edit: user007']")
+        page.click("button[aria-label='Edit: user007 (user-7)']")
         assert page.input_value("dialog[open] [name=id]") == "user-7"
         page.keyboard.press("Escape")
         one.open("/usage")
@@ -202,7 +202,7 @@ def the_focus_is_given_back(browser, service, screenshots):
         search(one, "user018@")
         waiting = []
         page.route("**/v1/subjects/user-18", lambda route: waiting.append(route))
-        page.click("button[aria-label='Edit: user018']")
+        page.click("button[aria-label='Edit: user018 (user-18)']")
         page.fill("dialog[open] [name=full_name]", "Another Name")
         page.focus("dialog[open] button[type=submit]")
         page.keyboard.press("Enter")
@@ -212,7 +212,7 @@ def the_focus_is_given_back(browser, service, screenshots):
         page.unroute("**/v1/subjects/user-18")
         page.wait_for_selector(".message:has-text('Saved: user018')")
         one.ready()
-        eventually(page, lambda: focused(page) == "Edit: user018", f"the focus on what was pressed, not on {focused(page)}")
+        eventually(page, lambda: focused(page) == "Edit: user018 (user-18)", f"the focus on what was pressed, not on {focused(page)}")
         search(one, "")
         page.focus("header select[data-control=language]")
         one.language("vi")
@@ -276,6 +276,7 @@ def money_decimals_and_refusals_are_those_of_the_language(browser, service, scre
         assert service.call("GET", "/v1/prices", None, there)["per_message"] == "2.75"
         one.open("/dashboard/users")
         page.click("button[aria-label='Cấp khóa: mai']")
+        page.fill("dialog[open] [name=quantity]", "1")
         refused(page, "Không còn khóa nào để cấp")
         page.keyboard.press("Escape")
         # A day ends when it ends there.

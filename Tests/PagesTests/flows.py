@@ -137,7 +137,7 @@ def keys_are_assigned_and_shown_with_their_colours(browser, service, screenshots
     with watched(browser, service, service.key) as one:
         before = service.get("/api/users/user-20/stats")["current_keys"]
         search(one, "user020@")
-        one.page.click("button[aria-label='Assign keys: user020']")
+        one.page.click("button[aria-label='Assign keys: user020 (user-20)']")
         one.dialog(provider="elevenlabs", quantity="2")
         one.page.wait_for_selector(".message:has-text('2 keys assigned to user020')")
         after = service.get("/api/users/user-20/stats")["current_keys"]
@@ -149,8 +149,9 @@ def keys_are_assigned_and_shown_with_their_colours(browser, service, screenshots
         assert green[1] == max(green) and blue[2] == max(blue), (green, blue)
         # What the pool has not is said as the service says it.
         one.expected = ["409"]
-        one.page.click("button[aria-label='Assign keys: user020']")
+        one.page.click("button[aria-label='Assign keys: user020 (user-20)']")
         one.page.fill("dialog[open] [name=provider]", "no-such-provider")
+        one.page.fill("dialog[open] [name=quantity]", "1")
         one.page.click("dialog[open] button[type=submit]")
         one.page.wait_for_selector("dialog[open] [role=alert]:has-text('no key of no-such-provider')")
         one.page.keyboard.press("Escape")
@@ -168,14 +169,14 @@ def keys_are_assigned_and_shown_with_their_colours(browser, service, screenshots
 def a_profile_is_edited_and_credits_are_granted(browser, service, screenshots):
     with watched(browser, service, service.key) as one:
         search(one, "user019@")
-        one.page.click("button[aria-label='Edit: user019']")
+        one.page.click("button[aria-label='Edit: user019 (user-19)']")
         one.dialog(username="nineteen", role="teacher")
         assert service.get("/v1/subjects/user-19")["profile"]["role"] == "teacher"
         assert column(one, "Username") == ["nineteen"]
-        one.page.click("button[aria-label='Edit: nineteen']")
+        one.page.click("button[aria-label='Edit: nineteen (user-19)']")
         one.dialog(username="user019", role="user")
         before = service.get("/v1/credits/user-19")["current_balance"]
-        one.page.click("button[aria-label='Credits: user019']")
+        one.page.click("button[aria-label='Credits: user019 (user-19)']")
         one.dialog(grant="12.25")
         after = service.get("/v1/credits/user-19")["current_balance"]
         assert abs(after - before - 12.25) < 1e-9, (before, after)
@@ -201,7 +202,7 @@ def hostile_names_are_text(browser, service, screenshots):
         one.page.on("dialog", lambda dialog: one.note(f"a script ran: {dialog.message}"))
         search(one, "hostile@")
         assert column(one, "Username") == [HOSTILE] and column(one, "Role") == ["<b>x</b>"]
-        one.page.click(f'button[aria-label="Edit: {HOSTILE}"]')
+        one.page.click(f'button[aria-label="Edit: {HOSTILE} (hostile)"]')
         assert HOSTILE in one.page.inner_text("dialog h2")
         one.page.keyboard.press("Escape")
         one.open("/dashboard/live")

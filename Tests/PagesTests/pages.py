@@ -11,6 +11,7 @@ import traceback
 
 from playwright.sync_api import sync_playwright
 
+import dialogs
 import edits
 import faults
 import flows
@@ -113,7 +114,7 @@ def main():
     url, screenshots = sys.argv[1:3]
     os.makedirs(screenshots, exist_ok=True)
     service = Service(url, os.environ["TALLY_ADMIN_KEY"])
-    every = checks + flows.checks + edits.checks + faults.checks + odd.checks + turns.checks
+    every = checks + flows.checks + edits.checks + faults.checks + odd.checks + turns.checks + dialogs.checks
     failures = 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])

@@ -100,8 +100,8 @@ let package = Package(
         .testTarget(
             name: "PagesTests", dependencies: ["Pages", "HTTPServer", "tally", "TestSupport"],
             exclude: [
-                "browser.py", "edits.py", "faults.py", "flows.py", "odd.py", "pages.py", "turns.py",
-                "requirements.txt",
+                "browser.py", "edits.py", "faults.py", "flows.py", "humans.py", "odd.py", "pages.py",
+                "turns.py", "requirements.txt",
             ],
             swiftSettings: strict),
         tests("ProjectTests", ["tally"]),

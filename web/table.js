@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A table with its states (loading, empty, failed), orders and pages.
 
-import { fill, h } from "./dom.js";
+import { fill, h, pressIn, rememberFocus } from "./dom.js";
 import { t } from "./i18n.js";
 
 // With more columns than that, a row is a card of labelled values where the window is narrow; and with still more
@@ -27,6 +27,7 @@ export class Table {
         Object.assign(this, { caption, columns, load, empty, order, isFiltered });
         this.sorting = null;
         this.rows = [];
+        this.drawn = new Map();
         this.cursors = [null];
         this.next = null;
         this.status = h("p", { class: "status", role: "status" }, t("table.loading"));
@@ -132,13 +133,30 @@ export class Table {
     }
 
     showRows() {
+        const press = pressIn(this.body);
+        if (press) return void press.then(() => this.showRows());
         let rows = this.rows;
         if (this.sorting) {
             const { column, isDescending } = this.sorting;
             const sign = isDescending ? -1 : 1;
             rows = [...rows].sort((left, right) => sign * compare(column.value(left), column.value(right)));
         }
-        fill(this.body, rows.map((row) => h("tr", { role: "row" }, this.columns.map((column, index) => {
+        const drawn = new Map(rows.map((row) => [row, this.drawn.get(row) ?? this.rowOf(row)]));
+        this.drawn = drawn;
+        const giveBack = rememberFocus();
+        // What is there already stays, with what is selected in it.
+        const elements = [...drawn.values()];
+        const kept = new Set(elements);
+        for (const one of [...this.body.children]) if (!kept.has(one)) one.remove();
+        elements.forEach((one, index) => {
+            if (this.body.children[index] !== one) this.body.insertBefore(one, this.body.children[index] ?? null);
+        });
+        giveBack();
+    }
+
+    rowOf(row) {
+        const name = row.id === undefined ? null : `${this.caption}: ${row.id}`;
+        return h("tr", { role: "row", "data-row": name }, this.columns.map((column, index) => {
             const cell = h(index === 0 ? "th" : "td", {
                 scope: index === 0 ? "row" : null, role: index === 0 ? "rowheader" : "cell",
                 class: [tone(column), column.isWide ? "wide" : null].filter(Boolean).join(" ") || null, "data-label": column.label,
@@ -146,7 +164,7 @@ export class Table {
             if (column.numeric && cell.textContent.length > narrowDigits) cell.classList.add("long-number");
             if (longWord.test(cell.textContent)) cell.classList.add("breaks");
             return cell;
-        }))));
+        }));
     }
 
     showPager() {

@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 import edits
 import faults
 import flows
+import humans
 import odd
 import turns
 from browser import Service, accessible, in_width, tables_in_width, watched
@@ -113,7 +114,7 @@ def main():
     url, screenshots = sys.argv[1:3]
     os.makedirs(screenshots, exist_ok=True)
     service = Service(url, os.environ["TALLY_ADMIN_KEY"])
-    every = checks + flows.checks + edits.checks + faults.checks + odd.checks + turns.checks
+    every = checks + flows.checks + edits.checks + faults.checks + odd.checks + turns.checks + humans.checks
     failures = 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])

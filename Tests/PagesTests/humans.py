@@ -91,6 +91,36 @@ def typed(page, name, keys):
 
 
 @check
+def dates_are_typed(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        asked = []
+        page.on("request", lambda request: any(name in request.url for name in ["/usage/stats/", "/v1/audit?"]) and asked.append(request.url))
+        for path in ["/dashboard/workspace", "/dashboard/audit"]:
+            one.open(path)
+            page.fill("input[name=from]", "2026-01-01")
+            one.ready()
+            asked.clear()
+            typed(page, "to", "11202026")
+            assert page.input_value("input[name=to]") == "2026-11-20", (path, page.input_value("input[name=to]"))
+            # At Enter it is asked for at once, and no year was asked for that was being typed.
+            eventually(page, lambda: any("2026-11-20" in url for url in asked), "the day that was typed")
+            one.ready()
+            assert not any("=0" in url or "=-" in url for url in asked), asked
+            # A month behind the last day, on the way to an earlier year, takes nobody away.
+            typed(page, "from", "12012025")
+            page.keyboard.press("Enter")
+            eventually(page, lambda: any("2025-12-01" in url for url in asked), "the first day that was typed")
+            assert page.evaluate("document.activeElement.name") == "from", path
+            one.ready()
+            # A year such as 2 is none that is asked for.
+            asked.clear()
+            typed(page, "from", "12010002")
+            page.keyboard.press("Enter")
+            assert page.evaluate("document.querySelector('input[name=from]').matches(':invalid')") and not asked, asked
+
+
+@check
 def the_focus_stays_in_the_row(browser, service, screenshots):
     for subject in ["same-a", "same-b"]:
         service.call("PUT", f"/v1/subjects/{subject}", {"username": "same"})
@@ -123,6 +153,82 @@ def the_focus_stays_in_the_row(browser, service, screenshots):
             one.dialog(credit_balance="77")
         eventually(page, lambda: "77" in page.inner_text("tbody"), "the other balance")
         assert "77" in page.evaluate("document.activeElement.closest('tr')?.innerText ?? ''"), page.evaluate("document.activeElement.outerHTML")
+
+
+@check
+def the_last_choice_of_a_workspace_wins(browser, service, screenshots):
+    for workspace in ["choice-a", "choice-b"]:
+        service.call("POST", "/v1/workspaces", {"id": workspace})
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        select = "header select[data-control=workspace]"
+        page.wait_for_selector(f"{select} option[value=choice-b]", state="attached")
+        held = Held(page, "**/v1/session")
+        page.select_option(select, "choice-a")
+        held.wait()
+        page.select_option(select, "choice-b")
+        held.wait(2)
+        first, last = held.routes
+        last.continue_()
+        page.wait_for_function("() => sessionStorage.getItem('tally.workspace') === 'choice-b'")
+        one.ready()
+        with page.expect_response(lambda answer: "/v1/session" in answer.url):
+            first.continue_()
+        page.unroute(held.path)
+        page.click("header nav a:has-text('Audit log')")
+        one.ready()
+        assert page.input_value(select) == "choice-b" and page.evaluate("sessionStorage.getItem('tally.workspace')") == "choice-b"
+        for workspace in ["choice-a", "choice-b"]:
+            service.call("DELETE", f"/v1/workspaces/{workspace}")
+
+
+@check
+def one_answer_that_fails_leaves_the_others(browser, service, screenshots):
+    away = {"status": 503, "json": {"detail": "not now", "code": "backend_unavailable"}}
+    own = service.make_key("self", subject="user-1")
+    for key, path, call, there in [
+        (service.key, "/dashboard/workspace", "**/usage/dashboard/*", "dt:text-is('Cost per day')"),
+        (service.key, "/dashboard/workspace", "**/usage/stats/*", "figcaption:text-is('Months')"),
+        (service.key, "/dashboard/limits", "**/v1/prices", "h2:text-is('Credit policy')"),
+        (service.key, "/dashboard/alerts", "**/v1/limits", "h2:text-is('Given up')"),
+        (service.key, "/usage", "**/admin/analytics", "form input[name=id]"),
+        (own, "/usage", "**/v1/credits/**", ".bars"),
+        (own, "/usage", "**/usage/limits", "dt:text-is('Files uploaded')"),
+        (own, "/usage", "**/v1/credits/*/forecast", "dt:text-is('Balance')"),
+    ]:
+        with watched(browser, service, key, expected=["503"]) as one:
+            page = one.page
+            page.route(call, lambda route: route.fulfill(**away))
+            page.goto(service.url + path)
+            page.wait_for_selector("main .error:has-text('not now')")
+            page.wait_for_selector(there)
+            one.ready()
+            page.unroute(call)
+            if page.locator("button:has-text('Try again')").count():
+                page.click("button:has-text('Try again') >> nth=0")
+                page.wait_for_selector("main .error", state="detached")
+                one.ready()
+
+
+@check
+def a_day_begins_when_clocks_skip_its_midnight(browser, service, screenshots):
+    with watched(browser, service) as one:
+        one.open("/")
+        wrong = one.page.evaluate("""async () => {
+            const found = await import(new URL('format.js', document.querySelector('script[type=module]').src).href);
+            const wrong = [];
+            for (const zone of ['America/Santiago', 'America/Havana', 'Atlantic/Azores', 'Africa/Cairo', 'Asia/Beirut', 'Pacific/Apia', 'Asia/Ho_Chi_Minh']) {
+                found.useWorkspace({ time_zone: zone, currency: 'USD' });
+                const dayOf = new Intl.DateTimeFormat('en-CA', { timeZone: zone });
+                for (let day = '2026-01-01'; day < '2027-01-01'; day = found.addDays(day, 1)) {
+                    const start = Date.parse(found.startOf(day));
+                    if (dayOf.format(start) !== day || dayOf.format(start - 1000) >= day) wrong.push(`${zone} ${day} ${found.startOf(day)}`);
+                    if (dayOf.format(Date.parse(found.endOf(day))) !== day) wrong.push(`${zone} ${day} ends ${found.endOf(day)}`);
+                }
+            }
+            return wrong;
+        }""")
+        assert not wrong, wrong
 
 
 @check

@@ -17,14 +17,14 @@ const modules = (...names) => async () => (await Promise.all(names.map((name) =>
 // In the order of the navigation; the first one that a role may see is its first page.
 const pages = [
     { path: "/dashboard/users", name: "users", roles: readers, load: modules("page-users", "people", "user-dialogs") },
-    { path: "/dashboard/workspace", name: "workspace", roles: readers, hasCharts: true, load: modules("page-workspace", "tiles") },
+    { path: "/dashboard/workspace", name: "workspace", roles: readers, hasCharts: true, load: modules("page-workspace", "period", "tiles") },
     { path: "/dashboard/credits", name: "credits", roles: admins, hasCharts: true, load: modules("page-credits", "credit-tables", "credit-user", "people", "tiles") },
     { path: "/dashboard/live", name: "live", roles: readers, load: modules("page-live", "people", "stream") },
     { path: "/dashboard/keys", name: "keys", roles: admins, load: modules("page-keys", "people", "user-dialogs") },
     { path: "/dashboard/limits", name: "limits", roles: readers, load: modules("page-limits", "people", "rules") },
     { path: "/usage", name: "usage", roles: [...admins, "self", "guest"], load: modules("page-usage", "people", "tiles") },
     { path: "/dashboard/alerts", name: "alerts", roles: admins, load: modules("page-alerts", "people", "rules") },
-    { path: "/dashboard/audit", name: "audit", roles: admins, load: modules("page-audit") },
+    { path: "/dashboard/audit", name: "audit", roles: admins, load: modules("page-audit", "period") },
 ];
 
 const app = document.getElementById("app");
@@ -293,14 +293,18 @@ function choice(control, label, options, value, choose) {
 function workspaceChoice() {
     if (!session?.workspace) return null;
     if (session.role !== "operator") return h("span", { class: "muted" }, session.workspace);
+    let chosen = 0;
     const select = choice("workspace", t("shell.workspace"), [[session.workspace, session.workspace]], session.workspace, async (id) => {
+        const turn = ++chosen;
         try {
             // What the page that is shown asks meanwhile is still of its own workspace.
             const found = await api.currentSession(id);
+            if (turn !== chosen) return;
             api.workspace.set(id);
             enter(found);
             show();
         } catch (error) {
+            if (turn !== chosen) return;
             select.value = session.workspace;
             say(error.message, true);
         }

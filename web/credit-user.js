@@ -7,7 +7,7 @@ import { button, fill, h } from "./dom.js";
 import { addDays, credits, dateTime, today } from "./format.js";
 import { t, word } from "./i18n.js";
 import { plainTable, Table } from "./table.js";
-import { creditTiles } from "./tiles.js";
+import { creditTiles, loading, showPart } from "./tiles.js";
 
 const recentEvents = 20;
 
@@ -19,7 +19,7 @@ let asked = 0;
  */
 export async function userDetail(element, subject, days) {
     const turn = ++asked;
-    fill(element, h("p", { class: "status", role: "status" }, t("table.loading")));
+    fill(element, loading());
     try {
         const who = await subject;
         if (turn !== asked) return;
@@ -30,7 +30,7 @@ export async function userDetail(element, subject, days) {
         const events = api.get(`/v1/subjects/${api.segment(id)}/events`, { from, limit: recentEvents });
         const sums = api.get("/v1/series", { meter: "credits_micro", bucket: "day", group_by: "action", subject: id, from });
         for (const one of [events, sums]) one.catch(() => {});
-        const [account, forecast] = await Promise.all([api.get(path), api.get(`${path}/forecast`)]);
+        const [account, forecast] = await Promise.all([api.get(path), api.get(`${path}/forecast`).catch((error) => error)]);
         if (turn !== asked) return;
         const name = called(who);
         const heading = h("h2", { tabindex: "-1" }, h("bdi", null, name));
@@ -43,22 +43,13 @@ export async function userDetail(element, subject, days) {
             h("div", { class: "columns" }, actions, ledger(path)), recent));
         heading.focus();
         await Promise.all([
-            put(actions, sums, (found) => byAction(sumsByAction(found))),
-            put(recent, events, (found) => [
+            showPart(actions, sums, (found) => byAction(sumsByAction(found))),
+            showPart(recent, events, (found) => [
                 h("h3", null, t("credits.recent")), plainTable(t("credits.recent"), eventColumns(), found.events.map(asMonitored)),
             ]),
         ]);
     } catch (error) {
         if (turn === asked) fill(element, h("p", { class: "error", role: "alert" }, error.message));
-    }
-}
-
-async function put(element, answer, draw) {
-    fill(element, h("p", { class: "status", role: "status" }, t("table.loading")));
-    try {
-        fill(element, draw(await answer));
-    } catch (error) {
-        fill(element, h("p", { class: "error", role: "alert" }, error.message));
     }
 }
 

@@ -7,11 +7,11 @@ import { confirmDialog, formDialog, showDialog } from "./dialog.js";
 import { dateTime, money, number } from "./format.js";
 import { t, word } from "./i18n.js";
 import { findSubject } from "./people.js";
-import { Rules } from "./rules.js";
+import { readOrSay, Rules } from "./rules.js";
 import { plainTable, Table } from "./table.js";
 
 export async function open({ main, say, signal }) {
-    const limits = (await api.get("/v1/limits", null, signal)).limits.map((limit) => limit.name);
+    let limits = [];
     const alerts = new Rules("/v1/alerts", (value, save) => showAlerts(value.alerts, limits, async (changed) => {
         const answer = await save({ alerts: changed });
         // The only answer with the secrets of webhooks that are new.
@@ -20,7 +20,10 @@ export async function open({ main, say, signal }) {
         }
     }));
     main.append(alerts.element, deliveries("pending", say), deliveries("dead", say));
-    await alerts.read();
+    await readOrSay(alerts.element, async () => {
+        limits = (await api.get("/v1/limits", null, signal)).limits.map((limit) => limit.name);
+        await alerts.read();
+    });
 }
 
 function showAlerts(alerts, limits, save) {

@@ -11,7 +11,7 @@ import { t } from "./i18n.js";
 import { findSubject } from "./people.js";
 import { Plot, removePlots } from "./plots.js";
 import { plainTable, Table } from "./table.js";
-import { tile, warnings } from "./tiles.js";
+import { loading, missingTile, showPart, tile, warnings } from "./tiles.js";
 
 const base = "/api/v1/admin/credits";
 // All events of these days are looked through.
@@ -46,16 +46,7 @@ export async function open({ main, onLeave }) {
     summary.append(figures, trend, h("div", { class: "columns" }, h("div", null, taken, charges), consumed), lacks);
     let asked = 0;
 
-    /** Shows a part as soon as what it needs has come; until then what it showed before stays. */
-    async function put(element, turn, answer, draw) {
-        if (!element.children.length) fill(element, loading());
-        try {
-            const found = await answer;
-            if (turn === asked) fill(element, draw(found));
-        } catch (error) {
-            if (turn === asked) fill(element, h("p", { class: "error", role: "alert" }, error.message), button(t("table.retry"), show));
-        }
-    }
+    const put = (element, turn, answer, draw) => showPart(element, answer, draw, { isAsked: () => turn === asked, retry: show });
 
     async function show() {
         const turn = ++asked;
@@ -86,8 +77,6 @@ export async function open({ main, onLeave }) {
     for (const list of [people, events]) if (main.contains(list.element)) await list.read();
 }
 
-const loading = () => h("p", { class: "status", role: "status" }, t("table.loading"));
-
 /** The figures; those that are read by themselves come behind the others. */
 function tiles(overview, covered, forecast, health) {
     const inCredits = (value) => (value === null ? "–" : credits(value / 1_000_000));
@@ -106,7 +95,7 @@ function tiles(overview, covered, forecast, health) {
 function laterTile(label, answer, read) {
     const element = tile(label, "…");
     answer.then((found) => element.replaceWith(tile(label, ...read(found))),
-        (error) => element.replaceWith(tile(label, "–", h("span", { class: "error" }, error.message))));
+        (error) => element.replaceWith(missingTile(label, error)));
     return element;
 }
 

@@ -7,7 +7,7 @@ import { confirmDialog, formDialog } from "./dialog.js";
 import { decimal, number } from "./format.js";
 import { t, word } from "./i18n.js";
 import { findSubject, nameOf } from "./people.js";
-import { Rules } from "./rules.js";
+import { readOrSay, Rules } from "./rules.js";
 import { plainTable } from "./table.js";
 
 const windows = ["minute", "hour", "day", "month", "lifetime", "rolling", "rate", "concurrent"];
@@ -18,7 +18,7 @@ export async function open({ main, say, isAdmin }) {
     const prices = new Rules("/v1/prices", (value, save) => showPrices(value, isAdmin && save));
     const policy = new Rules("/v1/credit-policy", (value, save) => showPolicy(value, isAdmin && save));
     main.append(limits.element, prices.element, policy.element);
-    await Promise.all([limits.read(), prices.read(), policy.read()]);
+    await Promise.all([limits, prices, policy].map((rules) => readOrSay(rules.element, () => rules.read())));
 }
 
 // MARK: Limits

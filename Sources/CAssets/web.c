@@ -70,6 +70,9 @@ static const unsigned char page_workspace_js[] = {
 static const unsigned char people_js[] = {
 #embed "../../web/people.js"
 };
+static const unsigned char period_js[] = {
+#embed "../../web/period.js"
+};
 static const unsigned char plots_js[] = {
 #embed "../../web/plots.js"
 };
@@ -123,6 +126,7 @@ static const struct tally_asset files[] = {
   ASSET("page-users.js", page_users_js),
   ASSET("page-workspace.js", page_workspace_js),
   ASSET("people.js", people_js),
+  ASSET("period.js", period_js),
   ASSET("plots.js", plots_js),
   ASSET("rules.js", rules_js),
   ASSET("stream.js", stream_js),

@@ -4,9 +4,13 @@
 import { fill, h, pressIn, rememberFocus } from "./dom.js";
 import { t } from "./i18n.js";
 
-// With more columns than that, a row is a card of labelled values where the window is narrow; and with still more
-// of them, numbers leave the room to words.
-const [plainColumns, roomyColumns] = [3, 6];
+// With more columns than that, a row is a card of labelled values where the window is narrow; with still more of them,
+// numbers leave the room to words; and with more than that, the window is narrow sooner (style.css says when).
+const [plainColumns, roomyColumns, denseColumns] = [3, 6, 10];
+const narrow = matchMedia("(max-width: 40rem)");
+const noteWidth = () => document.documentElement.toggleAttribute("data-narrow", narrow.matches);
+narrow.addEventListener("change", noteWidth);
+noteWidth();
 
 // What would make a table wider than the window if it stood in one line; shorter words stay whole.
 const longWord = /\S{25,}/;
@@ -34,7 +38,8 @@ export class Table {
         this.body = h("tbody", { role: "rowgroup" });
         this.headRow = h("tr", { role: "row" });
         // The roles are said since cards are no table to a browser any more.
-        const layout = columns.length > roomyColumns ? "cards dense" : columns.length > plainColumns ? "cards" : null;
+        const layout = [[plainColumns, "cards"], [roomyColumns, "dense"], [denseColumns, "many"]]
+            .filter(([most]) => columns.length > most).map(([, name]) => name).join(" ") || null;
         this.table = h("table", { role: "table", class: layout }, h("caption", { class: "hidden" }, caption),
             h("thead", { role: "rowgroup" }, this.headRow), this.body);
         this.box = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
@@ -183,6 +188,7 @@ export class Table {
         else return;
         await this.read();
         this.box.scrollTo(0, 0);
+        if (this.element.getBoundingClientRect().top < 0) this.element.scrollIntoView();
     }
 }
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people do at their own pace: a button held, a date typed, a text marked; and what is there when something is not."""
 
-from browser import eventually, watched
-from turns import Held
+from browser import eventually, in_width, tables_in_width, watched
+from turns import Held, sign_in
 
 checks = []
 DETAIL = "main > div[aria-live] h2"
@@ -244,3 +244,30 @@ def what_is_marked_on_the_live_page_stays_so(browser, service, screenshots):
         page.wait_for_selector("tbody th:text-is('marked-2')")
         assert page.evaluate("getSelection().toString()") == "marked-1"
         assert one.texts("tbody th")[:2] == ["marked-2", "marked-1"], one.texts("tbody th")
+
+
+@check
+def the_next_page_is_seen_from_its_top(browser, service, screenshots):
+    with watched(browser, service, service.key, viewport={"width": 390, "height": 800}) as one:
+        page = one.page
+        first = one.texts("tbody th")[0]
+        page.click(".pager button:has-text('Next')")
+        eventually(page, lambda: one.texts("tbody th")[0] != first, "the next page")
+        eventually(page, lambda: 0 <= page.locator("main > .table").bounding_box()["y"] < 400, "its top")
+
+
+@check
+def tables_fit_into_windows_of_all_widths_and_on_paper(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        for path in ["/dashboard/users", "/dashboard/keys", "/dashboard/audit", "/dashboard/credits", "/dashboard/limits"]:
+            one.open(path)
+            page.wait_for_selector("tbody tr")
+            for width, media in [(1100, "screen"), (1024, "screen"), (768, "screen"), (718, "print")]:
+                page.set_viewport_size({"width": width, "height": 900})
+                page.emulate_media(media=media)
+                page.wait_for_function(f"() => innerWidth === {width} && matchMedia('{media}').matches")
+                in_width(page, f"{path} in {width} px, {media}")
+                tables_in_width(page, f"{path} in {width} px, {media}")
+            page.emulate_media(media="screen")
+            page.set_viewport_size({"width": 1280, "height": 900})

@@ -2,6 +2,7 @@
 // Calls the service. What it refuses is told as it says it.
 
 import { problem, t } from "./i18n.js";
+import { forTab } from "./store.js";
 
 /** An answer that is an error (RFC 9457), in the reader's language where its code has a text in it. */
 export class Problem extends Error {
@@ -29,14 +30,14 @@ export function onForbidden(action) { forbidden = action; }
 
 /** The workspace that the operator looks at; null for the one of the key. */
 export const workspace = {
-    get: () => sessionStorage.getItem(workspaceKey),
-    set: (id) => (id ? sessionStorage.setItem(workspaceKey, id) : sessionStorage.removeItem(workspaceKey)),
+    get: () => forTab.getItem(workspaceKey),
+    set: (id) => (id ? forTab.setItem(workspaceKey, id) : forTab.removeItem(workspaceKey)),
 };
 
 /** The id of who looks as a guest; null for who does not. */
 export const guest = {
-    get: () => sessionStorage.getItem(guestKey),
-    set: (id) => (id ? sessionStorage.setItem(guestKey, id) : sessionStorage.removeItem(guestKey)),
+    get: () => forTab.getItem(guestKey),
+    set: (id) => (id ? forTab.setItem(guestKey, id) : forTab.removeItem(guestKey)),
 };
 
 /** The value of a header field, whose characters are bytes to `fetch`: those of UTF-8, which the service reads. */
@@ -106,7 +107,16 @@ export async function problemOf(response, isSigningIn = false, asking = sessionI
 
 async function answer(method, path, options) {
     const response = await send(method, path, options);
-    return response.status === 204 ? null : response.json();
+    return response.status === 204 ? null : bodyOf(response);
+}
+
+async function bodyOf(response) {
+    try {
+        return await response.json();
+    } catch (error) {
+        if (error.name === "AbortError") throw error;
+        throw new Problem(0, { detail: t("error.cut") });
+    }
 }
 
 export const get = (path, query, signal) => answer("GET", path, { query, signal });
@@ -123,7 +133,7 @@ export const currentSession = (id = workspace.get()) =>
 /** A document with its version: who puts it back with that in `If-Match` overwrites nobody's change. */
 export async function getVersioned(path) {
     const response = await send("GET", path);
-    return { value: await response.json(), version: response.headers.get("ETag") };
+    return { value: await bodyOf(response), version: response.headers.get("ETag") };
 }
 
 export const signIn = (key) =>

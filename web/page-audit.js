@@ -2,6 +2,7 @@
 // What administrators did.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { button, h } from "./dom.js";
 import { field, showDialog, values } from "./dialog.js";
 import { dateTime } from "./format.js";
@@ -10,16 +11,18 @@ import { dateField, isPeriod, onPeriodChange } from "./period.js";
 import { Table } from "./table.js";
 
 export async function open({ main }) {
+    const before = asked();
     const form = h("form", { class: "filters" }, [
         { name: "actor", label: t("audit.actor"), placeholder: t("users.any") },
         { name: "action", label: t("users.actions"), placeholder: "PUT /v1/prices" },
         { name: "from", label: t("period.from"), ...dateField },
         { name: "to", label: t("period.to"), ...dateField },
-    ].map(field));
+    ].map((one) => field({ ...one, value: before[one.name] })));
     onPeriodChange(form, () => table.reload());
     const table = new Table({
         caption: t("page.audit"), columns: columns(), isFiltered: () => Object.values(values(form)).some(Boolean),
         load: async ({ cursor, signal }) => {
+            keepInAddress(values(form));
             const answer = await api.get("/v1/audit", { ...values(form), limit: 50, cursor }, signal);
             return { rows: answer.entries, next: answer.next };
         },

@@ -2,6 +2,7 @@
 // The pool of keys of an outside provider.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { button, fill, h } from "./dom.js";
 import { confirmDialog, field, formDialog, values } from "./dialog.js";
 import { dateTime, number } from "./format.js";
@@ -16,6 +17,7 @@ const tones = { active: "good", dead: "bad", out_of_credit: "warn" };
 
 export async function open({ main, say, signal }) {
     const any = ["", t("users.any")];
+    const before = asked();
     const form = h("form", {
         class: "filters", onsubmit: (event) => { event.preventDefault(); show(); }, onchange: () => show(),
     }, [
@@ -23,7 +25,7 @@ export async function open({ main, say, signal }) {
         { name: "status", label: t("users.status"), options: [any, ...statusOptions()] },
         { name: "assigned", label: t("keys.assigned"), options: [any, ["true", t("yes")], ["false", t("no")]] },
         { name: "user_id", label: t("keys.holder"), placeholder: t("users.any") },
-    ].map(field));
+    ].map((one) => field({ value: before[one.name], ...one })));
     const pool = () => `/api/${api.segment(values(form).provider)}`;
     const act = async (text, action, ...parameters) => {
         if (await action(pool(), ...parameters)) {
@@ -49,6 +51,7 @@ export async function open({ main, say, signal }) {
             return table.show([]);
         }
         rememberProvider(values(form).provider);
+        keepInAddress({ ...values(form), provider: null });
         const settings = api.get(`${pool()}/settings`).then((found) =>
             fill(threshold, t("keys.threshold", { threshold: number(found.threshold) })), () => fill(threshold));
         await Promise.all([table.reload(), settings]);

@@ -2,6 +2,7 @@
 // What a person has used, and may still use. Administrators see everybody's sums, and look at one.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { button, fill, h } from "./dom.js";
 import { field, values } from "./dialog.js";
 import { dateTime, number, percent, today, until } from "./format.js";
@@ -31,27 +32,29 @@ function readPart([element, ask, draw]) {
 
 async function openForAdmin({ main }) {
     const found = h("div");
-    let asked = 0;
+    let turns = 0;
     const form = h("form", {
         class: "filters",
         onsubmit: async (event) => {
             event.preventDefault();
             const { id: text } = values(form);
             if (!text) return;
-            const turn = ++asked;
+            keepInAddress({ id: text });
+            const turn = ++turns;
             fill(found, h("p", { class: "status", role: "status" }, t("table.loading")));
             try {
                 const { id, profile } = await findSubject(text);
                 const usage = await api.get(`/usage/admin/user/${api.segment(id)}`);
-                if (turn === asked) fill(found, h("h2", null, nameWithID(profile ?? { id })), figures(usage));
+                if (turn === turns) fill(found, h("h2", null, nameWithID(profile ?? { id })), figures(usage));
             } catch (error) {
-                if (turn === asked) fill(found, h("p", { class: "error", role: "alert" }, error.message));
+                if (turn === turns) fill(found, h("p", { class: "error", role: "alert" }, error.message));
             }
         },
-    }, field({ name: "id", label: t("usage.of"), required: true, help: t("usage.ofHelp") }),
+    }, field({ name: "id", label: t("usage.of"), required: true, value: asked().id, help: t("usage.ofHelp") }),
     h("button", { type: "submit", class: "primary" }, t("audit.show")));
     const [overall, kinds] = [h("div"), h("div")];
     main.append(overall, h("div", { class: "columns" }, kinds, h("section", { class: "panel" }, form)), found);
+    if (asked().id) form.requestSubmit();
     await readPart([overall, () => api.get("/admin/analytics"), (sums) => {
         fill(kinds, types(sums.processing_types_breakdown));
         return h("dl", { class: "tiles" },

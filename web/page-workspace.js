@@ -2,6 +2,7 @@
 // What a workspace was charged: totals, days, hours, clients, months.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { button, fill, h } from "./dom.js";
 import { field, values } from "./dialog.js";
 import { addDays, change, day, money, month, number, today } from "./format.js";
@@ -10,6 +11,8 @@ import { dateField, isPeriod, onPeriodChange } from "./period.js";
 import { Plot, removePlots } from "./plots.js";
 import { plainTable } from "./table.js";
 import { showPart, tile, warnings } from "./tiles.js";
+
+const lengths = ["7", "30", "90"];
 
 export async function open({ main, session }) {
     const path = (name) => `/api/usage/${name}/${api.segment(session.workspace)}`;
@@ -24,15 +27,17 @@ export async function open({ main, session }) {
 
     const [figures, graphs, people, all, lacks] = Array.from({ length: 5 }, () => h("div"));
     content.append(figures, graphs, h("div", { class: "columns" }, people, all), lacks);
-    let asked = 0;
+    let turns = 0;
     async function show() {
-        const turn = ++asked;
+        const turn = ++turns;
         const { from, to, days } = period(form);
+        const { days: last } = values(form);
+        keepInAddress(last ? { days: last } : { from, to });
         content.setAttribute("aria-busy", "true");
         const put = (element, answer, draw) => showPart(element, answer, (found) => {
             removePlots(element);
             return draw(found);
-        }, { isAsked: () => turn === asked, retry: show });
+        }, { isAsked: () => turn === turns, retry: show });
         const now = api.get(path("stats"), { startDate: from, endDate: to });
         const before = api.get(path("stats"), { startDate: addDays(from, -days), endDate: addDays(from, -1) });
         await Promise.all([
@@ -40,34 +45,37 @@ export async function open({ main, session }) {
             put(graphs, now, charts),
             put(people, now, (found) => clients(found.topClients)),
             put(all, api.get(path("dashboard"), { period: 30 }), (found) => months(found.months)),
-            now.then((found) => { if (turn === asked) fill(lacks, warnings(found)); }, () => {}),
+            now.then((found) => { if (turn === turns) fill(lacks, warnings(found)); }, () => {}),
         ]);
-        if (turn === asked) content.removeAttribute("aria-busy");
+        if (turn === turns) content.removeAttribute("aria-busy");
     }
     await show();
 }
 
 /** Fields for a period: so many days up to today, or from a day to another. */
 function periodForm(apply) {
+    const before = asked();
     const form = h("form", {
         class: "filters",
         onchange: (event) => {
             const { days } = values(form);
-            if (event.target.name === "days" && days) {
-                form.elements.to.value = today();
-                form.elements.from.value = addDays(today(), 1 - Number(days));
-            } else {
-                form.elements.days.value = "";
-            }
+            if (event.target.name === "days" && days) choose(days);
+            else form.elements.days.value = "";
         },
     }, [
         {
-            name: "days", label: t("period.title"), value: "30",
-            options: [...[7, 30, 90].map((count) => [String(count), t("period.days", { count })]), ["", t("period.own")]],
+            name: "days", label: t("period.title"), value: "",
+            options: [...lengths.map((count) => [count, t("period.days", { count })]), ["", t("period.own")]],
         },
-        { name: "from", label: t("period.from"), ...dateField, value: addDays(today(), -29), required: true },
-        { name: "to", label: t("period.to"), ...dateField, value: today(), required: true },
+        { name: "from", label: t("period.from"), ...dateField, value: before.from, required: true },
+        { name: "to", label: t("period.to"), ...dateField, value: before.to, required: true },
     ].map(field));
+    function choose(days) {
+        form.elements.days.value = days;
+        form.elements.to.value = today();
+        form.elements.from.value = addDays(today(), 1 - Number(days));
+    }
+    if (!isPeriod(form, false)) choose(lengths.find((count) => count === before.days) ?? "30");
     onPeriodChange(form, apply);
     return form;
 }

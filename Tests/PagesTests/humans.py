@@ -257,6 +257,97 @@ def the_next_page_is_seen_from_its_top(browser, service, screenshots):
 
 
 @check
+def another_language_and_the_way_back_keep_what_is_asked_for(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        for path, name, value in [
+            ("/dashboard/audit", "actor", "operator"), ("/dashboard/keys", "user_id", "user-1"), ("/dashboard/live", "action", "chat"),
+            ("/usage", "id", "user-1"), ("/dashboard/workspace", "from", "2026-01-01"), ("/dashboard/credits", "subject", "user-1"),
+        ]:
+            one.open(path)
+            field = f"main input[name={name}]"
+            page.fill(field, value)
+            page.press(field, "Enter")
+            eventually(page, lambda: f"{name}={value}" in page.url, f"{path} in the address")
+            one.ready()
+
+            def is_kept():
+                if path == "/dashboard/credits":
+                    page.wait_for_selector(DETAIL)
+                else:
+                    assert page.input_value(field) == value, path
+            one.language("vi")
+            is_kept()
+            page.click("header nav a[href='/dashboard/alerts']")
+            page.wait_for_url("**/dashboard/alerts")
+            one.ready()
+            page.go_back()
+            page.wait_for_selector(field)
+            one.ready()
+            is_kept()
+            one.language("en")
+
+
+@check
+def the_detail_of_a_user_goes_with_the_period(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        one.open("/dashboard/credits")
+        # More than are listed, which is said.
+        page.wait_for_selector("p:has-text('The first 50 in this order')")
+        person = page.locator("section:has(h2:text-is('Balances')) tbody button.link").nth(20)
+        name = person.inner_text()
+        person.click()
+        page.wait_for_selector(DETAIL)
+        one.ready()
+        with page.expect_response(lambda answer: "/v1/series?" in answer.url):
+            page.select_option("select[name=days]", "7")
+        page.wait_for_selector(DETAIL)
+        one.ready()
+        assert page.inner_text(DETAIL + " >> nth=0") == name
+        page.click("main > div[aria-live] button:has-text('Close')")
+        assert page.evaluate("document.activeElement.textContent") == name and page.locator(DETAIL).count() == 0
+
+
+@check
+def an_answer_that_breaks_off_is_said_so(browser, service, screenshots):
+    for locale, text in [("en-US", "The answer of the service broke off."), ("vi-VN", "Câu trả lời của dịch vụ bị ngắt giữa chừng.")]:
+        with watched(browser, service, service.key, locale=locale) as one:
+            one.page.route("**/v1/audit?*", lambda route: route.fulfill(status=200, content_type="application/json", body='{"entries":[{"id"'))
+            one.open("/dashboard/audit")
+            one.page.wait_for_selector(f".status .error:text-is('{text}')")
+
+
+@check
+def who_signs_in_is_on_a_page_of_theirs(browser, service, screenshots):
+    own = service.make_key("self", subject="user-1")
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        one.open("/dashboard/keys")
+        page.click("header button:has-text('Sign out')")
+        page.wait_for_selector("input[name=key]")
+        page.go_back()
+        page.wait_for_url("**/dashboard/keys*")
+        page.wait_for_selector("input[name=key]")
+        sign_in(page, own)
+        page.wait_for_selector("h2:text-is('Limits')")
+        assert page.url == service.url + "/usage", page.url
+        one.ready()
+
+
+@check
+def a_browser_that_keeps_nothing_shows_the_pages(browser, service, screenshots):
+    with watched(browser, service) as one:
+        one.page.add_init_script("""for (const name of ['localStorage', 'sessionStorage']) {
+            Object.defineProperty(window, name, { get() { throw new DOMException('denied', 'SecurityError'); } });
+        }""")
+        one.sign_in(service.key)
+        one.page.wait_for_selector("tbody tr")
+        one.language("vi")
+        one.page.wait_for_selector("h1:text-is('Người dùng')")
+
+
+@check
 def tables_fit_into_windows_of_all_widths_and_on_paper(browser, service, screenshots):
     with watched(browser, service, service.key) as one:
         page = one.page

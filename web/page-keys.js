@@ -27,8 +27,8 @@ export async function open({ main, say, signal }) {
         { name: "user_id", label: t("keys.holder"), placeholder: t("users.any") },
     ].map((one) => field({ value: before[one.name], ...one })));
     const pool = () => `/api/${api.segment(values(form).provider)}`;
-    const act = async (text, action, ...parameters) => {
-        if (await action(pool(), ...parameters)) {
+    const act = async (text, action, key) => {
+        if (await action(key.pool, key)) {
             say(text);
             await table.read();
         }
@@ -41,7 +41,8 @@ export async function open({ main, say, signal }) {
             const { provider, ...filter } = values(form);
             if (filter.user_id) filter.user_id = (await findSubject(filter.user_id)).id;
             const answer = await api.get(`/api/${api.segment(provider)}/keys`, { ...filter, limit: 50, cursor }, signal);
-            return { rows: answer.keys, next: answer.next };
+            // Until the keys of another provider have come, these are shown, and can be pressed.
+            return { rows: answer.keys.map((key) => ({ ...key, pool: `/api/${api.segment(provider)}` })), next: answer.next };
         },
     });
     async function show() {

@@ -84,6 +84,29 @@ def a_tap_is_not_lost_either(browser, service, screenshots):
         page.wait_for_selector("dialog[open]")
 
 
+@check
+def a_key_that_is_pressed_is_that_of_its_provider(browser, service, screenshots):
+    for provider in ["pressed-a", "pressed-b"]:
+        service.call("POST", f"/api/{provider}/keys/import", [{"name": f"of-{provider}", "secret": f"sk-{provider}", "credit_balance": 1}])
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        one.open("/dashboard/keys")
+        page.fill("input[name=provider]", "pressed-a")
+        page.press("input[name=provider]", "Enter")
+        page.wait_for_selector("tbody th:text-is('of-pressed-a')")
+        one.ready()
+        held = Held(page, "**/api/pressed-b/keys?*")
+        page.fill("input[name=provider]", "pressed-b")
+        page.click("button[aria-label='Delete: of-pressed-a']")
+        with page.expect_request(lambda request: request.method == "DELETE") as asked:
+            page.click("dialog[open] button.danger")
+        assert "/api/pressed-a/keys/" in asked.value.url, asked.value.url
+        held.wait()
+        held.let_go()
+        one.ready()
+        page.wait_for_selector("tbody th:text-is('of-pressed-b')")
+
+
 def typed(page, name, keys):
     page.focus(f"input[name={name}]")
     for key in keys:

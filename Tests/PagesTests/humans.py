@@ -377,7 +377,7 @@ def tables_fit_into_windows_of_all_widths_and_on_paper(browser, service, screens
         for path in ["/dashboard/users", "/dashboard/keys", "/dashboard/audit", "/dashboard/credits", "/dashboard/limits"]:
             one.open(path)
             page.wait_for_selector("tbody tr")
-            for width, media in [(1100, "screen"), (1024, "screen"), (768, "screen"), (718, "print")]:
+            for width, media in [(1184, "screen"), (1024, "screen"), (768, "screen"), (718, "print")]:
                 page.set_viewport_size({"width": width, "height": 900})
                 page.emulate_media(media=media)
                 page.wait_for_function(f"() => innerWidth === {width} && matchMedia('{media}').matches")

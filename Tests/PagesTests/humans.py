@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people do at their own pace: a button held, a date typed, a text marked; and what is there when something is not."""
 
-from browser import eventually, in_width, tables_in_width, watched
+from browser import eventually, watched
 from turns import Held, sign_in
 
 checks = []
@@ -368,20 +368,3 @@ def a_browser_that_keeps_nothing_shows_the_pages(browser, service, screenshots):
         one.page.wait_for_selector("tbody tr")
         one.language("vi")
         one.page.wait_for_selector("h1:text-is('Người dùng')")
-
-
-@check
-def tables_fit_into_windows_of_all_widths_and_on_paper(browser, service, screenshots):
-    with watched(browser, service, service.key) as one:
-        page = one.page
-        for path in ["/dashboard/users", "/dashboard/keys", "/dashboard/audit", "/dashboard/credits", "/dashboard/limits"]:
-            one.open(path)
-            page.wait_for_selector("tbody tr")
-            for width, media in [(1184, "screen"), (1024, "screen"), (768, "screen"), (718, "print")]:
-                page.set_viewport_size({"width": width, "height": 900})
-                page.emulate_media(media=media)
-                page.wait_for_function(f"() => innerWidth === {width} && matchMedia('{media}').matches")
-                in_width(page, f"{path} in {width} px, {media}")
-                tables_in_width(page, f"{path} in {width} px, {media}")
-            page.emulate_media(media="screen")
-            page.set_viewport_size({"width": 1280, "height": 900})

@@ -81,6 +81,23 @@ def each_page_in_both_languages_themes_and_widths(browser, service, screenshots)
 
 
 @check
+def tables_fit_into_windows_of_all_widths_and_on_paper(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        for path in ["/dashboard/users", "/dashboard/keys", "/dashboard/audit", "/dashboard/credits", "/dashboard/limits"]:
+            one.open(path)
+            page.wait_for_selector("tbody tr")
+            for width, media in [(1184, "screen"), (1024, "screen"), (768, "screen"), (718, "print")]:
+                page.set_viewport_size({"width": width, "height": 900})
+                page.emulate_media(media=media)
+                page.wait_for_function(f"() => innerWidth === {width} && matchMedia('{media}').matches")
+                in_width(page, f"{path} in {width} px, {media}")
+                tables_in_width(page, f"{path} in {width} px, {media}")
+            page.emulate_media(media="screen")
+            page.set_viewport_size({"width": 1280, "height": 900})
+
+
+@check
 def the_first_page_is_small(browser, service, screenshots):
     with watched(browser, service) as one:
         one.open("/")

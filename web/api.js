@@ -2,6 +2,7 @@
 // Calls the service. What it refuses is told as it says it.
 
 import { problem, t } from "./i18n.js";
+import { forTab } from "./store.js";
 
 /** An answer that is an error (RFC 9457), in the reader's language where its code has a text in it. */
 export class Problem extends Error {
@@ -31,14 +32,14 @@ export function onForbidden(action) { forbidden = action; }
 
 /** The workspace that the operator looks at; null for the one of the key. */
 export const workspace = {
-    get: () => sessionStorage.getItem(workspaceKey),
-    set: (id) => (id ? sessionStorage.setItem(workspaceKey, id) : sessionStorage.removeItem(workspaceKey)),
+    get: () => forTab.getItem(workspaceKey),
+    set: (id) => (id ? forTab.setItem(workspaceKey, id) : forTab.removeItem(workspaceKey)),
 };
 
 /** The id of who looks as a guest; null for who does not. */
 export const guest = {
-    get: () => sessionStorage.getItem(guestKey),
-    set: (id) => (id ? sessionStorage.setItem(guestKey, id) : sessionStorage.removeItem(guestKey)),
+    get: () => forTab.getItem(guestKey),
+    set: (id) => (id ? forTab.setItem(guestKey, id) : forTab.removeItem(guestKey)),
 };
 
 /** The value of a header field, whose characters are bytes to `fetch`: those of UTF-8, which the service reads. */
@@ -117,7 +118,8 @@ async function bodyOf(response) {
     try {
         return await response.json();
     } catch (error) {
-        throw error.name === "AbortError" ? error : new Problem(0, { detail: t("error.network") });
+        if (error.name === "AbortError") throw error;
+        throw new Problem(0, { detail: t("error.cut") });
     }
 }
 

@@ -7,6 +7,7 @@ import { useWorkspace } from "./format.js";
 import { language, languages, setLanguage, t, word } from "./i18n.js";
 import { library, redraw, removePlots } from "./plots.js";
 import { signInForm } from "./page-signin.js";
+import { forGood, forTab } from "./store.js";
 
 const readers = ["operator", "admin", "writer", "reader"];
 const admins = ["operator", "admin"];
@@ -16,15 +17,15 @@ const modules = (...names) => async () => (await Promise.all(names.map((name) =>
 
 // In the order of the navigation; the first one that a role may see is its first page.
 const pages = [
-    { path: "/dashboard/users", name: "users", roles: readers, load: modules("page-users", "people", "user-dialogs") },
-    { path: "/dashboard/workspace", name: "workspace", roles: readers, hasCharts: true, load: modules("page-workspace", "tiles") },
-    { path: "/dashboard/credits", name: "credits", roles: admins, hasCharts: true, load: modules("page-credits", "credit-tables", "credit-user", "people", "tiles") },
-    { path: "/dashboard/live", name: "live", roles: readers, load: modules("page-live", "people", "stream") },
-    { path: "/dashboard/keys", name: "keys", roles: admins, load: modules("page-keys", "people", "user-dialogs") },
+    { path: "/dashboard/users", name: "users", roles: readers, load: modules("page-users", "asked", "people", "user-dialogs") },
+    { path: "/dashboard/workspace", name: "workspace", roles: readers, hasCharts: true, load: modules("page-workspace", "asked", "period", "tiles") },
+    { path: "/dashboard/credits", name: "credits", roles: admins, hasCharts: true, load: modules("page-credits", "asked", "credit-tables", "credit-user", "people", "tiles") },
+    { path: "/dashboard/live", name: "live", roles: readers, load: modules("page-live", "asked", "people", "stream") },
+    { path: "/dashboard/keys", name: "keys", roles: admins, load: modules("page-keys", "asked", "people", "user-dialogs") },
     { path: "/dashboard/limits", name: "limits", roles: readers, load: modules("page-limits", "people", "rules") },
-    { path: "/usage", name: "usage", roles: [...admins, "self", "guest"], load: modules("page-usage", "people", "tiles") },
+    { path: "/usage", name: "usage", roles: [...admins, "self", "guest"], load: modules("page-usage", "asked", "people", "tiles") },
     { path: "/dashboard/alerts", name: "alerts", roles: admins, load: modules("page-alerts", "people", "rules") },
-    { path: "/dashboard/audit", name: "audit", roles: admins, load: modules("page-audit") },
+    { path: "/dashboard/audit", name: "audit", roles: admins, load: modules("page-audit", "asked", "period") },
 ];
 
 const app = document.getElementById("app");
@@ -65,7 +66,7 @@ function leavePage() {
 // MARK: Signing in and out
 
 async function begin() {
-    if (!session && (api.guest.get() || localStorage.getItem(signedInKey))) {
+    if (!session && (api.guest.get() || forGood.getItem(signedInKey))) {
         // It comes while the service is asked who is signed in; whether it did is seen when the page is opened.
         const page = pages.find((one) => one.path === location.pathname);
         if (page) moduleOf(page).catch(() => {});
@@ -93,13 +94,13 @@ async function currentSession() {
 /** Goes on as who is signed in. A guest is one in this tab only, whoever is signed in in the others. */
 function enter(found) {
     session = found;
-    if (found.role !== "guest") localStorage.setItem(signedInKey, found.id);
+    if (found.role !== "guest") forGood.setItem(signedInKey, found.id);
 }
 
 function forget() {
     session = null;
     if (api.guest.get()) api.guest.set(null);
-    else localStorage.removeItem(signedInKey);
+    else forGood.removeItem(signedInKey);
     api.workspace.set(null);
 }
 
@@ -170,6 +171,8 @@ function show() {
             withGuests: pages.some((one) => one.roles.includes("guest")),
             start: (found) => {
                 enter(found);
+                // Where somebody else signed out, or went back to since, may be a page of theirs.
+                if (!allowed().some((one) => one.path === location.pathname)) history.replaceState(null, "", "/");
                 show();
             },
         }));
@@ -227,13 +230,13 @@ function moduleOf(page) {
 async function loaded(page, status) {
     try {
         const module = await moduleOf(page);
-        sessionStorage.removeItem(reloadedKey);
+        forTab.removeItem(reloadedKey);
         return module;
     } catch {
         const isReached = await fetch("/readyz", { cache: "no-store" }).then(() => true, () => false);
         if (!isReached) throw new Error(t("error.network"));
-        if (sessionStorage.getItem(reloadedKey)) throw new Error(t("error.module"));
-        sessionStorage.setItem(reloadedKey, "1");
+        if (forTab.getItem(reloadedKey)) throw new Error(t("error.module"));
+        forTab.setItem(reloadedKey, "1");
         fill(status, t("error.moduleAnew"));
         location.reload();
         return new Promise(() => {});
@@ -293,14 +296,18 @@ function choice(control, label, options, value, choose) {
 function workspaceChoice() {
     if (!session?.workspace) return null;
     if (session.role !== "operator") return h("span", { class: "muted" }, session.workspace);
+    let chosen = 0;
     const select = choice("workspace", t("shell.workspace"), [[session.workspace, session.workspace]], session.workspace, async (id) => {
+        const turn = ++chosen;
         try {
             // What the page that is shown asks meanwhile is still of its own workspace.
             const found = await api.currentSession(id);
+            if (turn !== chosen) return;
             api.workspace.set(id);
             enter(found);
             show();
         } catch (error) {
+            if (turn !== chosen) return;
             select.value = session.workspace;
             say(error.message, true);
         }
@@ -322,10 +329,10 @@ function follow(event) {
 
 // MARK: Theme
 
-const theme = () => localStorage.getItem(themeKey) ?? "auto";
+const theme = () => forGood.getItem(themeKey) ?? "auto";
 
 function setTheme(name) {
-    localStorage.setItem(themeKey, name);
+    forGood.setItem(themeKey, name);
     document.documentElement.dataset.theme = name;
     redraw();
 }

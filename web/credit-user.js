@@ -3,62 +3,90 @@
 
 import * as api from "./api.js";
 import { byAction, called, eventColumns } from "./credit-tables.js";
-import { button, fill, h } from "./dom.js";
+import { button, fill, h, rememberFocus } from "./dom.js";
 import { addDays, credits, dateTime, today } from "./format.js";
 import { t, word } from "./i18n.js";
 import { plainTable, Table } from "./table.js";
-import { creditTiles } from "./tiles.js";
+import { creditTiles, loading, showPart } from "./tiles.js";
 
 const recentEvents = 20;
 
-let asked = 0;
-
-/**
- * Shows who has an `id` in an element, with what it did in so many days.
- * @param subject who it is, or a promise of it: of whoever was asked for last is shown.
- */
-export async function userDetail(element, subject, days) {
-    const turn = ++asked;
-    fill(element, h("p", { class: "status", role: "status" }, t("table.loading")));
-    try {
-        const who = await subject;
-        if (turn !== asked) return;
-        const { id } = who;
-        const path = `/v1/credits/${api.segment(id)}`;
-        const from = addDays(today(), 1 - days);
-        // What somebody did is read behind the rest, and its sums may take long: each is shown when it comes.
-        const events = api.get(`/v1/subjects/${api.segment(id)}/events`, { from, limit: recentEvents });
-        const sums = api.get("/v1/series", { meter: "credits_micro", bucket: "day", group_by: "action", subject: id, from });
-        for (const one of [events, sums]) one.catch(() => {});
-        const [account, forecast] = await Promise.all([api.get(path), api.get(`${path}/forecast`)]);
-        if (turn !== asked) return;
-        const name = called(who);
-        const heading = h("h2", { tabindex: "-1" }, h("bdi", null, name));
-        const [actions, recent] = [h("div"), h("div")];
-        fill(element, h("section", { class: "panel" },
-            h("div", { class: "panel-head" }, heading,
-                h("span", { class: "muted" }, h("bdi", null, who.email ?? (name === id ? "" : id))),
-                button(t("dialog.close"), () => fill(element))),
-            creditTiles(account, forecast),
-            h("div", { class: "columns" }, actions, ledger(path)), recent));
-        heading.focus();
-        await Promise.all([
-            put(actions, sums, (found) => byAction(sumsByAction(found))),
-            put(recent, events, (found) => [
-                h("h3", null, t("credits.recent")), plainTable(t("credits.recent"), eventColumns(), found.events.map(asMonitored)),
-            ]),
-        ]);
-    } catch (error) {
-        if (turn === asked) fill(element, h("p", { class: "error", role: "alert" }, error.message));
+/** Shows one user at a time, with what it did in the days that are chosen. */
+export class UserDetail {
+    /**
+     * @param days () => how many days up to today
+     * @param note (id) => notes who is shown; null for nobody
+     */
+    constructor(days, note) {
+        Object.assign(this, { days, note });
+        this.giveBack = () => {};
+        this.element = h("div", { "aria-live": "polite" });
+        this.turns = 0;
+        this.subject = null;
     }
-}
 
-async function put(element, answer, draw) {
-    fill(element, h("p", { class: "status", role: "status" }, t("table.loading")));
-    try {
-        fill(element, draw(await answer));
-    } catch (error) {
-        fill(element, h("p", { class: "error", role: "alert" }, error.message));
+    /** @param subject who it is, or a promise of it: of whoever was asked for last is shown. */
+    async show(subject) {
+        this.subject = subject;
+        this.giveBack = rememberFocus();
+        const heading = await this.read();
+        heading?.focus();
+    }
+
+    /** Shows who is shown in the days of now, or somebody who was shown before. The focus stays where it is. */
+    async again(subject = this.subject) {
+        this.subject = subject;
+        if (subject) await this.read();
+    }
+
+    close() {
+        this.leave();
+        this.subject = null;
+        this.note(null);
+        fill(this.element);
+        this.giveBack();
+    }
+
+    leave() { this.turns += 1; }
+
+    async read() {
+        const turn = ++this.turns;
+        const isAsked = () => turn === this.turns;
+        fill(this.element, loading());
+        try {
+            const who = await this.subject;
+            const path = `/v1/credits/${api.segment(who.id)}`;
+            const from = addDays(today(), 1 - this.days());
+            if (!isAsked()) return null;
+            this.note(who.id);
+            // What somebody did is read behind the rest, and its sums may take long: each is shown when it comes.
+            const events = api.get(`/v1/subjects/${api.segment(who.id)}/events`, { from, limit: recentEvents });
+            const sums = api.get("/v1/series", { meter: "credits_micro", bucket: "day", group_by: "action", subject: who.id, from });
+            for (const one of [events, sums]) one.catch(() => {});
+            const [account, forecast] = await Promise.all([api.get(path), api.get(`${path}/forecast`).catch((error) => error)]);
+            if (!isAsked()) return null;
+            const heading = h("h2", { tabindex: "-1" }, h("bdi", null, called(who)));
+            const [actions, recent] = [h("div"), h("div")];
+            fill(this.element, this.panel(who, heading, creditTiles(account, forecast),
+                h("div", { class: "columns" }, actions, ledger(path)), recent));
+            showPart(actions, sums, (found) => byAction(sumsByAction(found)));
+            showPart(recent, events, (found) => [
+                h("h3", null, t("credits.recent")), plainTable(t("credits.recent"), eventColumns(), found.events.map(asMonitored)),
+            ]);
+            return heading;
+        } catch (error) {
+            if (isAsked()) fill(this.element, h("p", { class: "error", role: "alert" }, error.message));
+            return null;
+        }
+    }
+
+    panel(who, heading, ...content) {
+        const isNamed = called(who) !== who.id;
+        return h("section", { class: "panel" },
+            h("div", { class: "panel-head" }, heading,
+                h("span", { class: "muted" }, h("bdi", null, who.email ?? (isNamed ? who.id : ""))),
+                button(t("dialog.close"), () => this.close())),
+            content);
     }
 }
 

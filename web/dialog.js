@@ -53,13 +53,6 @@ export function field({ name, label, type = "text", value = "", options, help, .
         help ? h("small", { id: helpID, class: "muted" }, help) : null);
 }
 
-/** Lets the last day of a period (`from`, `to`) be none before the first: said at its field, before the service is asked. */
-export function boundPeriod(form) {
-    const { from, to } = form.elements;
-    to.min = from.value;
-    return form.reportValidity();
-}
-
 /** The values of a form's fields, by name. */
 export function values(form) {
     const found = {};

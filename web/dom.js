@@ -46,6 +46,9 @@ const controls = "button, a[href], input, select, textarea, summary";
 /** By what a control is known again after it was made anew: its name here, or its label. */
 const nameOf = (element) => element.dataset.control ?? element.getAttribute("aria-label") ?? element.textContent;
 
+/** The row of a table that a control is in: another one may be called the same, and this one otherwise by now. */
+const rowOf = (element) => element.closest("[data-row]")?.dataset.row ?? null;
+
 const hasFocus = () => document.activeElement !== null && document.activeElement !== document.body;
 
 /**
@@ -56,16 +59,45 @@ const hasFocus = () => document.activeElement !== null && document.activeElement
 export function rememberFocus() {
     const control = document.activeElement;
     if (!hasFocus()) return () => {};
-    const [tag, name] = [control.tagName, nameOf(control)];
+    const [tag, name, row, text] = [control.tagName, nameOf(control), rowOf(control), control.textContent];
+    const isIt = (one) => one.tagName === tag && rowOf(one) === row
+        && (row === null ? nameOf(one) === name : one.textContent === text) && one.checkVisibility();
     return () => {
         if (hasFocus()) return;
-        const found = control.isConnected ? control : [...document.querySelectorAll(controls)]
-            .find((one) => one.tagName === tag && nameOf(one) === name && one.checkVisibility());
+        const found = control.isConnected ? control : [...document.querySelectorAll(controls)].find(isIt);
         found?.focus();
         // Later, for what comes into the page in the same turn.
         if (!hasFocus()) queueMicrotask(() => { if (!hasFocus()) document.querySelector("h1")?.focus(); });
     };
 }
+
+// MARK: Presses
+
+const clickPause = 50;
+let pressed = null;
+
+// Only the first button's: of another one's end nothing may be told.
+addEventListener("pointerdown", ({ target, button }) => {
+    pressed?.end();
+    if (button !== 0) return;
+    let end;
+    const ended = new Promise((resolve) => { end = resolve; });
+    pressed = { target, ended, end };
+}, true);
+
+for (const type of ["pointerup", "pointercancel"]) {
+    addEventListener(type, () => {
+        const one = pressed;
+        // The click comes behind it; a finger's is an event of its own.
+        setTimeout(() => {
+            one?.end();
+            if (pressed === one) pressed = null;
+        }, clickPause);
+    }, true);
+}
+
+/** The end of a press that is under way in an element, or null. What is drawn anew before then takes the click away. */
+export const pressIn = (element) => (pressed && element.contains(pressed.target) ? pressed.ended : null);
 
 const svgSpace = "http://www.w3.org/2000/svg";
 

@@ -25,6 +25,7 @@ export default {
     "signin.guestAction": "Show my usage", "signin.guestHelp": "The id that the application made up for you.",
 
     "error.status": "The service answered with the status {status}.",
+    "error.cut": "The answer of the service broke off.",
     "error.network": "The service cannot be reached.",
     "error.header": "This cannot be sent: there are characters in it that no key and no id has.",
     "error.module": "This page could not be loaded. Please load it anew in the browser.",
@@ -146,7 +147,7 @@ export default {
     "credits.demo": "{count} events were counted for users in demo mode.",
     "credits.without": "Without a balance: {users}", "credits.sort": "Sort balances",
     "credits.by.consumed": "by this month", "credits.by.total": "by total", "credits.by.balance": "by balance",
-    "credits.by.email": "by email", "credits.balances": "Balances", "credits.unusual": "Unusual events",
+    "credits.by.email": "by email", "credits.first": "The first {count} in this order; the export has all of them.", "credits.balances": "Balances", "credits.unusual": "Unusual events",
     "credits.least": "From credits", "credits.current_balance": "Balance", "credits.monthly_allowance": "Allowance",
     "credits.current_month_consumed": "This month", "credits.total_consumed": "In all", "credits.reset": "Next reset",
     "credits.recent": "Recent events", "credits.ledger": "Ledger", "credits.type": "Type", "credits.amount": "Amount",

@@ -111,7 +111,20 @@ export function startOf(text) {
     let instant = midnight;
     // What the clocks there show is as far from it as they go before or behind; twice, for they may be changed between.
     for (let turn = 0; turn < 2; turn += 1) instant += midnight - shownAt(instant);
+    // Where clocks go forward over midnight, the day begins when they do.
+    if (shownAt(instant) < midnight) instant = firstAfter(instant, (one) => shownAt(one) >= midnight);
     return new Date(instant).toISOString();
+}
+
+/** The first second, within a day and a half of an instant, from which on something is so. */
+function firstAfter(instant, isSo) {
+    let [before, after] = [0, 129_600];
+    while (after - before > 1) {
+        const middle = Math.floor((before + after) / 2);
+        if (isSo(instant + middle * 1000)) after = middle;
+        else before = middle;
+    }
+    return instant + after * 1000;
 }
 
 /** What the clocks of the zone show, as if it were UTC. */

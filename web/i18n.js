@@ -2,6 +2,7 @@
 // The language of the pages: the browser's, or the one that was chosen.
 
 import en from "./en.js";
+import { forGood } from "./store.js";
 import vi from "./vi.js";
 import problemsInVietnamese from "./vi-problems.js";
 
@@ -13,7 +14,7 @@ const storageKey = "tally.language";
 /** The languages that there are, each by its own name. */
 export const languages = [["en", "English"], ["vi", "Tiếng Việt"]];
 
-let current = localStorage.getItem(storageKey);
+let current = forGood.getItem(storageKey);
 if (!(current in texts)) {
     current = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag in texts) ?? "en";
 }
@@ -26,7 +27,7 @@ export const locale = () => (current === "vi" ? "vi-VN" : "en-GB");
 
 export function setLanguage(tag) {
     current = tag in texts ? tag : "en";
-    localStorage.setItem(storageKey, current);
+    forGood.setItem(storageKey, current);
     document.documentElement.lang = current;
 }
 

@@ -7,11 +7,11 @@ import { confirmDialog, formDialog, showDialog } from "./dialog.js";
 import { dateTime, money, number } from "./format.js";
 import { t, word } from "./i18n.js";
 import { findSubject } from "./people.js";
-import { Rules } from "./rules.js";
+import { readOrSay, Rules } from "./rules.js";
 import { plainTable, Table } from "./table.js";
 
 export async function open({ main, say, signal }) {
-    const limits = (await api.get("/v1/limits", null, signal)).limits.map((limit) => limit.name);
+    let limits = [];
     // The answer to a change has the secrets of webhooks that are new: no other has, and nothing that is sent.
     const shown = (value) => value.alerts.map(({ secret, ...alert }) => alert);
     const show = (value, save) => showAlerts(shown(value), limits, async (changed) => {
@@ -22,7 +22,10 @@ export async function open({ main, say, signal }) {
     });
     const alerts = new Rules("/v1/alerts", { title: t("page.alerts"), say, show });
     main.append(alerts.element, deliveries("pending", say), deliveries("dead", say));
-    await alerts.read();
+    await readOrSay(alerts.element, async () => {
+        limits = (await api.get("/v1/limits", null, signal)).limits.map((limit) => limit.name);
+        await alerts.read();
+    });
 }
 
 function showAlerts(alerts, limits, save) {

@@ -2,32 +2,34 @@
 // What administrators did.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { button, h } from "./dom.js";
-import { boundPeriod, field, showDialog, values } from "./dialog.js";
+import { field, showDialog, values } from "./dialog.js";
 import { dateTime } from "./format.js";
 import { t } from "./i18n.js";
+import { dateField, isPeriod, onPeriodChange } from "./period.js";
 import { Table } from "./table.js";
 
 export async function open({ main }) {
-    const form = h("form", {
-        class: "filters", onsubmit: (event) => { event.preventDefault(); apply(); }, onchange: () => apply(),
-    }, [
+    const before = asked();
+    const form = h("form", { class: "filters" }, [
         { name: "actor", label: t("audit.actor"), placeholder: t("users.any") },
         { name: "action", label: t("users.actions"), placeholder: "PUT /v1/prices" },
-        { name: "from", label: t("period.from"), type: "date" },
-        { name: "to", label: t("period.to"), type: "date" },
-    ].map(field));
-    const apply = () => { if (boundPeriod(form)) table.reload(); };
+        { name: "from", label: t("period.from"), ...dateField },
+        { name: "to", label: t("period.to"), ...dateField },
+    ].map((one) => field({ ...one, value: before[one.name] })));
+    onPeriodChange(form, () => table.reload());
     const table = new Table({
         caption: t("page.audit"), columns: columns(), isFiltered: () => Object.values(values(form)).some(Boolean),
         load: async ({ cursor, signal }) => {
+            keepInAddress(values(form));
             const answer = await api.get("/v1/audit", { ...values(form), limit: 50, cursor }, signal);
             return { rows: answer.entries, next: answer.next };
         },
     });
     main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" }, ["csv", "json"].map((format) =>
         button(t("export.as", { format: format.toUpperCase() }), async () => {
-            if (boundPeriod(form)) await api.download("/v1/export/audit", { ...values(form), format }, `audit.${format}`);
+            if (isPeriod(form)) await api.download("/v1/export/audit", { ...values(form), format }, `audit.${format}`);
         })))), table.element);
     await table.reload();
 }

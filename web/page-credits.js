@@ -2,8 +2,9 @@
 // How credits are taken: overview, trend, actions, consumers, unusual events, one user.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { byAction, called, eventColumns } from "./credit-tables.js";
-import { userDetail } from "./credit-user.js";
+import { UserDetail } from "./credit-user.js";
 import { button, fill, h } from "./dom.js";
 import { field, values } from "./dialog.js";
 import { credits, day, dateTime, money, number } from "./format.js";
@@ -11,55 +12,59 @@ import { t } from "./i18n.js";
 import { findSubject } from "./people.js";
 import { Plot, removePlots } from "./plots.js";
 import { plainTable, Table } from "./table.js";
-import { tile, warnings } from "./tiles.js";
+import { loading, missingTile, showPart, tile, warnings } from "./tiles.js";
 
 const base = "/api/v1/admin/credits";
 // All events of these days are looked through.
 const unusualDays = 7;
+const lengths = ["7", "30", "90", "365"];
+const shownBalances = 50;
 
 export async function open({ main, onLeave }) {
     const form = h("form", {
-        class: "filters", onsubmit: (event) => event.preventDefault(), onchange: () => show(),
+        class: "filters", onsubmit: (event) => event.preventDefault(),
+        onchange: () => {
+            detail.again();
+            show();
+        },
     }, field({
-        name: "days", label: t("period.title"), value: "30",
-        options: [7, 30, 90, 365].map((count) => [String(count), t("period.days", { count })]),
+        name: "days", label: t("period.title"), value: lengths.find((count) => count === asked().days) ?? "30",
+        options: lengths.map((count) => [count, t("period.days", { count })]),
     }));
-    const detail = h("div", { "aria-live": "polite" });
+    let { subject } = asked();
+    const keep = () => keepInAddress({ days: values(form).days === "30" ? null : values(form).days, subject });
+    const detail = new UserDetail(() => Number(values(form).days), (id) => {
+        subject = id;
+        keep();
+    });
     const summary = h("div");
     const actions = h("div", { class: "actions" }, button(t("credits.export"), () =>
         api.download(`${base}/export.csv`, {}, "balances.csv")));
-    const lookUp = (who) => userDetail(detail, who, Number(values(form).days));
+    const lookUp = (who) => detail.show(who);
+    const found = (text) => findSubject(text).then(({ id, profile }) => profile ?? { id });
     const [people, events] = [balances(lookUp), unusual(lookUp)];
     const search = h("form", {
         class: "filters", role: "search",
         onsubmit: (event) => {
             event.preventDefault();
-            const { subject } = values(search);
-            if (subject) lookUp(findSubject(subject).then(({ id, profile }) => profile ?? { id }));
+            const { subject: text } = values(search);
+            if (text) lookUp(found(text));
         },
     }, field({ name: "subject", label: t("credits.find"), required: true }),
     h("button", { type: "submit", class: "primary" }, t("audit.show")));
-    main.append(h("div", { class: "toolbar" }, form, actions), summary, search, detail, people.element, events.element);
+    main.append(h("div", { class: "toolbar" }, form, actions), summary, search, detail.element, people.element, events.element);
 
     const [figures, trend, taken, consumed, lacks] = Array.from({ length: 5 }, () => h("div"));
     const charges = h("section", { class: "panel" });
     summary.append(figures, trend, h("div", { class: "columns" }, h("div", null, taken, charges), consumed), lacks);
-    let asked = 0;
+    let turns = 0;
 
-    /** Shows a part as soon as what it needs has come; until then what it showed before stays. */
-    async function put(element, turn, answer, draw) {
-        if (!element.children.length) fill(element, loading());
-        try {
-            const found = await answer;
-            if (turn === asked) fill(element, draw(found));
-        } catch (error) {
-            if (turn === asked) fill(element, h("p", { class: "error", role: "alert" }, error.message), button(t("table.retry"), show));
-        }
-    }
+    const put = (element, turn, answer, draw) => showPart(element, answer, draw, { isAsked: () => turn === turns, retry: show });
 
     async function show() {
-        const turn = ++asked;
+        const turn = ++turns;
         const { days } = values(form);
+        keep();
         summary.setAttribute("aria-busy", "true");
         const covered = h("span", null, "…");
         const overview = api.get(`${base}/overview`, { days });
@@ -75,18 +80,20 @@ export async function open({ main, onLeave }) {
             put(taken, turn, overview, (found) => byAction(found.by_action_type)),
             put(consumed, turn, api.get(`${base}/top-consumers`, { days, limit: 10 }), (found) => consumers(found.top_consumers, lookUp)),
         ]);
-        if (turn !== asked) return;
+        if (turn !== turns) return;
         summary.removeAttribute("aria-busy");
         showCoverage(covered, lacks);
         costs(charges, days);
     }
-    onLeave(() => { asked += 1; });
+    onLeave(() => {
+        turns += 1;
+        detail.leave();
+    });
+    if (subject) detail.again(found(subject));
     await show();
     // What is furthest down, and takes longest, does not delay the rest.
     for (const list of [people, events]) if (main.contains(list.element)) await list.read();
 }
-
-const loading = () => h("p", { class: "status", role: "status" }, t("table.loading"));
 
 /** The figures; those that are read by themselves come behind the others. */
 function tiles(overview, covered, forecast, health) {
@@ -106,7 +113,7 @@ function tiles(overview, covered, forecast, health) {
 function laterTile(label, answer, read) {
     const element = tile(label, "…");
     answer.then((found) => element.replaceWith(tile(label, ...read(found))),
-        (error) => element.replaceWith(tile(label, "–", h("span", { class: "error" }, error.message))));
+        (error) => element.replaceWith(missingTile(label, error)));
     return element;
 }
 
@@ -193,9 +200,15 @@ function balances(lookUp) {
             })),
             { label: t("credits.reset"), isTime: true, cell: (row) => dateTime(row.next_reset_at) },
         ],
-        load: async ({ signal }) => ({ rows: (await api.get(`${base}/users`, { limit: 50, sort_by: sort.value }, signal)).users }),
+        load: async ({ signal }) => {
+            const { users: rows } = await api.get(`${base}/users`, { limit: shownBalances, sort_by: sort.value }, signal);
+            more.hidden = rows.length < shownBalances;
+            return { rows };
+        },
     });
-    const element = h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.balances")), sort), table.element);
+    // There may be more, without further pages of them.
+    const more = h("p", { class: "muted", hidden: true }, t("credits.first", { count: number(shownBalances) }));
+    const element = h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", null, t("credits.balances")), sort), table.element, more);
     return { element, read: () => table.read() };
 }
 

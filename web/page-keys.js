@@ -2,6 +2,7 @@
 // The pool of keys of an outside provider.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { button, fill, h } from "./dom.js";
 import { confirmDialog, field, formDialog, values } from "./dialog.js";
 import { dateTime, number } from "./format.js";
@@ -18,6 +19,7 @@ const nameAndID = (key) => `${key.name} (${key.id})`;
 
 export async function open({ main, say, signal }) {
     const any = ["", t("users.any")];
+    const before = asked();
     const form = h("form", {
         class: "filters", onsubmit: (event) => { event.preventDefault(); show(); }, onchange: () => show(),
     }, [
@@ -25,7 +27,7 @@ export async function open({ main, say, signal }) {
         { name: "status", label: t("users.status"), options: [any, ...statusOptions()] },
         { name: "assigned", label: t("keys.assigned"), options: [any, ["true", t("yes")], ["false", t("no")]] },
         { name: "user_id", label: t("keys.holder"), placeholder: t("users.any") },
-    ].map(field));
+    ].map((one) => field({ value: before[one.name], ...one })));
     const pool = () => `/api/${api.segment(values(form).provider)}`;
     const act = async (text, action, key) => {
         if (await action(key, `/api/${api.segment(key.provider)}/keys/${key.id}`, reread)) say(text);
@@ -43,17 +45,18 @@ export async function open({ main, say, signal }) {
             return { rows: answer.keys.map((key) => ({ ...key, provider })), next: answer.next };
         },
     });
-    let asked = 0;
+    let turns = 0;
     async function show() {
-        const turn = ++asked;
+        const turn = ++turns;
         if (!form.reportValidity()) {
             // What was shown is of another provider.
             fill(threshold);
             return table.show([]);
         }
         rememberProvider(values(form).provider);
+        keepInAddress({ ...values(form), provider: null });
         const settings = api.get(`${pool()}/settings`).then((found) =>
-            t("keys.threshold", { threshold: number(found.threshold) }), () => "").then((text) => { if (turn === asked) fill(threshold, text); });
+            t("keys.threshold", { threshold: number(found.threshold) }), () => "").then((text) => { if (turn === turns) fill(threshold, text); });
         await Promise.all([table.reload(), settings]);
     }
     main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" },

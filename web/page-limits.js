@@ -7,7 +7,7 @@ import { confirmDialog, formDialog } from "./dialog.js";
 import { decimal, number } from "./format.js";
 import { t, word } from "./i18n.js";
 import { findSubject, nameAndID } from "./people.js";
-import { Rules } from "./rules.js";
+import { readOrSay, Rules } from "./rules.js";
 import { plainTable } from "./table.js";
 
 const windows = ["minute", "hour", "day", "month", "lifetime", "rolling", "rate", "concurrent"];
@@ -19,7 +19,7 @@ export async function open({ main, say, signal, isAdmin }) {
     const prices = rules("/v1/prices", t("prices.title"), showPrices);
     const policy = rules("/v1/credit-policy", t("policy.title"), showPolicy);
     main.append(limits.element, prices.element, policy.element);
-    await Promise.all([limits.read(), prices.read(), policy.read()]);
+    await Promise.all([limits, prices, policy].map((rules) => readOrSay(rules.element, () => rules.read())));
 }
 
 // MARK: Limits

@@ -2,6 +2,7 @@
 // What is counted now: events a second, a leaderboard that moves, the latest events.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { fill, h, sparkline } from "./dom.js";
 import { field, values } from "./dialog.js";
 import { amountOf, clock, meterName, number, today } from "./format.js";
@@ -16,11 +17,12 @@ const boardPause = 2000;
 
 export async function open({ main, signal, onLeave }) {
     const { ranked_meters: meters } = await api.get("/v1/workspace", null, signal);
+    const before = asked();
     const form = h("form", { class: "filters", onsubmit: (event) => event.preventDefault(), onchange: () => restart() }, [
         { name: "meter", label: t("live.meter"), options: meters.map((name) => [name, meterName(name)]) },
         { name: "action", label: t("live.action"), placeholder: t("users.any") },
         { name: "subject", label: t("live.subject"), placeholder: t("users.any"), help: t("people.help") },
-    ].map(field));
+    ].map((one) => field({ ...one, value: before[one.name] })));
     const state = h("span", { class: "tag", role: "status" });
     const rate = h("strong", { class: "figure", id: "rate" }, "–");
     const sums = h("dl", { class: "facts" });
@@ -71,6 +73,7 @@ export async function open({ main, signal, onLeave }) {
     async function restart() {
         stop();
         const { meter, action, subject: text } = values(form);
+        keepInAddress({ meter: meter === meters[0] ? null : meter, action, subject: text });
         const turn = ++turns;
         forgetRates();
         show([], []);

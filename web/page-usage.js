@@ -2,54 +2,66 @@
 // What a person has used, and may still use. Administrators see everybody's sums, and look at one.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { button, fill, h } from "./dom.js";
 import { field, values } from "./dialog.js";
 import { dateTime, number, percent, today, until } from "./format.js";
 import { t, word } from "./i18n.js";
 import { findSubject, nameWithID } from "./people.js";
 import { plainTable } from "./table.js";
-import { creditTiles, tile } from "./tiles.js";
+import { creditTiles, showPart, tile } from "./tiles.js";
 
 export async function open(view) {
     if (view.isAdmin) return openForAdmin(view);
     const { main, session } = view;
-    const [usage, limits] = await Promise.all([api.get("/usage/me"), api.get("/usage/limits")]);
-    main.append(h("section", { class: "panel" }, h("h2", null, t("usage.limits")), limitBars(limits)), ...figures(usage));
-    const own = session.role === "guest" ? null : `/v1/credits/${api.segment(session.subject)}`;
-    if (own) {
-        const [account, forecast] = await Promise.all([api.get(own), api.get(`${own}/forecast`)]);
-        main.append(creditTiles(account, forecast));
+    const [bars, sums, balance] = Array.from({ length: 3 }, () => h("div"));
+    main.append(h("section", { class: "panel" }, h("h2", null, t("usage.limits")), bars), sums, balance,
+        h("div", { class: "actions" }, button(t("usage.export"), () => exportOwn(session))));
+    const parts = [[bars, () => api.get("/usage/limits"), limitBars], [sums, () => api.get("/usage/me"), figures]];
+    if (session.role !== "guest") {
+        const own = `/v1/credits/${api.segment(session.subject)}`;
+        parts.push([balance, () => Promise.all([api.get(own), api.get(`${own}/forecast`).catch((error) => error)]), (found) => creditTiles(...found)]);
     }
-    main.append(h("div", { class: "actions" }, button(t("usage.export"), () => exportOwn(session, { usage, limits }))));
+    await Promise.all(parts.map(readPart));
+}
+
+/** Reads a part, and shows it; where it does not come, it alone is asked for once again. */
+function readPart([element, ask, draw]) {
+    return showPart(element, ask(), draw, { retry: () => readPart([element, ask, draw]) });
 }
 
 async function openForAdmin({ main }) {
     const found = h("div");
-    let asked = 0;
+    let turns = 0;
     const form = h("form", {
         class: "filters",
         onsubmit: async (event) => {
             event.preventDefault();
             const { id: text } = values(form);
             if (!text) return;
-            const turn = ++asked;
+            keepInAddress({ id: text });
+            const turn = ++turns;
             fill(found, h("p", { class: "status", role: "status" }, t("table.loading")));
             try {
                 const { id, profile } = await findSubject(text);
                 const usage = await api.get(`/usage/admin/user/${api.segment(id)}`);
-                if (turn === asked) fill(found, h("h2", null, nameWithID(profile ?? { id })), figures(usage));
+                if (turn === turns) fill(found, h("h2", null, nameWithID(profile ?? { id })), figures(usage));
             } catch (error) {
-                if (turn === asked) fill(found, h("p", { class: "error", role: "alert" }, error.message));
+                if (turn === turns) fill(found, h("p", { class: "error", role: "alert" }, error.message));
             }
         },
-    }, field({ name: "id", label: t("usage.of"), required: true, help: t("usage.ofHelp") }),
+    }, field({ name: "id", label: t("usage.of"), required: true, value: asked().id, help: t("usage.ofHelp") }),
     h("button", { type: "submit", class: "primary" }, t("audit.show")));
-    const sums = await api.get("/admin/analytics");
-    main.append(h("dl", { class: "tiles" },
-        tile(t("usage.users"), number(sums.total_users)), tile(t("usage.guests"), number(sums.total_guests)),
-        tile(t("usage.processed"), number(sums.total_files_processed)), tile(t("usage.storage"), megabytes(sums.total_storage_mb)),
-        tile(t("usage.minutes"), number(sums.total_processing_minutes, 1))),
-    h("div", { class: "columns" }, types(sums.processing_types_breakdown), h("section", { class: "panel" }, form)), found);
+    const [overall, kinds] = [h("div"), h("div")];
+    main.append(overall, h("div", { class: "columns" }, kinds, h("section", { class: "panel" }, form)), found);
+    if (asked().id) form.requestSubmit();
+    await readPart([overall, () => api.get("/admin/analytics"), (sums) => {
+        fill(kinds, types(sums.processing_types_breakdown));
+        return h("dl", { class: "tiles" },
+            tile(t("usage.users"), number(sums.total_users)), tile(t("usage.guests"), number(sums.total_guests)),
+            tile(t("usage.processed"), number(sums.total_files_processed)), tile(t("usage.storage"), megabytes(sums.total_storage_mb)),
+            tile(t("usage.minutes"), number(sums.total_processing_minutes, 1)));
+    }]);
 }
 
 const megabytes = (value) => `${number(value, 2)} MB`;
@@ -100,8 +112,9 @@ function types(breakdown) {
 }
 
 /** All that is known of who asks, as one file. */
-async function exportOwn(session, data) {
-    const { role, subject } = session;
+async function exportOwn({ role, subject }) {
+    const [usage, limits] = await Promise.all([api.get("/usage/me"), api.get("/usage/limits")]);
+    const data = { usage, limits };
     // Guests may see no more than what the page has.
     if (role !== "guest") {
         const path = `/v1/credits/${api.segment(subject)}`;

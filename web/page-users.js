@@ -2,6 +2,7 @@
 // Users: who they are, the keys that they have, what they have used.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { button, h } from "./dom.js";
 import { field, formDialog, values } from "./dialog.js";
 import { addDays, dateTime, instantDate, number, startOf, today } from "./format.js";
@@ -19,18 +20,18 @@ const orders = { username: ["username", "-username"], email: ["email", "-email"]
 export async function open({ main, say, signal, isAdmin }) {
     const { ranked_meters: ranked } = await api.get("/v1/workspace", null, signal);
     const ordersTokens = ranked.includes("tokens");
-    const asked = Object.fromEntries(new URLSearchParams(location.search));
-    const filters = filterForm(asked, () => table.reload());
+    const before = asked();
+    const filters = filterForm(before, () => table.reload());
     const act = async (action, subject) => {
         const told = await action(subject, () => { if (!signal.aborted) table.read(); });
         if (told) say(told);
     };
     const table = new Table({
         caption: t("page.users"), columns: columns(isAdmin, ordersTokens, act),
-        order: Object.values(orders).flat().find((one) => one === asked.sort && (ordersTokens || one !== byTokens)) ?? firstOrder,
+        order: Object.values(orders).flat().find((one) => one === before.sort && (ordersTokens || one !== byTokens)) ?? firstOrder,
         isFiltered: () => Object.values(values(filters)).some(Boolean),
         load: async ({ cursor, order, signal }) => {
-            if (table.element.isConnected) keepInAddress(values(filters), order);
+            if (table.element.isConnected) keepInAddress(shown(values(filters), order));
             const answer = await api.get("/v1/subjects", {
                 ...question(values(filters)), kind: "user", sort: order, limit: pageSize, cursor,
                 include: isAdmin ? "usage,keys" : "usage",
@@ -47,14 +48,11 @@ export async function open({ main, say, signal, isAdmin }) {
     await table.reload();
 }
 
-/** The filters are in the address, so that they are there again when the page is loaded anew or come back to. */
-function keepInAddress({ q, role, active, inactive }, order) {
-    const shown = { q, role: role === otherRole ? null : role, active, inactive, sort: order === firstOrder ? null : order };
-    const address = api.address(location.pathname, shown);
-    if (address !== location.pathname + location.search) history.replaceState(null, "", address);
-}
+/** What the address has of the filters and the order. */
+const shown = ({ q, role, active, inactive }, order) =>
+    ({ q, role: role === otherRole ? null : role, active, inactive, sort: order === firstOrder ? null : order });
 
-function filterForm(asked, apply) {
+function filterForm(before, apply) {
     let waiting;
     const form = h("form", {
         class: "filters", role: "search",
@@ -73,20 +71,20 @@ function filterForm(asked, apply) {
             waiting = setTimeout(apply, 300);
         },
     }, [
-        { name: "q", label: t("users.search"), type: "search", maxlength: "200", value: asked.q },
+        { name: "q", label: t("users.search"), type: "search", maxlength: "200", value: before.q },
         {
-            name: "role", label: t("users.role"), value: asked.role,
+            name: "role", label: t("users.role"), value: before.role,
             options: [["", t("users.any")], ["user", "user"], ["admin", "admin"], [otherRole, t("users.otherRole")]],
         },
-        { name: "active", label: t("users.status"), value: asked.active, options: [["", t("users.any")], ["true", t("users.active")], ["false", t("users.inactive")]] },
+        { name: "active", label: t("users.status"), value: before.active, options: [["", t("users.any")], ["true", t("users.active")], ["false", t("users.inactive")]] },
         {
-            name: "inactive", label: t("users.inactiveSince"), value: asked.inactive,
+            name: "inactive", label: t("users.inactiveSince"), value: before.inactive,
             options: [["", t("users.any")], ...[7, 30, 90].map((days) => [String(days), t("users.days", { days })])],
         },
     ].map(field));
-    if (asked.role) {
-        offerRole(form, asked.role);
-        form.elements.role.value = asked.role;
+    if (before.role) {
+        offerRole(form, before.role);
+        form.elements.role.value = before.role;
     }
     return form;
 }

@@ -2,74 +2,81 @@
 // What a workspace was charged: totals, days, hours, clients, months.
 
 import * as api from "./api.js";
+import { asked, keepInAddress } from "./asked.js";
 import { button, fill, h } from "./dom.js";
-import { boundPeriod, field, values } from "./dialog.js";
+import { field, values } from "./dialog.js";
 import { addDays, change, day, money, month, number, today } from "./format.js";
 import { t } from "./i18n.js";
+import { dateField, isPeriod, onPeriodChange } from "./period.js";
 import { Plot, removePlots } from "./plots.js";
 import { plainTable } from "./table.js";
-import { tile, warnings } from "./tiles.js";
+import { showPart, tile, warnings } from "./tiles.js";
+
+const lengths = ["7", "30", "90"];
 
 export async function open({ main, session }) {
     const path = (name) => `/api/usage/${name}/${api.segment(session.workspace)}`;
     const form = periodForm(() => show());
     const content = h("div");
     const exportAs = (format) => button(t("export.as", { format: format.toUpperCase() }), async () => {
-        if (!boundPeriod(form)) return;
+        if (!isPeriod(form)) return;
         const { from, to } = period(form);
         await api.download(path("export"), { format, startDate: from, endDate: to }, `usage-${from}-${to}.${format}`);
     });
     main.append(h("div", { class: "toolbar" }, form, h("div", { class: "actions" }, exportAs("csv"), exportAs("json"))), content);
 
-    let asked = 0;
+    const [figures, graphs, people, all, lacks] = Array.from({ length: 5 }, () => h("div"));
+    content.append(figures, graphs, h("div", { class: "columns" }, people, all), lacks);
+    let turns = 0;
     async function show() {
-        if (!boundPeriod(form)) return;
-        const turn = ++asked;
+        const turn = ++turns;
         const { from, to, days } = period(form);
+        const { days: last } = values(form);
+        keepInAddress(last ? { days: last } : { from, to });
         content.setAttribute("aria-busy", "true");
-        if (!content.children.length) fill(content, h("p", { class: "status", role: "status" }, t("table.loading")));
-        try {
-            const [now, before, dashboard] = await Promise.all([
-                api.get(path("stats"), { startDate: from, endDate: to }),
-                api.get(path("stats"), { startDate: addDays(from, -days), endDate: addDays(from, -1) }),
-                api.get(path("dashboard"), { period: 30 }),
-            ]);
-            if (turn !== asked) return;
-            removePlots();
-            fill(content, overview(now, before), charts(now),
-                h("div", { class: "columns" }, clients(now.topClients), months(dashboard.months)), warnings(now));
-        } catch (error) {
-            if (turn !== asked) return;
-            removePlots();
-            fill(content, h("p", { class: "error", role: "alert" }, error.message), button(t("table.retry"), show));
-        }
-        content.removeAttribute("aria-busy");
+        const put = (element, answer, draw) => showPart(element, answer, (found) => {
+            removePlots(element);
+            return draw(found);
+        }, { isAsked: () => turn === turns, retry: show });
+        const now = api.get(path("stats"), { startDate: from, endDate: to });
+        const before = api.get(path("stats"), { startDate: addDays(from, -days), endDate: addDays(from, -1) });
+        await Promise.all([
+            put(figures, Promise.all([now, before]), ([found, past]) => overview(found, past)),
+            put(graphs, now, charts),
+            put(people, now, (found) => clients(found.topClients)),
+            put(all, api.get(path("dashboard"), { period: 30 }), (found) => months(found.months)),
+            now.then((found) => { if (turn === turns) fill(lacks, warnings(found)); }, () => {}),
+        ]);
+        if (turn === turns) content.removeAttribute("aria-busy");
     }
     await show();
 }
 
 /** Fields for a period: so many days up to today, or from a day to another. */
-export function periodForm(apply) {
+function periodForm(apply) {
+    const before = asked();
     const form = h("form", {
-        class: "filters", onsubmit: (event) => { event.preventDefault(); apply(); },
+        class: "filters",
         onchange: (event) => {
             const { days } = values(form);
-            if (event.target.name === "days" && days) {
-                form.elements.to.value = today();
-                form.elements.from.value = addDays(today(), 1 - Number(days));
-            } else {
-                form.elements.days.value = "";
-            }
-            apply();
+            if (event.target.name === "days" && days) choose(days);
+            else form.elements.days.value = "";
         },
     }, [
         {
-            name: "days", label: t("period.title"), value: "30",
-            options: [...[7, 30, 90].map((count) => [String(count), t("period.days", { count })]), ["", t("period.own")]],
+            name: "days", label: t("period.title"), value: "",
+            options: [...lengths.map((count) => [count, t("period.days", { count })]), ["", t("period.own")]],
         },
-        { name: "from", label: t("period.from"), type: "date", value: addDays(today(), -29), required: true },
-        { name: "to", label: t("period.to"), type: "date", value: today(), required: true },
+        { name: "from", label: t("period.from"), ...dateField, value: before.from, required: true },
+        { name: "to", label: t("period.to"), ...dateField, value: before.to, required: true },
     ].map(field));
+    function choose(days) {
+        form.elements.days.value = days;
+        form.elements.to.value = today();
+        form.elements.from.value = addDays(today(), 1 - Number(days));
+    }
+    if (!isPeriod(form, false)) choose(lengths.find((count) => count === before.days) ?? "30");
+    onPeriodChange(form, apply);
     return form;
 }
 

@@ -36,10 +36,13 @@ export function redraw() { for (const plot of shown) plot.draw(); }
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
-/** Forgets the charts of a page that is left. */
-export function removePlots() {
-    for (const plot of shown) plot.chart?.destroy();
-    shown.clear();
+/** Forgets the charts of a page that is left, or those in an element that is drawn anew. */
+export function removePlots(element = null) {
+    for (const plot of shown) {
+        if (element && !element.contains(plot.element)) continue;
+        plot.chart?.destroy();
+        shown.delete(plot);
+    }
 }
 
 /** Draws values by labels: `series` is `[{ label, values, format, axis }]`, one or two of them. */

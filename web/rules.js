@@ -2,7 +2,7 @@
 // Rules that are read, shown and written as a whole.
 
 import * as api from "./api.js";
-import { fill, h } from "./dom.js";
+import { button, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 
 /** A set of rules that is written as a whole. */
@@ -39,5 +39,15 @@ export class Rules {
         if (!this.element.isConnected) this.say(t("users.saved", { name: this.title }));
         this.put(written.value, written.version);
         return written.value;
+    }
+}
+
+/** Reads what an element shows. What keeps it away is said there, and leaves the rest of the page. */
+export async function readOrSay(element, read) {
+    try {
+        await read();
+    } catch (error) {
+        fill(element, h("p", { class: "error", role: "alert" }, error.message),
+            button(t("table.retry"), () => readOrSay(element, read)));
     }
 }

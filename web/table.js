@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // A table with its states (loading, empty, failed), orders and pages.
 
-import { fill, h } from "./dom.js";
+import { fill, h, pressIn, rememberFocus } from "./dom.js";
 import { t } from "./i18n.js";
 
-// With more columns than that, a row is a card of labelled values where the window is narrow; and with still more
-// of them, numbers leave the room to words.
-const [plainColumns, roomyColumns] = [3, 6];
+// With more columns than that, a row is a card of labelled values where the window is narrow; with still more of them,
+// numbers leave the room to words; and with more than that, the window is narrow sooner (style.css says when).
+const [plainColumns, roomyColumns, denseColumns] = [3, 6, 10];
+const narrow = matchMedia("(max-width: 40rem)");
+const noteWidth = () => document.documentElement.toggleAttribute("data-narrow", narrow.matches);
+narrow.addEventListener("change", noteWidth);
+noteWidth();
 
 // What would make a table wider than the window if it stood in one line; shorter words stay whole.
 const longWord = /\S{25,}/;
@@ -27,13 +31,15 @@ export class Table {
         Object.assign(this, { caption, columns, load, empty, order, isFiltered });
         this.sorting = null;
         this.rows = [];
+        this.drawn = new Map();
         this.cursors = [null];
         this.next = null;
         this.status = h("p", { class: "status", role: "status" }, t("table.loading"));
         this.body = h("tbody", { role: "rowgroup" });
         this.headRow = h("tr", { role: "row" });
         // The roles are said since cards are no table to a browser any more.
-        const layout = columns.length > roomyColumns ? "cards dense" : columns.length > plainColumns ? "cards" : null;
+        const layout = [[plainColumns, "cards"], [roomyColumns, "dense"], [denseColumns, "many"]]
+            .filter(([most]) => columns.length > most).map(([, name]) => name).join(" ") || null;
         this.table = h("table", { role: "table", class: layout }, h("caption", { class: "hidden" }, caption),
             h("thead", { role: "rowgroup" }, this.headRow), this.body);
         this.box = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
@@ -132,13 +138,30 @@ export class Table {
     }
 
     showRows() {
+        const press = pressIn(this.body);
+        if (press) return void press.then(() => this.showRows());
         let rows = this.rows;
         if (this.sorting) {
             const { column, isDescending } = this.sorting;
             const sign = isDescending ? -1 : 1;
             rows = [...rows].sort((left, right) => sign * compare(column.value(left), column.value(right)));
         }
-        fill(this.body, rows.map((row) => h("tr", { role: "row" }, this.columns.map((column, index) => {
+        const drawn = new Map(rows.map((row) => [row, this.drawn.get(row) ?? this.rowOf(row)]));
+        this.drawn = drawn;
+        const giveBack = rememberFocus();
+        // What is there already stays, with what is selected in it.
+        const elements = [...drawn.values()];
+        const kept = new Set(elements);
+        for (const one of [...this.body.children]) if (!kept.has(one)) one.remove();
+        elements.forEach((one, index) => {
+            if (this.body.children[index] !== one) this.body.insertBefore(one, this.body.children[index] ?? null);
+        });
+        giveBack();
+    }
+
+    rowOf(row) {
+        const name = row.id === undefined ? null : `${this.caption}: ${row.id}`;
+        return h("tr", { role: "row", "data-row": name }, this.columns.map((column, index) => {
             const cell = h(index === 0 ? "th" : "td", {
                 scope: index === 0 ? "row" : null, role: index === 0 ? "rowheader" : "cell",
                 class: [tone(column), column.isWide ? "wide" : null].filter(Boolean).join(" ") || null, "data-label": column.label,
@@ -146,7 +169,7 @@ export class Table {
             if (column.numeric && cell.textContent.length > narrowDigits) cell.classList.add("long-number");
             if (longWord.test(cell.textContent)) cell.classList.add("breaks");
             return cell;
-        }))));
+        }));
     }
 
     showPager() {
@@ -165,6 +188,7 @@ export class Table {
         else return;
         await this.read();
         this.box.scrollTo(0, 0);
+        if (this.element.getBoundingClientRect().top < 0) this.element.scrollIntoView();
     }
 }
 

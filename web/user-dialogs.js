@@ -9,6 +9,7 @@ import { credits, dateTime, endOf, number } from "./format.js";
 import { t, word } from "./i18n.js";
 import { nameAndID, nameOf } from "./people.js";
 import { plainTable, Table } from "./table.js";
+import { forTab } from "./store.js";
 
 /** Edits a profile; makes a new one where there is none. */
 export async function editProfile(row, tried) {
@@ -103,8 +104,8 @@ async function keysOf(provider, id) {
 }
 
 const providerKey = "tally.provider";
-export const lastProvider = () => sessionStorage.getItem(providerKey) ?? "elevenlabs";
-export const rememberProvider = (name) => sessionStorage.setItem(providerKey, name);
+export const lastProvider = () => forTab.getItem(providerKey) ?? "elevenlabs";
+export const rememberProvider = (name) => forTab.setItem(providerKey, name);
 
 /** Grants credits, or changes the allowance of each month. */
 export async function adjustCredits(row, tried) {

@@ -26,6 +26,7 @@ export default {
     "signin.guestAction": "Xem mức sử dụng", "signin.guestHelp": "Mã mà ứng dụng đã tạo cho bạn.",
 
     "error.status": "Dịch vụ trả lời với trạng thái {status}.",
+    "error.cut": "Câu trả lời của dịch vụ bị ngắt giữa chừng.",
     "error.network": "Không kết nối được với dịch vụ.",
     "error.header": "Không gửi được: có ký tự mà không khóa hay mã nào có.",
     "error.module": "Không tải được trang này. Hãy tải lại trong trình duyệt.",
@@ -147,7 +148,7 @@ export default {
     "credits.demo": "{count} sự kiện được tính cho người dùng ở chế độ thử.",
     "credits.without": "Không có số dư: {users}", "credits.sort": "Sắp xếp số dư",
     "credits.by.consumed": "theo tháng này", "credits.by.total": "theo tổng", "credits.by.balance": "theo số dư",
-    "credits.by.email": "theo email", "credits.balances": "Số dư", "credits.unusual": "Sự kiện bất thường",
+    "credits.by.email": "theo email", "credits.first": "{count} dòng đầu theo thứ tự này; bản xuất có tất cả.", "credits.balances": "Số dư", "credits.unusual": "Sự kiện bất thường",
     "credits.least": "Từ số tín dụng", "credits.current_balance": "Số dư", "credits.monthly_allowance": "Hạn mức",
     "credits.current_month_consumed": "Tháng này", "credits.total_consumed": "Tổng cộng", "credits.reset": "Đặt lại",
     "credits.recent": "Sự kiện gần đây", "credits.ledger": "Sổ cái", "credits.type": "Loại", "credits.amount": "Số tiền",

@@ -10,6 +10,9 @@ static const unsigned char api_js[] = {
 static const unsigned char app_js[] = {
 #embed "../../web/app.js"
 };
+static const unsigned char asked_js[] = {
+#embed "../../web/asked.js"
+};
 static const unsigned char credit_tables_js[] = {
 #embed "../../web/credit-tables.js"
 };
@@ -70,11 +73,17 @@ static const unsigned char page_workspace_js[] = {
 static const unsigned char people_js[] = {
 #embed "../../web/people.js"
 };
+static const unsigned char period_js[] = {
+#embed "../../web/period.js"
+};
 static const unsigned char plots_js[] = {
 #embed "../../web/plots.js"
 };
 static const unsigned char rules_js[] = {
 #embed "../../web/rules.js"
+};
+static const unsigned char store_js[] = {
+#embed "../../web/store.js"
 };
 static const unsigned char stream_js[] = {
 #embed "../../web/stream.js"
@@ -103,6 +112,7 @@ static const unsigned char vi_js[] = {
 static const struct tally_asset files[] = {
   ASSET("api.js", api_js),
   ASSET("app.js", app_js),
+  ASSET("asked.js", asked_js),
   ASSET("credit-tables.js", credit_tables_js),
   ASSET("credit-user.js", credit_user_js),
   ASSET("dialog.js", dialog_js),
@@ -123,8 +133,10 @@ static const struct tally_asset files[] = {
   ASSET("page-users.js", page_users_js),
   ASSET("page-workspace.js", page_workspace_js),
   ASSET("people.js", people_js),
+  ASSET("period.js", period_js),
   ASSET("plots.js", plots_js),
   ASSET("rules.js", rules_js),
+  ASSET("store.js", store_js),
   ASSET("stream.js", stream_js),
   ASSET("style.css", style_css),
   ASSET("table.js", table_js),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import HTTPServer
+import TestSupport
 import Testing
 
 @testable import Pages
@@ -62,6 +64,20 @@ import Testing
             let page = try #require(names.first)
             #expect(try imports(of: page).union([page]).subtracting(shell) == Set(names), "\(page)")
         }
+    }
+
+    @Test func `Whatever the service refuses by a code is told in Vietnamese`() throws {
+        let description = String(
+            decoding: try Data(
+                contentsOf: URL(
+                    filePath: "\(TallyProcess.package)/docs/openapi/openapi.json")),
+            as: UTF8.self)
+        let lists = description.matches(of: /"code":\{"(?:enum|const)":([^\]}]*)/)
+        let codes = Set(lists.flatMap { $0.1.matches(of: /"([a-z0-9_]+)"/).map { String($0.1) } })
+        #expect(codes.count > 100)
+        let told = try text("vi-problems.js").matches(of: /\n    "([a-z0-9_]+)": "[^"]/)
+        #expect(codes.subtracting(told.map { String($0.1) }).isEmpty)
+        #expect(Set(told.map { String($0.1) }).count == told.count)
     }
 
     private func text(_ name: String) throws -> String {

@@ -15,6 +15,7 @@ import dialogs
 import edits
 import faults
 import flows
+import humans
 import odd
 import turns
 from browser import Service, accessible, in_width, tables_in_width, watched
@@ -81,6 +82,23 @@ def each_page_in_both_languages_themes_and_widths(browser, service, screenshots)
 
 
 @check
+def tables_fit_into_windows_of_all_widths_and_on_paper(browser, service, screenshots):
+    with watched(browser, service, service.key) as one:
+        page = one.page
+        for path in ["/dashboard/users", "/dashboard/keys", "/dashboard/audit", "/dashboard/credits", "/dashboard/limits"]:
+            one.open(path)
+            page.wait_for_selector("tbody tr")
+            for width, media in [(1184, "screen"), (1024, "screen"), (768, "screen"), (718, "print")]:
+                page.set_viewport_size({"width": width, "height": 900})
+                page.emulate_media(media=media)
+                page.wait_for_function(f"() => innerWidth === {width} && matchMedia('{media}').matches")
+                in_width(page, f"{path} in {width} px, {media}")
+                tables_in_width(page, f"{path} in {width} px, {media}")
+            page.emulate_media(media="screen")
+            page.set_viewport_size({"width": 1280, "height": 900})
+
+
+@check
 def the_first_page_is_small(browser, service, screenshots):
     with watched(browser, service) as one:
         one.open("/")
@@ -114,7 +132,8 @@ def main():
     url, screenshots = sys.argv[1:3]
     os.makedirs(screenshots, exist_ok=True)
     service = Service(url, os.environ["TALLY_ADMIN_KEY"])
-    every = checks + flows.checks + edits.checks + faults.checks + odd.checks + turns.checks + dialogs.checks
+    every = (checks + flows.checks + edits.checks + faults.checks + odd.checks + turns.checks + dialogs.checks
+             + humans.checks)
     failures = 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])

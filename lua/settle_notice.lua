@@ -3,8 +3,8 @@
   settle_notice: write down what became of a delivery, or deliver again what was given up.
 
   KEYS     notices, due, dead
-  ARGV     id; the attempt that it is about (0: any); "sent" | "failed" | "dead" | "again"; when: it is due
-           next, was given up; what it failed for; how many may be dead
+  ARGV     id; the attempt that it is about (0: any); "sent" | "failed" | "unsent" (this one does not count)
+           | "dead" | "again"; when: it is due next, was given up; what it failed for; how many may be dead
   Returns  1; 0 when there is no such notice, or somebody else has claimed it since; -1 when one is to be
            delivered again that was not given up
   Time     O(log notices)
@@ -22,6 +22,7 @@ if outcome == 'again' then
 elseif outcome ~= 'sent' then
   if dead or notice[NOTICE_ATTEMPTS] ~= tonumber(ARGV[2]) then return 0 end
   notice[NOTICE_ERROR] = ARGV[5]
+  if outcome == 'unsent' then notice[NOTICE_ATTEMPTS] = notice[NOTICE_ATTEMPTS] - 1 end
 end
 
 require_rights(KEYS[1], {'HDEL', 'HSET', 'ZADD', 'ZREM'})

@@ -46,6 +46,7 @@ extension API {
     /// Looks whether what is named may be told, and can be.
     private func checkTargets(_ draft: AlertBook.Draft) async throws {
         let courier = environment.courier
+        let workspace = engine.settings.id.text
         var faults: [String: String?] = [:]
         var urls: Set<String> = []
         for (index, alert) in draft.alerts.enumerated() {
@@ -60,7 +61,7 @@ extension API {
         }
         await withTaskGroup(of: (String, String?).self) { group in
             for url in urls {
-                group.addTask { (url, await courier.fault(ofWebhook: url)) }
+                group.addTask { (url, await courier.fault(ofWebhook: url, for: workspace)) }
             }
             for await (url, fault) in group { faults[url] = fault }
         }

@@ -5,7 +5,6 @@
 // messages to others.
 
 internal import CCurl
-internal import Dispatch
 internal import Glibc
 internal import Synchronization
 
@@ -35,6 +34,8 @@ public final class Courier: Sendable {
         case failed(String)
         /// Its receiver wants no more of it: 410.
         case refused(String)
+        /// It was not begun: too much else is on its way.
+        case unsent(String)
     }
 
     /// Whether webhooks may lead to any address, also without TLS.
@@ -42,14 +43,22 @@ public final class Courier: Sendable {
     private let mailServer: MailServer?
     private let agent: String
     private let inbox: CourierInbox?
+    private let lookups: HostLookups
 
     /// - Parameters:
     ///   - allowsPrivate: whether webhooks may lead to any address, also without TLS.
     ///   - mailServer: takes e-mail in; nil delivers none.
     ///   - agent: what it calls itself.
-    public init(
+    public convenience init(
         allowsPrivate: Bool = false, mailServer: MailServer? = nil, agent: String = "tally"
     ) {
+        self.init(
+            allowsPrivate: allowsPrivate, mailServer: mailServer, agent: agent,
+            lookups: HostLookups())
+    }
+
+    init(allowsPrivate: Bool, mailServer: MailServer?, agent: String, lookups: HostLookups) {
+        self.lookups = lookups
         self.allowsPrivate = allowsPrivate
         self.mailServer = mailServer
         self.agent = agent
@@ -62,8 +71,10 @@ public final class Courier: Sendable {
     public var canMail: Bool { mailServer != nil }
 
     /// Why a URL cannot be a webhook's, in words; nil when it can. Its host is looked up, which may
-    /// take some seconds; one that has no address now is allowed.
-    public func fault(ofWebhook url: String) async -> String? {
+    /// take some seconds; one that has no address now, or whose name server does not answer, is allowed.
+    ///
+    /// - Parameter sender: on whose behalf; those of one sender keep nobody else waiting.
+    public func fault(ofWebhook url: String, for sender: String = "") async -> String? {
         let destination: Destination
         do throws(Destination.Fault) {
             destination = try Destination(url, isTrusted: allowsPrivate)
@@ -71,41 +82,56 @@ public final class Courier: Sendable {
             return error.reason
         }
         if allowsPrivate { return nil }
-        let leadsInside = await withCheckedContinuation { continuation in
-            // The C library's resolver blocks.
-            DispatchQueue.global().async {
-                continuation.resume(returning: destination.leadsInside())
-            }
-        }
-        return leadsInside ? "the host has an address that is not of the public internet" : nil
+        guard case .found(let addresses) = await addresses(of: destination, for: sender),
+            !addresses.allSatisfy(\.isPublic)
+        else { return nil }
+        return "the host has an address that is not of the public internet"
     }
 
     /// Posts a body. Any 2xx is a delivery; redirects are not followed, and of an answer no more than
-    /// 64 KiB is read. It ends within 5 seconds, and 5 more when many others wait.
+    /// 64 KiB is read. It ends within 5 seconds, and 8 more when the name server is slow and many
+    /// others wait.
+    ///
+    /// - Parameter sender: on whose behalf.
     public func post(
-        _ url: String, headers: [(name: String, value: String)], body: [UInt8]
+        _ url: String, headers: [(name: String, value: String)], body: [UInt8],
+        for sender: String = ""
     ) async -> Outcome {
+        let destination: Destination
         do throws(Destination.Fault) {
-            _ = try Destination(url, isTrusted: allowsPrivate)
+            destination = try Destination(url, isTrusted: allowsPrivate)
         } catch {
             return .failed("target_forbidden: \(error.reason)")
         }
         let lines = headers.map { "\($0.name): \($0.value)" } + ["Expect:"]
         return await send(
-            .post(url: url, lines: lines, body: body, agent: agent, isTrusted: allowsPrivate))
+            .post(url: url, lines: lines, body: body, agent: agent, isTrusted: allowsPrivate),
+            to: destination, isTrusted: allowsPrivate, for: sender)
     }
 
-    /// Mails a plain text. It ends within 10 seconds, and 5 more when many others wait.
+    /// Mails a plain text. It ends within two minutes, and 8 seconds more when the name server is slow and many
+    /// others wait.
     ///
     /// - Parameters:
     ///   - to: an address of ASCII without spaces and angle brackets; the caller has checked that.
     ///   - id: letters, digits, points and hyphens; a message that is sent again has the same.
-    public func mail(to: String, subject: String, text: String, id: String) async -> Outcome {
+    ///   - sender: on whose behalf.
+    public func mail(
+        to: String, subject: String, text: String, id: String, for sender: String = ""
+    ) async -> Outcome {
         guard let mailServer else { return .failed("this process has no server for e-mail") }
         guard Self.isPlain(to), Self.isPlain(id) else { return .refused("no address of e-mail") }
+        let destination: Destination
+        do throws(Destination.Fault) {
+            destination = try Destination(ownServer: mailServer.url)
+        } catch {
+            return .failed("the server for e-mail: \(error.reason)")
+        }
         let message = MailMessage(
             from: mailServer.from, to: to, subject: subject, text: text, id: id, seconds: time(nil))
-        return await send(.mail(server: mailServer, to: to, message: message.bytes))
+        return await send(
+            .mail(server: mailServer, to: to, message: message.bytes), to: destination,
+            isTrusted: true, for: sender)
     }
 
     private static func isPlain(_ text: String) -> Bool {
@@ -113,10 +139,38 @@ public final class Courier: Sendable {
             && text.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != 0x3c && $0 != 0x3e }
     }
 
-    private func send(_ parcel: Parcel) async -> Outcome {
+    /// The addresses of a host that is a name, or the one that it is.
+    private func addresses(
+        of destination: Destination, for sender: String
+    ) async -> HostLookups.Answer {
+        // Numbers are read where they are: no name server is asked.
+        if destination.isAddress { return HostLookups.system(destination.host) }
+        return await lookups.addresses(of: destination.host, for: sender)
+    }
+
+    private func send(
+        _ parcel: Parcel, to destination: Destination, isTrusted: Bool, for sender: String
+    ) async -> Outcome {
         guard let inbox else { return .failed("there are no descriptors left") }
+        var addresses: [HostAddress]
+        switch await self.addresses(of: destination, for: sender) {
+        case .found(let found): addresses = found
+        case .missing: return .failed("the host has no address")
+        case .silent: return .failed("the name server of the host does not answer")
+        case .unasked: return .unsent("too many names of other hosts are looked up")
+        }
+        if !isTrusted { addresses.removeAll { !$0.isPublic } }
+        guard !addresses.isEmpty else {
+            return .failed("target_forbidden: the host has no address of the public internet")
+        }
+        let texts = addresses.map(\.text)
         return await withCheckedContinuation { continuation in
-            inbox.add(Delivery(parcel: parcel) { continuation.resume(returning: $0) })
+            inbox.add(
+                Delivery(
+                    parcel: parcel, sender: sender,
+                    host: "\(destination.host):\(destination.port)", port: destination.port,
+                    addresses: texts
+                ) { continuation.resume(returning: $0) })
         }
     }
 }
@@ -128,8 +182,13 @@ enum Parcel: Sendable {
 }
 
 /// A parcel, and who wants to know what became of it.
-struct Delivery: Sendable {
+struct Delivery: Sendable, Turn {
     let parcel: Parcel
+    let sender: String
+    let host: String
+    let port: UInt16
+    /// Of the host, as they were looked up and judged.
+    let addresses: [String]
     /// Called once, on any thread.
     let finish: @Sendable (Courier.Outcome) -> Void
     let added = ContinuousClock.now
@@ -139,7 +198,8 @@ struct Delivery: Sendable {
 /// when the courier is gone and all is delivered.
 final class CourierInbox: Sendable {
     private struct State {
-        var waiting: [Delivery] = []
+        /// A receiver that never answers holds a part of the places only.
+        var turns = Turns<Delivery>(countMax: 128, ofSenderMax: 64, ofHostMax: 16)
         var isRunning = false
         var isStopped = false
     }
@@ -157,13 +217,15 @@ final class CourierInbox: Sendable {
 
     func add(_ delivery: Delivery) {
         let isFirst = state.withLock { state in
-            state.waiting.append(delivery)
+            state.turns.add(delivery)
             defer { state.isRunning = true }
             return !state.isRunning
         }
-        if isFirst, !startThread() {
+        if isFirst, !startThread({ CourierRound(self).run() }) {
             state.withLock { $0.isRunning = false }
-            for delivery in take(.max) { delivery.finish(.failed("there is no thread left")) }
+            for delivery in takeAdded(before: .now) {
+                delivery.finish(.unsent("there is no thread left"))
+            }
         } else {
             wake()
         }
@@ -174,53 +236,25 @@ final class CourierInbox: Sendable {
         wake()
     }
 
-    /// Takes the first of those that wait.
-    func take(_ count: Int) -> [Delivery] {
+    /// Takes the next one that may be sent now; it has its place until it ends.
+    func next() -> Delivery? {
         var number: UInt64 = 0
         _ = Glibc.read(descriptor, &number, 8)
-        return state.withLock { state in
-            let taken = Array(state.waiting.prefix(count))
-            state.waiting.removeFirst(taken.count)
-            return taken
-        }
+        return state.withLock { $0.turns.next() }
     }
+
+    func end(_ delivery: Delivery) { state.withLock { $0.turns.end(delivery) } }
 
     /// Takes those that wait since a moment, or longer.
     func takeAdded(before moment: ContinuousClock.Instant) -> [Delivery] {
-        state.withLock { state in
-            let late = state.waiting.filter { $0.added < moment }
-            if !late.isEmpty { state.waiting.removeAll { $0.added < moment } }
-            return late
-        }
+        state.withLock { $0.turns.remove { $0.added <= moment } }
     }
 
     /// Whether nobody is there any more, and nothing waits.
-    var isOver: Bool { state.withLock { $0.isStopped && $0.waiting.isEmpty } }
+    var isOver: Bool { state.withLock { $0.isStopped && $0.turns.isEmpty } }
 
     private func wake() {
         var one: UInt64 = 1
         _ = Glibc.write(descriptor, &one, 8)
-    }
-
-    private func startThread() -> Bool {
-        let reference = Unmanaged.passRetained(self)
-        var thread = pthread_t()
-        let code = pthread_create(
-            &thread, nil,
-            { context in
-                guard let context else { return nil }
-                var all = sigset_t()
-                sigfillset(&all)
-                pthread_sigmask(SIG_BLOCK, &all, nil)
-                let inbox = Unmanaged<CourierInbox>.fromOpaque(context).takeRetainedValue()
-                CourierRound(inbox).run()
-                return nil
-            }, reference.toOpaque())
-        guard code == 0 else {
-            reference.release()
-            return false
-        }
-        pthread_detach(thread)
-        return true
     }
 }

@@ -4,8 +4,6 @@ internal import CCurl
 
 /// Drives deliveries on the courier's thread, where it is made and stays.
 final class CourierRound {
-    /// At the same time; others wait.
-    private static let countMax = 64
     private static let longestWait = Duration.seconds(5)
 
     private let inbox: CourierInbox
@@ -28,15 +26,14 @@ final class CourierRound {
             finish()
             var wake = curl_waitfd(
                 fd: inbox.descriptor, events: Int16(CURL_WAIT_POLLIN), revents: 0)
-            // What waits for room is looked at when something ends, or is too late.
-            let isFull = running.count >= Self.countMax
-            curl_multi_poll(multi, &wake, isFull ? 0 : 1, 500, nil)
+            curl_multi_poll(multi, &wake, 1, 500, nil)
         }
     }
 
     private func start() {
-        for delivery in inbox.take(Self.countMax - running.count) {
+        while let delivery = inbox.next() {
             guard let transmission = Transmission(delivery) else {
+                inbox.end(delivery)
                 delivery.finish(.failed("curl cannot be set up"))
                 continue
             }
@@ -44,7 +41,7 @@ final class CourierRound {
             curl_multi_add_handle(multi, transmission.handle)
         }
         for delivery in inbox.takeAdded(before: .now - Self.longestWait) {
-            delivery.finish(.failed("too many other messages are on their way"))
+            delivery.finish(.unsent("too many other messages are on their way"))
         }
     }
 
@@ -55,7 +52,9 @@ final class CourierRound {
             else { continue }
             let code = message.pointee.data.result
             curl_multi_remove_handle(multi, handle)
-            running.removeValue(forKey: handle)?.finish(code)
+            guard let transmission = running.removeValue(forKey: handle) else { continue }
+            inbox.end(transmission.delivery)
+            transmission.finish(code)
         }
     }
 }
@@ -65,10 +64,15 @@ final class Transmission {
     private static let answerBytesMax = 64 << 10
     private static let connectMS = 4_000
     private static let postMS = 5_000
-    private static let mailMS = 10_000
+    /// A server may look through a message before it says that it has it (RFC 5321, 4.5.3.2.6): who gives
+    /// up earlier sends it again and again.
+    private static let mailMS = 120_000
+    private static let replyBytesMax = 200
 
     let handle: UnsafeMutableRawPointer
-    private let delivery: Delivery
+    let delivery: Delivery
+    /// Names that curl knows, of this one alone.
+    private let names: UnsafeMutableRawPointer
     private var lists: [UnsafeMutablePointer<curl_slist>] = []
     /// What is uploaded, and how much of it is.
     private var upload: [UInt8] = []
@@ -76,10 +80,21 @@ final class Transmission {
     private var answered = 0
     private var isCut = false
     private var isForbidden = false
+    /// The last line that a server for e-mail has said.
+    private var reply = ""
+    /// What curl has to say of a failure.
+    private let fault: UnsafeMutablePointer<CChar>
 
     init?(_ delivery: Delivery) {
         guard let handle = curl_easy_init() else { return nil }
+        guard let names = curl_share_init() else {
+            curl_easy_cleanup(handle)
+            return nil
+        }
         self.handle = handle
+        self.names = names
+        fault = .allocate(capacity: Int(CURL_ERROR_SIZE))
+        fault.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
         self.delivery = delivery
         prepare()
         switch delivery.parcel {
@@ -91,6 +106,8 @@ final class Transmission {
 
     deinit {
         curl_easy_cleanup(handle)
+        curl_share_cleanup(names)
+        fault.deallocate()
         for list in lists { curl_slist_free_all(list) }
     }
 
@@ -98,6 +115,11 @@ final class Transmission {
 
     private func prepare() {
         set(CURLOPT_NOSIGNAL, 1)
+        // It looks up nothing itself: the end of a transfer would wait for the thread that does, and all
+        // others with it. Whatever name it asks for, it is that of the one host.
+        _ = tally_curl_share_names(names)
+        _ = tally_curl_set_pointer(handle, CURLOPT_SHARE, names)
+        set(CURLOPT_RESOLVE, ["*:\(delivery.port):\(delivery.addresses.joined(separator: ","))"])
         set(CURLOPT_CONNECTTIMEOUT_MS, Self.connectMS)
         set(CURLOPT_FOLLOWLOCATION, 0)
         // A proxy of the environment would connect for us, to anywhere.
@@ -148,6 +170,14 @@ final class Transmission {
         } else {
             set(CURLOPT_USE_SSL, Int(CURLUSESSL_TRY.rawValue))
         }
+        _ = tally_curl_set_pointer(handle, CURLOPT_ERRORBUFFER, fault)
+        _ = tally_curl_set_pointer(handle, CURLOPT_HEADERDATA, context)
+        _ = tally_curl_set_callback(handle, CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
+            guard let bytes, let context else { return 0 }
+            let this = Unmanaged<Transmission>.fromOpaque(context).takeUnretainedValue()
+            this.takeReply(UnsafeRawBufferPointer(start: bytes, count: size * count))
+            return size * count
+        }
         upload = message
         set(CURLOPT_UPLOAD, 1)
         _ = tally_curl_set_pointer(handle, CURLOPT_READDATA, context)
@@ -182,6 +212,14 @@ final class Transmission {
         return isCut ? 0 : count
     }
 
+    private func takeReply(_ line: UnsafeRawBufferPointer) {
+        let text = String(
+            decoding: line.prefix(Self.replyBytesMax).filter { (0x20...0x7e).contains($0) },
+            as: UTF8.self)
+        // The end of a conversation says nothing of what was before it.
+        if !text.hasPrefix("221") { reply = text }
+    }
+
     private func giveUpload(_ room: UnsafeMutableRawBufferPointer) -> Int {
         let part = upload[uploaded..<min(uploaded + room.count, upload.count)]
         room.copyBytes(from: part)
@@ -210,10 +248,24 @@ final class Transmission {
         delivery.finish(outcome(code, status))
     }
 
+    /// What became of e-mail. A recipient whom the server knows not, or wants nothing for, is refused for
+    /// good (5xx to RCPT, RFC 5321, 4.2.1); any other refusal may be one of the server as it is now.
+    private func mailOutcome(_ code: CURLcode) -> Courier.Outcome {
+        if code == CURLE_OK { return .delivered }
+        var reason = String(cString: fault)
+        if reason.isEmpty { reason = String(cString: curl_easy_strerror(code)) }
+        if code == CURLE_OPERATION_TIMEDOUT { return .failed("no answer in time: \(reason)") }
+        guard reply.hasPrefix("4") || reply.hasPrefix("5") else { return .failed(reason) }
+        let isOfRecipient = reason.hasPrefix("RCPT failed")
+        reason = "the server for e-mail answers: \(reply)"
+        return isOfRecipient && reply.hasPrefix("5") ? .refused(reason) : .failed(reason)
+    }
+
     private func outcome(_ code: CURLcode, _ status: Int) -> Courier.Outcome {
+        guard case .post = delivery.parcel else { return mailOutcome(code) }
         // What the answer says beyond its status is of no interest, nor whether it comes to an end.
         var isArrival = code == CURLE_OK || isCut && code == CURLE_WRITE_ERROR
-        if case .post = delivery.parcel, (200...299).contains(status) { isArrival = true }
+        if (200...299).contains(status) { isArrival = true }
         guard isArrival else {
             if isForbidden {
                 return .failed("target_forbidden: the host has no address of the public internet")
@@ -221,7 +273,6 @@ final class Transmission {
             let reason = String(cString: curl_easy_strerror(code))
             return .failed(status == 0 ? reason : "\(reason) (\(status))")
         }
-        guard case .post = delivery.parcel else { return .delivered }
         switch status {
         case 200...299: return .delivered
         case 300...399: return .failed("the answer is \(status), and redirects are not followed")

@@ -20,44 +20,69 @@ struct Destination {
     /// - Parameter isTrusted: whether it may lead anywhere, also without TLS.
     /// - Throws: `Fault` with what is wrong.
     init(_ url: String, isTrusted: Bool) throws(Fault) {
-        guard let handle = curl_url() else { throw Fault("there is no memory") }
-        defer { curl_url_cleanup(handle) }
-        guard curl_url_set(handle, CURLUPART_URL, url, 0) == CURLUE_OK else {
-            throw Fault("this is no URL with a host")
-        }
-        func part(_ part: CURLUPart, _ flags: UInt32 = 0) -> String? {
-            var text: UnsafeMutablePointer<CChar>?
-            guard curl_url_get(handle, part, &text, flags) == CURLUE_OK, let text else {
-                return nil
-            }
-            defer { curl_free(text) }
-            return String(cString: text)
-        }
-        let scheme = part(CURLUPART_SCHEME) ?? ""
-        guard scheme == "https" || isTrusted && scheme == "http" else {
+        let parts = try Parts(url)
+        guard parts.scheme == "https" || isTrusted && parts.scheme == "http" else {
             throw Fault("only https: is allowed")
         }
-        guard part(CURLUPART_USER) == nil, part(CURLUPART_PASSWORD) == nil else {
+        guard !parts.hasUser else {
             throw Fault("a URL with a user or password is not allowed")
         }
-        guard part(CURLUPART_FRAGMENT) == nil else {
+        guard !parts.hasFragment else {
             throw Fault("a URL with a fragment is not allowed")
         }
-        guard var host = part(CURLUPART_HOST), !host.isEmpty,
-            let port = part(CURLUPART_PORT, UInt32(CURLU_DEFAULT_PORT)).flatMap({ UInt16($0) }),
-            port > 0
-        else { throw Fault("this is no URL with a host") }
-        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
         // This machine, whether its resolver knows that or not (RFC 6761, 6.3).
-        let labels = host.lowercased().split(separator: ".")
+        let labels = parts.host.lowercased().split(separator: ".")
         guard isTrusted || labels.last != "localhost" else {
             throw Fault("the host is this machine")
         }
-        guard isTrusted || port == 443 || port >= Self.unprivilegedPort else {
-            throw Fault("port \(port) is not allowed")
+        guard isTrusted || parts.port == 443 || parts.port >= Self.unprivilegedPort else {
+            throw Fault("port \(parts.port) is not allowed")
         }
-        self.host = host
-        self.port = port
+        host = parts.host
+        port = parts.port
+    }
+
+    /// Reads the URL of a server that is ours.
+    init(ownServer url: String) throws(Fault) {
+        let parts = try Parts(url)
+        host = parts.host
+        port = parts.port
+    }
+
+    private struct Parts {
+        let scheme: String
+        let host: String
+        let port: UInt16
+        let hasUser: Bool
+        let hasFragment: Bool
+
+        init(_ url: String) throws(Fault) {
+            guard let handle = curl_url() else { throw Fault("there is no memory") }
+            defer { curl_url_cleanup(handle) }
+            guard curl_url_set(handle, CURLUPART_URL, url, 0) == CURLUE_OK else {
+                throw Fault("this is no URL with a host")
+            }
+            func part(_ part: CURLUPart, _ flags: UInt32 = 0) -> String? {
+                var text: UnsafeMutablePointer<CChar>?
+                guard curl_url_get(handle, part, &text, flags) == CURLUE_OK, let text else {
+                    return nil
+                }
+                defer { curl_free(text) }
+                return String(cString: text)
+            }
+            guard var host = part(CURLUPART_HOST), !host.isEmpty,
+                let port = part(CURLUPART_PORT, UInt32(CURLU_DEFAULT_PORT)).flatMap({ UInt16($0) }),
+                port > 0
+            else { throw Fault("this is no URL with a host") }
+            if host.hasPrefix("["), host.hasSuffix("]") {
+                host = String(host.dropFirst().dropLast())
+            }
+            self.host = host
+            self.port = port
+            scheme = part(CURLUPART_SCHEME) ?? ""
+            hasUser = part(CURLUPART_USER) != nil || part(CURLUPART_PASSWORD) != nil
+            hasFragment = part(CURLUPART_FRAGMENT) != nil
+        }
     }
 
     /// Why a URL cannot be used.
@@ -66,23 +91,10 @@ struct Destination {
         init(_ reason: String) { self.reason = reason }
     }
 
-    /// Whether one of the addresses that the host has now is not of the public internet. False, too,
-    /// when it has none now. It blocks.
-    func leadsInside() -> Bool {
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_NUMERICSERV
-        var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host, "\(port)", &hints, &list) == 0 else { return false }
-        defer { if let list { freeaddrinfo(list) } }
-        var next = list
-        while let info = next {
-            let address = UnsafeRawBufferPointer(
-                start: info.pointee.ai_addr, count: Int(info.pointee.ai_addrlen))
-            if !Self.isPublic(address) { return true }
-            next = info.pointee.ai_next
-        }
-        return false
+    /// Whether the host is an address, and no name.
+    var isAddress: Bool {
+        var bytes = [UInt8](repeating: 0, count: 16)
+        return inet_pton(AF_INET, host, &bytes) == 1 || inet_pton(AF_INET6, host, &bytes) == 1
     }
 
     /// Whether it leads to this machine, by its name or address alone: nothing is looked up.

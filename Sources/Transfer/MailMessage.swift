@@ -15,8 +15,8 @@ struct MailMessage {
     /// Seconds since 1970.
     let seconds: Int
 
-    /// Base64 of so many bytes fits into a line of 75.
-    private static let bytesPerWord = 42
+    /// Base64 of so many bytes fits into a line of 76 with `Subject:` before it.
+    private static let bytesPerWord = 39
     private static let bytesPerLine = 57
 
     var bytes: [UInt8] {

@@ -164,18 +164,21 @@ extension Courier {
 
     /// Takes the messages of alerts.
     fileprivate var carry: AlertCarrier {
-        { message in
+        { message, workspace in
             let outcome =
                 switch message {
                 case .webhook(let url, let headers, let body):
-                    await self.post(url, headers: headers, body: body)
+                    await self.post(
+                        url, headers: headers, body: body, for: workspace.text)
                 case .email(let to, let subject, let text, let id):
-                    await self.mail(to: to, subject: subject, text: text, id: id)
+                    await self.mail(
+                        to: to, subject: subject, text: text, id: id, for: workspace.text)
                 }
             switch outcome {
             case .delivered: return .delivered
             case .failed(let fault): return .failed(fault)
             case .refused(let fault): return .refused(fault)
+            case .unsent(let fault): return .unsent(fault)
             }
         }
     }

@@ -17,7 +17,7 @@ import Testing
     private final class Post: Sendable {
         let all = Mutex<[String]>([])
         var carry: AlertCarrier {
-            { message in
+            { message, _ in
                 guard case .webhook(_, let headers, let body) = message else { return .failed("") }
                 let isSigned = headers.contains { $0.name == "Tally-Signature" }
                 let text = String(decoding: body, as: UTF8.self)

@@ -26,7 +26,7 @@ import Testing
                 let now = SystemClock().now.milliseconds
                 _ = try await engine.series(SeriesQuery(.tokens, .day, now - 86_400_000..<now))
                 _ = try await engine.beginLive(LiveQuery(), after: nil)
-                try await engine.keepAlerts { _ in .delivered }
+                try await engine.keepAlerts { _, _ in .delivered }
                 _ = try await engine.activity()
                 try await engine.verify(snapshots: "/nonexistent", isOnlyFolder: true) { _ in
                 } report: { _ in
@@ -65,7 +65,7 @@ import Testing
                 on: its, redis: patient(redis),
                 settings: WorkspaceSettings(), clock: SystemClock(), data: redis.folder,
                 metrics: MetricsRegistry(), logger: Logger(level: .error)
-            ) { _ in .delivered }
+            ) { _, _ in .delivered }
             engine = made
             await made.start(isKeeping: isKeeping)
             while await !made.isReady { try await Task.sleep(for: .milliseconds(2)) }

@@ -105,7 +105,7 @@ import Testing
         let subject = String(repeating: "Überschrift 漢字 ", count: 20)
         let text = String(repeating: "Zeile eins ä\n.\n", count: 40)
         let lines = lines(subject, text)
-        #expect(lines.allSatisfy { $0.utf8.count <= 78 && $0.utf8.allSatisfy { $0 < 0x7f } })
+        #expect(lines.allSatisfy { $0.utf8.count <= 76 && $0.utf8.allSatisfy { $0 < 0x7f } })
         #expect(lines.contains("Date: Sat, 21 Nov 2026 10:00:00 +0000"))
         #expect(lines.contains("Message-ID: <1-2.default@example.com>"))
         let end = try #require(lines.firstIndex(of: ""))

@@ -19,6 +19,17 @@ public struct Alert: Hashable, Sendable {
         /// A URL that gets a signed POST.
         case webhook(String)
         case email(String)
+
+        var isMail: Bool { if case .email = self { true } else { false } }
+
+        /// What it shares with others that lead there: its host, as the URL names it; all e-mail goes to
+        /// one server.
+        var place: String {
+            guard case .webhook(let url) = self else { return "" }
+            let ends: Set<Character> = ["/", "?", "#", "\\"]
+            let rest = url.drop { $0 != ":" }.drop { $0 == ":" || $0 == "/" }
+            return rest.prefix { !ends.contains($0) }.lowercased()
+        }
     }
 
     /// 1 to 64 of `a-z`, `0-9`, `_` and `-`.

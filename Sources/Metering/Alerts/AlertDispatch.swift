@@ -17,6 +17,10 @@ struct AlertSchedule: Sendable {
     var attemptsMax = 15
     /// How long a claim holds: longer than any attempt takes.
     var claimMS = 20_000
+    /// The same of e-mail: a server may take its time before it says that it has a message.
+    var mailClaimMS = 150_000
+    /// How long what never left waits, and what goes to somebody who is slow.
+    var restMS = 2_000
 
     /// How long to wait after so many attempts: twice as long each time, of which a random part up to
     /// a half is left out, so that not all come back at once.
@@ -51,8 +55,11 @@ struct AlertMetrics {
 
 /// Looks after a workspace's alerts: tells budgets, and delivers notices. On its loop's thread only.
 final class AlertDispatch {
-    /// At the same time, of one workspace.
-    static let inFlightMax = 16
+    /// At the same time, of one workspace; and to one place, so that a receiver that hangs leaves room.
+    static let inFlightMax = 64
+    static let toPlaceMax = 8
+    /// A place is slow where a notice is on its way for longer.
+    private static let slowMS = 1_000
     /// The most that is kept of what an attempt failed for.
     private static let faultBytesMax = 300
 
@@ -67,7 +74,12 @@ final class AlertDispatch {
     private let clock: any Clock
     private let data: String
     private let metrics: AlertMetrics
-    private var inFlight = 0
+    /// Of which alerts notices are on their way, and since when.
+    private var inFlight: [Int: (alert: Int, sinceMS: Int)] = [:]
+    private var lastClaim = 0
+    private var isClaiming = false
+    /// Whether more was due when it was claimed last.
+    private(set) var rest = AlertOutbox.Rest.none
     private var counts = (pending: 0, dead: 0)
 
     init(
@@ -105,27 +117,67 @@ final class AlertDispatch {
         return try await budgets.tell(rules, now: clock.now, cost: cost)
     }
 
+    /// A notice that was claimed, and rules that are no older than that: what they say of its alert stands.
+    struct Claim {
+        let notice: AlertNotice
+        fileprivate let rules: Rules
+        fileprivate let number: Int
+    }
+
     /// Takes as many notices as may be on their way now.
-    func claim() async throws(MeteringError) -> [AlertNotice] {
-        let room = Self.inFlightMax - inFlight
-        guard room > 0 else { return [] }
-        inFlight += room
-        var claimed: [AlertNotice] = []
-        defer { inFlight -= room - claimed.count }
-        claimed = try await outbox.claim(
-            now: clock.now.milliseconds, lengthMS: schedule.claimMS, count: room)
-        return claimed
+    func claim() async throws(MeteringError) -> [Claim] {
+        let room = Self.inFlightMax - inFlight.count
+        guard room > 0, !isClaiming, let known = rules else { return [] }
+        isClaiming = true
+        defer { isClaiming = false }
+        let now = clock.now.milliseconds
+        let (notices, rest) = try await outbox.claim(
+            now: now, endMS: now + schedule.claimMS, count: room, places(known, now))
+        self.rest = rest
+        if notices.isEmpty { return [] }
+        let rules = try await refresh()
+        return notices.map { notice in
+            lastClaim += 1
+            inFlight[lastClaim] = (notice.alert, now)
+            return Claim(notice: notice, rules: rules, number: lastClaim)
+        }
+    }
+
+    /// How many more notices may go where alerts lead.
+    private func places(_ rules: Rules, _ now: Int) -> AlertOutbox.Places {
+        var numbers: [String: Int] = [:]
+        var ofAlert: [Int: Int] = [:]
+        var places = AlertOutbox.Places()
+        for alert in rules.alerts.alerts {
+            let number = numbers[alert.target.place] ?? numbers.count + 1
+            if numbers.updateValue(number, forKey: alert.target.place) == nil {
+                let length = alert.target.isMail ? schedule.mailClaimMS : schedule.claimMS
+                places.rooms += [Self.toPlaceMax, now + length]
+            }
+            ofAlert[alert.id] = number
+            places.ofAlerts += [alert.id, number]
+        }
+        var slow: Set<Int> = []
+        for (alert, sinceMS) in inFlight.values {
+            guard let number = ofAlert[alert] else { continue }
+            places.rooms[2 * number - 2] -= 1
+            if now - sinceMS > Self.slowMS { slow.insert(number) }
+        }
+        for number in numbers.values where places.rooms[2 * number - 2] <= 0 {
+            places.rooms[2 * number - 2] = slow.contains(number) ? -1 : 0
+        }
+        return places
     }
 
     /// Delivers a notice that was claimed, and writes down what became of it. If that fails, the claim
     /// ends by itself and it is delivered again.
-    func attempt(_ notice: AlertNotice, _ carry: AlertCarrier) async {
-        defer { inFlight -= 1 }
+    func attempt(_ claim: Claim, _ carry: AlertCarrier) async {
+        let notice = claim.notice
+        defer { inFlight[claim.number] = nil }
         let receipt: AlertReceipt
         do {
-            guard let rules else { return }
-            if let message = try message(for: notice, rules) {
-                receipt = await carry(message)
+            if let message = try message(for: notice, claim.rules) {
+                receipt = await carry(message, settings.id)
             } else {
                 receipt = .refused("the alert was removed")
             }
@@ -144,6 +196,10 @@ final class AlertDispatch {
         case .delivered:
             metrics.delivered.add()
             return .sent
+        case .unsent(let fault):
+            return .unsent(
+                dueMS: now + Int.random(in: schedule.restMS / 2...schedule.restMS),
+                fault: text(fault))
         case .failed(let fault) where notice.attempts < schedule.attemptsMax:
             metrics.failed.add()
             return .failed(

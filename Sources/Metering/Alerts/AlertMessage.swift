@@ -21,10 +21,13 @@ public enum AlertReceipt: Sendable, Equatable {
     case failed(String)
     /// Whoever it is for wants no more of it.
     case refused(String)
+    /// It never left: too much else is on its way.
+    case unsent(String)
 }
 
-/// Delivers a message, and tells what became of it. It may take 15 seconds at most.
-public typealias AlertCarrier = @Sendable (AlertMessage) async -> AlertReceipt
+/// Delivers a message of a workspace, and tells what became of it. It may take 15 seconds at most, and
+/// e-mail 130.
+public typealias AlertCarrier = @Sendable (AlertMessage, WorkspaceID) async -> AlertReceipt
 
 /// Makes messages of notices.
 struct AlertMessages {

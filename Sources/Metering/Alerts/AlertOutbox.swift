@@ -9,6 +9,7 @@ final class AlertOutbox {
 
     private let client: RedisClient
     private let keys: Keyspace
+    private let writer = MessagePackWriter()
 
     init(client: RedisClient, keys: Keyspace) {
         self.client = client
@@ -20,26 +21,49 @@ final class AlertOutbox {
         case sent
         /// It is due again at a time.
         case failed(dueMS: Int, fault: String)
+        /// It never left, which is no attempt; it is due again at a time.
+        case unsent(dueMS: Int, fault: String)
         case dead(atMS: Int, fault: String)
     }
 
-    /// Takes notices that are due; nobody else gets them for `lengthMS`.
+    /// Where notices go, and how many more of them may.
+    struct Places {
+        /// Flat: an alert's id, its place from 1 on.
+        var ofAlerts: [Int] = []
+        /// Flat, by place: how many more may go there, -1 to put off what is due; when the claim is over.
+        var rooms: [Int] = []
+    }
+
+    /// Whether there is more that is due.
+    enum Rest: Int {
+        case none
+        /// There was no room for it.
+        case withoutRoom
+        /// It is behind what was looked at.
+        case behind
+    }
+
+    /// Takes notices that are due; nobody else gets them until the claim is over.
     func claim(
-        now: Int, lengthMS: Int, count: Int
-    ) async throws(MeteringError) -> [AlertNotice] {
+        now: Int, endMS: Int, count: Int, _ places: Places
+    ) async throws(MeteringError) -> (notices: [AlertNotice], rest: Rest) {
+        writer.integers(places.ofAlerts)
+        let ofAlerts = writer.take()
+        writer.integers(places.rooms)
         let reply = try await run(
             ScriptLibrary.claimNotices, [keys.notices, keys.dueNotices],
-            ["\(now)", "\(now + lengthMS)", "\(count)"])
-        guard let values = reply.elements else { throw Self.damaged }
+            ["\(now)", "\(endMS)", "\(count)"].map { Array($0.utf8) } + [ofAlerts, writer.take()])
+        guard let values = reply.elements, let rest = values.first?.integer.flatMap(Rest.init)
+        else { throw Self.damaged }
         var notices: [AlertNotice] = []
-        for index in stride(from: 0, to: values.count - 1, by: 2) {
+        for index in stride(from: 1, to: values.count - 1, by: 2) {
             guard let id = values[index].bytes, let packed = values[index + 1].bytes,
                 let notice = AlertNotice(id, packed: packed)
                 // It keeps no other from being delivered; who lists the notices is told.
             else { continue }
             notices.append(notice)
         }
-        return notices
+        return (notices, rest)
     }
 
     func settle(_ notice: AlertNotice, _ outcome: Outcome) async throws(MeteringError) {
@@ -47,6 +71,7 @@ final class AlertOutbox {
             switch outcome {
             case .sent: ["sent", "0", ""]
             case .failed(let due, let fault): ["failed", "\(due)", fault]
+            case .unsent(let due, let fault): ["unsent", "\(due)", fault]
             case .dead(let at, let fault): ["dead", "\(at)", fault]
             }
         _ = try await settle(notice.id, attempt: notice.attempts, words)
@@ -119,9 +144,14 @@ final class AlertOutbox {
     private func run(
         _ script: RedisScript, _ names: [[UInt8]], _ arguments: [String]
     ) async throws(MeteringError) -> RedisValue {
+        try await run(script, names, arguments.map { Array($0.utf8) })
+    }
+
+    private func run(
+        _ script: RedisScript, _ names: [[UInt8]], _ arguments: [[UInt8]]
+    ) async throws(MeteringError) -> RedisValue {
         do {
-            return try await client.run(
-                script, keys: names, arguments: arguments.map { Array($0.utf8) })
+            return try await client.run(script, keys: names, arguments: arguments)
         } catch {
             throw .unavailable(error)
         }

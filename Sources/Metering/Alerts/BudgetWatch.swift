@@ -49,6 +49,12 @@ final class BudgetWatch {
         let changes = try await send(RedisCommand("HMGET", [keys.changes] + fields))
         let state = [.bulk(rules.version), .integer(months[0].range.lowerBound), changes]
         if state == seen { return 0 }
+        // What was read before somebody else told what he read later is not taken.
+        let time = try await send(RedisCommand("TIME", []))
+        guard let parts = time.elements, parts.count == 2, let seconds = parts[0].bytes,
+            let microseconds = parts[1].bytes
+        else { throw MeteringError.damaged(what: "the time of Redis") }
+        let began = Self.number(seconds) * 1_000_000 + Self.number(microseconds)
         // All of it is known before any is written: of what is begun and not sent nothing may be left.
         var costs: [Int] = []
         for month in months { costs.append(try await cost(month.range)) }
@@ -74,16 +80,23 @@ final class BudgetWatch {
                     keys.rules, keys.alertsTold, keys.lastNotice, keys.notices, keys.dueNotices,
                     keys.changes,
                 ],
-                arguments: [rules.version, Array("\(now.milliseconds)".utf8), head + packed])
+                arguments: [
+                    rules.version, Array("\(now.milliseconds)".utf8), head + packed,
+                    Array("\(began)".utf8),
+                ])
         } catch {
             throw MeteringError.unavailable(error)
         }
         guard let count = reply.integer else {
             throw MeteringError.damaged(what: "notices of alerts")
         }
-        // Other rules are in force by now: it is looked again with them.
+        // Other rules are in force by now, or more was told: it is looked again.
         if count >= 0 { seen = state }
         return max(0, count)
+    }
+
+    private static func number(_ digits: [UInt8]) -> Int {
+        Int(String(decoding: digits, as: UTF8.self)) ?? 0
     }
 
     private func months(at now: Timestamp) -> [Month] {

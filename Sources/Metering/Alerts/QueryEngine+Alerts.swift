@@ -49,9 +49,20 @@ extension QueryEngine {
         let dispatch = try dispatch
         _ = try await dispatch.refresh()
         if tellsBudgets { try await tellBudgets(dispatch) }
-        return try await dispatch.claim().map { notice in
-            Task { await attempt(notice, carry) }
+        return try await deliver(dispatch, carry)
+    }
+
+    private func deliver(
+        _ dispatch: AlertDispatch, _ carry: @escaping AlertCarrier
+    ) async throws(MeteringError) -> [Task<Void, Never>] {
+        var tasks: [Task<Void, Never>] = []
+        for _ in 0..<20 {
+            tasks += try await dispatch.claim().map { claim in
+                Task { await attempt(claim, dispatch, carry) }
+            }
+            guard dispatch.rest == .behind else { break }
         }
+        return tasks
     }
 
     private func tellBudgets(_ dispatch: AlertDispatch) async throws {
@@ -63,8 +74,12 @@ extension QueryEngine {
         }
     }
 
-    private func attempt(_ notice: AlertNotice, _ carry: @escaping AlertCarrier) async {
-        await (try? dispatch)?.attempt(notice, carry)
+    private func attempt(
+        _ claim: AlertDispatch.Claim, _ dispatch: AlertDispatch, _ carry: @escaping AlertCarrier
+    ) async {
+        await dispatch.attempt(claim, carry)
+        // What waits for room goes as soon as there is some.
+        if dispatch.rest != .none { _ = try? await deliver(dispatch, carry) }
     }
 
     /// Looks after the alerts until the engine is stopped.

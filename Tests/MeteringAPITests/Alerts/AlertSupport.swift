@@ -48,18 +48,21 @@ final class AlertBench {
     }
 
     var carry: AlertCarrier {
-        { [courier] message in
+        { [courier] message, workspace in
             let outcome =
                 switch message {
                 case .webhook(let url, let headers, let body):
-                    await courier.post(url, headers: headers, body: body)
+                    await courier.post(
+                        url, headers: headers, body: body, for: workspace.text)
                 case .email(let to, let subject, let text, let id):
-                    await courier.mail(to: to, subject: subject, text: text, id: id)
+                    await courier.mail(
+                        to: to, subject: subject, text: text, id: id, for: workspace.text)
                 }
             switch outcome {
             case .delivered: return .delivered
             case .failed(let fault): return .failed(fault)
             case .refused(let fault): return .refused(fault)
+            case .unsent(let fault): return .unsent(fault)
             }
         }
     }

@@ -107,7 +107,7 @@ import Transfer
             await bench.put(alert("files", files, "50", receiver.url))
             await bench.upload(50)
             let strict = Courier()
-            let tasks = try await bench.harness.queries.keepAlerts({ message in
+            let tasks = try await bench.harness.queries.keepAlerts({ message, _ in
                 guard case .webhook(let url, let headers, let body) = message else {
                     return .failed("no webhook")
                 }
@@ -130,7 +130,7 @@ import Transfer
             await bench.upload(50)
             let (stream, ending) = AsyncStream<Void>.makeStream()
             let other = await AlertBench(bench.redis, on: host.loop)
-            let tasks = try await other.harness.queries.keepAlerts({ _ in
+            let tasks = try await other.harness.queries.keepAlerts({ _, _ in
                 for await _ in stream {}
                 return .failed("too late")
             })
@@ -177,52 +177,6 @@ import Transfer
                 cursor = (page.json["next"] as? String).map { "&cursor=\($0)" } ?? ""
             } while !cursor.isEmpty && seen.count < 20
             #expect(seen.count == 5 && Set(seen).count == 5)
-        }
-    }
-
-    @Test func `E-mail goes by SMTP, again after a refusal, with nothing but plain text`()
-        async throws
-    {
-        try await withRedis { redis in
-            let port = try freePort()
-            let fixture = "\(TallyProcess.package)/Tests/MeteringAPITests/Fixtures/smtp_server.py"
-            // Debian's own, which has its packages.
-            let server = try ChildProcess(
-                ["/usr/bin/python3", fixture, "\(port)", redis.folder, "1"],
-                log: "\(redis.folder)/smtp.log")
-            try waitUntil("the SMTP server") { server.log.contains("ready") }
-            try await onLoop { host in
-                let bench = await AlertBench(
-                    redis, on: host.loop,
-                    mail: .init(url: "smtp://127.0.0.1:\(port)", from: "tally@example.com"))
-                let put = await bench.put(
-                    #"{"name":"files","on":{\#(files)},"percent":[80],"to":{"email":"ops@example.org"}}"#
-                )
-                #expect(put.status == 200 && !put.text.contains("secret"), "\(put.text)")
-                await bench.upload(80, by: "ÄÖ 漢字 'x'")
-                try await bench.deliver()
-                let pending = await bench.deliveries("pending")
-                #expect((pending.first?["last_error"] as? String)?.contains("451") == true)
-                bench.harness.clock.advance(20_000)
-                try await bench.deliver()
-                #expect(await bench.deliveries("pending").isEmpty)
-                await bench.harness.queries.stop()
-            }
-            let file = try Data(contentsOf: URL(filePath: "\(redis.folder)/2.json"))
-            let mail = try #require(try JSONSerialization.jsonObject(with: file) as? [String: Any])
-            #expect(mail["from"] as? String == "tally@example.com")
-            #expect(mail["to"] as? [String] == ["ops@example.org"])
-            let content = try #require(mail["content"] as? String)
-            let parts = content.components(separatedBy: "\r\n\r\n")
-            let head = parts[0].components(separatedBy: "\r\n")
-            #expect(head.contains("To: <ops@example.org>"))
-            #expect(head.contains("From: Tally <tally@example.com>"))
-            let body = parts.dropFirst().joined().components(separatedBy: "\r\n").joined()
-            let text = Data(base64Encoded: body).map { String(decoding: $0, as: UTF8.self) } ?? ""
-            #expect(
-                text.hasPrefix("ÄÖ 漢字 'x' has reached 80 % of the limit files_per_day"), "\(text)")
-            #expect(text.contains("Used: 80 of 100"))
-            server.end()
         }
     }
 }

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An SMTP server: `smtp_server.py PORT FOLDER [REFUSALS]`. Writes each message that it takes to a file, envelope
-first; answers so many messages with 451 before it takes one."""
+first; answers so many messages with 451 before it takes one. It knows no `nobody@`, and thinks about what is for
+`slow@` for longer than many wait."""
 
+import asyncio
 import json
 import os
 import sys
@@ -17,7 +19,15 @@ class Handler:
     def __init__(self):
         self.count = 0
 
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("nobody@"):
+            return "550 5.1.1 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 known"
+
     async def handle_DATA(self, server, session, envelope):
+        if any(address.startswith("slow@") for address in envelope.rcpt_tos):
+            await asyncio.sleep(11)
         self.count += 1
         if self.count <= refusals:
             return "451 try again later"

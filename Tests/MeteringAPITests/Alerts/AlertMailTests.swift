@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Metering
+import TestSupport
+import Testing
+import Transfer
+
+/// Notices by e-mail, with a real server.
+@Suite(.timeLimit(.minutes(15))) struct AlertMailTests {
+    @Test func `E-mail goes by SMTP, again after a refusal, with nothing but plain text`()
+        async throws
+    {
+        try await withRedis { redis in
+            let port = try freePort()
+            let fixture = "\(TallyProcess.package)/Tests/MeteringAPITests/Fixtures/smtp_server.py"
+            // Debian's own, which has its packages.
+            let server = try ChildProcess(
+                ["/usr/bin/python3", fixture, "\(port)", redis.folder, "1"],
+                log: "\(redis.folder)/smtp.log")
+            try waitUntil("the SMTP server") { server.log.contains("ready") }
+            try await onLoop { host in
+                let bench = await AlertBench(
+                    redis, on: host.loop,
+                    mail: .init(url: "smtp://127.0.0.1:\(port)", from: "tally@example.com"))
+                let put = await bench.put(
+                    #"{"name":"files","on":{\#(files)},"percent":[80],"to":{"email":"ops@example.org"}}"#
+                )
+                #expect(put.status == 200 && !put.text.contains("secret"), "\(put.text)")
+                await bench.upload(80, by: "ÄÖ 漢字 'x'")
+                try await bench.deliver()
+                let pending = await bench.deliveries("pending")
+                #expect(
+                    (pending.first?["last_error"] as? String)?.hasSuffix("451 try again later")
+                        == true)
+                bench.harness.clock.advance(20_000)
+                try await bench.deliver()
+                #expect(await bench.deliveries("pending").isEmpty)
+                await bench.harness.queries.stop()
+            }
+            let file = try Data(contentsOf: URL(filePath: "\(redis.folder)/2.json"))
+            let mail = try #require(try JSONSerialization.jsonObject(with: file) as? [String: Any])
+            #expect(mail["from"] as? String == "tally@example.com")
+            #expect(mail["to"] as? [String] == ["ops@example.org"])
+            let content = try #require(mail["content"] as? String)
+            let parts = content.components(separatedBy: "\r\n\r\n")
+            let head = parts[0].components(separatedBy: "\r\n")
+            #expect(head.contains("To: <ops@example.org>"))
+            #expect(head.contains("From: Tally <tally@example.com>"))
+            let body = parts.dropFirst().joined().components(separatedBy: "\r\n").joined()
+            let text = Data(base64Encoded: body).map { String(decoding: $0, as: UTF8.self) } ?? ""
+            #expect(
+                text.hasPrefix("ÄÖ 漢字 'x' has reached 80 % of the limit files_per_day"), "\(text)")
+            #expect(text.contains("Used: 80 of 100"))
+            server.end()
+        }
+    }
+
+    /// What is done at once when a server has looked at a message for a while, and says that it has it, or
+    /// when it does not know whom it is for.
+    @Test func `A server may take its time, and whom it does not know gets nothing`() async throws {
+        try await withRedis { redis in
+            let port = try freePort()
+            let fixture = "\(TallyProcess.package)/Tests/MeteringAPITests/Fixtures/smtp_server.py"
+            let server = try ChildProcess(
+                ["/usr/bin/python3", fixture, "\(port)", redis.folder],
+                log: "\(redis.folder)/smtp.log")
+            try waitUntil("the SMTP server") { server.log.contains("ready") }
+            try await onLoop { host in
+                let bench = await AlertBench(
+                    redis, on: host.loop,
+                    mail: .init(url: "smtp://127.0.0.1:\(port)", from: "tally@example.com"))
+                let alerts = ["slow", "nobody"].map {
+                    #"{"name":"\#($0)","on":{\#(files)},"percent":[80],"to":{"email":"\#($0)@example.org"}}"#
+                }
+                await bench.put(alerts.joined(separator: ","))
+                await bench.upload(80)
+                try await bench.deliver()
+                #expect(await bench.deliveries("pending").isEmpty)
+                let dead = await bench.deliveries("dead")
+                #expect(dead.map { $0["alert"] as? String } == ["nobody"])
+                let fault = dead.first?["last_error"] as? String
+                #expect(fault?.hasSuffix("550 5.1.1 no such user") == true, "\(fault ?? "")")
+                await bench.harness.queries.stop()
+            }
+            #expect(FileManager.default.fileExists(atPath: "\(redis.folder)/1.json"))
+            server.end()
+        }
+    }
+}

@@ -82,9 +82,10 @@ async function send(method, path, { query, body, headers, signal, isAnybodys = f
     const asking = sessionID;
     // It has an end: a dialog that waits for it stays until then.
     const ends = [signal, isLong ? null : AbortSignal.timeout(askMost)].filter(Boolean);
+    const end = ends.length > 1 ? AbortSignal.any(ends) : ends[0];
     try {
         response = await fetch(address(path, query), {
-            method, signal: AbortSignal.any(ends), headers: all, credentials: "same-origin", cache: "no-store",
+            method, signal: end, headers: all, credentials: "same-origin", cache: "no-store",
             body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
         });
     } catch (error) {
@@ -148,7 +149,7 @@ export const signIn = (key) =>
 
 /** Sends JSON lines or a table to be taken in. */
 export const upload = (path, text, type) =>
-    answer("POST", path, { body: text, headers: { "Content-Type": type } });
+    answer("POST", path, { body: text, headers: { "Content-Type": type }, isLong: true });
 
 /** Reads an export whole, and hands it to the browser as a file. */
 export async function download(path, query, name) {

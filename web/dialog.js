@@ -100,7 +100,8 @@ async function loaded(dialog, load) {
 }
 
 /**
- * Asks in a dialog. `submit(values, { form, changed })` does it; what it throws is shown, and the dialog stays. `changed`
+ * Asks in a dialog. `submit(values, { form, stay, changed })` does it; what it throws is shown, and the dialog stays. `stay()`
+ * comes before each further step: it throws where the page was left meanwhile. `changed`
  * are the values that are not the ones shown at first: the others may have been changed elsewhere since. While it is being
  * done, nothing can be typed, and the dialog cannot be left: it would not be known whether it was.
  * @param load brings `{ text, fields }` where they have to be asked for first: what is pressed and typed meanwhile goes
@@ -124,6 +125,8 @@ export function formDialog({ title, load, fields, text, action = t("dialog.save"
             for (const one of [save, cancel]) one[value ? "setAttribute" : "removeAttribute"]("aria-disabled", "true");
             for (const one of open) one.readOnly = value;
         };
+        // What is done in several steps goes on only where it was begun: the page behind may be somebody else's.
+        const stay = () => { if (!dialog.open) throw new Error(t("dialog.left")); };
         const keep = (event) => { if (isBusy) event.preventDefault(); };
         // What is chosen knows no `readOnly`.
         const hold = (event) => { if (event.key !== "Tab" && event.target.matches("select, [type=checkbox]")) keep(event); };
@@ -138,7 +141,7 @@ export function formDialog({ title, load, fields, text, action = t("dialog.save"
                 for (const name of Object.keys(found)) if (found[name] !== shown[name]) touched.add(name);
                 let problem = null;
                 try {
-                    await submit(found, { form, changed: Object.fromEntries([...touched].map((name) => [name, found[name]])) });
+                    await submit(found, { form, stay, changed: Object.fromEntries([...touched].map((name) => [name, found[name]])) });
                     isDone = true;
                 } catch (caught) {
                     problem = caught;
@@ -170,6 +173,8 @@ export function formDialog({ title, load, fields, text, action = t("dialog.save"
         if (!load) return;
         loaded(dialog, load).then((found) => {
             put(found);
+            // Who has gone to the way out stays there.
+            if (document.activeElement !== document.body && document.activeElement?.tagName !== "H2") return;
             (content.querySelector("[autofocus]") ?? content.querySelector("input, select, textarea") ?? save).focus();
         }).catch(end);
     });

@@ -76,9 +76,15 @@ export function rememberFocus() {
 const clickPause = 50;
 let pressed = null;
 
+function endPress() {
+    const one = pressed;
+    pressed = null;
+    one?.end();
+}
+
 // Only the first button's: of another one's end nothing may be told.
 addEventListener("pointerdown", ({ target, button }) => {
-    pressed?.end();
+    endPress();
     if (button !== 0) return;
     let end;
     const ended = new Promise((resolve) => { end = resolve; });
@@ -88,13 +94,16 @@ addEventListener("pointerdown", ({ target, button }) => {
 for (const type of ["pointerup", "pointercancel"]) {
     addEventListener(type, () => {
         const one = pressed;
+        if (one) one.isUp = true;
         // The click comes behind it; a finger's is an event of its own.
-        setTimeout(() => {
-            one?.end();
-            if (pressed === one) pressed = null;
-        }, clickPause);
+        setTimeout(() => { if (pressed === one) endPress(); }, clickPause);
     }, true);
 }
+
+// The end of a press is not told where a menu comes up in its midst, or another window.
+addEventListener("contextmenu", endPress, true);
+addEventListener("blur", ({ target }) => { if (target === window) endPress(); }, true);
+addEventListener("pointermove", ({ buttons }) => { if (pressed && !pressed.isUp && buttons === 0) endPress(); }, true);
 
 /** The end of a press that is under way in an element, or null. What is drawn anew before then takes the click away. */
 export const pressIn = (element) => (pressed && element.contains(pressed.target) ? pressed.ended : null);

@@ -36,6 +36,7 @@ export default {
     "table.page": "Page {page}", "table.pages": "Pages of {name}", "table.sortAll": "Order all pages",
     "table.sortPage": "Sort the rows of this page",
     "field.decimal": "A decimal such as 25.5, with at most six places.",
+    "dialog.left": "The page was left: this was not done.",
     "dialog.save": "Save", "dialog.cancel": "Cancel", "dialog.close": "Close",
     "plot.table": "As a table", "plot.missing": "Charts are not installed; the table has the numbers.",
     "export.as": "Export {format}", "time.never": "never",

@@ -32,7 +32,7 @@ export async function open({ main, say, signal }) {
     const act = async (text, action, key) => {
         if (await action(key, `/api/${api.segment(key.provider)}/keys/${key.id}`, reread)) say(text);
     };
-    const reread = () => { if (!signal.aborted) table.read(); };
+    const reread = () => { if (!signal.aborted && form.checkValidity()) table.read(); };
     const threshold = h("span", { class: "muted" });
     const table = new Table({
         caption: t("page.keys"), columns: columns(act), empty: t("keys.none"),
@@ -100,8 +100,8 @@ function columns(act) {
         {
             label: t("users.actions"),
             cell: (key) => {
-                const one = (label, text, action, isOff = false) => button(label, () => act(text, action, key), {
-                    class: "small", disabled: isOff, "aria-label": t("users.actionFor", { action: label, name: nameAndID(key) }),
+                const one = (label, text, action) => button(label, () => act(text, action, key), {
+                    class: "small", "aria-label": t("users.actionFor", { action: label, name: nameAndID(key) }),
                 });
                 return h("div", { class: "row-actions" },
                     one(t("users.edit"), t("users.saved", { name: key.name }), edit),

@@ -54,8 +54,10 @@ export async function open({ main, signal, onLeave }) {
         showRates({});
     }
     function show(newer, older) {
-        const known = new Set(newer.map((event) => event.id));
-        latest = [...newer, ...older.filter((event) => !known.has(event.id))].slice(0, shownEvents);
+        // A row that is shown stays the one that it is.
+        const known = new Map(older.map((event) => [event.id, event]));
+        const ids = new Set(newer.map((event) => event.id));
+        latest = [...newer.map((event) => known.get(event.id) ?? event), ...older.filter((event) => !ids.has(event.id))].slice(0, shownEvents);
         events.show(latest);
     }
     function take(summary) {

@@ -74,6 +74,7 @@ function periodForm(apply) {
         form.elements.days.value = days;
         form.elements.to.value = today();
         form.elements.from.value = addDays(today(), 1 - Number(days));
+        isPeriod(form, false);
     }
     if (!isPeriod(form, false)) choose(lengths.find((count) => count === before.days) ?? "30");
     onPeriodChange(form, apply);

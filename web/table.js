@@ -138,8 +138,16 @@ export class Table {
     }
 
     showRows() {
+        if (this.isHeld) return;
         const press = pressIn(this.body);
-        if (press) return void press.then(() => this.showRows());
+        if (press) {
+            this.isHeld = true;
+            press.then(() => {
+                this.isHeld = false;
+                this.showRows();
+            });
+            return;
+        }
         let rows = this.rows;
         if (this.sorting) {
             const { column, isDescending } = this.sorting;

@@ -54,8 +54,8 @@ export async function assignKeys(row, tried) {
             // How many is said by who hands them out, and not by a key that is pressed twice.
             { name: "quantity", label: t("users.quantity"), type: "number", min: "1", max: "1000", required: true, autofocus: true },
         ],
-        submit: async ({ provider, quantity }) => {
-            await keys.send(provider, Number(quantity));
+        submit: async ({ provider, quantity }, { stay }) => {
+            await keys.send(provider, Number(quantity), stay);
             rememberProvider(provider);
         },
     });
@@ -68,9 +68,10 @@ function assignOnce(id) {
     return {
         /** How many keys were handed out. */
         assigned: null,
-        async send(provider, quantity) {
+        async send(provider, quantity, stay) {
             if (unknown) await this.checkNotMade();
             const held = await keysOf(provider, id);
+            stay();
             try {
                 const answer = await api.post(`/api/${api.segment(provider)}/bulk-assign`, { user_id: id, quantity });
                 this.assigned = answer.assigned_count;
@@ -128,7 +129,7 @@ export async function adjustCredits(row, tried) {
                 ],
             };
         },
-        submit: async ({ grant, expires, allowance }) => {
+        submit: async ({ grant, expires, allowance }, { stay }) => {
             if (!grant && !allowance) throw new Error(t("users.nothing"));
             // It may be sent again and is the same: what is done once only comes last.
             if (allowance) {
@@ -137,6 +138,7 @@ export async function adjustCredits(row, tried) {
             }
             if (!grant) return;
             try {
+                stay();
                 await grants.send(grant, expires ? endOf(expires) : null);
             } catch (error) {
                 throw isAllowanceSaved ? new Error(t("users.grantFailed", { detail: error.message })) : error;

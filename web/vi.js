@@ -37,6 +37,7 @@ export default {
     "table.page": "Trang {page}", "table.pages": "Các trang của {name}", "table.sortAll": "Xếp thứ tự mọi trang",
     "table.sortPage": "Sắp xếp các dòng của trang này",
     "field.decimal": "Số thập phân như 25,5, nhiều nhất sáu chữ số sau dấu phẩy.",
+    "dialog.left": "Trang đã được rời đi: việc này chưa được thực hiện.",
     "dialog.save": "Lưu", "dialog.cancel": "Hủy", "dialog.close": "Đóng",
     "plot.table": "Dạng bảng", "plot.missing": "Chưa cài biểu đồ; xem số liệu trong bảng.",
     "export.as": "Xuất {format}", "time.never": "không bao giờ",

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Messages to places that others name. One thread drives all of them through libcurl's multi
+// Messages to places that others name. One thread drives all webhooks through libcurl's multi
 // interface: a receiver that is slow, or never answers, holds up neither a loop of the service nor the
-// messages to others.
+// messages to others. E-mail has threads of its own, each with one message at a time: libcurl waits where
+// it is for what a server says at the end of a message.
 
 internal import CCurl
 internal import Glibc
@@ -38,11 +39,15 @@ public final class Courier: Sendable {
         case unsent(String)
     }
 
+    /// Of one host, that are tried.
+    private static let addressesMax = 16
+
     /// Whether webhooks may lead to any address, also without TLS.
     public let allowsPrivate: Bool
     private let mailServer: MailServer?
     private let agent: String
-    private let inbox: CourierInbox?
+    private let posts: CourierInbox?
+    private let mails: CourierInbox?
     private let lookups: HostLookups
 
     /// - Parameters:
@@ -62,10 +67,17 @@ public final class Courier: Sendable {
         self.allowsPrivate = allowsPrivate
         self.mailServer = mailServer
         self.agent = agent
-        inbox = CourierInbox()
+        // A receiver that never answers holds a part of the places only.
+        posts = CourierInbox(
+            Turns(countMax: 128, ofSenderMax: 64, ofHostMax: 16), threadsMax: 1, perThread: 128)
+        mails = CourierInbox(
+            Turns(countMax: 8, ofSenderMax: 4, ofHostMax: 8), threadsMax: 8, perThread: 1)
     }
 
-    deinit { inbox?.stop() }
+    deinit {
+        posts?.stop()
+        mails?.stop()
+    }
 
     /// Whether there is a server for e-mail.
     public var canMail: Bool { mailServer != nil }
@@ -106,7 +118,7 @@ public final class Courier: Sendable {
         let lines = headers.map { "\($0.name): \($0.value)" } + ["Expect:"]
         return await send(
             .post(url: url, lines: lines, body: body, agent: agent, isTrusted: allowsPrivate),
-            to: destination, isTrusted: allowsPrivate, for: sender)
+            by: posts, to: destination, isTrusted: allowsPrivate, for: sender)
     }
 
     /// Mails a plain text. It ends within two minutes, and 8 seconds more when the name server is slow and many
@@ -130,8 +142,8 @@ public final class Courier: Sendable {
         let message = MailMessage(
             from: mailServer.from, to: to, subject: subject, text: text, id: id, seconds: time(nil))
         return await send(
-            .mail(server: mailServer, to: to, message: message.bytes), to: destination,
-            isTrusted: true, for: sender)
+            .mail(server: mailServer, to: to, message: message.bytes), by: mails,
+            to: destination, isTrusted: true, for: sender)
     }
 
     private static func isPlain(_ text: String) -> Bool {
@@ -149,7 +161,8 @@ public final class Courier: Sendable {
     }
 
     private func send(
-        _ parcel: Parcel, to destination: Destination, isTrusted: Bool, for sender: String
+        _ parcel: Parcel, by inbox: CourierInbox?, to destination: Destination, isTrusted: Bool,
+        for sender: String
     ) async -> Outcome {
         guard let inbox else { return .failed("there are no descriptors left") }
         var addresses: [HostAddress]
@@ -163,7 +176,7 @@ public final class Courier: Sendable {
         guard !addresses.isEmpty else {
             return .failed("target_forbidden: the host has no address of the public internet")
         }
-        let texts = addresses.map(\.text)
+        let texts = addresses.prefix(Self.addressesMax).map(\.text)
         return await withCheckedContinuation { continuation in
             inbox.add(
                 Delivery(
@@ -194,35 +207,46 @@ struct Delivery: Sendable, Turn {
     let added = ContinuousClock.now
 }
 
-/// What the courier's thread and others share. The thread is started with the first delivery, and ends
-/// when the courier is gone and all is delivered.
+/// What the courier's threads and others share. A thread is started with the first delivery, and another one
+/// when all are busy; they end when the courier is gone and all is delivered.
 final class CourierInbox: Sendable {
     private struct State {
-        /// A receiver that never answers holds a part of the places only.
-        var turns = Turns<Delivery>(countMax: 128, ofSenderMax: 64, ofHostMax: 16)
-        var isRunning = false
+        var turns: Turns<Delivery>
+        var threads = 0
+        /// What is on its way, or waits.
+        var deliveries = 0
         var isStopped = false
     }
 
     /// Readable when there is something new.
     let descriptor: Int32
-    private let state = Mutex(State())
+    /// How many a thread has on their way at the same time.
+    let perThread: Int
+    private let threadsMax: Int
+    private let state: Mutex<State>
 
-    init?() {
+    init?(_ turns: Turns<Delivery>, threadsMax: Int, perThread: Int) {
         descriptor = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
+        self.threadsMax = threadsMax
+        self.perThread = perThread
+        state = Mutex(State(turns: turns))
         guard descriptor >= 0 else { return nil }
     }
 
     deinit { close(descriptor) }
 
     func add(_ delivery: Delivery) {
-        let isFirst = state.withLock { state in
+        let (wantsThread, threads) = state.withLock { state in
             state.turns.add(delivery)
-            defer { state.isRunning = true }
-            return !state.isRunning
+            state.deliveries += 1
+            let wants =
+                state.threads < threadsMax && state.deliveries > state.threads * perThread
+            if wants { state.threads += 1 }
+            return (wants, state.threads)
         }
-        if isFirst, !startThread({ CourierRound(self).run() }) {
-            state.withLock { $0.isRunning = false }
+        if wantsThread, !startThread({ CourierRound(self).run() }) {
+            state.withLock { $0.threads -= 1 }
+            guard threads == 1 else { return wake() }
             for delivery in takeAdded(before: .now) {
                 delivery.finish(.unsent("there is no thread left"))
             }
@@ -243,11 +267,20 @@ final class CourierInbox: Sendable {
         return state.withLock { $0.turns.next() }
     }
 
-    func end(_ delivery: Delivery) { state.withLock { $0.turns.end(delivery) } }
+    func end(_ delivery: Delivery) {
+        state.withLock { state in
+            state.turns.end(delivery)
+            state.deliveries -= 1
+        }
+    }
 
     /// Takes those that wait since a moment, or longer.
     func takeAdded(before moment: ContinuousClock.Instant) -> [Delivery] {
-        state.withLock { $0.turns.remove { $0.added <= moment } }
+        state.withLock { state in
+            let old = state.turns.remove { $0.added <= moment }
+            state.deliveries -= old.count
+            return old
+        }
     }
 
     /// Whether nobody is there any more, and nothing waits.

@@ -2,7 +2,7 @@
 
 internal import CCurl
 
-/// Drives deliveries on the courier's thread, where it is made and stays.
+/// Drives deliveries on a thread of the courier's, where it is made and stays.
 final class CourierRound {
     private static let longestWait = Duration.seconds(5)
 
@@ -26,22 +26,27 @@ final class CourierRound {
             finish()
             var wake = curl_waitfd(
                 fd: inbox.descriptor, events: Int16(CURL_WAIT_POLLIN), revents: 0)
-            curl_multi_poll(multi, &wake, 1, 500, nil)
+            // What is new is another thread's where this one has no room.
+            curl_multi_poll(multi, &wake, hasRoom ? 1 : 0, 500, nil)
         }
     }
 
+    private var hasRoom: Bool { running.count < inbox.perThread }
+
     private func start() {
-        while let delivery = inbox.next() {
-            guard let transmission = Transmission(delivery) else {
+        // First, so that nothing is begun whose claim may be over.
+        for delivery in inbox.takeAdded(before: .now - Self.longestWait) {
+            delivery.finish(.unsent("too many other messages are on their way"))
+        }
+        while hasRoom, let delivery = inbox.next() {
+            guard let transmission = Transmission(delivery),
+                curl_multi_add_handle(multi, transmission.handle) == CURLM_OK
+            else {
                 inbox.end(delivery)
-                delivery.finish(.failed("curl cannot be set up"))
+                delivery.finish(.unsent("curl cannot be set up"))
                 continue
             }
             running[transmission.handle] = transmission
-            curl_multi_add_handle(multi, transmission.handle)
-        }
-        for delivery in inbox.takeAdded(before: .now - Self.longestWait) {
-            delivery.finish(.unsent("too many other messages are on their way"))
         }
     }
 

@@ -32,6 +32,8 @@ final class HostLookups: Sendable {
     /// Those who wait for a name.
     private struct Lookup {
         var waiters: [Int: CheckedContinuation<Answer, Never>] = [:]
+        /// On whose behalf: the first of them who has a turn has it for all.
+        var senders: Set<String> = []
         var isRunning = false
     }
 
@@ -65,17 +67,20 @@ final class HostLookups: Sendable {
             state.lastWaiter += 1
             return state.lastWaiter
         }
-        let timer = Task {
-            try await Task.sleep(for: patience)
-            giveUp(host, waiter)
-        }
-        defer { timer.cancel() }
+        var timer: Task<Void, any Error>?
+        defer { timer?.cancel() }
         return await withCheckedContinuation { continuation in
             let place = state.withLock { state -> Place? in
-                let isNew = state.lookups[host] == nil
-                state.lookups[host, default: Lookup()].waiters[waiter] = continuation
+                var lookup = state.lookups[host] ?? Lookup()
+                lookup.waiters[waiter] = continuation
+                let isNew = lookup.senders.insert(sender).inserted && !lookup.isRunning
+                state.lookups[host] = lookup
                 if isNew { state.turns.add(Place(sender: sender, host: host)) }
                 return Self.next(&state)
+            }
+            timer = Task {
+                try await Task.sleep(for: patience)
+                giveUp(host, waiter)
             }
             if let place { start(place) }
         }
@@ -101,6 +106,7 @@ final class HostLookups: Sendable {
     private func finish(_ place: Place, _ answer: Answer) -> Place? {
         let (waiters, next) = state.withLock { state in
             state.turns.end(place)
+            _ = state.turns.remove { $0.host == place.host }
             let lookup = state.lookups.removeValue(forKey: place.host)
             return (lookup?.waiters ?? [:], Self.next(&state))
         }

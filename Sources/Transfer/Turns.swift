@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Something that waits for a place.
-protocol Turn {
+protocol Turn: Sendable {
     /// On whose behalf: nobody's many keep others waiting.
     var sender: String { get }
     /// What it leads to: one that hangs does not hold all places.

@@ -83,7 +83,10 @@ extension QueryEngine {
 
     fileprivate func deliverAlerts(_ carry: AlertCarrier) async throws {
         let dispatch = try dispatch
-        for claim in try await dispatch.claim() { await dispatch.attempt(claim, carry) }
+        var offset = 0
+        for claim in try await dispatch.claim(after: &offset) {
+            await dispatch.attempt(claim, carry)
+        }
     }
 
     fileprivate func tellBudgets(_ cost: @Sendable () async throws -> Int) async throws -> Int {

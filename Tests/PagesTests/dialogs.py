@@ -138,7 +138,7 @@ def a_dialog_that_is_waited_for_is_there_already(browser, service, screenshots):
             page.wait_for_timeout(300)
             assert page.locator("dialog").count() == 0, "it comes after it was left"
             page.keyboard.press("Enter")
-            page.wait_for_selector("dialog[open] .status:has-text('Loading')", state="detached")
+            page.wait_for_selector("dialog[open] :is([name=grant], .facts, table, [name=threshold])")
         page.wait_for_selector("dialog[open] [name=threshold]")
         assert page.evaluate("document.activeElement.name") == "threshold"
 

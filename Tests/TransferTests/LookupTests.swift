@@ -38,7 +38,7 @@ import Testing
 
     @Test func `A name server that does not answer keeps nobody else waiting`() async {
         let resolver = Resolver()
-        let lookups = HostLookups(patience: .milliseconds(500)) { resolver.resolve($0) }
+        let lookups = HostLookups(patience: .seconds(2)) { resolver.resolve($0) }
         let dead = await withTaskGroup(of: HostLookups.Answer.self) { group in
             for number in 0..<100 {
                 group.addTask { await lookups.addresses(of: "dead\(number)", for: "one") }
@@ -57,6 +57,21 @@ import Testing
         resolver.letGo()
         #expect(await lookups.addresses(of: "good", for: "one") == .found([Self.open]))
         #expect(resolver.asked.withLock { $0.count } == asked + 3)
+    }
+
+    @Test func `Who waits for a host behind somebody's many has a turn of its own`() async {
+        let resolver = Resolver()
+        let lookups = HostLookups(patience: .seconds(30)) { resolver.resolve($0) }
+        await withTaskGroup { group in
+            for number in 0..<8 {
+                group.addTask { _ = await lookups.addresses(of: "dead\(number)", for: "one") }
+            }
+            while resolver.asked.withLock({ $0.count }) < 4 { await Task.yield() }
+            group.addTask { _ = await lookups.addresses(of: "shared", for: "one") }
+            #expect(await lookups.addresses(of: "shared", for: "two") == .found([Self.open]))
+            #expect(resolver.asked.withLock { $0.count } == 5)
+            resolver.letGo()
+        }
     }
 
     @Test func `A webhook whose name server does not answer is taken`() async {

@@ -125,15 +125,21 @@ final class AlertDispatch {
     }
 
     /// Takes as many notices as may be on their way now.
-    func claim() async throws(MeteringError) -> [Claim] {
+    ///
+    /// - Parameter offset: how many were left where they were before; they are passed over, and those that are
+    ///   left now are added.
+    func claim(after offset: inout Int) async throws(MeteringError) -> [Claim] {
         let room = Self.inFlightMax - inFlight.count
         guard room > 0, !isClaiming, let known = rules else { return [] }
         isClaiming = true
         defer { isClaiming = false }
         let now = clock.now.milliseconds
-        let (notices, rest) = try await outbox.claim(
-            now: now, endMS: now + schedule.claimMS, count: room, places(known, now))
-        self.rest = rest
+        // One whose alert is not known yet may be e-mail.
+        let (notices, rest, stayed) = try await outbox.claim(
+            now: now, endMS: now + schedule.mailClaimMS, count: room, after: offset,
+            places(known, now))
+        offset += stayed
+        self.rest = rest == .none && offset > 0 ? .withoutRoom : rest
         if notices.isEmpty { return [] }
         let rules = try await refresh()
         return notices.map { notice in

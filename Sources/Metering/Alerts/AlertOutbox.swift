@@ -44,26 +44,30 @@ final class AlertOutbox {
     }
 
     /// Takes notices that are due; nobody else gets them until the claim is over.
+    ///
+    /// - Parameter offset: of those that are due, how many to pass over: for what stayed there is no room.
     func claim(
-        now: Int, endMS: Int, count: Int, _ places: Places
-    ) async throws(MeteringError) -> (notices: [AlertNotice], rest: Rest) {
+        now: Int, endMS: Int, count: Int, after offset: Int, _ places: Places
+    ) async throws(MeteringError) -> (notices: [AlertNotice], rest: Rest, stayed: Int) {
         writer.integers(places.ofAlerts)
         let ofAlerts = writer.take()
         writer.integers(places.rooms)
         let reply = try await run(
             ScriptLibrary.claimNotices, [keys.notices, keys.dueNotices],
-            ["\(now)", "\(endMS)", "\(count)"].map { Array($0.utf8) } + [ofAlerts, writer.take()])
-        guard let values = reply.elements, let rest = values.first?.integer.flatMap(Rest.init)
+            ["\(now)", "\(endMS)", "\(count)"].map { Array($0.utf8) }
+                + [ofAlerts, writer.take(), Array("\(offset)".utf8)])
+        guard let values = reply.elements, values.count >= 2,
+            let rest = values[0].integer.flatMap(Rest.init), let stayed = values[1].integer
         else { throw Self.damaged }
         var notices: [AlertNotice] = []
-        for index in stride(from: 1, to: values.count - 1, by: 2) {
+        for index in stride(from: 2, to: values.count - 1, by: 2) {
             guard let id = values[index].bytes, let packed = values[index + 1].bytes,
                 let notice = AlertNotice(id, packed: packed)
                 // It keeps no other from being delivered; who lists the notices is told.
             else { continue }
             notices.append(notice)
         }
-        return (notices, rest)
+        return (notices, rest, stayed)
     }
 
     func settle(_ notice: AlertNotice, _ outcome: Outcome) async throws(MeteringError) {

@@ -49,15 +49,16 @@ extension QueryEngine {
         let dispatch = try dispatch
         _ = try await dispatch.refresh()
         if tellsBudgets { try await tellBudgets(dispatch) }
-        return try await deliver(dispatch, carry)
+        return try await deliver(dispatch, carry, rounds: 20)
     }
 
     private func deliver(
-        _ dispatch: AlertDispatch, _ carry: @escaping AlertCarrier
+        _ dispatch: AlertDispatch, _ carry: @escaping AlertCarrier, rounds: Int
     ) async throws(MeteringError) -> [Task<Void, Never>] {
         var tasks: [Task<Void, Never>] = []
-        for _ in 0..<20 {
-            tasks += try await dispatch.claim().map { claim in
+        var offset = 0
+        for _ in 0..<rounds {
+            tasks += try await dispatch.claim(after: &offset).map { claim in
                 Task { await attempt(claim, dispatch, carry) }
             }
             guard dispatch.rest == .behind else { break }
@@ -78,8 +79,8 @@ extension QueryEngine {
         _ claim: AlertDispatch.Claim, _ dispatch: AlertDispatch, _ carry: @escaping AlertCarrier
     ) async {
         await dispatch.attempt(claim, carry)
-        // What waits for room goes as soon as there is some.
-        if dispatch.rest != .none { _ = try? await deliver(dispatch, carry) }
+        // What waits for room goes as soon as there is some, and is among the first.
+        if dispatch.rest != .none { _ = try? await deliver(dispatch, carry, rounds: 1) }
     }
 
     /// Looks after the alerts until the engine is stopped.

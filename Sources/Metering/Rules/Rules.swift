@@ -72,9 +72,9 @@ public final class Rules: Sendable {
     /// Reads the hash as HGETALL gives it.
     convenience init(_ value: RedisValue, _ reader: JSONReader) throws(Damage) {
         var fields: [String: [UInt8]] = [:]
-        let elements = value.elements ?? []
+        guard let elements = value.elements else { throw Damage(field: "all") }
         for index in stride(from: 0, to: elements.count - 1, by: 2) {
-            guard let name = elements[index].bytes else { continue }
+            guard let name = elements[index].bytes else { throw Damage(field: "a field") }
             fields[String(decoding: name, as: UTF8.self)] = elements[index + 1].bytes
         }
         func part<Value>(

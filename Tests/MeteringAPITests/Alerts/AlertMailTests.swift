@@ -87,4 +87,28 @@ import Transfer
             server.end()
         }
     }
+
+    /// The library waits where it is for what a server says at the end of a message.
+    @Test func `A server that takes its time with a message holds up no other`() async throws {
+        try await withRedis { redis in
+            let port = try freePort()
+            let fixture = "\(TallyProcess.package)/Tests/MeteringAPITests/Fixtures/smtp_server.py"
+            let server = try ChildProcess(
+                ["/usr/bin/python3", fixture, "\(port)", redis.folder],
+                log: "\(redis.folder)/smtp.log")
+            try waitUntil("the SMTP server") { server.log.contains("ready") }
+            let courier = Courier(
+                mailServer: .init(url: "smtp://127.0.0.1:\(port)", from: "tally@example.com"))
+            @Sendable func mail(_ to: String) async -> Courier.Outcome {
+                await courier.mail(to: "\(to)@example.org", subject: to, text: to, id: to)
+            }
+            async let slow = mail("slow")
+            try waitUntil("the server has the first") { server.log.contains("thinking") }
+            #expect(await mail("fast") == .delivered)
+            let first = try String(contentsOfFile: "\(redis.folder)/1.json", encoding: .utf8)
+            #expect(first.contains("fast@example.org"))
+            #expect(await slow == .delivered)
+            server.end()
+        }
+    }
 }

@@ -27,6 +27,7 @@ class Handler:
 
     async def handle_DATA(self, server, session, envelope):
         if any(address.startswith("slow@") for address in envelope.rcpt_tos):
+            print("thinking", flush=True)
             await asyncio.sleep(11)
         self.count += 1
         if self.count <= refusals:

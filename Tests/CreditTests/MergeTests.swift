@@ -207,8 +207,7 @@ import Testing
         }
     }
 
-    @Test func `What a guest's undone events gave back is added to the user's`() async throws
-    {
+    @Test func `What a guest's undone events gave back is added to the user's`() async throws {
         try await withBench { _, bench, _ in
             for subject in ["guest:1", "ann", "guest:2", "bob"] {
                 try await bench.grant(subject, 20 * one, id: "g")

@@ -147,6 +147,9 @@ def accessible(page, what):
 
 
 def in_width(page, what):
+    # Charts take a new width a moment later.
+    with contextlib.suppress(PlaywrightTimeout):
+        page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
     width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert width[0] <= width[1], f"{what} is {width[0]} wide in {width[1]}"
 

@@ -92,8 +92,6 @@ def tables_fit_into_windows_of_all_widths_and_on_paper(browser, service, screens
                 page.set_viewport_size({"width": width, "height": 900})
                 page.emulate_media(media=media)
                 page.wait_for_function(f"() => innerWidth === {width} && matchMedia('{media}').matches")
-                # Charts take their new width a moment later.
-                page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
                 in_width(page, f"{path} in {width} px, {media}")
                 tables_in_width(page, f"{path} in {width} px, {media}")
             page.emulate_media(media="screen")

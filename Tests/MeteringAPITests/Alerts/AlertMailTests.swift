@@ -11,18 +11,11 @@ import Transfer
     @Test func `E-mail goes by SMTP, again after a refusal, with nothing but plain text`()
         async throws
     {
-        try await withRedis { redis in
-            let port = try freePort()
-            let fixture = "\(TallyProcess.package)/Tests/MeteringAPITests/Fixtures/smtp_server.py"
-            // Debian's own, which has its packages.
-            let server = try ChildProcess(
-                ["/usr/bin/python3", fixture, "\(port)", redis.folder, "1"],
-                log: "\(redis.folder)/smtp.log")
-            try waitUntil("the SMTP server") { server.log.contains("ready") }
+        try await withMailServer(refusals: 1) { redis, _, url in
             try await onLoop { host in
                 let bench = await AlertBench(
                     redis, on: host.loop,
-                    mail: .init(url: "smtp://127.0.0.1:\(port)", from: "tally@example.com"))
+                    mail: .init(url: url, from: "tally@example.com"))
                 let put = await bench.put(
                     #"{"name":"files","on":{\#(files)},"percent":[80],"to":{"email":"ops@example.org"}}"#
                 )
@@ -52,24 +45,17 @@ import Transfer
             #expect(
                 text.hasPrefix("ÄÖ 漢字 'x' has reached 80 % of the limit files_per_day"), "\(text)")
             #expect(text.contains("Used: 80 of 100"))
-            server.end()
         }
     }
 
     /// What is done at once when a server has looked at a message for a while, and says that it has it, or
     /// when it does not know whom it is for.
     @Test func `A server may take its time, and whom it does not know gets nothing`() async throws {
-        try await withRedis { redis in
-            let port = try freePort()
-            let fixture = "\(TallyProcess.package)/Tests/MeteringAPITests/Fixtures/smtp_server.py"
-            let server = try ChildProcess(
-                ["/usr/bin/python3", fixture, "\(port)", redis.folder],
-                log: "\(redis.folder)/smtp.log")
-            try waitUntil("the SMTP server") { server.log.contains("ready") }
+        try await withMailServer { redis, _, url in
             try await onLoop { host in
                 let bench = await AlertBench(
                     redis, on: host.loop,
-                    mail: .init(url: "smtp://127.0.0.1:\(port)", from: "tally@example.com"))
+                    mail: .init(url: url, from: "tally@example.com"))
                 let alerts = ["slow", "nobody"].map {
                     #"{"name":"\#($0)","on":{\#(files)},"percent":[80],"to":{"email":"\#($0)@example.org"}}"#
                 }
@@ -84,21 +70,14 @@ import Transfer
                 await bench.harness.queries.stop()
             }
             #expect(FileManager.default.fileExists(atPath: "\(redis.folder)/1.json"))
-            server.end()
         }
     }
 
     /// The library waits where it is for what a server says at the end of a message.
     @Test func `A server that takes its time with a message holds up no other`() async throws {
-        try await withRedis { redis in
-            let port = try freePort()
-            let fixture = "\(TallyProcess.package)/Tests/MeteringAPITests/Fixtures/smtp_server.py"
-            let server = try ChildProcess(
-                ["/usr/bin/python3", fixture, "\(port)", redis.folder],
-                log: "\(redis.folder)/smtp.log")
-            try waitUntil("the SMTP server") { server.log.contains("ready") }
+        try await withMailServer { redis, server, url in
             let courier = Courier(
-                mailServer: .init(url: "smtp://127.0.0.1:\(port)", from: "tally@example.com"))
+                mailServer: .init(url: url, from: "tally@example.com"))
             @Sendable func mail(_ to: String) async -> Courier.Outcome {
                 await courier.mail(to: "\(to)@example.org", subject: to, text: to, id: to)
             }
@@ -108,7 +87,26 @@ import Transfer
             let first = try String(contentsOfFile: "\(redis.folder)/1.json", encoding: .utf8)
             #expect(first.contains("fast@example.org"))
             #expect(await slow == .delivered)
-            server.end()
         }
+    }
+}
+
+/// Runs a test's body with a Redis and a server for e-mail.
+///
+/// - Parameter refusals: how many messages it refuses before it takes one.
+private func withMailServer(
+    refusals: Int = 0,
+    _ body: @Sendable (RedisServer, ChildProcess, _ url: String) async throws -> Void
+) async throws {
+    try await withRedis { redis in
+        let port = try freePort()
+        let fixture = "\(TallyProcess.package)/Tests/MeteringAPITests/Fixtures/smtp_server.py"
+        // Debian's own, which has its packages.
+        let server = try ChildProcess(
+            ["/usr/bin/python3", fixture, "\(port)", redis.folder, "\(refusals)"],
+            log: "\(redis.folder)/smtp.log")
+        defer { server.end() }
+        try waitUntil("the SMTP server") { server.log.contains("ready") }
+        try await body(redis, server, "smtp://127.0.0.1:\(port)")
     }
 }

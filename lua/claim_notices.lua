@@ -11,7 +11,7 @@
            Of those that are due, how many to pass over: for what stayed there is no room
   Returns  {0: no more is due, 1: for more there was no room, 2: more may be behind those that were looked
            at; how many stayed; id, notice, ...}, each with this attempt counted
-  Time     O(count + log notices)
+  Time     O(count + notices passed over + log notices)
 ]]
 --@constants alert_fields
 --@include require_rights

@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { button, h } from "./dom.js";
 import { confirmDialog, formDialog, showDialog } from "./dialog.js";
 import { dateTime, money, number } from "./format.js";
-import { t, word } from "./i18n.js";
+import { t } from "./i18n.js";
 import { findSubject } from "./people.js";
 import { readOrSay, Rules } from "./rules.js";
 import { plainTable, Table } from "./table.js";

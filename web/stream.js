@@ -39,7 +39,10 @@ async function run(path, query, { message, state }, signal) {
                 const problem = await problemOf(response);
                 // Too far behind: on with what comes now.
                 if (response.status === 410) place.id = "";
-                else if (response.status < 500) return state("refused", problem.message);
+                // 429 comes from a gateway in front, and is over some time.
+                else if (response.status < 500 && response.status !== 429) {
+                    return state("refused", problem.message);
+                }
                 failures += 1;
             }
         } catch {

@@ -65,7 +65,7 @@ extension DirectoryStore {
                 return settings
             }
         }
-        throw MeteringError.undecided(reason: "others keep changing the workspace")
+        throw MeteringError.postponed(reason: "others keep changing the workspace")
     }
 
     /// Changes a workspace to another zone: what others have cut into days of the old one, and not

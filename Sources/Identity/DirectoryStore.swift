@@ -146,7 +146,7 @@ public final class DirectoryStore {
             try await change(
                 Self.names(of: made.key), made.key.id, from: [], to: made.key.record,
                 score: made.key.createdAt.milliseconds)
-        else { throw .undecided(reason: "another key has its id") }
+        else { throw .postponed(reason: "another key has its id") }
         // Its secret is told now or never.
         await refreshAfterChange()
         return made
@@ -179,7 +179,7 @@ public final class DirectoryStore {
             await refreshAfterChange()
             return true
         }
-        throw .undecided(reason: "others keep changing the key")
+        throw .postponed(reason: "others keep changing the key")
     }
 
     /// A key outlives its workspace for a moment.

@@ -154,7 +154,7 @@ public final class MeteringEngine {
     ) {
         rulesStore.load { [self] result in
             switch result {
-            case .failure(let error): completion(.unavailable(reason: "\(error)"))
+            case .failure(let error): completion(.postponed(reason: "\(error)"))
             case .success(let rules):
                 if let outcome, rules.version == judged?.version {
                     completion(outcome)
@@ -178,7 +178,8 @@ public final class MeteringEngine {
         case .decided(let verdict): return verdict
         case .rejected(let rejection): throw rejection
         case .unavailable(let reason): throw MeteringError.undecided(reason: reason)
-        case .postponed(let reason): throw MeteringError.postponed(reason: reason)
+        case .postponed(let reason, let fault):
+            throw MeteringError.postponed(reason: reason, fault: fault)
         }
     }
 
@@ -253,7 +254,8 @@ public final class MeteringEngine {
         case .decided(let verdict): return verdict
         case .rejected(let rejection): throw rejection
         case .unavailable(let reason): throw MeteringError.undecided(reason: reason)
-        case .postponed(let reason): throw MeteringError.postponed(reason: reason)
+        case .postponed(let reason, let fault):
+            throw MeteringError.postponed(reason: reason, fault: fault)
         }
     }
 

@@ -8,8 +8,8 @@ public enum MeteringError: Error, Sendable {
     case unavailable(RedisError)
     /// Redis did not say whether a decision was taken.
     case undecided(reason: String)
-    /// It was not done, and may be asked for again.
-    case postponed(reason: String)
+    /// It was not done, and may be asked for again: at once, or when Redis can store again.
+    case postponed(reason: String, fault: StorageFault? = nil)
     /// It takes some time until it can be answered; it is being worked on.
     case building(what: String)
     /// There are as many of this already as may be; some of them end by themselves.
@@ -20,12 +20,50 @@ public enum MeteringError: Error, Sendable {
     case damaged(what: String)
 }
 
+/// Why Redis stores nothing, whatever is asked; what is there can be read all the same.
+public enum StorageFault: Sendable {
+    /// Its memory has reached `maxmemory`, and nothing may be evicted.
+    case outOfMemory
+    /// What it has to persist cannot be written, as on a full disk.
+    case unwritable
+
+    /// Nil for what is refused, or fails, for another reason.
+    init?(_ error: RedisError) {
+        guard case .server(let code, _) = error else { return nil }
+        switch code {
+        case "OOM": self = .outOfMemory
+        case "MISCONF": self = .unwritable
+        default: return nil
+        }
+    }
+}
+
+extension MeteringError {
+    /// Why it was not done; nil when it is not for want of room, or not known to be not done.
+    public var storageFault: StorageFault? {
+        switch self {
+        case .unavailable(let error): StorageFault(error)
+        case .postponed(_, let fault): fault
+        default: nil
+        }
+    }
+
+    /// Whether what was to be changed may have been.
+    public var mayBeDone: Bool {
+        switch self {
+        case .unavailable(let error): error.mayHaveBeenExecuted
+        case .undecided: true
+        default: false
+        }
+    }
+}
+
 extension MeteringError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .unavailable(let error): "\(error)"
         case .undecided(let reason): "it is not known whether it was done: \(reason)"
-        case .postponed(let reason): "\(reason); nothing was done"
+        case .postponed(let reason, _): "\(reason); nothing was done"
         case .building(let what): "\(what) is being made ready"
         case .tooMany(let what): "there are too many of these: \(what)"
         case .incomplete(let warnings): warnings.joined(separator: "; ")

@@ -83,16 +83,20 @@ public final class API {
     }
 
     /// The one place where errors become answers.
-    func problem(_ error: any Error) -> HTTPProblem {
+    ///
+    /// - Parameter isChange: whether the request was to change something.
+    func problem(_ error: any Error, isChange: Bool = false) -> HTTPProblem {
         switch error {
         case let problem as HTTPProblem: return problem
         case let rejection as EventRejection: return HTTPProblem(rejection)
         case let error as JSONError: return HTTPProblem(error)
-        case MeteringError.unavailable(let error):
-            return .unavailable("Redis did not answer: \(error)")
         case MeteringError.undecided(let reason):
-            return .unavailable("\(reason); whether it was done is not known")
-        case MeteringError.postponed(let reason): return .postponed(reason)
+            return .outcomeUnknown("\(reason); whether it was done is not known")
+        case let error as MeteringError where isChange && error.mayBeDone:
+            return .outcomeUnknown("\(error); whether it was done is not known")
+        case MeteringError.postponed(let reason, let fault): return .postponed(reason, fault)
+        case let error as MeteringError where error.storageFault != nil:
+            return .postponed("\(error)", error.storageFault)
         case MeteringError.building(let what):
             return HTTPProblem(
                 .serviceUnavailable, code: "leaderboard_building", title: "Service Unavailable",

@@ -62,8 +62,8 @@ extension API {
             case .rejected(let rejection): completion(.failure(rejection))
             case .unavailable(let reason):
                 completion(.failure(MeteringError.undecided(reason: reason)))
-            case .postponed(let reason):
-                completion(.failure(MeteringError.postponed(reason: reason)))
+            case .postponed(let reason, let fault):
+                completion(.failure(MeteringError.postponed(reason: reason, fault: fault)))
             }
         }
     }

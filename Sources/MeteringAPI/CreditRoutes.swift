@@ -155,8 +155,12 @@ extension API {
             return reversed(id, nil, isDuplicate: true)
         case .refused(let verdict): return denial(of: verdict, at: call.request.path)
         case .rejected(let rejection): throw rejection
-        case .unavailable(let reason), .postponed(let reason):
-            throw HTTPProblem.unavailable("\(reason); send it again, it is done only once")
+        case .unavailable(let reason):
+            throw HTTPProblem.outcomeUnknown(
+                "\(reason); whether it was undone is not known: send it again, it is done only once"
+            )
+        case .postponed(let reason, let fault):
+            throw MeteringError.postponed(reason: reason, fault: fault)
         }
     }
 

@@ -187,9 +187,10 @@ extension API {
         case .skipped(let reason): return .json(Self.body(skipped: id, reason))
         case .refused(let verdict): return denial(of: verdict, at: path)
         case .rejected(let rejection): return HTTPProblem(rejection).response(at: path)
-        case .postponed(let reason): return HTTPProblem.postponed(reason).response(at: path)
+        case .postponed(let reason, let fault):
+            return HTTPProblem.postponed(reason, fault).response(at: path)
         case .unavailable(let reason):
-            return HTTPProblem.unavailable(
+            return HTTPProblem.outcomeUnknown(
                 "\(reason); whether the event was counted is not known: send it again with the same id"
             ).response(at: path)
         }
@@ -254,7 +255,8 @@ extension API {
         var counts = (counted: 0, duplicates: 0, skipped: 0, failed: 0)
         var isAnythingDone = false
         // Why it is not known of one of them, or why one has to be sent again.
-        var (unavailable, postponed): (String?, String?)
+        var unavailable: String?
+        var postponed: (reason: String, fault: StorageFault?)?
         var results = JSONWriter()
         results.beginArray()
         for item in items {
@@ -266,7 +268,7 @@ extension API {
                 guard let outcome = rest.popFirst() else { continue }
                 switch outcome {
                 case .unavailable(let reason): unavailable = unavailable ?? reason
-                case .postponed(let reason): postponed = postponed ?? reason
+                case .postponed(let reason, let fault): postponed = postponed ?? (reason, fault)
                 default: isAnythingDone = true
                 }
                 switch outcome {
@@ -289,10 +291,16 @@ extension API {
                     Self.write(
                         event.id?.bytes, "failed", rejection.code, rejection.explanation,
                         to: &results)
-                case .unavailable(let reason), .postponed(let reason):
+                case .unavailable(let reason):
                     counts.failed += 1
                     Self.write(
-                        event.id?.bytes, "failed", "backend_unavailable", reason, to: &results)
+                        event.id?.bytes, "failed", HTTPProblem.outcomeUnknownCode,
+                        "\(reason); whether it was counted is not known", to: &results)
+                case .postponed(let reason, let fault):
+                    counts.failed += 1
+                    Self.write(
+                        event.id?.bytes, "failed", HTTPProblem.unavailableCode(fault),
+                        "\(reason); it was not counted: send it again", to: &results)
                 }
             }
         }
@@ -301,7 +309,7 @@ extension API {
         // is known to be done of any, there is nothing to sort out either.
         if !isAnythingDone || !items.contains(where: \.isUnnamed) {
             if let unavailable {
-                return HTTPProblem.unavailable(
+                return HTTPProblem.outcomeUnknown(
                     "\(unavailable); whether the events were counted is not known: send them again "
                         + "with the same ids"
                 ).response(at: path)
@@ -309,9 +317,9 @@ extension API {
             if let postponed {
                 let detail =
                     isAnythingDone
-                    ? "\(postponed); not all were counted: send them again with the same ids"
-                    : "\(postponed); none was counted: send them again"
-                return HTTPProblem.unavailable(detail).response(at: path)
+                    ? "\(postponed.reason); not all were counted: send them again with the same ids"
+                    : "\(postponed.reason); none was counted: send them again"
+                return HTTPProblem.unavailable(detail, postponed.fault).response(at: path)
             }
         }
         var json = JSONWriter()

@@ -132,9 +132,10 @@ extension API {
         case .skipped(let reason): return .json(Self.body(skipped: event.id, reason, .settled))
         case .refused(let verdict): return denial(of: verdict, at: call.request.path)
         case .rejected(let rejection): throw rejection
-        case .postponed(let reason): throw MeteringError.postponed(reason: reason)
+        case .postponed(let reason, let fault):
+            throw MeteringError.postponed(reason: reason, fault: fault)
         case .unavailable(let reason):
-            throw HTTPProblem.unavailable(
+            throw HTTPProblem.outcomeUnknown(
                 "\(reason); whether the hold was settled is not known: send it again with the same id"
             )
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import HTTPServer
+internal import Metering
 
 /// The parameters of a query, each given at most once and each one known to the route.
 struct QueryParameters {
@@ -78,16 +79,34 @@ extension HTTPProblem {
     }
 
     /// What was asked for was not done, and may be asked for again.
-    static func postponed(_ reason: String) -> HTTPProblem {
-        .unavailable("\(reason); nothing was changed: send it again")
+    static func postponed(_ reason: String, _ fault: StorageFault? = nil) -> HTTPProblem {
+        .unavailable("\(reason); nothing was changed: send it again", fault)
     }
 
-    /// Redis did not answer: nothing is half done, and a retry with the same id is safe.
-    static func unavailable(_ detail: String) -> HTTPProblem {
+    /// Redis did not answer, or can store nothing: nothing is half done, and a retry with the same id
+    /// is safe.
+    static func unavailable(_ detail: String, _ fault: StorageFault? = nil) -> HTTPProblem {
         HTTPProblem(
-            .serviceUnavailable, code: "backend_unavailable", title: "Service Unavailable",
+            .serviceUnavailable, code: unavailableCode(fault), title: "Service Unavailable",
             detail: detail)
     }
+
+    static func unavailableCode(_ fault: StorageFault?) -> String {
+        switch fault {
+        case .outOfMemory: "storage_out_of_memory"
+        case .unwritable: "storage_full"
+        case nil: "backend_unavailable"
+        }
+    }
+
+    /// Redis was asked, and did not say what became of it.
+    static func outcomeUnknown(_ detail: String) -> HTTPProblem {
+        HTTPProblem(
+            .serviceUnavailable, code: outcomeUnknownCode, title: "Service Unavailable",
+            detail: detail)
+    }
+
+    static let outcomeUnknownCode = "outcome_unknown"
 }
 
 /// Decodes percent-encoding; nil when it is malformed or does not give UTF-8.

@@ -192,7 +192,8 @@ public final class Router: HTTPResponder {
                     ? try await api.noted(route, call) : try await route.handler(api, call)
                 return (route.name, response)
             } catch {
-                let problem = fallback.problem(error)
+                let problem = fallback.problem(
+                    error, isChange: request.method != .get && request.method != .head)
                 if route.name == API.gatewayPath, problem.status.code >= 500 {
                     return (route.name, fallback.answerUnknownGateway(request))
                 }

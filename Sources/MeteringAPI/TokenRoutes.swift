@@ -26,9 +26,10 @@ extension API {
         case .skipped: return Self.answer(try await engine.reader.subject(subject)?.totals ?? [])
         case .refused(let verdict): return denial(of: verdict, at: call.request.path)
         case .rejected(let rejection): throw rejection
-        case .postponed(let reason): throw MeteringError.postponed(reason: reason)
+        case .postponed(let reason, let fault):
+            throw MeteringError.postponed(reason: reason, fault: fault)
         case .unavailable(let reason):
-            throw HTTPProblem.unavailable(
+            throw HTTPProblem.outcomeUnknown(
                 "\(reason); with an Idempotency-Key it is safe to send it again")
         }
     }

@@ -74,7 +74,10 @@ extension BlockingHTTPClient {
             if let answer = try? post("/v1/events", body, type: type) {
                 let isWhole = answer.status == 200 && answer.json["failed"] as? Int ?? 0 == 0
                 if isWhole { return answer }
-                guard answer.status == 503 || answer.text.contains("backend_unavailable") else {
+                let isOpen = ["backend_unavailable", "outcome_unknown"].contains {
+                    answer.text.contains($0)
+                }
+                guard answer.status == 503 || isOpen else {
                     throw Failure(description: "\(answer.status) \(answer.text)")
                 }
             }

@@ -39,7 +39,7 @@ import Testing
                     let outcomes = await bench.record(events)
                     for (event, outcome) in zip(events, outcomes) {
                         switch outcome {
-                        case .unavailable(let reason), .postponed(let reason):
+                        case .unavailable(let reason), .postponed(let reason, _):
                             Issue.record("\(reason)")
                         default: break
                         }
@@ -189,7 +189,7 @@ import Testing
                     #expect(reading.cells.isEmpty && reading.warnings.count == 1)
                     #expect(reading.warnings.first?.contains("2026/2026-11-21.json") == true)
                     let outcomes = await all.benches[0].record([event("a", at: noon)])
-                    guard case .postponed(let reason) = outcomes[0] else {
+                    guard case .postponed(let reason, _) = outcomes[0] else {
                         Issue.record("\(outcomes[0])")
                         continue
                     }

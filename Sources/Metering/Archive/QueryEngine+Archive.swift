@@ -31,7 +31,7 @@ extension QueryEngine {
                 return DayReading(cells: [], warnings: ["\(error)"])
             }
         }
-        throw .undecided(reason: "the day comes and goes")
+        throw .postponed(reason: "the day comes and goes")
     }
 
     /// The cells that Redis has of a day; nil when the day has left.

@@ -214,7 +214,7 @@ public enum DecisionOutcome: Sendable {
     /// Redis did not say; whether it was taken is not known.
     case unavailable(reason: String)
     /// Not taken for now, and will not be unless it is asked for again.
-    case postponed(reason: String)
+    case postponed(reason: String, fault: StorageFault? = nil)
 }
 
 extension LogPosition {

@@ -144,9 +144,9 @@ extension QueryEngine {
             do throws(ArchiveError) {
                 guard try await archive.use(of: guest, on: day) != nil else { continue }
             } catch {
-                throw MeteringError.undecided(reason: "\(error)")
+                throw MeteringError.postponed(reason: "\(error)")
             }
-            if let problem = await thaw(day) { throw MeteringError.undecided(reason: problem) }
+            if let problem = await thaw(day) { throw MeteringError.postponed(reason: problem) }
         }
     }
 }

@@ -25,8 +25,15 @@ final class EventBatch {
     var packed: Packed?
     /// Whether it moves what a guest was counted for: all of it is done, or nothing.
     var isMerge: Bool { events.first.map { $0.purpose.isMove } ?? false }
-    /// How often it was sent whose outcome is not known.
-    var lostCount = 0
+    /// Whether it was sent and nothing tells that it was not counted.
+    var mayBeCounted = false
+
+    /// Tells the callers that it is not sent again.
+    func end(_ reason: String, _ fault: StorageFault? = nil) {
+        for item in items {
+            if mayBeCounted { item.giveUp(reason) } else { item.postpone(reason, fault) }
+        }
+    }
 
     /// Prices the events and adds them up. Their ids, where they have one, must differ. An event
     /// that cannot be priced or is of an erased subject, or a decision about what these rules do not

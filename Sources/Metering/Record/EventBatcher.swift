@@ -18,7 +18,7 @@ final class EventBatcher {
     static let erasing = "the subject is being erased; ask again in a moment"
     /// For how long batches come ready to move subjects after one had to.
     private static let movingMS = 60_000
-    private static let sweepMS = 100
+    static let sweepMS = 100
 
     let client: RedisClient
     private let script: RedisScript
@@ -38,10 +38,10 @@ final class EventBatcher {
     private let resets: MonthResets
 
     var waiting: PendingQueue
-    private var inFlight: EventBatch?
+    var inFlight: EventBatch?
     /// Events of large requests, made ready while another batch is on its way, so that Redis does not
     /// wait for it.
-    private var next: EventBatch? { didSet { isOvertaken = false } }
+    var next: EventBatch? { didSet { isOvertaken = false } }
     /// Whether what came later went before it.
     private var isOvertaken = false
     private var sequence = 0
@@ -54,17 +54,17 @@ final class EventBatcher {
     var isLookingAhead = false
     /// Of this turn's events; nil before the first of them.
     var arrival: Arrival?
-    /// The batch in flight has an unknown outcome and waits for a connection.
-    private var isResendDue = false
+    /// The batch in flight was not answered for, and goes again when there is a connection.
+    var isResendDue = false
     /// When Redis answered last. A long queue that moves is no reason to give events up.
-    private var lastReplyMS = 0
+    var lastReplyMS = 0
     /// What Redis said last, when it would not count a batch that goes again.
-    private var refusal: RedisError?
+    var refusal: RedisError?
     private var sweep: LoopTimer?
     /// Events that wait for their days.
     private let cold: ColdEvents
-    private var lastSweepMS = 0
-    private var isHeldUp = false
+    var lastSweepMS = 0
+    var isHeldUp = false
 
     init(
         on loop: EventLoop, client: RedisClient, script: RedisScript, rules: RulesStore,
@@ -238,7 +238,7 @@ final class EventBatcher {
             case .success(let rules):
                 guard let batch = inFlight else { return flush() }
                 let rebuilt = EventBatch(batch.items, rules)
-                rebuilt.lostCount = batch.lostCount
+                rebuilt.mayBeCounted = batch.mayBeCounted
                 inFlight = rebuilt.items.isEmpty ? nil : rebuilt
                 if inFlight == nil { flush() } else { send(rebuilt) }
             }
@@ -247,14 +247,17 @@ final class EventBatcher {
 
     /// There are no rules to count by.
     private func giveUp(_ reason: String) {
-        let items = (inFlight ?? next)?.items ?? waiting.takeBatch(followers) ?? []
-        if inFlight == nil { next = nil }
-        inFlight = nil
-        for item in items { item.giveUp(reason) }
+        if let batch = inFlight ?? next {
+            if inFlight == nil { next = nil }
+            inFlight = nil
+            batch.end(reason)
+        } else {
+            for item in waiting.takeBatch(followers) ?? [] { item.postpone(reason) }
+        }
         if next != nil || !waiting.isEmpty { scheduleFlush() }
     }
 
-    private func send(_ batch: EventBatch) {
+    func send(_ batch: EventBatch) {
         isResendDue = false
         let now = clock.now
         let arrival = CivilDay(number: now.milliseconds.flooredQuotient(86_400_000))
@@ -288,19 +291,19 @@ final class EventBatcher {
             lastReplyMS = clock.monotonicMS
             refusal = nil
             guard let reply = RecordReply(value) else {
-                return fail(batch, "Redis gave an answer of another shape")
+                return lose(batch, "Redis gave an answer of another shape")
             }
             handle(reply, for: batch)
         case .failure(let error) where error.isWorthResending:
             // Not known to be counted. It goes again, as it is, when the client is ready.
             metrics.resent.add()
-            batch.lostCount += 1
+            if error.mayHaveBeenExecuted { batch.mayBeCounted = true }
             if case .timedOut = error { waiting.bound.learnOfSilence() }
             refusal = if case .server = error { error } else { nil }
             // When the client is ready again; if it still is, at the next turn of the sweep.
             isResendDue = true
         case .failure(let error):
-            fail(batch, "\(error)")
+            fail(batch, "\(error)", StorageFault(error))
         }
     }
 
@@ -315,12 +318,12 @@ final class EventBatcher {
             loadRules()
         case .merged(let users):
             let rebuilt = EventBatch(batch.items.map { $0.redirected(to: users) }, batch.rules)
-            rebuilt.lostCount = batch.lostCount
+            rebuilt.mayBeCounted = batch.mayBeCounted
             inFlight = rebuilt
             send(rebuilt)
         case .erasing(let subject):
             // As with days that have left: sent once more under another number, it could count twice.
-            guard batch.lostCount == 0 else { return fail(batch, Self.erasing) }
+            guard !batch.mayBeCounted else { return fail(batch, Self.erasing) }
             inFlight = nil
             for item in batch.items where item.subject?.id == subject {
                 item.postpone(Self.erasing)
@@ -335,7 +338,7 @@ final class EventBatcher {
             canMoveUntilMS = clock.monotonicMS + Self.movingMS
             send(batch)
         case .cold(let days):
-            guard batch.lostCount == 0, !batch.isMerge else {
+            guard !batch.mayBeCounted, !batch.isMerge else {
                 // Sent once more later under another number, it could count twice.
                 cold.bringBack(days)
                 return fail(batch, ColdEvents.reason)
@@ -348,13 +351,13 @@ final class EventBatcher {
             isolate(batch, Set(subjects), rollup)
             flush()
         case .stale:
-            fail(batch, "the batch was given up")
+            lose(batch, "the batch was given up")
         }
     }
 
     private func finish(_ batch: EventBatch, _ done: RecordReply.Done) {
         guard let outcomes = BatchOutcomes(batch, done) else {
-            return fail(batch, "Redis gave an answer of another shape")
+            return lose(batch, "Redis gave an answer of another shape")
         }
         if !batch.isMerge { metrics.counted.add(outcomes.countedCount) }
         if let heldUS = done.heldUS, heldUS > 0 {
@@ -366,34 +369,15 @@ final class EventBatcher {
         outcomes.resolve { repeated, origin in resolve(repeated, from: origin) }
     }
 
-    private func fail(_ batch: EventBatch, _ reason: String) {
+    func fail(_ batch: EventBatch, _ reason: String, _ fault: StorageFault? = nil) {
         if inFlight === batch { inFlight = nil }
-        for item in batch.items { item.giveUp(reason) }
+        batch.end(reason, fault)
         scheduleFlush()
     }
 
-    /// Tells the callers whose events have waited too long.
-    private func expire() {
-        let now = clock.monotonicMS
-        later.see(clock.now)
-        if isResendDue, client.isReady, let batch = inFlight { send(batch) }
-        // When the loop itself was held up, what Redis has answered meanwhile is still to be read.
-        isHeldUp = !isHeldUp && now - lastSweepMS > 3 * Self.sweepMS
-        lastSweepMS = now
-        guard !isHeldUp, now - lastReplyMS > limits.waitMS else { return }
-        func isLate(_ batch: EventBatch) -> Bool { batch.items.allSatisfy { $0.deadlineMS <= now } }
-        // A later answer to it is ignored; the next batch's number makes a late sending stale.
-        if let batch = inFlight, isLate(batch) { fail(batch, silence) }
-        if let batch = next, isLate(batch) {
-            next = nil
-            for item in batch.items { item.postpone(silence) }
-        }
-        // What was sent, and came back to the queue, is known not to have been counted.
-        for item in waiting.takeExpired(now) { item.postpone(silence) }
-    }
-
-    private var silence: String {
-        if let refusal, client.isReady { return "\(refusal)" }
-        return "Redis does not answer" + (client.problem.map { " (\($0))" } ?? "")
+    /// Nothing tells what became of it.
+    func lose(_ batch: EventBatch, _ reason: String) {
+        batch.mayBeCounted = true
+        fail(batch, reason)
     }
 }

@@ -24,7 +24,7 @@ public enum EventOutcome: Sendable {
     /// Redis did not say that it was counted. Sending it again with the same id is safe.
     case unavailable(reason: String)
     /// Not counted for now, and will not be unless it is sent again, with or without an id.
-    case postponed(reason: String)
+    case postponed(reason: String, fault: StorageFault? = nil)
 }
 
 /// Why a subject is not counted.

@@ -159,10 +159,10 @@ enum Pending {
     }
 
     /// Tells the caller that it was not done, and may be asked for again.
-    func postpone(_ reason: String) {
+    func postpone(_ reason: String, _ fault: StorageFault? = nil) {
         switch self {
-        case .event(let pending): pending.resolve(.postponed(reason: reason))
-        case .decision(let pending): pending.resolve(.postponed(reason: reason))
+        case .event(let pending): pending.resolve(.postponed(reason: reason, fault: fault))
+        case .decision(let pending): pending.resolve(.postponed(reason: reason, fault: fault))
         }
     }
 

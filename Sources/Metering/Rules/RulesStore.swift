@@ -118,6 +118,6 @@ final class RulesStore {
             }
             if case .integer(1) = reply { return try await load() }
         }
-        throw MeteringError.undecided(reason: "others change the rules at this moment")
+        throw MeteringError.postponed(reason: "others change the rules at this moment")
     }
 }

@@ -94,7 +94,8 @@ extension API {
         case .refused(let verdict): throw refusal(by: verdict)
         case .rejected(let rejection): throw rejection
         case .unavailable(let reason): throw MeteringError.undecided(reason: reason)
-        case .postponed(let reason): throw MeteringError.postponed(reason: reason)
+        case .postponed(let reason, let fault):
+            throw MeteringError.postponed(reason: reason, fault: fault)
         }
     }
 

@@ -55,7 +55,7 @@ import Testing
     }
 
     private static func isPutOff(_ outcome: EventOutcome?) -> Bool {
-        if case .postponed(let reason) = outcome {
+        if case .postponed(let reason, _) = outcome {
             reason.contains("being erased")
         } else {
             false

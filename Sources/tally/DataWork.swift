@@ -129,6 +129,12 @@ private func restore(
                 + "profiles of \(workspace.workspace.text) are in no other file, and are not restored"
         )
     }
+    if data.place.redisURL != nil,
+        try await withQueries(WorkspaceSettings(), data, { try await $0.isServed() })
+    {
+        throw StartFailure(
+            description: "a service counts on this Redis: stop all services on it before a restore")
+    }
     for workspace in order {
         let name = workspace.workspace.text
         try await withQueries(workspace, data) { queries in

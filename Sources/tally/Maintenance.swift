@@ -39,6 +39,7 @@ actor Maintenance {
     private var durability: String?
     /// Why this Redis may not be used; nil when it may.
     private var refusal: String?
+    private var dataset: DatasetWatch?
     /// Why Redis takes no writes; nil when it does.
     private var writeProblem: String?
     /// Commands, of whomever, that the user of Redis had no right to.
@@ -125,6 +126,9 @@ actor Maintenance {
         let store = store(client)
         let probe = WriteProbe(client: client, settings: directory.defaults)
         let rights = CommandRights(client: client, settings: directory.defaults)
+        let dataset = DatasetWatch(
+            client: client, settings: directory.defaults, mayForget: allowsVolatile)
+        self.dataset = dataset
         var checked = 0
         var turns = 0
         while !isStopped {
@@ -148,6 +152,7 @@ actor Maintenance {
                     await check(client, rights, probe)
                 } else if turns % 10 == 0 {
                     await look(probe)
+                    if (try? await dataset.problem()) != nil { await check(client, rights, probe) }
                 }
                 if turns % 100 == 0 {
                     await keepHolds(client)
@@ -284,6 +289,7 @@ actor Maintenance {
     ) async -> Bool {
         guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
         var problem = fault(of: report)
+        if problem == nil { problem = (try? await dataset?.problem()) ?? nil }
         for settings in directory.workspaces where problem == nil {
             do throws(RedisError) {
                 if try await RestoreMark.isSet(client, settings) {

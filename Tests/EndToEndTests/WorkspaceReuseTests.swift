@@ -268,6 +268,14 @@ extension EndToEnd {
             try service.redis("FLUSHALL")
             sleep(5)
             #expect(FileManager.default.fileExists(atPath: state))
+            // It does not go on as if nobody had ever used anything.
+            try waitUntil("the loss in readyz") {
+                (try? host.get("/readyz"))?.text.contains("Redis has lost its data") == true
+            }
+            #expect(try host.post("/v1/events", #"{"subject":"a"}"#).status == 503)
+            #expect(service.terminate() == 0)
+            #expect(FileManager.default.fileExists(atPath: state))
+            try service.start()
             // Nor does one of the same id that is made and deleted since.
             let kept = FileManager.default.contents(atPath: state)
             try host.requestUntilReady("POST", "/v1/workspaces", #"{"id":"acme"}"#)

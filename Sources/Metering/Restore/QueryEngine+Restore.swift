@@ -80,6 +80,23 @@ extension QueryEngine {
         try await restorer(path, RestoreToken(), progress).check(into: data, isForced: isForced)
     }
 
+    /// Whether a service counts on this Redis: it writes a key each second that goes by itself when nobody
+    /// does so. Returns after at most 10 s, at once where there is none.
+    ///
+    /// - Throws: `RedisError`.
+    public func isServed() async throws -> Bool {
+        let question = RedisCommand("PTTL", [Keyspace(WorkspaceSettings()).probe])
+        var last = Int.max
+        while true {
+            guard let left = try await client.send(question).integer, left >= 0 else {
+                return false
+            }
+            if left > last { return true }
+            last = left
+            await loop.sleep(for: .milliseconds(200))
+        }
+    }
+
     /// Rebuilds this workspace in Redis from the snapshots of its folder, which were checked before.
     /// What Redis holds of the workspace is deleted. O(lines of all files); may be begun again at any
     /// time. No service takes the data before `endRestore`.

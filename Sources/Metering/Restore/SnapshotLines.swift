@@ -168,6 +168,28 @@ final class SnapshotPieces {
     }
 }
 
+/// What a file is a snapshot of: its name says it, and the lists in it do.
+enum SnapshotKind: String {
+    case day = "a day"
+    case audit = "a day of the audit log"
+    case state = "the state"
+
+    /// Of what a file holds; nil where its first list cannot be read, for which its checksum stands.
+    init?(of path: String) {
+        guard let pieces = try? SnapshotPieces(path) else { return nil }
+        while let piece = try? pieces.next() {
+            guard case .list(let name) = piece else { continue }
+            switch name {
+            case "hours": self = .day
+            case "entries": self = .audit
+            default: self = .state
+            }
+            return
+        }
+        return nil
+    }
+}
+
 /// What the first line of a file says.
 struct SnapshotTitle: Equatable {
     var schema: Int

@@ -30,11 +30,20 @@ struct SnapshotSource {
         var state: (path: String, title: SnapshotTitle)?
         var faults: [SnapshotFault] = []
         var byteCount = 0
-        func read(_ file: String, _ body: (SnapshotTitle) throws -> Void) throws {
+        func read(
+            _ file: String, _ kind: SnapshotKind, _ body: (SnapshotTitle) throws -> Void
+        ) throws {
             do {
                 let title = try SnapshotTitle(path: file)
                 guard title.schema <= SnapshotHead.schema else {
                     throw SnapshotFault(file: file, reason: "it is of a later version of Tally")
+                }
+                let found = SnapshotKind(of: file) ?? kind
+                guard found == kind, (kind == .state) == title.date.isEmpty else {
+                    throw SnapshotFault(
+                        file: file,
+                        reason: "it has the name of \(kind.rawValue), and is \(found.rawValue): "
+                            + "put back the file that belongs here")
                 }
                 try body(title)
                 byteCount += Self.size(file)
@@ -52,12 +61,14 @@ struct SnapshotSource {
                 return []
             }
         }
-        func readDays(_ folder: String, isOf: (CivilDay) -> Bool) throws -> [Day] {
+        func readDays(
+            _ folder: String, _ kind: SnapshotKind, isOf: (CivilDay) -> Bool
+        ) throws -> [Day] {
             var days: [Day] = []
             for name in try names("\(path)/\(folder)")
             where name.hasSuffix(".json") && !name.hasPrefix(".") {
                 let file = "\(path)/\(folder)/\(name)"
-                try read(file) { title in
+                try read(file, kind) { title in
                     guard let day = CivilDay(title.date), name == "\(day).json", isOf(day) else {
                         throw SnapshotFault(file: file, reason: "it is of another day")
                     }
@@ -67,11 +78,11 @@ struct SnapshotSource {
             return days
         }
         for year in try names(path) where year.count == 4 && Int(year) != nil {
-            days += try readDays(year) { year == "\($0)".prefix(4) }
+            days += try readDays(year, .day) { year == "\($0)".prefix(4) }
         }
-        audit = try readDays(SnapshotFolder.auditName) { _ in true }
+        audit = try readDays(SnapshotFolder.auditName, .audit) { _ in true }
         if access("\(path)/state.json", F_OK) == 0 || errno != ENOENT {
-            try read("\(path)/state.json") { state = ("\(path)/state.json", $0) }
+            try read("\(path)/state.json", .state) { state = ("\(path)/state.json", $0) }
         }
         self.days = days
         self.state = state

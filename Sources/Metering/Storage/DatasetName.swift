@@ -53,5 +53,5 @@ final class DatasetName {
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    private static let field = Array("dataset".utf8)
+    static let field = Array("dataset".utf8)
 }

@@ -3,8 +3,8 @@
 internal import Glibc
 internal import Redis
 
-/// Verifies that the files are there of which Redis says that they were written, and that a day which its
-/// file calls final is final for Redis.
+/// Verifies that the files are there of which Redis says that they were written, that none is an earlier
+/// one (which a restore would take for the last), and that a day which its file calls final is final for Redis.
 ///
 /// A file is noted when it is in its place: what was never flushed lacks nothing.
 struct WrittenFiles {
@@ -39,10 +39,18 @@ struct WrittenFiles {
             }
         let marks = try await context.hash.values(context.keys.snapshots, of: files.map { $0.0 })
         return zip(files, marks).compactMap { file, mark in
-            guard let mark, access(file.1, F_OK) != 0, errno == ENOENT else { return nil }
+            guard let mark else { return nil }
             let revision = String(decoding: mark, as: UTF8.self)
+            if access(file.1, F_OK) != 0, errno == ENOENT {
+                return Difference(
+                    file.1, "file", expected: "one of revision \(revision)", found: "none")
+            }
+            // What cannot be read is told elsewhere.
+            guard let written = Int(revision), let title = try? SnapshotTitle(path: file.1),
+                title.revision < written
+            else { return nil }
             return Difference(
-                file.1, "file", expected: "one of revision \(revision)", found: "none")
+                file.1, "revision", expected: revision, found: "\(title.revision)")
         }
     }
 

@@ -58,6 +58,65 @@ import Testing
         }
     }
 
+    /// As after a copy that was not whole, or a file that was put back: a restore would bring old balances.
+    @Test func `A file of before is named`() async throws {
+        try await withHistory { _, _, history in
+            let names = ["state.json", "audit/2026-11-21.json"]
+            var former: [String: Data] = [:]
+            for round in 1...2 {
+                _ = await history.bench.record(event("ann", ["tokens": round]))
+                try await history.queries.put("ann", #"{"email":"\#(round)@example.com"}"#)
+                try await Self.act(history)
+                try await history.flushing.flush()
+                for name in names where round == 1 {
+                    former[name] = try Data(
+                        contentsOf: URL(filePath: "\(history.folder)/\(name)"))
+                }
+            }
+            #expect(try await history.verify() == [])
+            for name in names {
+                let place = URL(filePath: "\(history.folder)/\(name)")
+                let last = try Data(contentsOf: place)
+                try former[name]?.write(to: place)
+                let found = try await history.verify().map(\.description)
+                #expect(
+                    found.contains { $0.contains("\(name): revision: expected ") }, "\(found)")
+                try last.write(to: place)
+            }
+            #expect(try await history.verify() == [])
+        }
+    }
+
+    /// All have the same first line; what is whole and of another kind would be read as one that has nothing.
+    @Test func `A file in the place of another kind is named, and nothing is restored`()
+        async throws
+    {
+        try await withHistory { _, redis, history in
+            _ = await history.bench.record(event("ann", ["tokens": 1]))
+            try await Self.act(history)
+            try await history.flushing.flush()
+            let names = ["state.json", "audit/2026-11-21.json", "2026/2026-11-21.json"]
+            for (name, other) in names.flatMap({ name in names.map { (name, $0) } })
+            where name != other {
+                let place = URL(filePath: "\(history.folder)/\(name)")
+                let last = try Data(contentsOf: place)
+                try Data(contentsOf: URL(filePath: "\(history.folder)/\(other)")).write(to: place)
+                let before = try redis.fingerprint()
+                let found = try await history.verify().map(\.description)
+                #expect(
+                    found.contains { $0.contains("\(name): file: expected a snapshot, found it") },
+                    "\(name) \(other): \(found)")
+                let failure = await #expect(throws: SnapshotFault.self) {
+                    _ = try await history.restore(isForced: true)
+                }
+                #expect(failure?.file.hasSuffix(name) == true, "\(name) \(other)")
+                #expect(try redis.fingerprint() == before)
+                try last.write(to: place)
+            }
+            #expect(try await history.verify() == [])
+        }
+    }
+
     /// Nothing is counted by rules of another zone than that of the workspace.
     @Test func `A zone of the rules that is not the workspace's is named`() async throws {
         try await withHistory { _, _, history in

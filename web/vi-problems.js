@@ -115,6 +115,8 @@ export default {
     "ambiguous_subject": "Chỉ nêu người dùng hoặc khách, không cả hai.",
     "unexpected_body": "Yêu cầu này không nhận dữ liệu gửi kèm.",
     "too_deep": "Dữ liệu lồng quá nhiều tầng.",
+    "idempotency_key_unsupported": "Lời gọi này không nhận Idempotency-Key.",
+    "not_ready": "Dịch vụ chưa sẵn sàng.",
     "batch_size": "Số dòng gửi một lần không hợp lệ.",
     "too_many_alerts": "Quá nhiều cảnh báo.",
     "too_many_limits": "Quá nhiều giới hạn.",

@@ -16,6 +16,8 @@ public final class HTTPServerLoad: Sendable {
     /// - Returns: how many there were before it.
     func addConnection() -> Int { connections.add(1, ordering: .relaxed).oldValue }
 
+    var connectionCount: Int { connections.load(ordering: .relaxed) }
+
     func removeConnection() { connections.subtract(1, ordering: .relaxed) }
 
     /// Counts more, or less, that peers have not taken.

@@ -5,7 +5,8 @@ internal import EventLoop
 internal import Glibc
 internal import Observability
 
-/// One listening socket: accepts on the loop, and rests when the process is out of descriptors.
+/// One listening socket: accepts on the loop, and rests when the process is out of descriptors, or has more
+/// connections than it can refuse at a time.
 final class Listener {
     private let descriptor: Int32
     private unowned let core: ServerCore
@@ -40,6 +41,7 @@ final class Listener {
     private func accept() {
         // A bound, so that a flood of connections does not starve those that are open.
         for _ in 0..<64 {
+            guard core.mayAccept else { return pause() }
             var address = sockaddr_storage()
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
             let socket = withUnsafeMutablePointer(to: &address) {
@@ -49,7 +51,9 @@ final class Listener {
             }
             guard socket >= 0 else {
                 switch errno {
-                case EMFILE, ENFILE, ENOBUFS, ENOMEM: pause(errno)
+                case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+                    log(errno)
+                    pause()
                 default: break
                 }
                 // ECONNABORTED and the like concern one connection; the loop comes back.
@@ -59,14 +63,15 @@ final class Listener {
         }
     }
 
-    /// Level-triggered readiness would spin while no descriptor is free.
-    private func pause(_ code: Int32) {
+    private func log(_ code: Int32) {
         let now = core.now
-        if now - lastLog >= 1_000_000_000 {
-            lastLog = now
-            core.logger.error(
-                "out of descriptors or memory, not accepting", ["errno": "\(code)"])
-        }
+        guard now - lastLog >= 1_000_000_000 else { return }
+        lastLog = now
+        core.logger.error("out of descriptors or memory, not accepting", ["errno": "\(code)"])
+    }
+
+    /// Level-triggered readiness would spin while nothing can be accepted.
+    private func pause() {
         watch?.pause()
         let timer =
             rest

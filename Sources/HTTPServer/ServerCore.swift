@@ -63,15 +63,13 @@ final class ServerCore {
         listeners.append(Listener(descriptor, core: self))
     }
 
+    /// Whether a further connection may be accepted. Those over the cap are told why, and not so many at a time
+    /// that they cost what the cap saves: others wait in the kernel until it is their turn.
+    var mayAccept: Bool { load.connectionCount < configuration.maxConnections + 64 }
+
     /// Takes an accepted socket over.
     func adopt(_ descriptor: Int32, remoteAddress: String) {
         let excess = load.addConnection() - configuration.maxConnections
-        // Some of those over the cap are told why, not so many that they cost what the cap saves.
-        guard excess < 64 else {
-            load.removeConnection()
-            close(descriptor)
-            return
-        }
         nextID += 1
         let connection = Connection(
             nextID, descriptor, core: self, remoteAddress: remoteAddress)

@@ -21,7 +21,7 @@ final class Authentication {
     private static let scheme: StaticString = "bearer "
     private static let workspaceHeader = "x-tally-workspace"
 
-    private let operatorKey: [UInt8]
+    private let operatorKey: KnownSecret
     private let store: DirectoryStore
     private let attempts: AttemptLimiter
     private let tokens: TokenVerifier?
@@ -34,10 +34,10 @@ final class Authentication {
         guard let json = try? JSONReader() else { preconditionFailure("no memory at the start") }
         self.json = json
         self.tokens = tokens
-        self.operatorKey = Array(operatorKey.utf8)
+        self.operatorKey = KnownSecret(Array(operatorKey.utf8))
         self.store = store
         self.attempts = attempts
-        attempts.succeed(self.operatorKey, isOperator: true)
+        attempts.succeed(Array(operatorKey.utf8), isOperator: true)
     }
 
     /// Who sent the request, as far as it is known without waiting.
@@ -60,7 +60,7 @@ final class Authentication {
     private func find(_ secret: UnsafeRawBufferPointer, _ request: HTTPRequest) -> Finding {
         // Nobody guesses a signature: who signs in by a token is not held up by others behind its address.
         // The operator's key may look like one.
-        if let tokens, TokenVerifier.isToken(secret), !areEqualSecrets(secret, operatorKey) {
+        if let tokens, TokenVerifier.isToken(secret), !operatorKey.isEqual(to: secret) {
             switch tokens.judge(Array(secret), json) {
             case .principal(let principal): return .principal(principal)
             case .outOfForce: return .refused(.unknownKey)
@@ -76,7 +76,7 @@ final class Authentication {
         if attempts.isSlowed(request.remoteAddress, Array(secret)) {
             return .refused(.tooManyAttempts)
         }
-        if areEqualSecrets(secret, operatorKey) {
+        if operatorKey.isEqual(to: secret) {
             return .principal(Principal(role: .operator, workspace: .default, name: "operator"))
         }
         switch store.knownPrincipal(ofSecret: Array(secret)) {

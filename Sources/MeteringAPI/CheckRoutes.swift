@@ -23,6 +23,9 @@ extension API {
             guard let subject = body.subject else {
                 throw HTTPProblem.unprocessable("field_required", "subject: a check has a subject")
             }
+            if body.consume, request.headers.bytes(of: "idempotency-key") != nil {
+                throw HTTPProblem.consumingIsNotRepeatable
+            }
             let decision = Decision(
                 body.consume ? .consume : .check, subject: subject, credits: body.credits,
                 amounts: body.amounts, limits: body.limits)
@@ -74,4 +77,12 @@ extension API {
             throw HTTPProblem.unavailable(environment.readiness.current.detail)
         }
     }
+}
+
+extension HTTPProblem {
+    /// Passed over, it would leave a client in the belief that it may take the same again.
+    fileprivate static let consumingIsNotRepeatable = HTTPProblem.unprocessable(
+        "idempotency_key_unsupported",
+        "Idempotency-Key: a check that consumes takes each time; where it may be sent again, count with "
+            + "POST /v1/events, \"enforce\": true and an id, or open a hold")
 }

@@ -79,7 +79,9 @@ extension API {
             try body(of: call), members: [.id, .credits, .expires, .priority])
         guard let id = body.id else {
             throw HTTPProblem.unprocessable(
-                "field_required", "id: a grant has an id, so that it is not granted twice")
+                "field_required",
+                "id: a grant has an id in its body (no Idempotency-Key), so that it is not granted twice"
+            )
         }
         guard let credits = body.credits, credits > 0 else {
             throw HTTPProblem.unprocessable(

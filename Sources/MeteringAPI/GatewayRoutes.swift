@@ -90,6 +90,7 @@ extension API {
             return allowed(verdict, takes: asked.consumes)
         case .success(let verdict) where verdict.status.isDenial:
             var response = denial(of: verdict, at: path, status: asked.denied)
+            response.headers += Self.remaining(verdict, taken: false)
             // A gateway may copy 401 to a client, which has to be told how to sign in.
             if asked.denied == .unauthorized {
                 response.headers.append(("WWW-Authenticate", "Bearer realm=\"tally\""))
@@ -106,10 +107,16 @@ extension API {
     private func allowed(_ verdict: Verdict, takes: Bool) -> HTTPResponse {
         // Of somebody who is not counted nothing is.
         let taken = takes && verdict.skipped == nil
-        var headers = texts.headers(verdict, taken: taken)
+        return HTTPResponse(
+            headers: texts.headers(verdict, taken: taken) + Self.remaining(verdict, taken: taken))
+    }
+
+    /// The least that is left, of limits that are some.
+    private static func remaining(
+        _ verdict: Verdict, taken: Bool
+    ) -> [(name: String, value: String)] {
         let left = verdict.limits.filter { $0.most != nil }.map { $0.remaining(taken: taken) }.min()
-        if let left { headers.append(("X-Tally-Remaining", "\(left)")) }
-        return HTTPResponse(headers: headers)
+        return left.map { [("X-Tally-Remaining", "\($0)")] } ?? []
     }
 
     /// Redis did not say: as the gateway chose.

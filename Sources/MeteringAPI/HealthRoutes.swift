@@ -67,7 +67,7 @@ public final class Readiness: Sendable {
 extension API {
     static let healthRoutes: [Route] = [
         Route(.get, "/healthz", access: .open) { _, _ in healthy },
-        Route(.get, "/readyz", access: .open) { api, _ in api.readiness() },
+        Route(.get, "/readyz", access: .open) { api, call in api.readiness(at: call.request.path) },
         Route(.get, "/metrics", access: .open) { api, _ in
             HTTPResponse(
                 headers: [
@@ -79,35 +79,46 @@ extension API {
 
     static let healthy = HTTPResponse.json(Array(#"{"status":"ok"}"#.utf8))
 
-    private func readiness() -> HTTPResponse {
+    private func readiness(at path: String) -> HTTPResponse {
         var (durability, detail) = environment.readiness.current
         let silence = engine.problem ?? environment.readiness.silenceProblem
         let isReady = environment.readiness.isAccepted && silence == nil
         // What Redis said last, before it fell silent, or while it lets nobody in.
         if let silence, detail.isEmpty || durability == "unknown" { detail = silence }
         if detail.isEmpty { detail = environment.readiness.directory ?? "" }
-        var json = JSONWriter()
-        json.beginObject()
-        json.key("status")
-        json.string(isReady ? "ready" : "not_ready")
-        json.key("redis")
-        json.string(silence == nil ? "connected" : "not_connected")
-        json.key("durability")
-        json.string(durability)
-        json.key("snapshots")
-        json.string(environment.readiness.snapshots)
-        if !detail.isEmpty {
-            json.key("detail")
-            json.string(detail)
+        let members: [(name: StaticString, value: String)] = [
+            (name: "redis", value: silence == nil ? "connected" : "not_connected"),
+            (name: "durability", value: durability),
+            (name: "snapshots", value: environment.readiness.snapshots),
+        ]
+        guard isReady else {
+            if detail.isEmpty { detail = "not every thread has reached Redis yet" }
+            return HTTPProblem(
+                .serviceUnavailable, code: "not_ready", detail: detail,
+                extra: members.map { ("\($0.name)", $0.value) }
+            ).response(at: path)
         }
-        json.endObject()
-        var response = HTTPResponse.json(json.bytes)
-        if !isReady { response.status = .serviceUnavailable }
-        return response
+        if !detail.isEmpty { return .ready(members + [(name: "detail", value: detail)]) }
+        return .ready(members)
     }
 }
 
 extension HTTPResponse {
+    /// 200 of `/readyz`.
+    fileprivate static func ready(_ members: [(name: StaticString, value: String)]) -> HTTPResponse
+    {
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("status")
+        json.string("ready")
+        for member in members {
+            json.key(member.name)
+            json.string(member.value)
+        }
+        json.endObject()
+        return .json(json.bytes)
+    }
+
     /// 200 with a JSON body.
     static func json(_ bytes: [UInt8]) -> HTTPResponse {
         HTTPResponse(

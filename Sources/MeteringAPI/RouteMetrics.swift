@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import HTTPServer
+public import HTTPServer
 public import Observability
 internal import Synchronization
 
@@ -70,6 +70,11 @@ public final class RouteMetrics: Sendable {
 
     /// Counts a gateway's check that Redis did not answer.
     func undecided(isAllowed: Bool) { (isAllowed ? undecidedAllowed : undecidedDenied).add() }
+
+    /// Counts an answer of the pages, which are made at once.
+    public func observePages(_ status: HTTPStatus) {
+        route("pages").observe(status, microseconds: 0)
+    }
 
     func route(_ name: String) -> Route {
         routes.withLock { routes in

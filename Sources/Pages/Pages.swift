@@ -121,16 +121,22 @@ public struct Pages: Sendable {
 public final class PagesResponder: HTTPResponder {
     private let pages: Pages
     private let next: any HTTPResponder
+    private let observe: (HTTPStatus) -> Void
 
-    public init(_ pages: Pages, before next: any HTTPResponder) {
+    /// - Parameter observe: is told of each answer of the pages.
+    public init(
+        _ pages: Pages, before next: any HTTPResponder, observe: @escaping (HTTPStatus) -> Void
+    ) {
         self.pages = pages
         self.next = next
+        self.observe = observe
     }
 
     public func respondNow(to request: HTTPRequest, reply: HTTPReply) -> Bool {
         if next.respondNow(to: request, reply: reply) { return true }
         guard let response = pages.response(to: request) else { return false }
         reply.send(response)
+        observe(response.status)
         return true
     }
 

@@ -15,6 +15,8 @@ public enum RedisDurability: String, Sendable {
 /// A Redis, as far as it tells about itself.
 public struct RedisServerReport: Sendable, Equatable {
     public var durability: RedisDurability = .unknown
+    /// Whether it keeps a log of what is written (`appendonly`). Nil if untold.
+    public var keepsLog: Bool?
     /// `maxmemory-policy`; anything but `noeviction` lets Redis throw data away. Nil if untold.
     public var evictionPolicy: String?
     /// Such as `7.0.15`. Nil if untold.
@@ -29,20 +31,25 @@ public struct RedisServerReport: Sendable, Equatable {
 
     init() {}
 
-    /// Asks a connected Redis. What it does not want to tell stays unknown.
+    /// Asks a connected Redis. What it never tells, as the user may not ask for it or it has no such command, stays
+    /// unknown.
     ///
-    /// - Throws: when there is no connection, or it breaks.
+    /// - Throws: when there is no connection, it breaks, or Redis cannot tell now.
     public init(askedFrom client: RedisClient) async throws(RedisError) {
         self.init()
         read(information: try await Self.answer(RedisCommand("INFO"), of: client)?.text ?? "")
         let appendOnly = try await Self.setting("appendonly", of: client)
         let fsync = try await Self.setting("appendfsync", of: client)
+        let restsInRewrites = try await Self.setting("no-appendfsync-on-rewrite", of: client)
+        if let appendOnly { keepsLog = appendOnly == "yes" }
         evictionPolicy = try await Self.setting("maxmemory-policy", of: client) ?? evictionPolicy
         loadsTruncatedLog = try await Self.setting("aof-load-truncated", of: client).map {
             $0 == "yes"
         }
         switch (appendOnly, fsync) {
         case ("no", _): durability = .none
+        // While its log is rewritten, nothing is forced to the disk then.
+        case ("yes", "always") where restsInRewrites == "yes": durability = .kernel
         case ("yes", "always"): durability = .fsynced
         case ("yes", "everysec"): durability = .kernel
         // `appendfsync no` leaves it to the system when to write: up to half a minute.
@@ -63,7 +70,9 @@ public struct RedisServerReport: Sendable, Equatable {
             case "maxmemory_policy": evictionPolicy = value
             case "role": isReplica = value != "master"
             case "cluster_enabled": isClusterNode = value == "1"
-            case "aof_enabled" where value == "0": durability = .none
+            case "aof_enabled":
+                keepsLog = value == "1"
+                if value == "0" { durability = .none }
             default: break
             }
         }
@@ -81,14 +90,14 @@ public struct RedisServerReport: Sendable, Equatable {
         return pair[1].text
     }
 
-    /// The reply; nil when Redis refuses the command.
+    /// The reply; nil when Redis refuses the command for good, and not because it is busy.
     private static func answer(
         _ command: RedisCommand, of client: RedisClient
     ) async throws(RedisError) -> RedisValue? {
         do throws(RedisError) {
             return try await client.send(command)
         } catch {
-            if case .server = error { return nil }
+            if case .server(let code, _) = error, code == "NOPERM" || code == "ERR" { return nil }
             throw error
         }
     }

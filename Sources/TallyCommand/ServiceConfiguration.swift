@@ -51,7 +51,7 @@ public struct ServiceConfiguration: Sendable, Equatable {
     public var redisTimeoutMilliseconds = 300
     /// The least level that is logged.
     public var logLevel = Logger.Level.info
-    /// Whether a Redis that forgets everything when it restarts will do.
+    /// Whether a Redis will do that may forget what was counted, or of which that is not known.
     public var allowsVolatile = false
     /// The admin key; nil means the one in the data folder.
     public var adminKey: String?

@@ -108,7 +108,7 @@ extension ServiceConfiguration {
                 }),
             Option(
                 "allow-volatile", .flag, fallback: "false",
-                help: "Run on a Redis that forgets everything when it restarts",
+                help: "Run on a Redis that may forget what was counted, or does not tell",
                 apply: { settings, text throws(BadValue) in
                     settings.allowsVolatile = try Check.boolean(text)
                 }),

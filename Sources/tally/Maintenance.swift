@@ -287,7 +287,14 @@ actor Maintenance {
     private func inspect(
         _ client: RedisClient, _ probe: WriteProbe, isNew: Bool = false
     ) async -> Bool {
-        guard let report = try? await RedisServerReport(askedFrom: client) else { return false }
+        let report: RedisServerReport
+        do throws(RedisError) {
+            report = try await RedisServerReport(askedFrom: client)
+        } catch {
+            guard case .server(let code, let message) = error else { return false }
+            refuse("\(code) \(message)")
+            return true
+        }
         var problem = fault(of: report)
         if problem == nil { problem = (try? await dataset?.problem()) ?? nil }
         for settings in directory.workspaces where problem == nil {
@@ -374,7 +381,7 @@ actor Maintenance {
         return report.isClusterNode == true ? "Redis Cluster is not supported" : nil
     }
 
-    /// Why this Redis may lose what was acknowledged.
+    /// Why this Redis may lose what was acknowledged: what nobody knows counts as the worst.
     private func risk(of report: RedisServerReport) -> String? {
         let hint = "; --allow-volatile accepts it"
         if report.durability == .none {
@@ -385,6 +392,12 @@ actor Maintenance {
         if let policy = report.evictionPolicy, policy != "noeviction" {
             return "Redis may throw data away (maxmemory-policy \(policy))" + hint
         }
-        return nil
+        let unknown =
+            (report.keepsLog == nil ? ["whether Redis keeps its data (appendonly)"] : [])
+            + (report.evictionPolicy == nil
+                ? ["whether Redis throws data away (maxmemory-policy)"] : [])
+        guard !unknown.isEmpty else { return nil }
+        return "its user may not ask \(unknown.joined(separator: " and ")): grant it INFO and "
+            + "CONFIG|GET (docs/keys.md)" + hint
     }
 }

@@ -87,7 +87,7 @@ final class Service: Sendable {
                         engine: engine, queries: queries, environment: environment, store: store,
                         json: json)
                 }
-                return PagesResponder(pages, before: router)
+                return PagesResponder(pages, before: router) { environment.routes.observePages($0) }
             }
         }
         maintenance = Maintenance(

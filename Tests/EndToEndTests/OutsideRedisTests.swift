@@ -166,6 +166,47 @@ extension EndToEnd {
         #expect(service.terminate() == 0)
     }
 
+    /// A user that may not ask all, and what becomes of it.
+    @Test(arguments: [
+        (
+            "", "whether Redis keeps its data (appendonly) and whether Redis throws data away",
+            "unknown"
+        ),
+        // As with managed ones.
+        ("+info", nil, "unknown"),
+        ("+config|get", nil, "fsynced"),
+    ])
+    private func `A Redis of which it is not known whether it keeps its data is refused`(
+        right: String, refusal: String?, durability: String
+    ) async throws {
+        let redis = try RedisServer(extra: Self.lasting)
+        try redis.request(
+            "ACL SETUSER tally on >right ~t1:* +@read +@write +@scripting +time +ping +select \(right)"
+        )
+        let address = ["--redis", "unix://tally:right@\(redis.socketPath)"]
+        let service = try TallyProcess(arguments: address)
+        try await blocking {
+            try service.launch()
+            let client = service.client()
+            try waitUntil("the Redis was looked at") {
+                guard let answer = try? client.get("/readyz") else { return false }
+                guard let refusal else { return answer.status == 200 }
+                let detail = answer.json["detail"] as? String ?? ""
+                return answer.status == 503 && detail.contains(refusal)
+                    && detail.contains("grant it INFO and CONFIG|GET")
+            }
+            #expect(try client.get("/readyz").json["durability"] as? String == durability)
+            let body = #"{"id":"1","subject":"a","meters":{"tokens":1}}"#
+            #expect(try client.post("/v1/events", body).status == (refusal == nil ? 200 : 503))
+        }
+        #expect(service.terminate() == 0)
+        #expect(service.log.contains("its user may not ask") == (refusal != nil))
+
+        let accepting = try TallyProcess(arguments: address + ["--allow-volatile"])
+        try await blocking { try accepting.start() }
+        #expect(accepting.terminate() == 0)
+    }
+
     @Test func `A write command that is taken from the user of Redis leaves nothing half done`()
         async throws
     {

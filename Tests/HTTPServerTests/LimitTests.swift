@@ -133,6 +133,33 @@ import Testing
         }
     }
 
+    @Test func `However many come past the cap, each is told why, or is served when there is room`()
+        async throws
+    {
+        try await withServer({ $0.maxConnections = 2 }) { live in
+            let holders = try (0..<2).map { _ in try Client(live) }
+            for client in holders {
+                client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+                _ = client.read(until: "len=0")
+            }
+            // More than are refused at a time.
+            for client in try (0..<150).map({ _ in try Client(live) }) {
+                #expect(statuses(client.readTextToEnd()) == [503] && !client.wasReset)
+                client.close()
+            }
+            for client in holders { client.close() }
+            while !live.metrics.text().contains("tally_http_connections 0\n") {
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            let late = try Client(live)
+            late.send(canary)
+            #expect(echoes(late.readTextToEnd()) == ["/canary"])
+            #expect(
+                live.metrics.text().contains(
+                    "tally_http_requests_rejected_total{code=\"too_many_connections\"} 150\n"))
+        }
+    }
+
     @Test func `Refusals are counted by code`() async throws {
         try await withServer { live in
             try #expect(status(live, "GET a HTTP/1.1\r\nHost: x\r\n\r\n") == [400])

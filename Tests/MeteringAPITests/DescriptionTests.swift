@@ -2,6 +2,7 @@
 
 import Foundation
 import HTTPServer
+import Metering
 import TestSupport
 import Testing
 
@@ -38,6 +39,11 @@ import Testing
             return "\(refusals)".contains("too_many_questions")
         }.map(\.path)
         #expect(Set(long) == Set(described) && !long.isEmpty)
+    }
+
+    @Test func `The most of models in a price book is described as it is judged`() throws {
+        let models = try Description.read().schema("PriceBook", "models")
+        #expect(models["maxProperties"] as? Int == PriceBook.modelCountMax)
     }
 
     @Test func `The names of operations are unique`() throws {
@@ -86,6 +92,13 @@ struct Description {
     static func read() throws -> Description {
         let value = try JSONSerialization.jsonObject(with: Data(API.openAPI))
         return try Description(try #require(value as? [String: Any]))
+    }
+
+    /// What is said of a member of a type.
+    func schema(_ type: String, _ member: String) throws -> [String: Any] {
+        let components = try #require(document["components"] as? [String: [String: [String: Any]]])
+        let members = components["schemas"]?[type]?["properties"] as? [String: [String: Any]]
+        return try #require(members?[member])
     }
 
     private init(_ document: [String: Any]) throws {

@@ -45,6 +45,27 @@ import Testing
         }
     }
 
+    @Test func `A no tells what is left, as a yes does, where limits were asked about`()
+        async throws
+    {
+        try await withAPI { _, harness, redis in
+            await Self.limit(harness, "files_uploaded")
+            func left(_ query: String) async -> (status: Int, remaining: String?) {
+                let answer = await harness.get(Self.path, query: "subject=a&\(query)")
+                return (answer.status, answer.headers["x-tally-remaining"])
+            }
+            for status in [401, 403, 429] {
+                // The second is told from memory.
+                for _ in 0..<2 {
+                    #expect(await left("files_uploaded=4&deny=\(status)") == (status, "3"))
+                }
+            }
+            #expect(await left("files_uploaded=1") == (200, "2"))
+            #expect(await left("files_uploaded=3") == (429, "2"))
+            #expect(await left("credits=1") == (429, nil))
+        }
+    }
+
     @Test func `Limits alone ask whether they are used up, and an amount of 0 passes`()
         async throws
     {

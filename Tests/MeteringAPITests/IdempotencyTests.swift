@@ -53,6 +53,36 @@ import Testing
         }
     }
 
+    /// Passed over, it would let a client believe that it may send the same again.
+    @Test func `A check that consumes takes no key, and a grant has its id in the body`()
+        async throws
+    {
+        try await withAPI { host, harness, redis in
+            func request(_ path: String, _ body: String, _ key: String) -> HTTPRequest {
+                .authorized(
+                    .post, path,
+                    headers: ["Content-Type": "application/json", "Idempotency-Key": key],
+                    body: Array(body.utf8))
+            }
+            let taken = #"{"subject":"a","amounts":{"files_uploaded":1},"consume":true}"#
+            for key in ["k", "\"k\"", ""] {
+                let refused = try await harness.expectRefusal(
+                    request("/v1/check", taken, key), 422, "idempotency_key_unsupported", key)
+                let detail = refused.json["detail"] as? String
+                #expect(detail?.contains("POST /v1/events") == true)
+            }
+            // What takes nothing may be asked again.
+            let looked = taken.replacing("true", with: "false")
+            #expect(await harness.send(request("/v1/check", looked, "k")).status == 200)
+            #expect(await harness.send(.post, "/v1/check", taken).status == 200)
+            let grant = try await harness.expectRefusal(
+                request("/v1/credits/a/grants", #"{"credits":1}"#, "k"), 422, "field_required",
+                "grant")
+            let detail = grant.json["detail"] as? String
+            #expect(detail?.contains("in its body") == true, "\(grant.text)")
+        }
+    }
+
     @Test func `A key for several events is refused, because it cannot name them all`() async throws
     {
         try await withAPI { host, harness, redis in

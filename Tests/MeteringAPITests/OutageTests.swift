@@ -28,7 +28,9 @@ import Testing
                 #expect(await harness.post("{").status == 400)
                 #expect(await harness.get("/healthz").status == 200)
                 let ready = await harness.get("/readyz")
-                #expect(ready.status == 503)
+                #expect(ready.status == 503 && ready.code == "not_ready")
+                expectProblem(ready, at: "/readyz", "readyz")
+                #expect(ready.json["redis"] as? String == "not_connected")
                 try redis.start()
                 while await harness.get("/readyz").status != 200 {
                     await host.loop.sleep(for: .milliseconds(5))
@@ -243,9 +245,20 @@ import Testing
             let answer = await harness.post(Self.event)
             #expect(answer.status == 503)
             expectProblem(answer, at: "/v1/events", "refused")
-            #expect(await harness.get("/readyz").status == 503)
+            let ready = await harness.get("/readyz")
+            #expect(ready.status == 503)
+            expectProblem(ready, at: "/readyz", "readyz")
+            #expect(ready.json["detail"] as? String == "Redis does not keep its data")
+            #expect(ready.json["redis"] as? String == "connected")
+            #expect(ready.json["snapshots"] as? String == "current")
             harness.readiness.accept(durability: "none")
             await harness.expectGoesOn()
+            let accepted = await harness.get("/readyz")
+            #expect(accepted.headers["content-type"] == "application/json")
+            #expect(
+                accepted.text
+                    == #"{"status":"ready","redis":"connected","durability":"none","snapshots":"current"}"#
+            )
             #expect(await harness.totals("a") == nil)
         }
     }

@@ -51,6 +51,24 @@ import Testing
         #expect(other?.status == .notFound)
     }
 
+    @Test func `Requests for pages are counted by their status`() async throws {
+        let service = try TallyProcess()
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            #expect(try client.get("/").status == 200)
+            #expect(try client.request("HEAD", "/", nil, "").status == 200)
+            #expect(try client.get("/assets/000000000000/app.js").status == 404)
+            let metrics = try client.get("/metrics").text
+            for (status, count) in [(200, 2), (404, 1)] {
+                let line =
+                    "tally_http_requests_total{route=\"pages\",status=\"\(status)\"} \(count)\n"
+                #expect(metrics.contains(line))
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
+
     @Test func `What the first script imports, and what that imports, is loaded at once`() throws {
         let html = String(decoding: try #require(bytes(get("/"))), as: UTF8.self)
         let preloaded = html.matches(of: /"modulepreload" href="\/assets\/[^"\/]+\/([^"]+)"/)

@@ -29,16 +29,19 @@ import Testing
 
     @Test(arguments: ["README.md", "docs/surfaces.md", "docs/access.md"])
     func `A document's commands give the answers that it shows`(name: String) throws {
-        let service = try TallyProcess(arguments: ["--flush-interval", "1"])
+        // It makes its key itself, as with a reader.
+        let service = try TallyProcess(
+            arguments: ["--flush-interval", "1"],
+            launcher: ["/usr/bin/env", "--unset=TALLY_ADMIN_KEY"])
         try service.start()
-        // A reader stands in the checkout, where the service's data are, too.
-        try FileManager.default.createSymbolicLink(
-            atPath: "\(service.folder)/scripts",
-            withDestinationPath: "\(TallyProcess.package)/scripts")
-        let text = try String(
-            contentsOfFile: "\(TallyProcess.package)/\(name)", encoding: .utf8)
-        let examples = Self.examples(of: text)
+        try Self.layOutCheckout(in: service.folder)
+        var examples = Self.examples(of: try Self.text(name))
         #expect(examples.count >= 10)
+        if name != "README.md" {
+            // Who reads another document has made the README's start.
+            let start = try #require(Self.examples(of: try Self.text("README.md")).first)
+            examples.insert(start, at: 0)
+        }
         for example in examples {
             var command = example.command.replacing(
                 "localhost:8080", with: "127.0.0.1:\(service.port)")
@@ -51,6 +54,22 @@ import Testing
             #expect(came == Self.masked(example.output), "\(example.command)")
         }
         service.terminate()
+    }
+
+    /// A reader stands in the checkout, where the service's data are, too, and has built it for release.
+    private static func layOutCheckout(in folder: String) throws {
+        let binaries = URL(filePath: TallyProcess.binary).deletingLastPathComponent().path
+        let files = FileManager.default
+        try files.createDirectory(atPath: "\(folder)/.build", withIntermediateDirectories: true)
+        try files.createSymbolicLink(
+            atPath: "\(folder)/.build/release", withDestinationPath: binaries)
+        try files.createSymbolicLink(
+            atPath: "\(folder)/scripts",
+            withDestinationPath: "\(TallyProcess.package)/scripts")
+    }
+
+    private static func text(_ name: String) throws -> String {
+        try String(contentsOfFile: "\(TallyProcess.package)/\(name)", encoding: .utf8)
     }
 
     /// Text without what is different each time.
@@ -86,17 +105,25 @@ import Testing
         }
     }
 
-    /// Runs a command as a reader would type it, with the built `tally` on the path.
+    /// Runs a command as a reader would type it, after those before it. Nothing is set that the documents do
+    /// not set but the address: the service of a test cannot have the port of all.
     static func shell(_ command: String, _ service: TallyProcess) throws -> String {
+        let session = "\(service.folder)/.session"
         let process = Process()
         process.executableURL = URL(filePath: "/bin/bash")
-        process.arguments = ["-c", command]
+        process.arguments = [
+            "-c",
+            """
+            [[ ! -e \(session) ]] || source \(session)
+            \(command)
+            export -p > \(session)
+            """,
+        ]
         var environment = ProcessInfo.processInfo.environment
-        environment["KEY"] = TallyProcess.key
-        environment["TALLY_ADMIN_KEY"] = TallyProcess.key
+        for name in environment.keys where name == "KEY" || name.hasPrefix("TALLY_") {
+            environment[name] = nil
+        }
         environment["TALLY_URL"] = "http://127.0.0.1:\(service.port)"
-        let folder = URL(filePath: TallyProcess.binary).deletingLastPathComponent().path
-        environment["PATH"] = "\(folder):\(environment["PATH"] ?? "")"
         process.environment = environment
         process.currentDirectoryURL = URL(filePath: service.folder)
         let pipe = Pipe()

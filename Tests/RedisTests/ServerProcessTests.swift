@@ -245,6 +245,12 @@ extension RedisServerProcess {
     @Test(arguments: [
         (["--appendonly", "no"], RedisDurability.none),
         (["--appendonly", "yes", "--appendfsync", "always"], .fsynced),
+        (
+            [
+                "--appendonly", "yes", "--appendfsync", "always",
+                "--no-appendfsync-on-rewrite", "yes",
+            ], .kernel
+        ),
         (["--appendonly", "yes", "--appendfsync", "everysec"], .kernel),
         (["--appendonly", "yes", "--appendfsync", "no"], .none),
         (["--appendonly", "yes", "--rename-command", "CONFIG", ""], .unknown),
@@ -261,6 +267,7 @@ extension RedisServerProcess {
                 return try await RedisServerReport(askedFrom: watched.client)
             }
             #expect(report.durability == expected)
+            #expect(report.keepsLog == extra.contains("yes"))
             #expect(report.evictionPolicy == "allkeys-lru")
             #expect(report.version?.contains(".") == true)
         }

@@ -148,6 +148,28 @@ extension EndToEnd {
         #expect(service.terminate() == 0)
     }
 
+    @Test func `A hold that expires is no open one but a leaked one in the metrics`() async throws {
+        let service = try TallyProcess()
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            for (id, seconds) in [("long", 600), ("short", 1), ("released", 1)] {
+                let body =
+                    #"{"id":"\#(id)","subject":"a","amounts":{"tokens":1},"ttl_s":\#(seconds)}"#
+                #expect(try client.post("/v1/holds", body).status == 201)
+                guard id == "released" else { continue }
+                #expect(try client.post("/v1/holds/\(id)/release", "{}").status == 200)
+            }
+            // Counted every ten seconds.
+            try waitUntil("the metrics") {
+                guard let text = try? client.get("/metrics").text else { return false }
+                return text.contains("\ntally_holds_open 1\n")
+                    && text.contains("\ntally_holds_leaked 1\n")
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
+
     @Test func `Too few descriptors are refused at the start`() async throws {
         let service = try TallyProcess(launcher: ["prlimit", "--nofile=200:200", "--"])
         try await blocking {

@@ -6,8 +6,8 @@ import TestSupport
 import Testing
 
 /// A writer that pays with the credits of a subject it shares with others: every step is a charge
-/// that may be refused, or a hold that is committed, released or left to expire. Whatever is not
-/// answered is sent again with its ids.
+/// that may be refused, or a hold that is committed, released or left to expire, some of them within
+/// the run. Whatever is not answered is sent again with its ids. What it does is random.
 private struct Payer {
     let subject: String
     let number: Int
@@ -15,21 +15,32 @@ private struct Payer {
     var charged: [String: Int] = [:]
     /// Events that were said not to be counted.
     var refused: Set<String> = []
-    var step = 0
+    /// Holds that were found expired when they were to be ended.
+    var late = 0
+    /// Answers about the balance that were looked at.
+    var looks = 0
+    private var step = 0
+    private var random: SeededGenerator
 
-    init(_ number: Int) {
+    init(_ number: Int, seed: UInt64) {
         self.number = number
         subject = "payer-\(number % 3)"
+        random = SeededGenerator(seed &+ UInt64(number) &* 1_000_003)
     }
 
     mutating func run(_ client: BlockingHTTPClient, _ progress: Progress) throws {
         while !progress.isStopped {
             step += 1
             let id = "\(number)/\(step)"
-            let cost = 1 + (step * 7 + number * 3) % 20
-            switch (step + number) % 4 {
-            case 0, 1: try charge(id, cost, client)
-            default: try hold(id, cost, client, isCommit: step % 3 > 0)
+            let cost = Int.random(in: 1...20, using: &random)
+            switch random.next() % 8 {
+            case 0...2: try charge(id, cost, client)
+            case 3...5: try hold(id, cost, seconds: 600, client)
+            // Some are ended, or tried to, when they have expired.
+            case 6:
+                let seconds = Int.random(in: 1...2, using: &random)
+                try hold("short-\(id)", cost, seconds: seconds, client)
+            default: try look(client)
             }
             progress.advance()
         }
@@ -47,37 +58,82 @@ private struct Payer {
     }
 
     private mutating func hold(
-        _ id: String, _ cost: Int, _ client: BlockingHTTPClient, isCommit: Bool
+        _ id: String, _ cost: Int, seconds: Int, _ client: BlockingHTTPClient
     ) throws {
-        let body = #"{"id":"\#(id)","subject":"\#(subject)","credits":\#(cost),"ttl_s":600}"#
+        let body =
+            #"{"id":"\#(id)","subject":"\#(subject)","credits":\#(cost),"ttl_s":\#(seconds)}"#
         let opened = try client.settle("/v1/holds", body)
         if opened.status == 402 { return }
         guard [200, 201].contains(opened.status) else {
             throw Failure(description: "\(body): \(opened.status) \(opened.text)")
         }
         let path = "/v1/holds/\(id.replacingOccurrences(of: "/", with: "%2F"))"
-        guard step % 5 > 0 else { return }
-        guard isCommit else {
+        let end = random.next() % 6
+        guard end > 0 else { return }
+        if seconds < 600, end > 3 { usleep(UInt32.random(in: 500_000...2_500_000, using: &random)) }
+        guard end > 2 else {
             let released = try client.settle("\(path)/release", "{}")
-            try Self.expectEnded(released, "released", id)
+            _ = try isEnded(released, "released", id, seconds)
             return
         }
         let paid = (cost + 1) / 2
         let event = #"{"id":"e\#(id)","subject":"\#(subject)","credits":\#(paid)}"#
         let answer = try client.settle("\(path)/commit", event)
-        try Self.expectEnded(answer, "settled", id)
-        charged["e\(id)"] = paid * 1_000_000
+        if try isEnded(answer, "settled", id, seconds) { charged["e\(id)"] = paid * 1_000_000 }
     }
 
-    /// Ended by this call, or by the same call before, whose answer was lost.
-    private static func expectEnded(
-        _ answer: BlockingHTTPClient.Answer, _ state: String, _ id: String
-    ) throws {
-        let isLater = answer.status == 409 && answer.json["state"] as? String == state
-        guard answer.status == 200 || isLater else {
+    /// Whether it was ended by this call, or by the same call before, whose answer was lost; else it has expired.
+    private mutating func isEnded(
+        _ answer: BlockingHTTPClient.Answer, _ state: String, _ id: String, _ seconds: Int
+    ) throws -> Bool {
+        let found = answer.status == 409 ? answer.json["state"] as? String : nil
+        if answer.status == 200 || found == state { return true }
+        guard found == "expired", seconds < 600 else {
             throw Failure(description: "\(id): \(answer.status) \(answer.text)")
         }
+        late += 1
+        return false
     }
+
+    /// One answer tells what there is, what is held and what was spent: nothing comes or goes between them.
+    private mutating func look(_ client: BlockingHTTPClient) throws {
+        guard let answer = try? client.get("/v1/credits/\(subject)"), answer.status == 200 else {
+            return
+        }
+        if let problem = Balance(answer).problem(of: subject) {
+            throw Failure(description: "\(number), step \(step): \(problem)")
+        }
+        looks += 1
+    }
+}
+
+/// What an answer says of a subject that was granted credits once, in micro-credits.
+private struct Balance {
+    static let granted = 2000 * 1_000_000
+
+    let held: Int
+    let available: Int
+    let spent: Int
+    /// What is left of the grant: it is spent first, as there is nothing else.
+    let left: Int
+
+    init(_ answer: BlockingHTTPClient.Answer) {
+        held = micros(answer.json["held"])
+        available = micros(answer.json["current_balance"]) - held
+        spent = micros(answer.json["total_consumed"])
+        let grants = answer.json["grants"] as? [[String: Any]] ?? []
+        left = grants.reduce(0) { $0 + micros($1["remaining"]) }
+    }
+
+    func problem(of subject: String) -> String? {
+        let isWhole = available + held + spent == Self.granted && left + spent == Self.granted
+        return isWhole && available >= 0 && held >= 0 && spent >= 0 ? nil : "\(subject): \(self)"
+    }
+}
+
+private func micros(_ value: Any?) -> Int {
+    let text = (value as? String) ?? (value as? NSNumber)?.stringValue ?? ""
+    return NSDecimalNumber(string: text).multiplying(byPowerOf10: 6).intValue
 }
 
 extension BlockingHTTPClient {
@@ -88,6 +144,14 @@ extension BlockingHTTPClient {
             usleep(5_000)
         }
         throw Failure(description: "\(path) is never answered")
+    }
+
+    fileprivate func openHolds(of subject: String) throws -> [[String: Any]] {
+        let answer = try get("/v1/holds?state=open&limit=1000&subject=\(subject)")
+        guard let holds = answer.json["holds"] as? [[String: Any]] else {
+            throw Failure(description: "\(answer.status) \(answer.text)")
+        }
+        return holds
     }
 
     /// All lines of a ledger, oldest first.
@@ -108,14 +172,9 @@ extension BlockingHTTPClient {
 
 extension EndToEnd {
     private static let payerCount = 8
-    private static let granted = 2000 * 1_000_000
-
-    private static func micros(_ value: Any?) -> Int {
-        let text = (value as? String) ?? (value as? NSNumber)?.stringValue ?? ""
-        return NSDecimalNumber(string: text).multiplying(byPowerOf10: 6).intValue
-    }
-
-    private static func pay(on service: TallyProcess, _ progress: Progress) async -> [Payer] {
+    private static func pay(
+        on service: TallyProcess, seed: UInt64, _ progress: Progress
+    ) async -> [Payer] {
         let payers = Mutex<[Payer]>([])
         let shared = SharedPayers(payers)
         await inParallel(payerCount + 1) { number in
@@ -136,7 +195,7 @@ extension EndToEnd {
                     try progress.wait(for: count + 150)
                     return
                 }
-                var payer = Payer(number)
+                var payer = Payer(number, seed: seed)
                 defer { shared.all.withLock { $0.append(payer) } }
                 try payer.run(service.client(), progress)
             }
@@ -154,12 +213,10 @@ extension EndToEnd {
         of subject: String, _ payers: [Payer], _ client: BlockingHTTPClient
     ) throws -> [String] {
         var problems: [String] = []
-        let account = try client.get("/v1/credits/\(subject)").json
-        let balance = micros(account["current_balance"])
-        let held = micros(account["held"])
-        let spent = micros(account["total_consumed"])
-        if balance + spent != granted { problems.append("\(subject): \(balance) + \(spent)") }
-        if balance - held < 0 { problems.append("\(subject): \(balance) - \(held)") }
+        let account = Balance(try client.get("/v1/credits/\(subject)"))
+        let (held, spent) = (account.held, account.spent)
+        let balance = account.available + held
+        if let problem = account.problem(of: subject) { problems.append(problem) }
         let own = payers.filter { $0.subject == subject }
         let charged = own.reduce(into: [:]) { $0.merge($1.charged) { $1 } }
         if charged.values.reduce(0, +) != spent { problems.append("\(subject): spent \(spent)") }
@@ -182,9 +239,7 @@ extension EndToEnd {
         for id in own.flatMap(\.refused) where seen[id] != nil { problems.append("\(id) refused") }
         let usage = try client.usage(of: subject)
         if usage.totals["credits_micro"] ?? 0 != spent { problems.append("\(subject): \(usage)") }
-        let open = try client.get("/v1/holds?state=open&limit=1000&subject=\(subject)").json
-        let holds = open["holds"] as? [[String: Any]] ?? []
-        let openSum = holds.reduce(0) { $0 + micros($1["credits"]) }
+        let openSum = try client.openHolds(of: subject).reduce(0) { $0 + micros($1["credits"]) }
         if openSum != held { problems.append("\(subject): \(openSum) in open holds, not \(held)") }
         return problems
     }
@@ -196,24 +251,34 @@ extension EndToEnd {
         try await blocking {
             try service.start()
             for subject in subjects {
-                let grant = #"{"id":"g","credits":\#(Self.granted / 1_000_000)}"#
+                let grant = #"{"id":"g","credits":\#(Balance.granted / 1_000_000)}"#
                 let answer = try service.client().settle("/v1/credits/\(subject)/grants", grant)
                 guard answer.status == 201 else { throw Failure(description: answer.text) }
             }
         }
         let progress = Progress()
-        let payers = await Self.pay(on: service, progress)
-        #expect(progress.problems == [])
+        let seed = UInt64.random(in: 0...999_999)
+        let payers = await Self.pay(on: service, seed: seed, progress)
+        #expect(progress.problems == [], "seed \(seed)")
         #expect(payers.count == Self.payerCount)
         #expect(payers.contains { !$0.refused.isEmpty }, "nobody ran out of credits")
+        #expect(payers.contains { $0.late > 0 }, "no hold expired, seed \(seed)")
+        #expect(payers.reduce(0) { $0 + $1.looks } > 50, "seed \(seed)")
         let problems = try await blocking { () throws -> [String] in
             try service.waitUntilReady()
+            // Until then, holds would expire between one answer and the next.
+            try waitUntil("the last short hold") {
+                subjects.allSatisfy { subject in
+                    let open = try? service.client().openHolds(of: subject)
+                    return open?.contains { "\($0["id"] ?? "")".hasPrefix("short-") } == false
+                }
+            }
             let now = try subjects.flatMap { try Self.problems(of: $0, payers, service.client()) }
             service.kill()
             try service.start()
             return try now
                 + subjects.flatMap { try Self.problems(of: $0, payers, service.client()) }
         }
-        #expect(problems == [])
+        #expect(problems == [], "seed \(seed)")
     }
 }

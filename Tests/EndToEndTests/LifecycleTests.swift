@@ -148,6 +148,67 @@ extension EndToEnd {
         #expect(service.terminate() == 0)
     }
 
+    @Test func `Out of descriptors it rests from accepting, and goes on when there are some again`()
+        async throws
+    {
+        let service = try TallyProcess(launcher: ["prlimit", "--nofile=4096:4096", "--"])
+        try await blocking {
+            try service.start()
+            let id = try #require(service.processID)
+            func allow(_ count: Int) throws {
+                let prlimit = Process()
+                prlimit.executableURL = URL(filePath: "/usr/bin/env")
+                prlimit.arguments = ["prlimit", "--pid", "\(id)", "--nofile=\(count):4096"]
+                try prlimit.run()
+                prlimit.waitUntilExit()
+                #expect(prlimit.terminationStatus == 0)
+            }
+            let known = service.client()
+            #expect(try known.get("/readyz").status == 200)
+            let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/fd").count
+            try allow(open + 4)
+            // The system takes them; the service cannot.
+            let others = (0..<40).map { _ in service.client() }
+            for other in others { try other.connect() }
+            try waitUntil("it is told") {
+                service.log.contains("out of descriptors or memory, not accepting")
+            }
+            // Who is connected is answered.
+            let body = #"{"id":"1","subject":"a","meters":{"tokens":1}}"#
+            #expect(try known.post("/v1/events", body).status == 200)
+            // Those who go make room for others.
+            for other in others { other.disconnect() }
+            try service.waitUntilReady()
+            try allow(4096)
+            let clients = (0..<50).map { _ in service.client() }
+            #expect(clients.allSatisfy { (try? $0.post("/v1/events", body))?.status == 200 })
+            #expect(try known.usage(of: "a").totals == ["tokens": 1])
+        }
+        #expect(service.terminate() == 0)
+    }
+
+    @Test func `A hold that expires is no open one but a leaked one in the metrics`() async throws {
+        let service = try TallyProcess()
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            for (id, seconds) in [("long", 600), ("short", 1), ("released", 1)] {
+                let body =
+                    #"{"id":"\#(id)","subject":"a","amounts":{"tokens":1},"ttl_s":\#(seconds)}"#
+                #expect(try client.post("/v1/holds", body).status == 201)
+                guard id == "released" else { continue }
+                #expect(try client.post("/v1/holds/\(id)/release", "{}").status == 200)
+            }
+            // Counted every ten seconds.
+            try waitUntil("the metrics") {
+                guard let text = try? client.get("/metrics").text else { return false }
+                return text.contains("\ntally_holds_open 1\n")
+                    && text.contains("\ntally_holds_leaked 1\n")
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
+
     @Test func `Too few descriptors are refused at the start`() async throws {
         let service = try TallyProcess(launcher: ["prlimit", "--nofile=200:200", "--"])
         try await blocking {

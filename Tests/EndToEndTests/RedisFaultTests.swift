@@ -201,4 +201,91 @@ extension EndToEnd {
         #expect(problems == [])
         outside.terminate()
     }
+
+    /// What makes a Redis answer with an error, beside what it says, and what ends that.
+    private static func passingFaults(
+        _ redis: RedisServer
+    ) -> [(reason: String, begin: () throws -> ChildProcess?, end: () throws -> Void)] {
+        func run(_ words: [String]) throws -> ChildProcess {
+            try ChildProcess(
+                ["redis-cli", "-s", redis.socketPath] + words, log: "\(redis.folder)/other.log")
+        }
+        return [
+            (
+                "MASTERDOWN",
+                {
+                    try redis.request("CONFIG SET replica-serve-stale-data no")
+                    try redis.request("REPLICAOF 127.0.0.1 1")
+                    return nil
+                }, { try redis.request("REPLICAOF NO ONE") }
+            ),
+            (
+                "READONLY",
+                {
+                    try redis.request("CONFIG SET replica-serve-stale-data yes")
+                    try redis.request("REPLICAOF 127.0.0.1 1")
+                    return nil
+                }, { try redis.request("REPLICAOF NO ONE") }
+            ),
+            (
+                "NOREPLICAS",
+                {
+                    try redis.request("CONFIG SET min-replicas-to-write 1")
+                    return nil
+                }, { try redis.request("CONFIG SET min-replicas-to-write 0") }
+            ),
+            (
+                "BUSY", { try run(["EVAL", "while true do end", "0"]) },
+                { try redis.request("SCRIPT KILL") }
+            ),
+            // So slow that it is noticed, for as long as its many keys take.
+            (
+                "LOADING",
+                {
+                    try redis.request("DEBUG POPULATE 4000 filler")
+                    try redis.request("CONFIG SET key-load-delay 1000")
+                    return try run(["DEBUG", "RELOAD"])
+                }, {}
+            ),
+        ]
+    }
+
+    @Test func `An error of Redis that passes is told with the answer, and nothing counts twice`()
+        async throws
+    {
+        let redis = try RedisServer(
+            .appendOnly(fsync: "always"),
+            extra: [
+                "--busy-reply-threshold", "50", "--loading-process-events-interval-bytes", "1024",
+            ])
+        let service = try TallyProcess(arguments: [
+            "--redis", "unix://\(redis.socketPath)", "--threads", "1",
+        ])
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            func body(_ id: String) -> String {
+                #"{"id":"\#(id)","subject":"a","meters":{"tokens":1}}"#
+            }
+            var counted = 0
+            for (reason, begin, end) in Self.passingFaults(redis) {
+                let child = try begin()
+                defer { child?.end() }
+                try waitUntil("\(reason)") {
+                    // Before that it may be counted, or not be answered for lack of a connection.
+                    guard let answer = try? client.post("/v1/events", body(reason)),
+                        answer.status == 503
+                    else { return false }
+                    return (answer.json["detail"] as? String ?? "").contains(reason)
+                }
+                try end()
+                try service.waitUntilReady()
+                let answer = try client.requestUntilReady("POST", "/v1/events", body(reason))
+                #expect(answer.status == 200, "\(reason): \(answer.text)")
+                counted += 1
+                #expect(try client.usage(of: "a").totals == ["tokens": counted], "\(reason)")
+            }
+        }
+        #expect(service.terminate() == 0)
+    }
 }

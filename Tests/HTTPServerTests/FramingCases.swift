@@ -8,6 +8,13 @@ let framingCases: [Case] = [
         "ok-chunked",
         .post("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"),
         .answered([200, 200])),
+    // No alias: gateways write hyphens for the underscores of some.
+    Case("cl-underscore", .get("Content_Length: 30\r\n"), .answered([200, 200])),
+    Case("te-underscore", .get("Transfer_Encoding: chunked\r\n"), .answered([200, 200])),
+    Case(
+        "cl-underscore-too",
+        .post("Content_Length: 30\r\nContent-Length: 3\r\n", "abc"),
+        .answered([200, 200])),
     Case(
         "cl+te",
         .post("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"),

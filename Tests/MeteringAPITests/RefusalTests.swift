@@ -29,7 +29,7 @@ import Testing
             "/v1/usage", "/healthz/", "/healthz/x", "/v1/subjects/%zz", "/v1/subjects/%",
             "/v1/subjects/%0",
             "/v1/subjects/%c0%ae", "/v1/subjects/%ff", "/v1/events%00",
-            "/<script>alert(1)</script>",
+            "/<script>alert(1)</script>", "/a%2f..%2fb", "/v1%2Fevents", "/v1/subjects%2fa",
         ].map { .get($0, 404, "not_found") } + [
             .get("/v1/subjects/\(String(repeating: "a", count: 257))", 422, "invalid_id"),
             .get("/v1/subjects/a%0Ab", 422, "invalid_id"),

@@ -29,7 +29,7 @@ import Testing
                 _ = try redis.request("DEL \(name)")
                 // A list has none of the commands that Tally uses.
                 _ = try redis.request("RPUSH \(name) wrong")
-                let before = try redis.fingerprint()
+                let before = try redis.fingerprintWithExpiries()
                 let outcomes = await bench.record([
                     event("a", ["tokens": 4], id: "2"), event("c", ["credits_micro": 4]),
                     event("d"),
@@ -40,7 +40,49 @@ import Testing
                         continue
                     }
                 }
-                #expect(try redis.fingerprint() == before)
+                #expect(try redis.fingerprintWithExpiries() == before)
+            }
+        }
+    }
+
+    /// The keys that a batch looks at before it counts, in a workspace that counts who is registered.
+    static let consulted = [
+        "batch:*", "rules", "people:demo", "people:registered", "people", "merged", "large",
+        "erasing", "cold",
+    ]
+
+    @Test(arguments: consulted)
+    func `What a batch only looks at stops all of it when it is of another type`(key: String)
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = await Bench(
+                    redis.socketPath, on: host.loop, clock: ManualClock(noon),
+                    settings: WorkspaceSettings(counts: .registered))
+                for subject in ["a", "c"] { try await bench.queries.put(subject, "{}") }
+                _ = await bench.record([event("a", id: "1"), event("c", ["credits_micro": 4])])
+                var name = "t1:{default}:\(key)"
+                if key == "batch:*" {
+                    // That of this engine, which is named by chance.
+                    let found = try redis.request("KEYS \(name)").split(separator: "\r\n")
+                    #expect(found.count == 3)
+                    name = try String(#require(found.last))
+                }
+                try redis.request("DEL \(name)")
+                try redis.request("RPUSH \(name) wrong")
+                let before = try redis.fingerprintWithExpiries()
+                let outcomes = await bench.record([
+                    event("a", ["tokens": 4], id: "2"), event("c", ["credits_micro": 4]),
+                    event("guest:1"),
+                ])
+                for outcome in outcomes {
+                    guard case .unavailable = outcome else {
+                        Issue.record("\(key): \(outcome)")
+                        continue
+                    }
+                }
+                #expect(try redis.fingerprintWithExpiries() == before)
             }
         }
     }

@@ -94,7 +94,8 @@ public final class BlockingHTTPClient {
         pending = []
     }
 
-    private func connect() throws {
+    /// Connects without a request, as a request does by itself.
+    public func connect() throws {
         let socket = Glibc.socket(
             AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()

@@ -185,8 +185,18 @@ public func spawn(
 }
 
 extension RedisServer {
-    /// The digest of the whole data set, as Redis computes it.
+    /// The digest of the whole data set, as Redis computes it: of the names, types and values of all keys, and
+    /// of whether they expire. Unlike DUMP it does not depend on how values are laid out in memory.
     public func fingerprint() throws -> String { try request("DEBUG DIGEST") }
+
+    /// As `fingerprint`, and when each key expires.
+    public func fingerprintWithExpiries() throws -> String {
+        let script =
+            "local all = redis.call('KEYS', '*') for i, key in ipairs(all) do "
+            + "all[i] = key .. ' ' .. redis.call('PEXPIRETIME', key) end "
+            + "table.sort(all) return redis.sha1hex(table.concat(all, ';'))"
+        return try fingerprint() + request("EVAL \"\(script)\" 0")
+    }
 
     /// As `fingerprint`, but for the log of what administrators tried to do, in which refusals are, too.
     public func fingerprintWithoutAudit() throws -> String {

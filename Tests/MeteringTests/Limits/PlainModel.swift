@@ -35,6 +35,8 @@ struct PlainModel {
     private var arrivals: [Place: (time: Int, at: Int)] = [:]
     private var overrides: [Place: Int] = [:]
     private(set) var holds: [String: Hold] = [:]
+    /// When the last of the holds that were left to expire did.
+    private(set) var lastExpiry = 0
 
     init(_ limits: [PlainLimit], zone: String) {
         self.limits = limits
@@ -151,7 +153,12 @@ struct PlainModel {
 
     mutating func end(_ id: String) { holds[id] = nil }
 
-    mutating func expire(at now: Int) { holds = holds.filter { $0.value.expires > now } }
+    mutating func expire(at now: Int) {
+        for (id, hold) in holds where hold.expires <= now {
+            lastExpiry = max(lastExpiry, hold.expires)
+            holds[id] = nil
+        }
+    }
 }
 
 extension Int {

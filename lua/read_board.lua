@@ -2,19 +2,25 @@
 --[[
   read_board: a part of a board: what comes behind a value and an id, or what surrounds a subject.
 
-  KEYS     board, boards, demo; cold, for the board of a day
+  KEYS     board, boards, demo; cold and meta, for the board of a day
   ARGV[1]  {field in `boards` or '', limit, negated value and id behind which to begin (id '': at the
-           start), subject or '', neighbours, the day of a day's board}
+           start), subject or '', neighbours; day and meter of a day's board}
   Returns  {state of the board or '', how many are ranked, index of the first that is told, {subject,
            negated value, ...}, index of the subject or -1}; values not above 0 are told, too, and nobody
-           who is in demo mode is. Or {} when the day has left Redis
+           who is in demo mode is. Or {} when the day has left Redis, or has more than its board
   Time     O(limit + log subjects of the board * (length of an id + subjects in demo mode))
 ]]
 local call, ask = redis.call, cmsgpack.unpack(ARGV[1])
 local key, field, limit, value, id = KEYS[1], ask[1], ask[2], ask[3], ask[4]
 local subject, neighbours = ask[5], ask[6]
 
-if KEYS[4] and call('HEXISTS', KEYS[4], ask[7]) == 1 then return {} end
+-- Whether it was counted on the day while the meter was not ranked: include/note_ranked.
+local function lacks_some(day, meter)
+  local ranked = call('HMGET', KEYS[5], 'ranked', 'ranked:' .. meter)
+  if not string.find(',' .. (ranked[1] or '') .. ',', ',' .. meter .. ',', 1, true) then return true end
+  return ranked[2] and tonumber(ranked[2]) >= day
+end
+if KEYS[4] and (call('HEXISTS', KEYS[4], ask[7]) == 1 or lacks_some(ask[7], ask[8])) then return {} end
 
 -- As bytes; Lua itself would go by the server's locale.
 local function precedes(one, other)

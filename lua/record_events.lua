@@ -6,7 +6,7 @@
   Decisions (charges, checks, holds, grants, merges) are taken one by one in their order (include/decide). Events
   that do not count are taken out of the sums (include/exclude_events). All is checked, and then written.
 
-  KEYS     subjects, marker, log, rules, demo, registered, people, merged, large, erasing; per day: hours, day, boards (one per
+  KEYS     subjects, marker, log, rules, demo, registered, people, merged, large, erasing, meta; per day: hours, day, boards (one per
            ranked meter); id generations (the one to write first); if there are decisions: accounts, holds, open holds,
            ended holds, grants, reversed, merges; with alerts: told, last notice, notices, due; if subjects move: `use` of
            each day and of each of `rolls`; to undo: erasures, open ones, all; last: cold, changes

@@ -9,7 +9,8 @@
   ARGV[2]  flat, per row: subject, the profile that it was made from ('': none), the profile ('': none is
            left); a subject at most once
   Returns  per row 'ok', 'changed' (it was made from something else), 'merged' (a guest who is a user by now
-           gets none), 'email' or 'phone' (somebody else has it); or {} when another restore has begun since
+           gets none), 'email' or 'phone' (somebody else has it), 'demo' (there are as many as may be; a
+           restore brings all that there were); or {} when another restore has begun since
   Time     O(rows * log profiles)
 ]]
 --@constants profile_fields
@@ -41,11 +42,12 @@ local function pass_on(owners, key, old, new, subject)
   if new ~= '' then owners[new] = subject end
 end
 
-local emails, phones, told, accepted = {}, {}, {}, {}
+local emails, phones, told, accepted, demos = {}, {}, {}, {}, call('SCARD', KEYS[8])
 local nobody = {0, 0, 0, 0, 0, '', '', '', '', '', '', '', ''}
 for i, subject in ipairs(subjects) do
   local from, to = rows[3 * i - 1], rows[3 * i]
   local old, new = from ~= '' and unpacked(from) or nobody, to ~= '' and unpacked(to) or nobody
+  local more_demos = new[PROFILE_DEMO] - old[PROFILE_DEMO]
   if (known[i] or '') ~= from then
     told[i] = 'changed'
   elseif merged[i] and to ~= '' then
@@ -54,8 +56,11 @@ for i, subject in ipairs(subjects) do
     told[i] = 'email'
   elseif is_taken(phones, KEYS[3], new[PROFILE_PHONE_KEY], subject) then
     told[i] = 'phone'
+  elseif more_demos > 0 and demos >= DEMO_MAX and ARGV[1] == '' then
+    told[i] = 'demo'
   else
     told[i] = 'ok'
+    demos = demos + more_demos
     accepted[#accepted + 1] = {subject = subject, old = from ~= '' and old, new = to ~= '' and new, packed = to}
     pass_on(emails, KEYS[2], old[PROFILE_EMAIL_KEY], new[PROFILE_EMAIL_KEY], subject)
     pass_on(phones, KEYS[3], old[PROFILE_PHONE_KEY], new[PROFILE_PHONE_KEY], subject)

@@ -18,6 +18,7 @@ export default {
     "precondition_failed": "Dữ liệu đã thay đổi trong lúc đó; chưa có gì được lưu.",
     "email_taken": "Email này đã thuộc về người khác.",
     "phone_taken": "Số điện thoại này đã thuộc về người khác.",
+    "too_many_demo_subjects": "Không gian làm việc có nhiều nhất 1.000 người ở chế độ thử.",
     "duplicate_secret": "Nhà cung cấp đã có khóa với bí mật này.",
     "duplicate_limit": "Đã có giới hạn với tên này.",
     "duplicate_alert": "Đã có cảnh báo với tên này.",

@@ -59,8 +59,12 @@ extension API {
         let writer = ExportWriter(try ExportFormat(query), columns: Self.seriesColumns)
         let asked = try seriesQuery(query)
         let fills = try query.choice("fill", SeriesFill.self) != nil
-        return try await export("series", call, writer) { [queries] writer, _ in
-            (try await back(queries.write(asked, fills: fills, to: writer)), nil)
+        return try await export("series", call, writer) { [queries] writer, cursor in
+            let start = cursor.flatMap { Int($0) } ?? asked.range.lowerBound
+            let part = asked.part(from: start, queries.calendar)
+            let end = part.range.upperBound
+            let written = try await back(queries.write(part, fills: fills, to: writer))
+            return (written, end < asked.range.upperBound ? "\(end)" : nil)
         }
     }
 
@@ -111,7 +115,7 @@ extension QueryEngine {
         return (writer, rank <= limit ? page.next?.text : nil)
     }
 
-    /// Writes a series, which is no longer than an answer.
+    /// Writes a part of a series.
     fileprivate func write(
         _ query: SeriesQuery, fills: Bool, to writer: ExportWriter
     ) async throws -> ExportWriter {

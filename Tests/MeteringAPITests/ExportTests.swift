@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Metering
 import TestSupport
 import Testing
 
@@ -157,6 +158,47 @@ import Testing
             #expect(rows.map { $0["subject"] as? String } == Self.subjects.map { Self.defused($0) })
             #expect(rows.map { $0["rank"] as? String } == (1...rows.count).map(String.init))
             #expect(rows[0]["value"] as? String == "100")
+        }
+    }
+
+    @Test(arguments: ["csv", "json", "ndjson"])
+    func `A series of more buckets than an answer has comes part by part`(format: String)
+        async throws
+    {
+        try await withExports { bench in
+            let client = bench.client()
+            for (hours, tokens) in [(0, 1), (30, 2), (100, 4)] {
+                let time = Timestamp(milliseconds: 1_795_255_200_000 - hours * 3_600_000)
+                let body =
+                    #"{"subject":"s","time":"\#(time.text)","meters":{"tokens":\#(tokens)}}"#
+                #expect(try client.post("/v1/events", body).status == 200)
+            }
+            func rows(_ query: String) throws -> [[String: Any]] {
+                let path = "/v1/export/series?meter=tokens&format=\(format)&\(query)"
+                let answer = try client.get(path)
+                #expect(answer.status == 200, "\(path): \(answer.text.prefix(300))")
+                return try readByPython(answer.body, format)
+            }
+            func number(_ row: [String: Any], _ name: String) -> Int? {
+                row[name] as? Int ?? (row[name] as? String).flatMap { Int($0) }
+            }
+            // Three years of hours: each of them once, in their order.
+            let hours = try rows("bucket=hour&from=2023-11-21&to=2026-11-21&fill=zero")
+            let starts = hours.compactMap { $0["start"] as? String }
+            #expect(starts.count == 1_097 * 24 && Set(starts).count == starts.count)
+            #expect(starts == starts.sorted())
+            #expect(starts.first == "2023-11-21T00:00:00Z")
+            #expect(starts.last == "2026-11-21T23:00:00Z")
+            #expect(hours.compactMap { number($0, "value") }.reduce(0, +) == 7)
+            for query in [
+                "bucket=hour&from=1990-05-07T12:30:00Z", "bucket=day&from=1800-01-01",
+                "bucket=month&from=1700-01-01&to=2400-12-31",
+                "bucket=day&from=1900-01-01&subject=s",
+            ] {
+                let values = try rows(query).compactMap { number($0, "value") }
+                #expect(values.reduce(0, +) == 7, "\(query)")
+                #expect(values.count == (query.contains("month") ? 1 : 3), "\(query)")
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 -- Gives each of KEYS its name, in the order that record_events documents.
 local function name_keys(ask, decides)
   local ranked, days, rolls = #ask[5], ask[6], ask[7]
-  local k = {subjects = KEYS[1], marker = KEYS[2], log = KEYS[3], rules = KEYS[4], demo = KEYS[5], registered = KEYS[6], people = KEYS[7], merged = KEYS[8], large = KEYS[9], erasing = KEYS[10], days = 0, ids = 0, use = 0}
-  local n, named_days = 10, {}
+  local k = {subjects = KEYS[1], marker = KEYS[2], log = KEYS[3], rules = KEYS[4], demo = KEYS[5], registered = KEYS[6], people = KEYS[7], merged = KEYS[8], large = KEYS[9], erasing = KEYS[10], meta = KEYS[11], days = 0, ids = 0, use = 0}
+  local n, named_days = 11, {}
   for i = 1, #days do
     named_days[i] = {hours = KEYS[n + 1], day = KEYS[n + 2], boards = {unpack(KEYS, n + 3, n + 2 + ranked)}}
     n = n + 2 + ranked

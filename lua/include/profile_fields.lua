@@ -6,3 +6,5 @@ local PROFILE_PHONE, PROFILE_PHONE_KEY, PROFILE_FULL_NAME = 11, 12, 13
 local USER = 1
 -- Makes every time that can be written one above 0.
 local CREATED_OFFSET_MS = 63000000000000
+-- So many subjects of a workspace may be in demo mode: a leaderboard looks at each of them when it is read.
+local DEMO_MAX = 1000

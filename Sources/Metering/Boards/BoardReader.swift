@@ -57,18 +57,22 @@ struct BoardReader {
         return part
     }
 
-    /// Reads a part of a day's board; nil when the day has left Redis.
+    /// Reads a part of a day's board; nil when the day has left Redis, or the meter was not ranked yet when
+    /// some of it was counted.
     func day(
         _ day: CivilDay, _ meter: Meter, _ ask: BoardAsk
     ) async throws(MeteringError) -> BoardPart? {
-        try await read([keys.board(day, meter), keys.boards, keys.demo, keys.cold], "", ask, day)
+        try await read(
+            [keys.board(day, meter), keys.boards, keys.demo, keys.cold, keys.meta], "", ask,
+            (day, meter))
     }
 
     private func read(
-        _ names: [[UInt8]], _ field: String, _ ask: BoardAsk, _ day: CivilDay? = nil
+        _ names: [[UInt8]], _ field: String, _ ask: BoardAsk,
+        _ board: (day: CivilDay, meter: Meter)? = nil
     ) async throws(MeteringError) -> BoardPart? {
         let writer = MessagePackWriter()
-        writer.array(7)
+        writer.array(8)
         writer.string(field)
         switch ask {
         case .page(let limit, let cursor):
@@ -84,7 +88,8 @@ struct BoardReader {
             writer.string(subject.id.bytes)
             writer.integer(neighbours)
         }
-        writer.integer(day?.number ?? 0)
+        writer.integer(board?.day.number ?? 0)
+        writer.string(board?.meter.code.map { "\($0)" } ?? board?.meter.name ?? "")
         let reply: RedisValue
         do {
             reply = try await client.run(

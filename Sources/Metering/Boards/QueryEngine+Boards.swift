@@ -47,7 +47,7 @@ extension QueryEngine {
     ) async throws(MeteringError) -> (BoardPart, ClosedRange<CivilDay>?, [String]) {
         guard let boards else { throw .unavailable(.disconnected(reason: "it was not started")) }
         let days = window.days(on: boards.today)
-        // Only what is ranked when it is counted has a board of each day.
+        // What is ranked when it is counted has a board of each day.
         if let days, days.lowerBound == days.upperBound, settings.rankedMeters.contains(meter),
             let part = try await boards.reader.day(days.lowerBound, meter, ask)
         {

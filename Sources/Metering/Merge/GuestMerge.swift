@@ -31,6 +31,9 @@ public struct GuestMerge: Sendable {
         let amounts: [(Meter, Int)]
     }
 
+    /// How much moves in one batch: 32 days of four events. It holds Redis for up to 5 ms, whoever else waits.
+    static let movesMax = 128
+
     public let guest: SubjectID
     /// The guest's last entry of the log; 0 for none.
     let latest: LogPosition
@@ -53,7 +56,7 @@ public struct GuestMerge: Sendable {
         self.latest = latest
         self.eventCount = eventCount
         self.isErasing = isErasing
-        var room = EventBatch.eventCountMax
+        var room = Self.movesMax
         self.days = Array(
             days.prefix { day in
                 room -= 2 * day.parts.count

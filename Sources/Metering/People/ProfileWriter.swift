@@ -133,6 +133,7 @@ final class ProfileWriter {
                 case "merged": results[index] = .rejected(.guestMerged)
                 case "email": results[index] = .rejected(.taken("email"))
                 case "phone": results[index] = .rejected(.taken("phone"))
+                case "demo": results[index] = .rejected(.tooManyDemos)
                 default: break
                 }
             }
@@ -206,6 +207,10 @@ extension EventRejection {
     fileprivate static let profileExists = EventRejection(
         status: 412, code: "precondition_failed", field: "",
         detail: "there is a profile of this subject; nothing was changed")
+
+    fileprivate static let tooManyDemos = EventRejection(
+        status: 422, code: "too_many_demo_subjects", field: "demo",
+        detail: "a workspace has at most 1,000 subjects in demo mode")
 
     fileprivate static func taken(_ field: String) -> Self {
         Self(

@@ -156,7 +156,7 @@ extension EventBatch.Context {
         var names = [
             keys.subjects, keys.marker(sender: sender), keys.log(arrival: arrival), keys.rules,
             keys.demo, keys.registered, keys.people, keys.merged,
-            keys.large, keys.erasing,
+            keys.large, keys.erasing, keys.meta,
         ]
         for day in days {
             names += [keys.hours(day), keys.day(day)]

@@ -32,6 +32,30 @@ public struct SeriesQuery: Sendable {
     }
 }
 
+extension SeriesQuery {
+    /// The same, of as many buckets from an instant of its range on as one answer may have. It ends where the
+    /// next one begins, so that parts have no bucket in common.
+    public func part(from start: Int, _ calendar: WorkspaceCalendar) -> SeriesQuery {
+        let first = calendar.day(at: start.flooredQuotient(1000))
+        let end =
+            switch bucket {
+            case .minute: (start.flooredQuotient(60_000) + Self.bucketCountMax) * 60_000
+            // A day may have 25 hours, and a month 31 days.
+            case .hour:
+                calendar.start(of: CivilDay(number: first.number + Self.bucketCountMax / 25)) * 1000
+            case .day:
+                calendar.start(of: CivilDay(number: first.number + Self.bucketCountMax)) * 1000
+            case .month:
+                calendar.start(
+                    of: first.firstOfMonth.adding(months: Self.bucketCountMax / 31 - 1)) * 1000
+            }
+        var part = self
+        // Behind the last month that has a date there is none.
+        part.range = start..<(end > start ? min(end, range.upperBound) : range.upperBound)
+        return part
+    }
+}
+
 /// How many subjects had an event.
 public struct SubjectCount: Sendable, Equatable {
     public let count: Int

@@ -3,6 +3,7 @@
 // One snapshot of one day, from the cut to the rename. docs/snapshots.md says what stands in it.
 
 internal import JSON
+internal import Observability
 internal import Redis
 
 /// Who writes, and how much at once.
@@ -19,6 +20,8 @@ struct FlushContext {
     let deadlineMS: Int
     /// Room for ids of subjects; with more of them the subjects are gone through again.
     let idByteCountMax: Int
+    /// Told of what takes long; nil for who compares only.
+    var logger: Logger?
 
     /// Throws when the work is to end: the lease was lost, or the time is over.
     func checkpoint(isLast: Bool = false) async throws(FlushError) {
@@ -43,6 +46,8 @@ final class DaySnapshot {
     /// Per call to Redis: some hundreds of microseconds.
     private static let subjectsPerCall = 200
     static let cellsPerCall = 100
+    /// How often it is told how far a day is that takes long.
+    private static let tellingMS = 5_000
 
     let context: FlushContext
     let day: CivilDay
@@ -262,9 +267,11 @@ final class DaySnapshot {
         var count = 0
         var sum = DaySums()
         var lower: [UInt8]? = []
+        var (listed, toldMS) = (0, context.clock.monotonicMS)
         try file.append("\"subjects\":[")
         while let from = lower {
             let list = try await subjects(from: from, tail)
+            listed += list.count
             for start in stride(from: 0, to: list.count, by: Self.subjectsPerCall) {
                 let ids = (start..<min(start + Self.subjectsPerCall, list.count)).map { list[$0] }
                 try await read(ids, tail) { (id, sums, times) throws(FlushError) in
@@ -286,6 +293,11 @@ final class DaySnapshot {
                     try put(to: file)
                 }
                 try await context.checkpoint()
+                guard context.clock.monotonicMS - toldMS > Self.tellingMS else { continue }
+                toldMS = context.clock.monotonicMS
+                context.logger?.notice(
+                    "writing the day \(day): \(count) of \(listed) subjects"
+                        + (list.upper == nil ? "" : " or more"))
             }
             lower = list.upper
         }

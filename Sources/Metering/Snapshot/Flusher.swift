@@ -154,7 +154,8 @@ public final class Flusher {
     private func context(_ deadlineMS: Int) -> FlushContext {
         FlushContext(
             client: client, settings: settings, folder: folder, clock: clock, lease: lease,
-            dataset: lease.dataset, deadlineMS: deadlineMS, idByteCountMax: options.idByteCountMax)
+            dataset: lease.dataset, deadlineMS: deadlineMS, idByteCountMax: options.idByteCountMax,
+            logger: logger)
     }
 
     /// Writes the state if it changed.

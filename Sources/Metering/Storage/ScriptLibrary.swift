@@ -226,6 +226,7 @@ public enum ScriptLibrary {
         "results_of": PackageResources.results_of_lua,
         "see": PackageResources.see_lua,
         "later_times": PackageResources.later_times_lua,
+        "note_ranked": PackageResources.note_ranked_lua,
         "settle_hold": PackageResources.settle_hold_lua,
         "size_keys": PackageResources.size_keys_lua,
         "still_counts": PackageResources.still_counts_lua,

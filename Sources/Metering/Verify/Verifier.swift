@@ -175,7 +175,7 @@ final class Verifier {
             var found: [Difference] = []
             let isLast = look == Self.dayLookCount
             let verifier = DayVerifier(
-                day, files[day], ranked: ranked,
+                day, files[day], ranked: try await context.ranked(ranked, on: day),
                 context.reporting(to: { [context] difference in
                     if found.count < Self.heldDifferencesMax {
                         found.append(difference)

@@ -138,6 +138,24 @@ final class VerifyContext {
         }
     }
 
+    /// Those of some meters that are ranked, and were when anything was counted on a day: lua/include/note_ranked.lua.
+    /// All of them when nothing was counted since that is noted.
+    func ranked(_ meters: [Meter], on day: CivilDay) async throws -> [Meter] {
+        let names = meters.map { $0.code.map { "\($0)" } ?? $0.name }
+        let fields = ["ranked"] + names.map { "ranked:\($0)" }
+        let reply = try await send(
+            RedisCommand("HMGET", [keys.meta] + fields.map { Array($0.utf8) })
+        ).elements
+        guard let reply, reply.count == fields.count else {
+            throw RedisError.unexpectedReply("HMGET")
+        }
+        guard let ranked = reply[0].text?.split(separator: ",") else { return meters }
+        return meters.indices.filter { index in
+            ranked.contains { $0 == names[index] }
+                && reply[index + 1].decimal ?? .min < day.number
+        }.map { meters[$0] }
+    }
+
     /// A hash of numbers by day, such as `changes`.
     func daysOf(_ key: [UInt8], in place: String) async throws -> [CivilDay: Int] {
         var days: [CivilDay: Int] = [:]

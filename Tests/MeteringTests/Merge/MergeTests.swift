@@ -94,6 +94,31 @@ extension Bench {
         }
     }
 
+    @Test func `A guest of many days moves in parts, the days of each in one step`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: clock)
+                for _ in 0..<70 {
+                    _ = await bench.record([event("guest:1"), event("guest:1")])
+                    clock.advance(1000)
+                    _ = await bench.record(event("guest:1", ["tokens": 2]))
+                    clock.advance(86_399_000)
+                }
+                var (moved, parts) = ([Int](), 0)
+                repeat {
+                    let plan = try await bench.queries.mergePlan(of: subjectID("guest:1"))
+                    moved.append(plan.movedCount)
+                    parts += plan.isPartial ? 1 : 0
+                    #expect(try await bench.merge("guest:1", into: "ann") == .allowed)
+                } while moved.count == parts
+                #expect(moved == [96, 96, 18])
+                let ann = try #require(try await bench.engine.reader.subject(subjectID("ann")))
+                #expect(ann.eventCount == 210 && ann.totals.first?.total == 280)
+            }
+        }
+    }
+
     @Test func `It is done once, and what comes later for the guest is the user's`() async throws {
         try await withRedis { redis in
             try await onLoop { host in

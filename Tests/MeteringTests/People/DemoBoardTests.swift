@@ -48,6 +48,35 @@ import Testing
         }
     }
 
+    @Test func `There are at most 1,000 of them, and those stay who were there`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let bench = await Bench(redis.socketPath, on: host.loop, clock: ManualClock(noon))
+                func write(_ names: [String], _ json: String) async throws -> [String] {
+                    try await bench.queries.importProfiles(
+                        names.map { ProfileRow(subject: subjectID($0), change: try change(json)) }
+                    ).map(\.word)
+                }
+                let names = (0..<1_002).map { "d\($0)" }
+                let made = try await write(names, #"{"demo":true}"#)
+                #expect(made.prefix(1_000).allSatisfy { $0 == "created" })
+                #expect(made.suffix(2) == ["too_many_demo_subjects", "too_many_demo_subjects"])
+                #expect(try redis.request("SCARD t1:{default}:people:demo") == ":1000\r\n")
+                // One that goes makes room for one, in whatever order they come.
+                #expect(try await write(["d0"], #"{"demo":true,"role":"x"}"#) == ["updated"])
+                #expect(try await write(["new"], "{}") == ["created"])
+                #expect(try await write(["new"], #"{"demo":true}"#) == ["too_many_demo_subjects"])
+                #expect(try await write(["d0"], #"{"demo":false}"#) == ["updated"])
+                #expect(try await write(["new"], #"{"demo":true}"#) == ["updated"])
+                // Of before there may be more.
+                let more = (0..<50).map { "old\($0)" }.joined(separator: " ")
+                _ = try redis.request("SADD t1:{default}:people:demo \(more)")
+                #expect(try await write(["d1"], #"{"role":"y"}"#) == ["updated"])
+                #expect(try await write(["d0"], #"{"demo":true}"#) == ["too_many_demo_subjects"])
+            }
+        }
+    }
+
     private static func compare(
         _ bench: Bench, _ window: LeaderboardWindow, _ expected: [LeaderboardEntry],
         _ isDemo: Set<String>, _ random: inout SeededGenerator

@@ -295,7 +295,7 @@ actor Maintenance {
             refuse("\(code) \(message)")
             return true
         }
-        var problem = fault(of: report)
+        var problem = report.fault
         if problem == nil { problem = (try? await dataset?.problem()) ?? nil }
         for settings in directory.workspaces where problem == nil {
             do throws(RedisError) {
@@ -307,7 +307,7 @@ actor Maintenance {
                 problem = "\(code) \(message)"
             }
         }
-        if !allowsVolatile { problem = problem ?? risk(of: report) }
+        if !allowsVolatile { problem = problem ?? report.risk }
         if problem == nil {
             do throws(RedisError) {
                 problem = try await ZoneNote.problem(
@@ -365,39 +365,5 @@ actor Maintenance {
             readiness.accept(durability: durability)
         }
         writeProblem = problem
-    }
-
-    /// Why this Redis cannot be used.
-    private func fault(of report: RedisServerReport) -> String? {
-        if let version = report.version,
-            let major = version.split(separator: ".").first.flatMap({ Int($0) }),
-            major < 7
-        {
-            return "Redis \(version) is too old: 7.0 or later is needed"
-        }
-        if report.isReplica == true {
-            return "this Redis follows another one and takes no writes (READONLY)"
-        }
-        return report.isClusterNode == true ? "Redis Cluster is not supported" : nil
-    }
-
-    /// Why this Redis may lose what was acknowledged: what nobody knows counts as the worst.
-    private func risk(of report: RedisServerReport) -> String? {
-        let hint = "; --allow-volatile accepts it"
-        if report.durability == .none {
-            return
-                "Redis does not keep its data (appendonly no), or leaves it to the system when to "
-                + "write it (appendfsync no)" + hint
-        }
-        if let policy = report.evictionPolicy, policy != "noeviction" {
-            return "Redis may throw data away (maxmemory-policy \(policy))" + hint
-        }
-        let unknown =
-            (report.keepsLog == nil ? ["whether Redis keeps its data (appendonly)"] : [])
-            + (report.evictionPolicy == nil
-                ? ["whether Redis throws data away (maxmemory-policy)"] : [])
-        guard !unknown.isEmpty else { return nil }
-        return "its user may not ask \(unknown.joined(separator: " and ")): grant it INFO and "
-            + "CONFIG|GET (docs/keys.md)" + hint
     }
 }

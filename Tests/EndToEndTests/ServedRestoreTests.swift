@@ -16,6 +16,10 @@ extension EndToEnd {
             #expect(
                 try client.post("/v1/events", #"{"subject":"a","meters":{"tokens":7}}"#).status
                     == 200)
+            let policy = #"{"default_allowance":"5"}"#
+            let put = try client.request(
+                "PUT", "/v1/credit-policy", Array(policy.utf8), "application/json")
+            #expect(put.status == 200)
             let rollups = "\(service.data)/rollups"
             try waitUntil("a file") {
                 FileManager.default.fileExists(atPath: "\(rollups)/default/state.json")

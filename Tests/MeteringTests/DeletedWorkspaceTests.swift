@@ -55,7 +55,7 @@ import Testing
                 for (bench, count) in benches {
                     let outcomes = await bench.record((0..<count).map { event("s\($0)") })
                     for outcome in outcomes {
-                        guard case .unavailable(let reason) = outcome else {
+                        guard case .postponed(let reason, _) = outcome else {
                             Issue.record("\(outcome)")
                             break
                         }

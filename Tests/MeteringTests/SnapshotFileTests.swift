@@ -166,7 +166,8 @@ import Testing
                 for other in ["deleted first", entry.replacing("first", with: "second")] {
                     try await put(other)
                     #expect(await flushing.flusher.flush().isElsewhere)
-                    #expect(try redis.request("EXISTS t1:{acme@first}:meta").hasPrefix(":0"))
+                    #expect(
+                        try redis.request("HEXISTS t1:{acme@first}:meta dataset").hasPrefix(":0"))
                     #expect(
                         try FileManager.default.contentsOfDirectory(atPath: flushing.data) == [])
                 }

@@ -85,16 +85,14 @@ extension QueryEngine {
     ///
     /// - Throws: `RedisError`.
     public func isServed() async throws -> Bool {
-        let question = RedisCommand("PTTL", [Keyspace(WorkspaceSettings()).probe])
-        var last = Int.max
-        while true {
-            guard let left = try await client.send(question).integer, left >= 0 else {
-                return false
-            }
-            if left > last { return true }
-            last = left
+        let client = try await connected()
+        let question = RedisCommand("GET", [Keyspace(WorkspaceSettings()).probe])
+        guard let first = try await client.send(question).bytes else { return false }
+        while let value = try await client.send(question).bytes {
+            if value != first { return true }
             await loop.sleep(for: .milliseconds(200))
         }
+        return false
     }
 
     /// Rebuilds this workspace in Redis from the snapshots of its folder, which were checked before.

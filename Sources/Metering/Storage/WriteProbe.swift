@@ -13,19 +13,23 @@ public final class WriteProbe {
     }
 
     private let client: RedisClient
-    private let command: RedisCommand
+    private let key: [UInt8]
+    /// Others' differ, so that it is seen that somebody goes on writing: `QueryEngine.isServed`.
+    private let name = DatasetName.random()
+    private var count = 0
 
     public init(client: RedisClient, settings: WorkspaceSettings) {
         self.client = client
-        let keys = Keyspace(settings)
-        command = RedisCommand(
-            "SET", [keys.probe, Array("1".utf8), Array("EX".utf8), Array("10".utf8)])
+        key = Keyspace(settings).probe
     }
 
     /// Writes once.
     public func find() async -> Finding {
+        count += 1
+        let value = Array("\(name)-\(count)".utf8)
         do throws(RedisError) {
-            _ = try await client.send(command)
+            _ = try await client.send(
+                RedisCommand("SET", [key, value, Array("EX".utf8), Array("10".utf8)]))
             return .taken
         } catch {
             // No memory left, data that could not be saved, a replica, a script of somebody else: whatever

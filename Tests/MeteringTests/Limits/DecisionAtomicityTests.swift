@@ -40,7 +40,7 @@ import Testing
         ) { events.append($0) }
         let outcomes = await bench.decide(decisions)
         #expect(events.count == 3)
-        return events.map(\.isUnavailable) + outcomes.map(\.isUnavailable)
+        return events.map(\.isNotDone) + outcomes.map(\.isNotDone)
     }
 
     @Test(arguments: ["accounts", "holds", "holds:open", "holds:ended", "grants", "rules"])
@@ -66,12 +66,12 @@ import Testing
             try await Self.prepare(bench)
             let before = try Self.plant(key, redis)
             for decision in [release("h2", "s"), hold("h4", "s", ["tokens": 1])] {
-                #expect(await bench.decide(decision).isUnavailable, "\(key)")
+                #expect(await bench.decide(decision).isNotDone, "\(key)")
                 #expect(try redis.fingerprint() == before, "\(key)")
             }
             let settled = await bench.engine.settle(
                 ByteString("h1"), with: event("s"), .overflow, heldCredits: nil)
-            #expect(settled.isUnavailable)
+            #expect(settled.isNotDone)
             #expect(try redis.fingerprint() == before, "\(key)")
             // What has nothing to do with holds goes on.
             #expect(await bench.decide(consume("s", ["tokens": 1])).status == .allowed)
@@ -84,7 +84,7 @@ import Testing
             try await Self.prepare(bench)
             let before = try Self.plant(key, redis)
             let outcome = try await bench.engine.reverse(ByteString("1"), reason: ByteString("x"))
-            #expect(outcome?.isUnavailable == true, "\(key): \(String(describing: outcome))")
+            #expect(outcome?.isNotDone == true, "\(key): \(String(describing: outcome))")
             #expect(try redis.fingerprint() == before, "\(key)")
         }
     }
@@ -104,7 +104,7 @@ import Testing
     @Test func `Decisions that only change the ledger need a log that takes it`() async throws {
         try await withLimits(Self.limits) { host, bench, redis in
             let before = try Self.plant("log:2026-11-21", redis)
-            #expect(await bench.decide(Self.grant("g")).isUnavailable)
+            #expect(await bench.decide(Self.grant("g")).isNotDone)
             #expect(try redis.fingerprint() == before)
         }
     }

@@ -106,12 +106,14 @@ extension DecisionOutcome {
     var verdict: Verdict? { if case .decided(let verdict) = self { verdict } else { nil } }
     var status: DecisionStatus? { verdict?.status }
     var code: String? { if case .rejected(let rejection) = self { rejection.code } else { nil } }
-    var isUnavailable: Bool { if case .unavailable = self { true } else { false } }
+    /// Redis refused, and did nothing of it.
+    var isNotDone: Bool { if case .postponed = self { true } else { false } }
 }
 
 extension EventOutcome {
     var refusal: Verdict? { if case .refused(let verdict) = self { verdict } else { nil } }
-    var isUnavailable: Bool { if case .unavailable = self { true } else { false } }
+    /// Redis refused, and did nothing of it.
+    var isNotDone: Bool { if case .postponed = self { true } else { false } }
 }
 
 extension Verdict {

@@ -93,6 +93,7 @@ import Testing
     {
         try await withHistory { _, redis, history in
             _ = await history.bench.record(event("ann", ["tokens": 1]))
+            try await history.queries.put("ann", #"{"email":"a@example.com"}"#)
             try await Self.act(history)
             try await history.flushing.flush()
             let names = ["state.json", "audit/2026-11-21.json", "2026/2026-11-21.json"]

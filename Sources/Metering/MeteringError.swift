@@ -48,6 +48,14 @@ extension MeteringError {
         }
     }
 
+    /// What stands in the way, without what it means for what was asked for.
+    public var reason: String {
+        switch self {
+        case .undecided(let reason), .postponed(let reason, _): reason
+        default: "\(self)"
+        }
+    }
+
     /// Whether what was to be changed may have been.
     public var mayBeDone: Bool {
         switch self {

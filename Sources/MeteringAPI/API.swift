@@ -90,6 +90,7 @@ public final class API {
         case let problem as HTTPProblem: return problem
         case let rejection as EventRejection: return HTTPProblem(rejection)
         case let error as JSONError: return HTTPProblem(error)
+        case MeteringError.undecided(let reason) where !isChange: return .unavailable(reason)
         case MeteringError.undecided(let reason):
             return .outcomeUnknown("\(reason); whether it was done is not known")
         case let error as MeteringError where isChange && error.mayBeDone:

@@ -32,7 +32,9 @@ extension API {
             let taken = body.consume
             decide(decision) { [self, path = request.path] result in
                 switch result {
-                case .failure(let error): send(problem(error).response(at: path), to: recipient)
+                case .failure(let error):
+                    send(
+                        problem(error, isChange: taken).response(at: path), to: recipient)
                 case .success(let verdict):
                     send(
                         answer(verdict, taken: taken && verdict.skipped == nil, at: path),

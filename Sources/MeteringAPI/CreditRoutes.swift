@@ -97,10 +97,15 @@ extension API {
             Decision(
                 .grant(id: id, expires: body.expires, priority: body.priority), subject: subject,
                 credits: credits))
-        switch verdict.status {
-        case .allowed: return try await account(of: try await owner(subject), status: .created)
-        case .repeated: return try await account(of: try await owner(subject))
-        default: return denial(of: verdict, at: call.request.path)
+        guard verdict.status == .allowed || verdict.status == .repeated else {
+            return denial(of: verdict, at: call.request.path)
+        }
+        do {
+            return try await account(
+                of: try await owner(subject), status: verdict.status == .allowed ? .created : .ok)
+        } catch let error as MeteringError {
+            // It was granted, whatever stands in the way of telling the balance.
+            throw MeteringError.undecided(reason: error.reason)
         }
     }
 

@@ -35,7 +35,7 @@ extension API {
                         nil, 409, "duplicate_secret", "secret: the provider has a key with it")
                 case .unknown, nil:
                     json.row(
-                        nil, 503, "backend_unavailable",
+                        nil, 503, HTTPProblem.outcomeUnknownCode,
                         "whether it was imported is not known: import it again")
                 }
             }

@@ -23,19 +23,26 @@ extension API {
         guard !user.isErased else { throw EventRejection.reservedID }
         var (tries, movedCount) = (0, 0)
         while tries < Self.mergeTriesMax {
-            let plan = try await back(queries.mergePlan(of: guest))
-            let verdict = try await engine.merge(plan, into: user)
+            let (plan, verdict): (GuestMerge, Verdict)
+            do {
+                plan = try await back(queries.mergePlan(of: guest))
+                verdict = try await engine.merge(plan, into: user)
+            } catch let error as MeteringError where movedCount > 0 {
+                // What is true of this part is not true of those before it.
+                throw HTTPProblem.outcomeUnknown(
+                    "\(error.reason); a part of the guest's days was moved: send it again")
+            }
             switch verdict.status {
             case .changed: tries += 1
             case .allowed where plan.isPartial: movedCount += plan.movedCount
             case .allowed:
                 // What was known of who it was: it is somebody else's profile now.
-                _ = try await back(queries.removeProfile(of: guest))
+                try await removeProfile(of: guest)
                 return merged(
                     guest, user, movedCount + plan.movedCount, isRepeated: false)
             case .repeated:
                 // It may have been cut off just here.
-                _ = try await back(queries.removeProfile(of: guest))
+                try await removeProfile(of: guest)
                 return merged(guest, user, 0, isRepeated: true)
             case .conflict:
                 throw HTTPProblem(
@@ -51,6 +58,14 @@ extension API {
             }
         }
         throw HTTPProblem.unavailable("the guest is being counted; ask again")
+    }
+
+    private func removeProfile(of guest: SubjectID) async throws {
+        do {
+            _ = try await back(queries.removeProfile(of: guest))
+        } catch {
+            throw MeteringError.undecided(reason: error.reason)
+        }
     }
 
     private func guest(in value: JSONValue) throws -> SubjectID {

@@ -40,6 +40,8 @@ actor Maintenance {
     /// Why this Redis may not be used; nil when it may.
     private var refusal: String?
     private var dataset: DatasetWatch?
+    /// Whether this Redis, or one before it, was accepted.
+    private var hasCounted = false
     /// Why Redis takes no writes; nil when it does.
     private var writeProblem: String?
     /// Commands, of whomever, that the user of Redis had no right to.
@@ -96,9 +98,11 @@ actor Maintenance {
     }
 
     /// Takes what others change of workspaces and keys, and the keys of tokens, so that it is in force within a
-    /// second: also where this Redis may not be used, and while other work is long.
+    /// second: also where this Redis may not be used, and while other work is long. Who has counted on it goes on
+    /// to write its probe, by which a restore sees that somebody is here.
     private func follow(_ client: RedisClient) async {
         let store = store(client)
+        let probe = WriteProbe(client: client, settings: directory.defaults)
         var turns = 0
         var problem: String?
         while !isStopped {
@@ -116,7 +120,10 @@ actor Maintenance {
                 // Others that serve requests read the directory, too: what they have read counts as well.
                 if generation != directory.generation { keepEngines() }
             }
-            if turns % 5 == 0 { tokens?.reloadIfChanged() }
+            if turns % 5 == 0 {
+                tokens?.reloadIfChanged()
+                if hasCounted, client.isReady { _ = await probe.find() }
+            }
             turns += 1
             await loop.sleep(for: .milliseconds(200))
         }
@@ -323,6 +330,7 @@ actor Maintenance {
             if refusal != nil { logger.notice("this Redis is accepted now") }
             let isKnown = durability == report.durability.rawValue && !isNew
             refusal = nil
+            hasCounted = true
             durability = report.durability.rawValue
             if !isKnown, report.durability != .none, report.loadsTruncatedLog == true {
                 logger.warning(

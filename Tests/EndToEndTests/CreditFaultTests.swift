@@ -183,7 +183,7 @@ extension EndToEnd {
                     defer { progress.stop() }
                     for round in 1...10 {
                         let count = progress.count
-                        try progress.wait(for: count + 150)
+                        try progress.wait(for: count + 100)
                         if round.isMultiple(of: 2) {
                             try service.killRedis()
                         } else {
@@ -192,7 +192,7 @@ extension EndToEnd {
                         }
                     }
                     let count = progress.count
-                    try progress.wait(for: count + 150)
+                    try progress.wait(for: count + 100)
                     return
                 }
                 var payer = Payer(number, seed: seed)

@@ -242,7 +242,7 @@ extension EndToEnd {
             (
                 "LOADING",
                 {
-                    try redis.request("DEBUG POPULATE 4000 filler")
+                    try redis.request("DEBUG POPULATE 8000 filler")
                     try redis.request("CONFIG SET key-load-delay 1000")
                     return try run(["DEBUG", "RELOAD"])
                 }, {}

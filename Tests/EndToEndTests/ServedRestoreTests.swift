@@ -4,6 +4,26 @@ import Foundation
 import TestSupport
 import Testing
 
+private struct LossUnseen: Error {}
+
+extension TallyProcess {
+    /// Empties its Redis, and waits until it sees that. It knows for sure only the name of data that it has seen
+    /// for some seconds.
+    func loseData(_ flush: () throws -> Void) throws {
+        let client = client()
+        for _ in 0..<10 {
+            sleep(8)
+            try flush()
+            for _ in 0..<30 {
+                let answer = try? client.get("/readyz")
+                if answer?.text.contains("Redis has lost its data") == true { return }
+                usleep(100_000)
+            }
+        }
+        throw LossUnseen()
+    }
+}
+
 extension EndToEnd {
     /// What it counts meanwhile would be lost, or mixed with what is restored.
     @Test func `Nothing is restored into a Redis that a service counts on`() async throws {
@@ -29,6 +49,10 @@ extension EndToEnd {
             #expect(refused.status != 0, "\(refused)")
             #expect("\(refused)".contains("stop all services on it before a restore"))
             #expect(try client.usage(of: "a").totals == ["tokens": 7])
+            // It counts no more on a Redis that was emptied, and is here all the same.
+            try service.loseData { try redis.request("FLUSHALL") }
+            let early = try TallyProcess.run(command)
+            #expect(early.status != 0, "\(early)")
             // Also one that was killed, as soon as it is clear that it is gone.
             service.kill()
             let restored = try TallyProcess.run(command)

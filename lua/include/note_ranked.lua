@@ -1,6 +1,7 @@
--- Notes in `meta` which meters are ranked, and with one that was not the last day that was counted before: up to
--- that day its boards of days lack what was counted meanwhile. Nobody has counted on a later one.
-local function note_ranked(meta, ranked, changes)
+-- What `meta` is to say of which meters are ranked, and with one that was not the last day that was counted before:
+-- up to that day its boards of days lack what was counted meanwhile. Nobody has counted on a later one.
+-- Nothing where it says so already.
+local function newly_ranked(meta, ranked, changes)
   local call, names, last = redis.call, table.concat(ranked, ','), nil
   local before = call('HGET', meta, 'ranked')
   if before == names then return end
@@ -14,5 +15,5 @@ local function note_ranked(meta, ranked, changes)
       fields[#fields + 1], fields[#fields + 2] = 'ranked:' .. meter, last
     end
   end
-  call('HSET', meta, unpack(fields))
+  return fields
 end

@@ -44,7 +44,7 @@ local function write_batch(batch, ask, gone, code, context, done, began)
   local sizes = size_keys(batch, ids)
   local changes = KEYS[#KEYS]
   call('HLEN', changes)
-  call('HLEN', keys.meta)
+  local ranked = counts and newly_ranked(keys.meta, batch.ranked, changes)
   require_rights(keys.log, {'XADD', 'EXPIRE', 'HINCRBY', 'HSET', 'ZADD', 'SET'})
   if context then require_rights(keys.log, {'ZREM', 'ZREMRANGEBYSCORE', 'HDEL', 'INCRBY'}) end
   if counts or ledger ~= '' then
@@ -57,7 +57,7 @@ local function write_batch(batch, ask, gone, code, context, done, began)
     done[2] = string.format('%.0f', at)
   end
   if counts then
-    note_ranked(keys.meta, batch.ranked, changes)
+    if ranked then call('HSET', keys.meta, unpack(ranked)) end
     count_changes(batch, changes)
     if context and context.leaving then leave_empty_days(batch, context.leaving) end
     write_records(batch, at)

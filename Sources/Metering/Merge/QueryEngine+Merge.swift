@@ -51,7 +51,7 @@ extension QueryEngine {
                 guest, record.latest, eventCount: record.eventCount,
                 days: days.filter { !$0.isZero || $0.hasTimes })
         }
-        throw MeteringError.undecided(
+        throw MeteringError.postponed(
             reason: "the guest is being counted, or a day does not come back")
     }
 

@@ -116,7 +116,12 @@ final class RulesStore {
             } catch {
                 throw MeteringError.unavailable(error)
             }
-            if case .integer(1) = reply { return try await load() }
+            guard case .integer(1) = reply else { continue }
+            do {
+                return try await load()
+            } catch {
+                throw MeteringError.undecided(reason: error.reason)
+            }
         }
         throw MeteringError.postponed(reason: "others change the rules at this moment")
     }

@@ -3,14 +3,16 @@
 public import Redis
 
 /// Notices that a restore has begun, or that Redis has lost the data which a process has seen in it: emptied
-/// under it, or replaced by another one. Balances and rules would be none then, and be answered as that. On
-/// its loop's thread only.
+/// under it, or replaced by another one. Balances and rules would be none then, and be answered as that. Such a
+/// process does not come back by itself. On its loop's thread only.
 public final class DatasetWatch {
     private let client: RedisClient
     private let question: RedisCommand
     private let mayForget: Bool
     private var known: [UInt8]?
     private var seenCount = 0
+    /// What is kept in memory of the data that were lost is not of those that a restore brings under their name.
+    private var isLost = false
     /// A name that was given this moment may be among what a kill takes with it.
     private static let trustedCount = 5
 
@@ -34,9 +36,10 @@ public final class DatasetWatch {
             known = name
             return nil
         }
-        guard name != known else { return nil }
+        isLost = isLost || name != known
+        guard isLost else { return nil }
         return
-            "Redis has lost its data, or is another one, since this service began: stop all services on it "
-            + "and run tally restore, or start them anew to begin without what was counted"
+            "Redis has lost its data, or is another one, since this service began: stop all services on it, "
+            + "run tally restore and start them, or start them to begin without what was counted"
     }
 }

@@ -61,7 +61,9 @@ extension API {
         let fills = try query.choice("fill", SeriesFill.self) != nil
         return try await export("series", call, writer) { [queries] writer, cursor in
             let start = cursor.flatMap { Int($0) } ?? asked.range.lowerBound
-            let part = asked.part(from: start, queries.calendar)
+            // Minutes are kept for hours, of which no part comes near the most that an answer may have.
+            let part =
+                asked.bucket == .minute ? asked : asked.part(from: start, queries.calendar)
             let end = part.range.upperBound
             let written = try await back(queries.write(part, fills: fills, to: writer))
             return (written, end < asked.range.upperBound ? "\(end)" : nil)

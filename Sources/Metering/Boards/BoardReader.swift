@@ -89,7 +89,7 @@ struct BoardReader {
             writer.integer(neighbours)
         }
         writer.integer(board?.day.number ?? 0)
-        writer.string(board?.meter.code.map { "\($0)" } ?? board?.meter.name ?? "")
+        writer.string(board?.meter.stored ?? "")
         let reply: RedisValue
         do {
             reply = try await client.run(

@@ -82,6 +82,14 @@ public struct Meter: Hashable, Sendable {
         }
     }
 
+    /// As Redis and its scripts have it: the code of a standard meter, the name of others.
+    var stored: String {
+        switch kind {
+        case .standard(let code): "\(code)"
+        case .custom(let name): name.text
+        }
+    }
+
     /// The name of a standard meter, without making a string of it; nil for others.
     public var staticName: StaticString? {
         if case .standard(let code) = kind { Self.standardNames[Int(code) - 1] } else { nil }

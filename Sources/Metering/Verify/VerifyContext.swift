@@ -141,7 +141,7 @@ final class VerifyContext {
     /// Those of some meters that are ranked, and were when anything was counted on a day: lua/include/note_ranked.lua.
     /// All of them when nothing was counted since that is noted.
     func ranked(_ meters: [Meter], on day: CivilDay) async throws -> [Meter] {
-        let names = meters.map { $0.code.map { "\($0)" } ?? $0.name }
+        let names = meters.map(\.stored)
         let fields = ["ranked"] + names.map { "ranked:\($0)" }
         let reply = try await send(
             RedisCommand("HMGET", [keys.meta] + fields.map { Array($0.utf8) })
@@ -150,10 +150,11 @@ final class VerifyContext {
             throw RedisError.unexpectedReply("HMGET")
         }
         guard let ranked = reply[0].text?.split(separator: ",") else { return meters }
-        return meters.indices.filter { index in
-            ranked.contains { $0 == names[index] }
-                && reply[index + 1].decimal ?? .min < day.number
-        }.map { meters[$0] }
+        var found: [Meter] = []
+        for (index, meter) in meters.enumerated() where ranked.contains(Substring(names[index])) {
+            if reply[index + 1].decimal ?? .min < day.number { found.append(meter) }
+        }
+        return found
     }
 
     /// A hash of numbers by day, such as `changes`.

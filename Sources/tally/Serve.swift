@@ -20,7 +20,7 @@ struct StartFailure: Error, CustomStringConvertible {
 
 /// Runs the service until SIGTERM, SIGINT or SIGHUP.
 ///
-/// - Returns: the exit status.
+/// - Returns: the exit status: 1 when the private Redis lost what it had acknowledged.
 @Sendable func serve(_ configuration: ServiceConfiguration, logger: Logger) async throws -> Int32 {
     signal(SIGPIPE, SIG_IGN)
     let descriptors = raiseDescriptorLimit()
@@ -57,9 +57,9 @@ struct StartFailure: Error, CustomStringConvertible {
         await child?.stop()
         throw error
     }
-    await child?.stop()
+    let isWritten = await child?.stop() ?? true
     logger.notice("stopped")
-    return 0
+    return isWritten ? 0 : 1
 }
 
 /// Whether whoever started the process wants it to outlive its terminal, as `nohup` does.

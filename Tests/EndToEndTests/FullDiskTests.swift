@@ -53,4 +53,32 @@ extension EndToEnd {
         #expect(usage.found == Usage(events: usage.counted, totals: ["tokens": usage.counted]))
         service.terminate()
     }
+
+    @Test(.enabled(if: canMount, "needs the right to mount a tmpfs"))
+    func `With everysec it is told that what was acknowledged last could not be written`()
+        async throws
+    {
+        let service = try TallyProcess(arguments: ["--threads", "1", "--durability", "everysec"])
+        try FileManager.default.createDirectory(
+            atPath: service.data, withIntermediateDirectories: false)
+        try #require(mount("tmpfs", service.data, "tmpfs", 0, "size=8m") == 0)
+        defer {
+            service.kill()
+            umount2(service.data, Int32(MNT_DETACH))
+        }
+        try await blocking {
+            try service.start()
+            let descriptor = open("\(service.data)/filler", O_WRONLY | O_CREAT, 0o600)
+            let block = [UInt8](repeating: 0, count: 4096)
+            while write(descriptor, block, block.count) > 0 {}
+            close(descriptor)
+            let client = service.client()
+            let body = #"{"subject":"a","meters":{"tokens":1}}"#
+            try waitUntil("an event that is refused") {
+                (try? client.post("/v1/events", body))?.json["code"] as? String == "storage_full"
+            }
+        }
+        #expect(service.terminate() == 1)
+        #expect(service.log.contains("could not write the last changes that it acknowledged"))
+    }
 }

@@ -17,6 +17,7 @@ public final class RedisServerProcess: Sendable {
             var problem: String?
             var isStopping = false
             var isFinished = false
+            var isUnwritten = false
             var waiting: [CheckedContinuation<Void, Never>] = []
         }
         let state = Mutex(State())
@@ -101,7 +102,11 @@ public final class RedisServerProcess: Sendable {
 
     /// Ends Redis and waits for it: politely at first, after ten seconds by force. Returns when
     /// the folder is free again. May be called more than once.
-    public func stop() async {
+    ///
+    /// - Returns: false when it ended with changes that it had acknowledged and could not write,
+    ///   which only `everysec` allows.
+    @discardableResult
+    public func stop() async -> Bool {
         shared.requestStop()
         await withCheckedContinuation { continuation in
             let isFinished = shared.state.withLock { state in
@@ -110,5 +115,6 @@ public final class RedisServerProcess: Sendable {
             }
             if isFinished { continuation.resume() }
         }
+        return !shared.state.withLock { $0.isUnwritten }
     }
 }

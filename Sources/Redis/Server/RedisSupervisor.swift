@@ -237,24 +237,47 @@ final class RedisSupervisor {
         return file == nil || file != socketFile
     }
 
-    private func isAnswering() -> Bool {
-        guard let address = SocketAddress(unixPath: folder.socketPath) else { return false }
+    private func isAnswering() -> Bool { ask("PING", until: "\r\n") == "+PONG\r\n" }
+
+    /// What the child answers to an inline command, as far as `end` and what came with it; nil if it does not.
+    private func ask(_ command: String, until end: String) -> String? {
+        guard let address = SocketAddress(unixPath: folder.socketPath) else { return nil }
         let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue
         let descriptor = socket(AF_UNIX, Int32(type), 0)
-        guard descriptor >= 0 else { return false }
+        guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var limit = timeval(tv_sec: 0, tv_usec: 200_000)
         let size = socklen_t(MemoryLayout<timeval>.size)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
+        let line = Array("\(command)\r\n".utf8)
         guard address.connect(descriptor) == 0,
-            send(descriptor, "PING\r\n", 6, Int32(MSG_NOSIGNAL)) == 6
-        else { return false }
-        var reply = [UInt8](repeating: 0, count: 7)
-        return recv(descriptor, &reply, 7, 0) == 7 && reply.starts(with: "+PONG".utf8)
+            send(descriptor, line, line.count, Int32(MSG_NOSIGNAL)) == line.count
+        else { return nil }
+        var reply = ""
+        var part = [UInt8](repeating: 0, count: 4096)
+        while !reply.contains(end) {
+            let count = recv(descriptor, &part, part.count, 0)
+            guard count > 0 else { return nil }
+            reply += String(decoding: part[..<count], as: UTF8.self)
+        }
+        return reply
+    }
+
+    /// Tells whether Redis ends with what it acknowledged and could not write: on a full disk it refuses all that comes
+    /// later, and ends when it is told to. With `appendfsync always` it acknowledges nothing then.
+    private func noteUnwritten() {
+        guard let state = ask("INFO persistence", until: "aof_last_cow_size"),
+            state.contains("aof_last_write_status:err")
+        else { return }
+        shared.state.withLock { $0.isUnwritten = true }
+        logger.error(
+            "the private Redis could not write the last changes that it acknowledged: they are lost",
+            ["folder": configuration.folder])
     }
 
     private func stopChild() {
         guard let child else { return }
+        noteUnwritten()
         child.signal(SIGTERM)
         let deadline = ContinuousClock.now + .milliseconds(Self.stopMillisecondsMax)
         while !child.hasExited {

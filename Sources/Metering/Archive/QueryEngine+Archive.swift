@@ -85,7 +85,7 @@ extension QueryEngine {
             return nil
         } catch let error as ArchiveError {
             logger.error("a day cannot come back", ["reason": "\(error)"])
-            return "nothing can be counted on \(day): \(error)"
+            return "nothing can be counted on \(day) until its file is whole again (\(error))"
         } catch {
             return "\(day) could not be brought back from its file: \(error)"
         }

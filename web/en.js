@@ -154,7 +154,7 @@ export default {
     "credits.recent": "Recent events", "credits.ledger": "Ledger", "credits.type": "Type", "credits.amount": "Amount",
     "credits.reference": "Reference", "credits.balance": "Balance", "credits.held": "{held} held",
     "credits.consumed": "Used this month", "credits.allowance": "allowance {allowance}",
-    "credits.runsOut": "Runs out on", "credits.never": "not within a year", "credits.perDay": "{credits} a day",
+    "credits.runsOut": "Runs out on", "credits.never": "not within a year", "credits.unknown": "not known yet", "credits.usedUp": "used up", "credits.perDay": "{credits} a day",
     "ledger.grant": "grant", "ledger.charge": "charge", "ledger.expiry": "expiry", "ledger.correction": "correction",
     "ledger.hold": "hold", "ledger.release": "release", "ledger.reset": "reset", "ledger.allowance": "allowance",
     "ledger.reversal": "reversal",

@@ -20,8 +20,14 @@ export function creditTiles(account, forecast) {
         tile(t("credits.consumed"), credits(account.current_month_consumed), t("credits.allowance", { allowance: credits(account.monthly_allowance) })),
         tile(t("credits.reset"), account.next_reset_at ? until(account.next_reset_at) : "–", dateTime(account.next_reset_at)),
         forecast instanceof Error ? missingTile(t("credits.runsOut"), forecast)
-            : tile(t("credits.runsOut"), forecast.runs_out_on ? day(forecast.runs_out_on, { dateStyle: "medium" }) : t("credits.never"),
+            : tile(t("credits.runsOut"), forecast.runs_out_on ? day(forecast.runs_out_on, { dateStyle: "medium" }) : t(unendingReason(account, forecast)),
             forecast.credits_per_day ? t("credits.perDay", { credits: credits(forecast.credits_per_day) }) : null)));
+}
+
+/** Why there is no day on which a balance runs out: it has, nothing was charged by which one could tell, or it is far off. */
+function unendingReason(account, forecast) {
+    if (Number(account.current_balance) <= 0) return "credits.usedUp";
+    return forecast.method ? "credits.never" : "credits.unknown";
 }
 
 /** What an answer lacks. */

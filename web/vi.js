@@ -155,7 +155,7 @@ export default {
     "credits.recent": "Sự kiện gần đây", "credits.ledger": "Sổ cái", "credits.type": "Loại", "credits.amount": "Số tiền",
     "credits.reference": "Tham chiếu", "credits.balance": "Số dư", "credits.held": "đang giữ {held}",
     "credits.consumed": "Đã dùng tháng này", "credits.allowance": "hạn mức {allowance}",
-    "credits.runsOut": "Hết vào ngày", "credits.never": "không hết trong một năm", "credits.perDay": "{credits} mỗi ngày",
+    "credits.runsOut": "Hết vào ngày", "credits.never": "không hết trong một năm", "credits.unknown": "chưa biết", "credits.usedUp": "đã hết", "credits.perDay": "{credits} mỗi ngày",
     "ledger.grant": "cấp thêm", "ledger.charge": "trừ", "ledger.expiry": "hết hạn", "ledger.correction": "điều chỉnh",
     "ledger.hold": "giữ", "ledger.release": "trả lại", "ledger.reset": "đặt lại", "ledger.allowance": "hạn mức",
     "ledger.reversal": "hoàn tác",

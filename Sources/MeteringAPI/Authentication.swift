@@ -173,7 +173,7 @@ final class Authentication {
             }
             return nil
         }
-        guard let subject = SubjectID(guest: id) else { throw .invalidSubject }
+        guard let subject = SubjectID(guest: id) else { throw .invalidGuest }
         return Principal(
             role: .guest, workspace: workspace, birth: settings.birth, subject: subject,
             name: "guest")
@@ -197,8 +197,9 @@ final class Authentication {
 }
 
 extension SubjectID {
-    /// A guest by the id that came in a header.
+    /// A guest by the id that it made up, which is not to look like the subject that it becomes.
     init?(guest id: ArraySlice<UInt8>) {
+        guard !id.isEmpty, !id.starts(with: Self.guestPrefix.utf8) else { return nil }
         self.init(bytes: Array(Self.guestPrefix.utf8) + id)
     }
 }

@@ -223,9 +223,7 @@ extension API {
                     + "or come with the user's own key"
             )
         }
-        guard let subject = SubjectID(guest: guest) else {
-            throw HTTPProblem.invalidSubject
-        }
+        guard let subject = SubjectID(guest: guest) else { throw HTTPProblem.invalidGuest }
         return subject
     }
 

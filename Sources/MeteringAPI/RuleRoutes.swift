@@ -152,4 +152,8 @@ extension HTTPProblem {
 
     static let invalidSubject = HTTPProblem.unprocessable(
         "invalid_id", "a subject is \(SubjectID.rule)")
+    static let invalidGuest = HTTPProblem.unprocessable(
+        "invalid_id",
+        "X-Guest-ID is 1 to 250 bytes without control characters, and does not begin with "
+            + SubjectID.guestPrefix)
 }

@@ -43,6 +43,9 @@ enum Help {
                 the ids. Another file of the same name needs another --source; so does each pipe
                 whose lines have no ids.
 
+                Events are charged when they are counted, of whatever time they are: history that
+                was paid for elsewhere brings "credits": "0" in each.
+
                 Files are UTF-8: a line that is not fails, and so does an event of more than 1 MiB. An
                 empty cell of a CSV file is a value that was left out. Spaces around a cell are no
                 part of it, unless it stands in quotes.

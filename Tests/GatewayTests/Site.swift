@@ -5,9 +5,9 @@ import TestSupport
 
 /// Redis, Tally, an application, and a gateway in front of it that asks Tally.
 final class Site: Sendable {
-    /// A day's files and bytes of one user.
+    /// A day's files and bytes of one user: as large as what is uploaded, past what gateways let by default.
     static let files = 2
-    static let bytes = 100_000
+    static let bytes = 3_000_000
 
     let redis: RedisServer
     let tally: TallyProcess

@@ -23,6 +23,7 @@ import Testing
         (upload, #"{"guest_id":"","file_size":1}"#, 422, "invalid_id"),
         (upload, #"{"user_id":"guest:g","file_size":1}"#, 422, "invalid_id"),
         (upload, #"{"guest_id":"a\u0007","file_size":1}"#, 422, "invalid_id"),
+        (upload, #"{"guest_id":"guest:g","file_size":1}"#, 422, "invalid_id"),
         (
             upload, #"{"user_id":1,"file_size":1,"processing_type":"Speech"}"#, 422,
             "invalid_processing_type"
@@ -105,6 +106,8 @@ import Testing
             let own = await api.ask(
                 .post, Self.upload, #"{"file_size":1,"user_id":"ann"}"#, secret: secret)
             #expect(own.status == 200)
+            let doubled = await api.ask(.get, "/usage/me", guest: "guest:g")
+            #expect(doubled.status == 422 && doubled.code == "invalid_id", "\(doubled.text)")
             // Where guests are not allowed, nobody is one.
             _ = await api.send(.patch, "/v1/workspaces/default", #"{"guests":false}"#)
             #expect(await api.ask(.get, "/usage/me", guest: "g").detail == "Not authenticated")

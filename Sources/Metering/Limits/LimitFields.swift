@@ -60,7 +60,11 @@ struct LimitFields: Sendable {
         guard let name else { throw .required("\(field).name") }
         guard let meter else { throw .required("\(field).meter") }
         guard let kind else { throw .required("\(field).window") }
-        guard user != nil || guest != nil else { throw .required("\(field).user") }
+        guard user != nil || guest != nil else {
+            throw EventRejection(
+                code: "field_required", field: "\(field).user",
+                detail: "user or guest is required; the one that is left out has no limit")
+        }
         self.name = name
         self.meter = meter
         self.user = user

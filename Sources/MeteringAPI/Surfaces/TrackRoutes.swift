@@ -199,13 +199,12 @@ private struct TrackBody {
         guard let text = value.text ?? value.integer.map({ "\($0)" }) else {
             throw EventRejection.wrongType(field, "a string or an integer")
         }
-        guard !text.isEmpty, let subject = SubjectID((isGuest ? SubjectID.guestPrefix : "") + text),
-            (subject.kind == .guest) == isGuest
-        else {
+        let subject = isGuest ? SubjectID(guest: Array(text.utf8)[...]) : SubjectID(text)
+        guard let subject, (subject.kind == .guest) == isGuest else {
             throw EventRejection(
                 code: "invalid_id", field: field,
                 detail: "\(SubjectID.rule); only guests are called "
-                    + "\(SubjectID.guestPrefix)…")
+                    + "\(SubjectID.guestPrefix)…, and guest_id is what comes behind that")
         }
         return subject
     }

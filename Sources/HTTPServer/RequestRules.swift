@@ -253,7 +253,9 @@ extension RequestHead {
             guard takesBody else { return .none }
             throw HTTPProblem(
                 .lengthRequired, code: "length_required",
-                detail: "\(method.name) needs Content-Length or Transfer-Encoding: chunked")
+                detail:
+                    "\(method.name) needs Content-Length (0 for no body) or Transfer-Encoding: chunked"
+            )
         }
         guard takesBody || length == 0 else {
             throw .invalid("body_not_allowed", "\(method.name) takes no body.")

@@ -48,11 +48,23 @@ struct ConfigurationFile {
     init(path: String) throws(UsageError) {
         self.path = path
         var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
-            status.st_size <= 1 << 20, let data = try? Data(contentsOf: URL(filePath: path))
-        else {
+        let isFound = stat(path, &status) == 0
+        var reason: String?
+        if !isFound {
+            reason = String(cString: strerror(errno))
+        } else if status.st_mode & S_IFMT == S_IFDIR {
+            reason = "it is a folder"
+        } else if status.st_mode & S_IFMT != S_IFREG {
+            reason = "it is not a regular file"
+        } else if status.st_size > 1 << 20 {
+            reason = "it is larger"
+        } else if access(path, R_OK) != 0 {
+            reason = String(cString: strerror(errno))
+        }
+        guard reason == nil, let data = try? Data(contentsOf: URL(filePath: path)) else {
+            let problem = "\(path): cannot be read as a file of at most 1 MiB"
             throw UsageError(
-                problems: ["\(path): cannot be read as a file of at most 1 MiB"], isUsage: false)
+                problems: [problem + (reason.map { ": \($0)" } ?? "")], isUsage: false)
         }
         isReadByOthers = status.st_mode & (S_IRWXG | S_IRWXO) != 0
         guard let text = String(validating: data, as: UTF8.self) else {

@@ -56,6 +56,14 @@ extension ServiceConfiguration {
             Text.isAlphanumeric($0) || "-._:[]".utf8.contains($0)
         }
         guard isPlain, (1...260).contains(place.utf8.count) else { throw BadValue(form) }
+        // Behind the brackets of an IPv6 address, if there are any.
+        let end = place.lastIndex(of: "]") ?? place.startIndex
+        if let colon = place[end...].firstIndex(of: ":") {
+            let port = place[place.index(after: colon)...]
+            guard Text.isDigits(port), let number = Int(port), (1...65_535).contains(number) else {
+                throw BadValue("\(form), with a port from 1 to 65535")
+            }
+        }
         return text
     }
 

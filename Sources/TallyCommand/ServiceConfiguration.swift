@@ -101,11 +101,30 @@ public struct ServiceConfiguration: Sendable, Equatable {
         let hadUsage = !arguments.problems.isEmpty
         arguments.apply(options, to: &configuration, environment: environment)
         problems += arguments.problems
+        // What is wrong may be what the others need.
+        if problems.isEmpty { problems = mismatches(configuration) }
+        guard problems.isEmpty else { throw UsageError(problems: problems, isUsage: hadUsage) }
+        return (configuration, notices(configuration, environment))
+    }
+
+    /// Options that do nothing without others.
+    private static func mismatches(_ configuration: ServiceConfiguration) -> [String] {
+        var problems: [String] = []
         if (configuration.outbound.smtpURL == nil) != (configuration.outbound.smtpFrom == nil) {
             problems.append("smtp-url and smtp-from belong together: both of them, or neither")
         }
-        guard problems.isEmpty else { throw UsageError(problems: problems, isUsage: hadUsage) }
-        return (configuration, notices(configuration, environment))
+        let (signIn, plain) = (configuration.signIn, SignInConfiguration())
+        guard signIn.keysFile == nil else { return problems }
+        let given = [
+            ("jwt-issuer", signIn.issuer != plain.issuer),
+            ("jwt-audience", signIn.audience != plain.audience),
+            ("jwt-leeway", signIn.leewaySeconds != plain.leewaySeconds),
+            ("jwt-subject-claim", signIn.subjectClaim != plain.subjectClaim),
+            ("jwt-workspace-claim", signIn.workspaceClaim != plain.workspaceClaim),
+            ("jwt-role-claim", signIn.roleClaim != plain.roleClaim),
+        ]
+        for (name, isGiven) in given where isGiven { problems.append("\(name) needs jwt-keys") }
+        return problems
     }
 
     private static func notices(

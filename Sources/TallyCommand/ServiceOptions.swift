@@ -120,6 +120,12 @@ extension ServiceConfiguration {
                 }),
         ] + signInOptions + outboundOptions
 
+    /// Fields that requests have for something else.
+    private static let usedFields: Set = [
+        "authorization", "connection", "content-length", "cookie", "host", "transfer-encoding",
+        "x-guest-id",
+    ]
+
     /// A header field's name (RFC 9110, 5.1) that no other use is made of.
     private static func fieldName(_ text: String) throws(BadValue) -> String {
         let marks = "!#$%&'*+-.^_`|~".utf8
@@ -127,8 +133,9 @@ extension ServiceConfiguration {
             (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
                 || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || marks.contains(byte)
         }
-        guard isToken, (1...64).contains(text.utf8.count), text.lowercased() != "authorization"
-        else { throw BadValue("a header field's name, such as X-User-ID") }
+        guard isToken, (1...64).contains(text.utf8.count),
+            !usedFields.contains(text.lowercased())
+        else { throw BadValue("a header field's name with no other use, such as X-User-ID") }
         return text
     }
 

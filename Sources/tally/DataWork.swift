@@ -160,8 +160,7 @@ private func restore(
     for report in reports {
         guard let problem = report.secretsProblem else { continue }
         console.warn(
-            "\(problem): secrets of pools and webhooks of \(report.workspace.text) cannot be read; bring "
-                + "secrets.key of the service that took them back")
+            "secrets of pools and webhooks of \(report.workspace.text) cannot be read: \(problem)")
     }
     let lacking = Set(order.filter { $0.missingState != nil }.map(\.workspace))
     for report in reports.sorted(by: { $0.workspace.text < $1.workspace.text }) {

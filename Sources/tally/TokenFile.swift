@@ -88,9 +88,18 @@ final class TokenFile: Sendable {
     }
 
     private static func keys(_ path: String) throws -> TokenKeys {
-        guard let file = fopen(path, "re") else {
-            throw StartFailure(
-                description: "keys of tokens \(path): \(String(cString: strerror(errno)))")
+        func failure(_ reason: String) -> StartFailure {
+            StartFailure(description: "keys of tokens \(path): \(reason)")
+        }
+        // A pipe would be waited for.
+        let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure(String(cString: strerror(errno))) }
+        var status = stat()
+        let isFound = fstat(descriptor, &status) == 0
+        guard isFound, status.st_mode & S_IFMT == S_IFREG, let file = fdopen(descriptor, "r") else {
+            close(descriptor)
+            let isFolder = isFound && status.st_mode & S_IFMT == S_IFDIR
+            throw failure(isFolder ? "it is a folder" : "it is not a regular file")
         }
         defer { fclose(file) }
         var bytes = [UInt8](repeating: 0, count: byteCountMax)
@@ -98,7 +107,7 @@ final class TokenFile: Sendable {
         do {
             return try TokenKeys(try JSONReader().read(Array(bytes.prefix(count))))
         } catch {
-            throw StartFailure(description: "keys of tokens \(path): \(error)")
+            throw failure("\(error)")
         }
     }
 }

@@ -112,6 +112,16 @@ import Testing
         ),
         ("threads", ["0", "257", "-1", "1.5", "x", "١", "99999999999999999999"]),
         ("smtp-url", ["mail", "http://h", "smtp://", "smtp://u:p@h", "smtp://h/x", "smtp://a b"]),
+        (
+            "smtp-url",
+            ["smtp://h:99999", "smtp://h:0", "smtp://h:", "smtps://[::1]:x", "smtp://::1"]
+        ),
+        (
+            "subject-header",
+            [
+                "Host", "content-length", "X-Guest-ID", "Transfer-Encoding", "Connection", "COOKIE",
+            ]
+        ),
         ("smtp-from", ["a", "@b", "a@", "a@b@c", "a b@c", "<a@b>", "a@b\r\nBcc: c@d"]),
         ("durability", ["never", "ALWAYS"]), ("log-level", ["loud"]),
         ("ranked-meters", ["a,,b", "a,a", "A", "a b", "1a"]),
@@ -223,8 +233,40 @@ import Testing
 
     @Test func `A file that is none is refused`() throws {
         let folder = try TemporaryFolder()
-        #expect(problems(["--config", folder.path]).count == 1)
-        #expect(problems(["--config", folder.path + "/none"]).count == 1)
+        let large = try folder.file("large", String(repeating: " ", count: 1 << 20 + 1))
+        for (path, reason) in [
+            (folder.path, "it is a folder"), (folder.path + "/none", "No such file or directory"),
+            ("/dev/null", "it is not a regular file"), (large, "it is larger"),
+        ] {
+            let found = problems(["--config", path])
+            #expect(found == ["\(path): cannot be read as a file of at most 1 MiB: \(reason)"])
+        }
+    }
+
+    @Test(arguments: [
+        (["--smtp-url", "mail", "--smtp-from", "a@b"], ["--smtp-url is (hidden), but must be"]),
+        (["--smtp-url", "smtp://h", "--smtp-from", "a"], ["--smtp-from is \"a\", but must be"]),
+        (["--smtp-url", "smtp://[::1]"], ["smtp-url and smtp-from belong together"]),
+        (
+            ["--jwt-issuer", "i", "--jwt-audience", "a", "--jwt-leeway", "5"],
+            ["jwt-issuer needs jwt-keys", "jwt-audience needs", "jwt-leeway needs"]
+        ),
+        (
+            [
+                "--jwt-subject-claim", "s", "--jwt-workspace-claim", "w", "--jwt-role-claim", "r",
+            ], ["jwt-subject-claim needs", "jwt-workspace-claim needs", "jwt-role-claim needs"]
+        ),
+        (["--jwt-issuer", "i", "--jwt-keys", "f"], []),
+        (["--smtp-url", "smtps://[::1]:465", "--smtp-from", "a@b"], []),
+    ])
+    func `Options that need others are refused without them, and only then`(
+        words: [String], expected: [String]
+    ) {
+        let found = problems(words)
+        #expect(found.count == expected.count, "\(found)")
+        for (problem, beginning) in zip(found, expected) {
+            #expect(problem.hasPrefix(beginning), "\(problem)")
+        }
     }
 
     @Test func `A key in a file that others may read is refused`() throws {

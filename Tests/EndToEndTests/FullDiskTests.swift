@@ -81,4 +81,52 @@ extension EndToEnd {
         #expect(service.terminate() == 1)
         #expect(service.log.contains("could not write the last changes that it acknowledged"))
     }
+
+    @Test(.enabled(if: canMount, "needs the right to mount a tmpfs"))
+    func `A day that does not fit keeps nothing else from being written`() async throws {
+        let service = try TallyProcess(arguments: ["--flush-interval", "1"])
+        let root = "\(service.data)/rollups"
+        try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+        try #require(mount("tmpfs", root, "tmpfs", 0, "size=128k") == 0)
+        defer {
+            service.kill()
+            umount2(root, Int32(MNT_DETACH))
+        }
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            func count(_ subjects: Int, on day: Date) throws {
+                let time = day.formatted(.iso8601)
+                let events = (0..<subjects).map {
+                    #"{"subject":"a-subject-of-the-day-\#($0)","time":"\#(time)","meters":{"tokens":1}}"#
+                }
+                let answer = try client.post(
+                    "/v1/events", "[\(events.joined(separator: ","))]")
+                #expect(answer.status == 200, "\(answer.text.prefix(300))")
+            }
+            let now = Date.now
+            for _ in 0..<4 { try count(1_000, on: now) }
+            try waitUntil("a day that does not fit") {
+                (try? client.get("/readyz"))?.text.contains("No space left") == true
+            }
+            // The day before comes behind it, and the state and the audit log behind all days.
+            try count(1, on: now - 86_400)
+            let grant = try client.post(
+                "/v1/credits/late/grants", #"{"id":"g","credits":"5"}"#)
+            #expect(grant.status < 300, "\(grant.text)")
+            try waitUntil("all other files") {
+                let paths =
+                    FileManager.default.enumerator(atPath: root)?.allObjects
+                    .compactMap { $0 as? String } ?? []
+                let state = try? String(
+                    contentsOfFile: "\(root)/default/state.json", encoding: .utf8)
+                let date = (now - 86_400).formatted(.iso8601.year().month().day())
+                return state?.contains("late") == true
+                    && paths.contains { $0.hasSuffix("/\(date).json") && !$0.contains("audit") }
+                    && paths.contains { $0.hasPrefix("default/audit/") && $0.hasSuffix(".json") }
+            }
+            // The turn fails all the same.
+            #expect(try client.get("/readyz").text.contains("No space left"))
+        }
+    }
 }

@@ -128,7 +128,7 @@ extension EndToEnd {
             let lacking = try TallyProcess.run(words)
             #expect(lacking.status == 0, "\(lacking)")
             #expect(
-                lacking.errors.contains("there is no secrets.key in the data folder: secrets of"),
+                lacking.errors.contains("secrets.key is missing from \(folder), and"),
                 "\(lacking)")
             let key = "\(folder)/secrets.key"
             try FileManager.default.copyItem(atPath: "\(service.data)/secrets.key", toPath: key)

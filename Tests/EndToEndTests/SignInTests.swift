@@ -87,6 +87,25 @@ extension EndToEnd {
         }
     }
 
+    @Test func `Keys of tokens in a pipe or a folder are refused, not waited for`() async throws {
+        try await blocking {
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            try #require(mkfifo("\(folder)/pipe", 0o600) == 0)
+            for (file, reason) in [
+                ("\(folder)/pipe", "it is not a regular file"), (folder, "it is a folder"),
+            ] {
+                let run = try TallyProcess.run(
+                    [
+                        "serve", "--data", "\(folder)/data", "--listen",
+                        "127.0.0.1:\(try freePort())", "--jwt-keys", file,
+                    ], launcher: ["timeout", "-k", "5", "60"])
+                #expect(run.status == 1, "\(run)")
+                #expect(run.errors.contains("keys of tokens \(file): \(reason)"), "\(run)")
+            }
+        }
+    }
+
     @Test func `Wrong secrets hold up no token, and a key may look like one`() async throws {
         try await blocking {
             let folder = try makeTemporaryFolder()

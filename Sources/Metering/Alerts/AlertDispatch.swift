@@ -240,14 +240,14 @@ final class AlertDispatch {
     static func secret(
         of alert: Alert, in workspace: WorkspaceID, data: String
     ) throws(SecretsKey.Failure) -> String {
-        let box = try SecretsKey.box(in: data, isMade: false, for: purpose)
+        let box = try SecretsKey.box(in: data, for: purpose)
         guard let sealed = alert.sealedSecret.flatMap({ Data(base64Encoded: $0) }),
             let secret = box.open(Array(sealed), for: Alert.place(of: alert.id, in: workspace))
         else { throw .foreign }
         return String(decoding: secret, as: UTF8.self)
     }
 
-    /// Replaces the alerts.
+    /// Replaces the alerts. `secrets.key` has to be there for webhooks that are new.
     ///
     /// - Parameter tag: the entity tag that the list has to have; nil for any.
     /// - Returns: the list, and the secrets that were made, by the alerts' names.
@@ -258,11 +258,11 @@ final class AlertDispatch {
         let rules = try await store.put(.alerts, ifTag: tag) { rules, writer in
             made = [:]
             let book = try AlertBook(draft, replacing: rules.alerts, limits: rules.limits) { id in
-                let box = try SecretsKey.box(in: data, isMade: true, for: Self.purpose)
+                let box = try SecretsKey.box(in: data, for: Self.purpose)
                 let secret = "whsec_" + hexadecimal(randomBytes(24))
                 let place = Alert.place(of: id, in: settings.id)
                 guard let sealed = box.seal(Array(secret.utf8), for: place) else {
-                    throw SecretsKey.Failure.unfit
+                    throw SecretsKey.Failure.unsealed
                 }
                 made[id] = secret
                 return Data(sealed).base64EncodedString()

@@ -22,7 +22,14 @@ extension QueryEngine {
     public func setAlerts(
         _ draft: AlertBook.Draft, ifTag tag: String?
     ) async throws -> (book: AlertBook, secrets: [String: String]) {
-        try await dispatch.replace(draft, ifTag: tag)
+        let rules = try await rules()
+        var lacksSecret = false
+        let book = try? AlertBook(draft, replacing: rules.alerts, limits: rules.limits) { _ in
+            lacksSecret = true
+            return ""
+        }
+        if book != nil, lacksSecret { try await prepareSecretsKey() }
+        return try await dispatch.replace(draft, ifTag: tag)
     }
 
     /// Notices that were not delivered yet, or could not be; the first first.
@@ -99,9 +106,12 @@ extension QueryEngine {
                 } else {
                     _ = try? await dispatch.refresh()
                 }
-                if turns % 20 == 0 { await dispatch.count() }
+                if turns % 20 == 0 {
+                    await dispatch.count()
+                    await watchSecrets()
+                }
+                turns += 1
             }
-            turns += 1
             let isBusy = (try? dispatch.rules.map { !$0.alerts.alerts.isEmpty }) ?? false
             await loop.sleep(for: .milliseconds(isBusy ? 250 : 1_000))
         }

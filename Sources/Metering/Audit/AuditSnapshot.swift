@@ -32,7 +32,7 @@ struct AuditSnapshot {
             do throws(FlushError) {
                 try await flush(day, changes)
             } catch {
-                guard error.concernsOneDay else { throw error }
+                guard error.concernsOneFile else { throw error }
                 report(day, error)
             }
         }

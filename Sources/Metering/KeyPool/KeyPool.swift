@@ -38,12 +38,12 @@ final class KeyPool {
 
     // MARK: Changes
 
-    /// Adds keys, in slices: each row for itself.
+    /// Adds keys, in slices: each row for itself. `secrets.key` has to be there.
     func add(
         _ rows: [PoolKeyDraft], to provider: PoolProvider
     ) async throws -> [PoolImportOutcome] {
         guard !rows.isEmpty else { return [] }
-        let box = try SecretsKey.box(in: data, isMade: true)
+        let box = try SecretsKey.box(in: data)
         let first = try await reserve(rows.count)
         var outcomes: [PoolImportOutcome] = []
         outcomes.reserveCapacity(rows.count)
@@ -82,7 +82,7 @@ final class KeyPool {
             let id = first + offset
             guard let sealed = box.seal(row.secret, for: place(of: id, provider)),
                 let digest = box.digest(Array(provider.name.utf8) + [0] + row.secret)
-            else { throw SecretsKey.Failure.unfit }
+            else { throw SecretsKey.Failure.unsealed }
             writer.array(6)
             writer.integer(id)
             writer.string(row.name)
@@ -115,6 +115,9 @@ final class KeyPool {
                 code: "invalid_id", field: "user_id",
                 detail: "keys are handed out to users, not to guests")
         }
+        // Nobody could read what is handed out.
+        let secrets = SealedSecrets(client: client, keys: keys, data: data)
+        if let failure = try await secrets.poolFailure() { throw failure }
         let reply = try await run(
             ScriptLibrary.assignKeys, provider,
             [assignment.subject.id.bytes, Array("\(assignment.quantity)".utf8)])
@@ -182,7 +185,7 @@ final class KeyPool {
     }
 
     func details(of keys: [PoolKey], isMasked: Bool) -> [PoolKeyDetail] {
-        let box = keys.isEmpty ? nil : try? SecretsKey.box(in: data, isMade: false)
+        let box = keys.isEmpty ? nil : try? SecretsKey.box(in: data)
         return keys.map { key in
             let secret = box?.open(key.sealedSecret, for: place(of: key.id, key.provider))
             return PoolKeyDetail(

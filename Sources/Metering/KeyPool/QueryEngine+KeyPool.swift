@@ -23,7 +23,8 @@ extension QueryEngine {
     public func importPoolKeys(
         _ rows: [PoolKeyDraft], to provider: PoolProvider
     ) async throws -> [PoolImportOutcome] {
-        try await pool.add(rows, to: provider)
+        if !rows.isEmpty { try await prepareSecretsKey() }
+        return try await pool.add(rows, to: provider)
     }
 
     /// Hands out keys that nobody holds, in one atomic step: active ones with a balance above the

@@ -38,6 +38,8 @@ public actor QueryEngine {
     var erasing: Task<String?, Never>?
     /// What days that have left add up to, once it was read.
     var coldSums: ActivityReader.ColdSums = [:]
+    /// Why sealed secrets cannot be read, as it was told last.
+    var secretsProblem: String?
     /// Types of processing that the workspace has.
     var knownTypes: Set<ByteString> = []
 

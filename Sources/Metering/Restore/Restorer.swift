@@ -112,8 +112,9 @@ final class Restorer {
         // Last: a restore that is given up before has not taken them.
         report.removedFiles = try files?.removeOthers() ?? 0
         if let data {
-            let secrets = SealedSecrets(client: writer.client, workspace: workspace)
-            report.secretsProblem = try await secrets.problem(in: data)
+            let secrets = SealedSecrets(
+                client: writer.client, keys: Keyspace(workspace), data: data)
+            report.secretsProblem = try await secrets.failure()?.description
         }
         return report
     }

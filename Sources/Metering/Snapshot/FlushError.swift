@@ -28,9 +28,11 @@ enum FlushError: Error {
         .system(call: call, path: path, code: errno)
     }
 
-    /// Whether the other days of the same turn can be written all the same.
-    var concernsOneDay: Bool {
+    /// Whether the other files of the same turn can be written all the same.
+    var concernsOneFile: Bool {
         switch self {
+        // One that does not fit any more leaves room for those that are smaller.
+        case .system(_, _, ENOSPC), .system(_, _, EDQUOT), .system(_, _, EFBIG): true
         case .damaged, .unequal, .foreign, .incomplete, .lost, .superseded: true
         case .system, .redis, .leaseLost, .outOfTime: false
         }

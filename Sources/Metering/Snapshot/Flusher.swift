@@ -130,7 +130,7 @@ public final class Flusher {
             report.days.append(day)
             metrics.days.add()
         } catch {
-            guard error.concernsOneDay else { throw error }
+            guard error.concernsOneFile else { throw error }
             note(error, day, &report)
         }
     }
@@ -188,7 +188,7 @@ public final class Flusher {
             }
             try await StateSnapshot(revision: revision, context(deadlineMS)).write()
         } catch {
-            guard error.concernsOneDay else { throw error }
+            guard error.concernsOneFile else { throw error }
             note(error, nil, &report)
         }
     }
@@ -257,7 +257,7 @@ public final class Flusher {
                 }
                 due.append((day, isFinal))
             } catch {
-                guard error.concernsOneDay else { throw error }
+                guard error.concernsOneFile else { throw error }
                 note(error, day, &report)
             }
         }

@@ -189,8 +189,9 @@ import Testing
             await #expect(throws: (any Error).self) {
                 try await two.engine.stock([1000], prefix: "other")
             }
-            // What needs no secret works; a secret that cannot be read is not shown.
-            #expect(try await two.engine.assign(1, to: "a") == [id])
+            // A secret that cannot be read is not shown, nor handed out.
+            await #expect(throws: (any Error).self) { try await two.engine.assign(1, to: "a") }
+            #expect(try await one.engine.assign(1, to: "a") == [id])
             #expect(try await two.engine.poolKey(id, of: poolProvider())?.secret == nil)
             #expect(try await one.engine.poolKey(id, of: poolProvider())?.secret == "secret-0")
             #expect(try await two.engine.deletePoolKey(id, of: poolProvider()))

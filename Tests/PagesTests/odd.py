@@ -316,7 +316,8 @@ def the_pages_speak_vietnamese_of_meters_and_hold_lines(browser, service, screen
 def when_a_balance_runs_out_is_said_as_far_as_it_is_known(browser, service, screenshots):
     for subject in ["odd-unspent", "odd-spent"]:
         service.call("POST", f"/v1/credits/{subject}/grants", {"id": "odd", "credits": "1"})
-    service.call("POST", "/v1/events", {"id": "odd-spent", "subject": "odd-spent", "credits": "1", "meters": {"messages": 1}})
+    left = service.get("/v1/credits/odd-spent")["current_balance"]
+    service.call("POST", "/v1/events", {"id": "odd-spent", "subject": "odd-spent", "credits": str(left), "meters": {"messages": 1}})
     for subject, text in [("odd-unspent", "not known yet"), ("odd-spent", "used up")]:
         key = service.call("POST", "/v1/keys", {"role": "self", "subject": subject, "name": subject})["secret"]
         with watched(browser, service, key) as one:

@@ -88,24 +88,7 @@ import Testing
         let today = model.calendar.day(at: clock.now.milliseconds / 1000)
         for window in windows(today, &random) where all || random.next() % 2 == 0 {
             for meter in [Meter.tokens, .creditsMicro] {
-                let expected = model.entries(meter, window.days(on: today))
-                let limit = Int.random(in: 1...20, using: &random)
-                let entries = try await engine.all(meter, window, limit: limit)
-                #expect(entries == expected, "\(window) \(meter.name)")
-                guard let index = expected.indices.randomElement(using: &random) else { continue }
-                let neighbours = Int.random(in: 0...6, using: &random)
-                let place = try #require(
-                    try await engine.leaderboardPlace(
-                        of: subjectID(expected[index].subject.text), meter, window,
-                        neighbours: neighbours))
-                #expect(place.rank == index + 1)
-                #expect(place.count == expected.count)
-                #expect(place.value == expected[index].value)
-                #expect(
-                    place.gap
-                        == (index == 0 ? nil : expected[index - 1].value - expected[index].value))
-                #expect(place.above == Array(expected[..<index].suffix(neighbours)))
-                #expect(place.below == Array(expected[(index + 1)...].prefix(neighbours)))
+                try await engine.check(window, meter, model, on: today, &random)
             }
         }
     }

@@ -95,6 +95,28 @@ extension QueryEngine {
         } while cursor != nil
         return entries
     }
+
+    /// Compares all of a leaderboard with the model, and the place of somebody on it.
+    func check(
+        _ window: LeaderboardWindow, _ meter: Meter, _ model: BoardModel, on today: CivilDay,
+        _ random: inout SeededGenerator, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        let expected = model.entries(meter, window.days(on: today))
+        let entries = try await all(meter, window, limit: Int.random(in: 1...20, using: &random))
+        #expect(entries == expected, "\(window) \(meter.name)", sourceLocation: sourceLocation)
+        guard let index = expected.indices.randomElement(using: &random) else { return }
+        let neighbours = Int.random(in: 0...6, using: &random)
+        let place = try #require(
+            try await leaderboardPlace(
+                of: subjectID(expected[index].subject.text), meter, window,
+                neighbours: neighbours))
+        #expect(place.rank == index + 1 && place.count == expected.count)
+        #expect(place.value == expected[index].value)
+        #expect(
+            place.gap == (index == 0 ? nil : expected[index - 1].value - expected[index].value))
+        #expect(place.above == Array(expected[..<index].suffix(neighbours)))
+        #expect(place.below == Array(expected[(index + 1)...].prefix(neighbours)))
+    }
 }
 
 /// Takes a board as far as a process came that was killed: two of three slices of the change that today's

@@ -49,10 +49,7 @@ final class Authentication {
             return find(secret, request)
         }
         switch finding ?? findBySession(request, changes: changes) {
-        // A gateway may hand its clients' headers on: it names the workspace in what it asks.
-        case .principal(let principal)
-        where principal.role == .operator && !API.isGatewayPath(request.path):
-            return inWorkspace(principal, request)
+        case .principal(let principal): return inWorkspace(principal, request)
         case let finding: return finding
         }
     }
@@ -131,16 +128,23 @@ final class Authentication {
             request.headers.value(of: "authorization") != nil
                 || !Session.isOfAnother(request, than: principal)
         else { throw HTTPProblem.otherSession }
+        if case .refused(let problem) = inWorkspace(principal, request) { throw problem }
         return principal
     }
 
-    /// The operator may name the workspace to act in.
+    /// The operator may name the workspace to act in. Who has a key of one can name no other: it would act
+    /// elsewhere than it was told to.
     private func inWorkspace(_ principal: Principal, _ request: HTTPRequest) -> Finding {
-        guard let name = request.headers.value(of: Self.workspaceHeader) else {
-            return .principal(principal)
-        }
+        // A gateway may hand its clients' headers on: it names the workspace in what it asks.
+        guard let name = request.headers.value(of: Self.workspaceHeader),
+            !API.isGatewayPath(request.path)
+        else { return .principal(principal) }
         guard request.headers.values(of: Self.workspaceHeader).count == 1 else {
             return .refused(.badRequest("duplicate_header", "More than one X-Tally-Workspace."))
+        }
+        guard principal.role == .operator else {
+            return name == principal.workspace.text
+                ? .principal(principal) : .refused(.workspaceOfAnother)
         }
         guard let id = WorkspaceID(name) else { return .refused(.noSuchWorkspace) }
         guard let settings = store.directory.settings(of: id) else {
@@ -226,6 +230,11 @@ extension HTTPProblem {
     static let noSuchWorkspace = HTTPProblem(
         .notFound, code: "workspace_not_found", title: "Not Found",
         detail: "there is no such workspace")
+
+    /// As if there were none: nobody knows of another workspace than its own.
+    static let workspaceOfAnother = HTTPProblem(
+        .notFound, code: "workspace_not_found", title: "Not Found",
+        detail: "X-Tally-Workspace names another workspace than that of this key: leave it out")
 
     /// 503 for who calls in a workspace whose entry cannot be read; others are not told of it.
     static let damagedSettings = dataConflict("the settings of the workspace")

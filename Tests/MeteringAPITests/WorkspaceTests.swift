@@ -171,12 +171,16 @@ import Testing
                 #expect(board.text.contains(#""value":\#(amount)"#), "\(board.text)")
                 let own = await api.send(Self.request(.get, "/v1/workspace", secret: secret))
                 #expect(own.json["id"] as? String == name)
-                // Naming another has no effect, and workspaces are the operator's.
-                let named = await api.send(
-                    Self.request(
-                        .get, "/v1/subjects/ann", secret: secret,
-                        headers: ["X-Tally-Workspace": "default"]))
-                #expect(named.totals == ["tokens": amount])
+                // It acts in no other that is named, and workspaces are the operator's.
+                for (workspace, status) in [
+                    (name, 200), ("default", 404), ("none", 404), ("!", 404),
+                ] {
+                    let named = await api.send(
+                        Self.request(
+                            .get, "/v1/subjects/ann", secret: secret,
+                            headers: ["X-Tally-Workspace": workspace]))
+                    #expect(named.status == status, "\(workspace): \(named.text)")
+                }
                 #expect(
                     await api.send(Self.request(.get, "/v1/workspaces", secret: secret)).status
                         == 403)

@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension Faults {
     @Test func `An act whose process was killed is in the audit log, without its end`()
         async throws
     {

@@ -170,7 +170,7 @@ extension BlockingHTTPClient {
     }
 }
 
-extension EndToEnd {
+extension Faults {
     private static let payerCount = 8
     private static func pay(
         on service: TallyProcess, seed: UInt64, _ progress: Progress

@@ -7,8 +7,11 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// One after the other: each of them keeps the machine busy.
+/// What clients and operators do. One after the other: each of them keeps the machine busy.
 @Suite(.serialized, .timeLimit(.minutes(15))) struct EndToEnd {}
+
+/// What is killed, frozen, cut off or full. One after the other, too, beside the others.
+@Suite(.serialized, .timeLimit(.minutes(15))) struct Faults {}
 
 struct Failure: Error, CustomStringConvertible {
     let description: String

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Who may use a data folder while a service does.
-extension EndToEnd {
+extension Faults {
     /// Starts a service that has no folder of its own, and waits for it.
     private static func launch(
         _ words: [String], in folder: String, environment: [String: String] = [:]
@@ -37,7 +37,7 @@ extension EndToEnd {
     @Test func `Nobody restores to the folder of a service, wherever its Redis is`() async throws {
         try await blocking {
             let source = try TallyProcess()
-            try Self.makeHistory(source)
+            try EndToEnd.makeHistory(source)
             let redis = try RedisServer(.appendOnly(fsync: "everysec"))
             let outside = ["--redis", "unix://\(redis.socketPath)"]
             let service = try TallyProcess(arguments: outside)

@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension Faults {
     @Test(.enabled(if: canMount, "needs the right to mount a tmpfs"))
     func `A full disk of the private Redis is told, and nothing acknowledged is lost`()
         async throws

@@ -5,7 +5,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension Faults {
     @Test func `SIGTERM under load ends service and Redis, and keeps all that was acknowledged`()
         async throws
     {

@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension Faults {
     @Test(arguments: [true, false])
     func `A data folder that is moved away is told, and nothing is counted without it`(
         dies: Bool

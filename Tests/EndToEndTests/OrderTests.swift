@@ -5,7 +5,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension Faults {
     @Test func `Each of 32 writers on one subject is answered with the total after its own event`()
         async throws
     {

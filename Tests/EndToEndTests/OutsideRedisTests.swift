@@ -14,7 +14,7 @@ private struct Setup: CustomTestStringConvertible {
     var testDescription: String { settings.joined(separator: " ") }
 }
 
-extension EndToEnd {
+extension Faults {
     @Test(arguments: [
         Setup(
             settings: ["--appendonly", "no"], refusal: "does not keep its data", durability: "none"),

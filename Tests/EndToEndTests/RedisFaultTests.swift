@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension Faults {
     @Test func `Nothing acknowledged is lost when Redis dies while its disk is slow`() async throws
     {
         let disk = try SlowDisk()

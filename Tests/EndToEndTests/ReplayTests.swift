@@ -5,7 +5,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension Faults {
     private static let writerCount = 16
 
     /// What is killed, one after the other, as the replay goes on.

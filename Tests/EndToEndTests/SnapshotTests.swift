@@ -110,7 +110,7 @@ private final class Snapshots: Sendable {
     }
 }
 
-extension EndToEnd {
+extension Faults {
     /// The calls of one flush, in their order: with folders to make, or without.
     private static let points = [
         ("/^mkdir", 1), ("/^mkdir", 2), ("/^mkdir", 3), ("openat", 1), ("openat", 2), ("openat", 3),

@@ -5,7 +5,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension Faults {
     /// Sent to both, a request is counted by the one that comes first; a limit is kept by both.
     @Test func `Two services on one Redis count each event once and keep one limit`() async throws {
         let redis = try RedisServer(.appendOnly(fsync: "everysec"))

@@ -23,11 +23,11 @@ from every route that takes a key:
 | 409 | `other_session`: somebody else than the page shows is signed in in its browser (`X-Tally-Session`) |
 | 411, 413, 415 | the body has no length, is too long, or is of another type |
 | 429 | `too_many_attempts`: too many unknown keys came from this address; `too_many_requests`: too many requests of guests did |
-| 503 | `backend_unavailable`: Redis does not answer, and nothing was done; `outcome_unknown`: it was asked and did not say what became of it, so that sending it again is safe with an id only; `storage_full`, `storage_out_of_memory`: Redis can store nothing, and nothing was done (of many events in one request: not all, as its text says; sent again with the same ids, none counts twice); `data_conflict`: it holds what Tally did not write. All with `Retry-After` |
+| 503 | `backend_unavailable`: Redis does not answer, and nothing was done; `outcome_unknown`: it was asked and did not say what became of it, so that sending it again is safe with an id only; `storage_full`, `storage_failed`, `storage_out_of_memory`: Redis can store nothing, and nothing was done (of many events in one request: not all, as its text says; sent again with the same ids, none counts twice); `data_conflict`: it holds what Tally did not write. All with `Retry-After` |
 
 """
 QUERY = ["unknown_parameter", "duplicate_parameter", "invalid_parameter"]
-UNAVAILABLE = ["backend_unavailable", "outcome_unknown", "storage_full", "storage_out_of_memory", "data_conflict"]
+UNAVAILABLE = ["backend_unavailable", "outcome_unknown", "storage_full", "storage_failed", "storage_out_of_memory", "data_conflict"]
 JSON_CODES = [
     "invalid_json", "invalid_encoding", "duplicate_key", "too_deep", "invalid_number", "string_too_long",
     "too_many_fields", "invalid_string"]

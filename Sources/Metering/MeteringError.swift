@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
 public import Redis
 
 /// Why the engine could not answer.
@@ -24,15 +25,22 @@ public enum MeteringError: Error, Sendable {
 public enum StorageFault: Sendable {
     /// Its memory has reached `maxmemory`, and nothing may be evicted.
     case outOfMemory
-    /// What it has to persist cannot be written, as on a full disk.
+    /// There is no room on its disk, or none is left of its user's quota.
+    case full
+    /// What it has to persist cannot be written, or it did not say why.
     case unwritable
 
     /// Nil for what is refused, or fails, for another reason.
     init?(_ error: RedisError) {
-        guard case .server(let code, _) = error else { return nil }
+        guard case .server(let code, let message) = error else { return nil }
         switch code {
         case "OOM": self = .outOfMemory
-        case "MISCONF": self = .unwritable
+        // Of its append-only file Redis tells the error of the system, of its snapshots none.
+        case "MISCONF":
+            let isFull = [ENOSPC, EDQUOT].contains {
+                message.contains(String(cString: strerror($0)))
+            }
+            self = isFull ? .full : .unwritable
         default: return nil
         }
     }

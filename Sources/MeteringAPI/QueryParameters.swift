@@ -94,7 +94,8 @@ extension HTTPProblem {
     static func unavailableCode(_ fault: StorageFault?) -> String {
         switch fault {
         case .outOfMemory: "storage_out_of_memory"
-        case .unwritable: "storage_full"
+        case .full: "storage_full"
+        case .unwritable: "storage_failed"
         case nil: "backend_unavailable"
         }
     }

@@ -154,7 +154,7 @@ import Testing
                     "CONFIG SET maxmemory 0"
                 ),
                 (
-                    "storage_full", "MISCONF", ["CONFIG SET save \"3600 100000\"", "BGSAVE"],
+                    "storage_failed", "MISCONF", ["CONFIG SET save \"3600 100000\"", "BGSAVE"],
                     "CONFIG SET save \"\""
                 ),
             ] {

@@ -145,4 +145,44 @@ import Testing
         let ending = Depletion.Part(left: 35, ends: Self.day(3))
         #expect(Self.depletion(10, grants: [ending], month: 20)?.day == Self.day(3))
     }
+
+    /// A file that is damaged does not say that nothing was used.
+    @Test
+    func `Days that cannot be read are left out, and a month with one of them has no forecast`()
+        async throws
+    {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let clock = ManualClock(noon)
+                let all = try await ColdBench(redis, on: host.loop, clock)
+                // 10 a day from 27 October to 20 November, and 100 before.
+                let length = 86_400_000
+                for back in 1..<40 {
+                    let amount = back < 26 ? 10 : 100
+                    let outcome = await all.benches[0].record(
+                        event("a", ["tokens": amount], at: noon - back * length))
+                    #expect(outcome.counted != nil)
+                }
+                clock.advance(600_001)
+                #expect(try await all.evict().count > 30)
+                let queries = all.benches[1].queries
+                func forecast() async throws -> MonthForecast {
+                    try await queries.monthForecast(of: tokens, subject: nil)
+                }
+                let whole = try await forecast()
+                #expect(whole.dayCount == 39 && whole.soFar == 200 && whole.warnings == [])
+                func damage(_ back: Int) throws {
+                    let day = CivilDay(number: noon / length - back)
+                    try overwrite(all.flushing[0].path("\(day)"), at: 200, with: [0x7F])
+                }
+                try damage(26)
+                let part = try await forecast()
+                #expect(part.dayCount == 25 && part.warnings.count == 1)
+                #expect(part.soFar == 200 && part.value == 300)
+                try damage(11)
+                let none = try await forecast()
+                #expect(none.value == nil && none.interval == nil && none.warnings.count == 2)
+            }
+        }
+    }
 }

@@ -42,11 +42,14 @@ extension QueryEngine {
         let first = today.firstOfMonth
         let last = CivilDay(number: first.adding(months: 1).number - 1)
         let from = min(first, CivilDay(number: today.number - Forecast.dayCountMax))
-        let (values, warnings) = try await values(of: meter, subject, from...today)
-        let soFar = values.suffix(today.number - first.number + 1).reduce(0, +)
+        let (days, warnings) = try await days(of: meter, subject, from...today)
+        let ofMonth = days.suffix(today.number - first.number + 1)
+        let soFar = ofMonth.reduce(0) { $0 + $1.value }
         guard soFar <= EventBatch.exactIntegerMax else { throw EventRejection.sumOverflow }
-        let forecast = Forecast(of: values.dropLast(), until: today)
-        guard let forecast, let ofToday = values.last else {
+        let forecast = Forecast(of: days.dropLast(), until: today)
+        // What the month came to is not known while a day of it cannot be read.
+        let isWhole = !ofMonth.contains { $0.isLacking }
+        guard isWhole, let forecast, let ofToday = days.last?.value else {
             return MonthForecast(
                 first: first, last: last, soFar: soFar, value: nil, interval: nil, method: nil,
                 dayCount: 0, warnings: warnings)
@@ -67,8 +70,8 @@ extension QueryEngine {
     ) async throws -> BalanceForecast {
         let today = today
         let from = CivilDay(number: today.number - Forecast.dayCountMax)
-        let (values, warnings) = try await values(of: .creditsMicro, subject, from...today)
-        guard let forecast = Forecast(of: values.dropLast(), until: today) else {
+        let (days, warnings) = try await days(of: .creditsMicro, subject, from...today)
+        guard let forecast = Forecast(of: days.dropLast(), until: today) else {
             return BalanceForecast(
                 account: account, depletion: nil, perDay: nil, method: nil, dayCount: 0,
                 warnings: warnings)
@@ -84,7 +87,7 @@ extension QueryEngine {
         let depletion = Depletion(
             of: grants, month: month, allowance: Double(account.monthlyAllowance),
             rolloverMax: Double(policy.rolloverMax), resets: resets(of: account, policy),
-            by: forecast, from: today, spentToday: Double(values.last ?? 0))
+            by: forecast, from: today, spentToday: Double(days.last?.value ?? 0))
         let week = forecast.sum(
             CivilDay(number: today.number + 1)...CivilDay(number: today.number + 7))
         return BalanceForecast(
@@ -100,9 +103,9 @@ extension QueryEngine {
         return (0...12).map { day.firstOfMonth.adding(months: $0, anchor: anchor) }
     }
 
-    private func values(
+    private func days(
         of meter: Meter, _ subject: SubjectID?, _ days: ClosedRange<CivilDay>
-    ) async throws -> (values: [Int], warnings: [String]) {
+    ) async throws -> (days: [SeriesBucket], warnings: [String]) {
         let end = CivilDay(number: days.upperBound.number + 1)
         let range =
             settings.calendar.start(of: days.lowerBound) * 1000..<settings.calendar.start(of: end)
@@ -110,7 +113,7 @@ extension QueryEngine {
         var query = SeriesQuery(meter, .day, range)
         query.subject = subject
         let series = try await series(query, countsSubjects: false)
-        return (series.buckets.map(\.value), series.warnings)
+        return (series.buckets, series.warnings)
     }
 
     private static func rounded(_ value: Double) -> Int {
@@ -119,9 +122,12 @@ extension QueryEngine {
 }
 
 extension Forecast {
-    /// Days before the first use say nothing: the subject may not have been there.
-    fileprivate init?(of values: ArraySlice<Int>, until today: CivilDay) {
-        let used = values.drop { $0 == 0 }
+    /// Days before the first use say nothing: the subject may not have been there. Neither do those up to the
+    /// last one that cannot be read, which is not one of nothing.
+    fileprivate init?(of days: ArraySlice<SeriesBucket>, until today: CivilDay) {
+        let known = days.suffix(
+            from: days.lastIndex { $0.isLacking }.map { $0 + 1 } ?? days.startIndex)
+        let used = known.map(\.value).drop { $0 == 0 }
         self.init(Array(used), from: CivilDay(number: today.number - used.count))
     }
 }

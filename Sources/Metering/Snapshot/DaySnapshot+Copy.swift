@@ -26,6 +26,18 @@ extension DaySnapshot {
         return (head.revision, byAction, tail.table, inequality)
     }
 
+    /// The day's totals at an instant, and what they are of.
+    func totals() async throws(FlushError) -> DayCut {
+        let tail = try await look()
+        let ends = zip(arrivals, tail.ends).map { ($0.number, $1) }
+        let revision = tail.changes
+        var sums = DaySums()
+        for cell in try await hours(tail).values { sums.add(cell) }
+        return DayCut(
+            revision: revision, ends: Dictionary(uniqueKeysWithValues: ends),
+            used: tail.table.used(sums))
+    }
+
     /// Where a copy begins: as `cut`, without a trace.
     private func look() async throws(FlushError) -> DayTail {
         try await findLogs()

@@ -27,7 +27,7 @@ final class DayTail {
     /// Days of arrival whose logs may grow, and how far each of them was read.
     private let arrivals: [CivilDay]
     private let logs: [[UInt8]]
-    private var ends: [Int]
+    private(set) var ends: [Int]
 
     /// - Parameter ends: as lua/cut_day.lua gives them.
     init(

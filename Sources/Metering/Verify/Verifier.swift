@@ -69,6 +69,9 @@ final class Verifier {
         progress("totals")
         let days = VerifiedDays(files: files, ranked: Set(boards.keys), context)
         try await attempt("totals") { try await verifyLifetimes(days) }
+        try await attempt("log of events") {
+            try await LogVerifier(days, context).run(progress: progress)
+        }
         progress("minutes")
         try await attempt("minutes") { try await MinuteVerifier(context).run() }
         progress("boards of windows")
@@ -243,28 +246,15 @@ final class Verifier {
     /// The days that have boards, with the meters.
     private func boards() async throws -> [CivilDay: [Meter]] {
         var boards: [CivilDay: [Meter]] = [:]
-        var cursor = Array("0".utf8)
         let prefix = keys.boardPattern.dropLast()
-        repeat {
-            let reply = try await context.send(
-                RedisCommand(
-                    "SCAN",
-                    [cursor, Array("MATCH".utf8), keys.boardPattern, Array("COUNT".utf8)]
-                        + [Array("500".utf8)]))
-            guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes else {
-                throw RedisError.unexpectedReply("SCAN")
-            }
-            for name in parts[1].elements ?? [] {
-                let words = (name.bytes ?? []).dropFirst(prefix.count).split(
-                    separator: UInt8(ascii: ":"))
-                guard words.count == 2,
-                    let day = CivilDay(String(decoding: words[0], as: UTF8.self)),
-                    let meter = Meter(name: Array(words[1]))
-                else { continue }
-                boards[day, default: []].append(meter)
-            }
-            cursor = next
-        } while cursor != Array("0".utf8)
+        try await context.eachKey(matching: keys.boardPattern) { name in
+            let words = name.dropFirst(prefix.count).split(separator: UInt8(ascii: ":"))
+            guard words.count == 2,
+                let day = CivilDay(String(decoding: words[0], as: UTF8.self)),
+                let meter = Meter(name: Array(words[1]))
+            else { return }
+            boards[day, default: []].append(meter)
+        }
         return boards
     }
 

@@ -103,6 +103,20 @@ final class VerifyContext {
         if let wrong { throw wrong }
     }
 
+    /// Goes through the names of keys; one may be told twice.
+    func eachKey(matching pattern: [UInt8], _ body: ([UInt8]) -> Void) async throws {
+        var cursor = Array("0".utf8)
+        let words = [Array("MATCH".utf8), pattern, Array("COUNT".utf8), Array("500".utf8)]
+        repeat {
+            let reply = try await send(RedisCommand("SCAN", [cursor] + words))
+            guard let parts = reply.elements, parts.count == 2, let next = parts[0].bytes else {
+                throw RedisError.unexpectedReply("SCAN")
+            }
+            for name in parts[1].elements ?? [] { body(name.bytes ?? []) }
+            cursor = next
+        } while cursor != Array("0".utf8)
+    }
+
     func send(_ command: RedisCommand) async throws -> RedisValue { try await client.send(command) }
 
     func run(

@@ -21,6 +21,11 @@ public struct JSONError: Error, Hashable, Sendable {
     /// Where, in bytes from the start of the text, when that is known.
     public let offset: Int?
 
+    /// What is wrong, and where.
+    public var explanation: String {
+        offset.map { "\(message) (at byte \($0))" } ?? message
+    }
+
     public init(_ code: Code, _ message: String, offset: Int? = nil) {
         self.code = code
         self.message = message
@@ -30,7 +35,6 @@ public struct JSONError: Error, Hashable, Sendable {
 
 extension JSONError: CustomStringConvertible {
     public var description: String {
-        guard let offset else { return "\(code.rawValue): \(message)" }
-        return "\(code.rawValue): \(message) (at byte \(offset))"
+        "\(code.rawValue): \(explanation)"
     }
 }

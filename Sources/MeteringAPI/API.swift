@@ -143,7 +143,7 @@ extension HTTPProblem {
     }
 
     init(_ error: JSONError) {
-        self.init(.badRequest, code: error.code.rawValue, detail: error.message)
+        self.init(.badRequest, code: error.code.rawValue, detail: error.explanation)
     }
 }
 

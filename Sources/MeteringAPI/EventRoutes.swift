@@ -92,6 +92,7 @@ extension API {
     /// One event a line; empty lines are passed over. A line that is no JSON spoils no other.
     private func lines(_ request: HTTPRequest, _ isBackfill: Bool) throws -> [Item] {
         var items: [Item] = []
+        var number = 0
         try request.body.withUnsafeBytes { body in
             // In place, and with memchr: a body may hold thousands of lines.
             var rest = body
@@ -99,6 +100,7 @@ extension API {
                 let length = memchr(base, 0x0a, rest.count).map { UnsafeRawPointer($0) - base }
                 var line = UnsafeRawBufferPointer(start: base, count: length ?? rest.count)
                 rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(line.count + 1))
+                number += 1
                 if line.last == 0x0d { line = UnsafeRawBufferPointer(rebasing: line.dropLast()) }
                 if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
                 guard items.count < Self.batchCountMax else { throw HTTPProblem.batchSize }
@@ -106,7 +108,8 @@ extension API {
                     items.append(item(try json.read(line), isBackfill))
                 } catch {
                     let rejection = EventRejection(
-                        status: 400, code: error.code.rawValue, field: "", detail: error.message)
+                        status: 400, code: error.code.rawValue, field: "line \(number)",
+                        detail: error.explanation)
                     items.append(.rejected(id: nil, rejection))
                 }
             }

@@ -104,7 +104,10 @@ extension API {
 
     private func rankedMeter(_ call: Call) throws(HTTPProblem) -> Meter {
         guard let meter = Meter(name: Array(call.parameters[0].utf8)), engine.reader.isRanked(meter)
-        else { throw .notFound("this meter has no leaderboard") }
+        else {
+            let ranked = engine.settings.rankedMeters.map(\.name).joined(separator: ", ")
+            throw .notFound("this meter has no leaderboard; ranked_meters are: \(ranked)")
+        }
         return meter
     }
 

@@ -103,7 +103,7 @@ extension API {
             value = try json.read(bytes)
         } catch {
             let rejection = EventRejection(
-                status: 400, code: error.code.rawValue, field: "", detail: error.message)
+                status: 400, code: error.code.rawValue, field: "", detail: error.explanation)
             return ImportedRow(line: line, id: nil, content: .failure(rejection))
         }
         // Ids of users are numbers in some applications.

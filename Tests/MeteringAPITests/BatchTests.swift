@@ -93,6 +93,13 @@ import Testing
                     .joined(separator: "\"id\":\"\(subject)"))
                 Self.expect(answer, Array(items))
                 #expect(await harness.totals(subject) == ["x": 17])
+                // What is no JSON has no id that it could be found by: its line is told, empty ones counted.
+                let step = end.count { $0.isNewline }
+                let place = items.firstIndex { $0.text == "x" } ?? 0
+                let error = answer.results[place]["error"] as? [String: Any]
+                #expect(
+                    (error?["detail"] as? String)?.hasPrefix("line \((place + 1) * step + 1): ")
+                        == true, "\(answer.text)")
             }
         }
     }

@@ -17,6 +17,8 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
     /// Why a loop, or something on it, could not be made.
     public enum Failure: Error, Sendable {
         case system(call: String, errno: Int32)
+        /// A name has no address, in the resolver's words.
+        case unresolved(reason: String)
     }
 
     private struct Inbox {

@@ -123,8 +123,9 @@ enum SocketAddress {
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         hints.ai_flags = AI_PASSIVE
         var found: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host, String(port), &hints, &found) == 0, let first = found else {
-            throw .system(call: "getaddrinfo", errno: EADDRNOTAVAIL)
+        let outcome = getaddrinfo(host, String(port), &hints, &found)
+        guard outcome == 0, let first = found else {
+            throw .unresolved(reason: String(cString: gai_strerror(outcome)))
         }
         defer { freeaddrinfo(first) }
         let info = first.pointee

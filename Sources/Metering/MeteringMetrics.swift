@@ -15,6 +15,8 @@ public final class MeteringMetrics: Sendable {
     /// Holds that are open, and that expired without being ended.
     public let openHolds: Gauge
     public let leakedHolds: Gauge
+    /// Workspaces whose secrets `secrets.key` does not open.
+    public let sealedWorkspaces: Gauge
 
     public init(_ registry: MetricsRegistry) {
         batchSize = registry.histogram(
@@ -34,6 +36,9 @@ public final class MeteringMetrics: Sendable {
         openHolds = registry.gauge("tally_holds_open", help: "Holds that are open.")
         leakedHolds = registry.gauge(
             "tally_holds_leaked", help: "Holds that expired without being ended, of 35 days.")
+        sealedWorkspaces = registry.gauge(
+            "tally_secrets_unreadable_workspaces",
+            help: "Workspaces whose secrets of pools and webhooks cannot be read.")
         resent = registry.counter(
             "tally_batches_resent_total", help: "Batches sent again after an unknown outcome.")
     }

@@ -15,6 +15,7 @@ public final class Readiness: Sendable {
     private let silence = Mutex<String?>(nil)
     private let snapshotProblem = Mutex<String?>(nil)
     private let directoryProblem = Mutex<String?>(nil)
+    private let secretsProblem = Mutex<String?>(nil)
     private let waiting: Atomic<Int>
 
     /// - Parameter loopCount: how many loops connect to Redis.
@@ -57,7 +58,15 @@ public final class Readiness: Sendable {
     /// ready.
     public func setDirectory(problem: String?) { directoryProblem.withLock { $0 = problem } }
 
-    var directory: String? { directoryProblem.withLock { $0 } }
+    /// Says that secrets of workspaces cannot be read; nil when all can. All else goes on, so the service stays
+    /// ready.
+    public func setSecrets(problem: String?) { secretsProblem.withLock { $0 = problem } }
+
+    /// What is amiss in workspaces.
+    var workspaces: String {
+        [directoryProblem.withLock { $0 }, secretsProblem.withLock { $0 }].compactMap(\.self)
+            .joined(separator: "; ")
+    }
 
     var snapshots: String { snapshotProblem.withLock { $0 } ?? "current" }
 
@@ -85,7 +94,7 @@ extension API {
         let isReady = environment.readiness.isAccepted && silence == nil
         // What Redis said last, before it fell silent, or while it lets nobody in.
         if let silence, detail.isEmpty || durability == "unknown" { detail = silence }
-        if detail.isEmpty { detail = environment.readiness.directory ?? "" }
+        if detail.isEmpty { detail = environment.readiness.workspaces }
         let members: [(name: StaticString, value: String)] = [
             (name: "redis", value: silence == nil ? "connected" : "not_connected"),
             (name: "durability", value: durability),

@@ -95,7 +95,8 @@ extension API {
             rows = try parser.rows(body)
             rows += try parser.rows([])
         } catch {
-            throw HTTPProblem.badRequest("invalid_csv", "near line \(error.line)")
+            throw HTTPProblem.badRequest(
+                "invalid_csv", "the cell that begins on line \(error.line) is not CSV")
         }
         guard !rows.isEmpty else { throw HTTPProblem.importSize }
         let header = rows.removeFirst().cells

@@ -128,7 +128,8 @@ extension API {
             rows = body.isEmpty ? [] : try parser.rows(body)
             rows += try parser.rows([])
         } catch {
-            throw HTTPProblem.badRequest("invalid_csv", "near line \(error.line): not CSV")
+            throw HTTPProblem.badRequest(
+                "invalid_csv", "the cell that begins on line \(error.line) is not CSV")
         }
         guard let header = rows.first?.cells, header.contains("id"),
             Set(header).count == header.count

@@ -86,7 +86,7 @@ final class EventReader {
     func id(_ line: Int) -> String { "\(verb.sourceName):\(line)" }
 
     private func event(_ row: CSVReader.Row) throws(ClientError) -> Outcome {
-        guard row.isUTF8 else { return .bad(Text.notUTF8) }
+        if let problem = row.problem { return .bad(problem) }
         guard row.cells.count == width else {
             return .bad(Text.width(row.cells.count, of: width))
         }

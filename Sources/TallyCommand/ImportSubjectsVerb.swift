@@ -93,7 +93,7 @@ struct ImportSubjectsVerb: HasAccess {
         }
         return { () throws(ClientError) in
             guard let row = try table.next() else { return nil }
-            guard row.isUTF8 else { return Row(line: row.line, content: .bad(Text.notUTF8)) }
+            if let problem = row.problem { return Row(line: row.line, content: .bad(problem)) }
             guard row.cells.count == header.count else {
                 return Row(
                     line: row.line, content: .bad(Text.width(row.cells.count, of: header.count)))

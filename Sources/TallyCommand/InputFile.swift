@@ -6,6 +6,12 @@ internal import Glibc
 /// A file read piece by piece, without a byte order mark at its start.
 final class InputFile {
     private static let mark: [UInt8] = [0xef, 0xbb, 0xbf]
+    /// How files begin that are often taken for text, and what to do with them.
+    private static let others: [(start: [UInt8], problem: String)] = [
+        ([0x1f, 0x8b], "is gzip: unpack it first"),
+        ([0xff, 0xfe], "is UTF-16: convert it to UTF-8"),
+        ([0xfe, 0xff], "is UTF-16: convert it to UTF-8"),
+    ]
     private let descriptor: Int32
     let path: String
     /// No pipe or device, whose name says nothing of what comes.
@@ -34,11 +40,15 @@ final class InputFile {
         var bytes = try piece()
         guard isAtStart else { return bytes }
         isAtStart = false
-        // A pipe may bring the mark in parts.
-        while !bytes.isEmpty, bytes.count < Self.mark.count, Self.mark.starts(with: bytes) {
+        // A pipe may bring a mark in parts.
+        let starts = [Self.mark] + Self.others.map(\.start)
+        while starts.contains(where: { $0.count > bytes.count && $0.starts(with: bytes) }) {
             let next = try piece()
             if next.isEmpty { return bytes }
             bytes += next
+        }
+        if let other = Self.others.first(where: { bytes.starts(with: $0.start) }) {
+            throw .input("\(path): \(other.problem)")
         }
         guard bytes.starts(with: Self.mark) else { return bytes }
         bytes.removeFirst(Self.mark.count)
@@ -124,42 +134,63 @@ final class LineReader {
 
 /// The rows of a CSV file.
 final class CSVReader {
-    typealias Row = CSVRow
+    struct Row: Equatable {
+        var line: Int
+        var cells: [String] = []
+        /// Why it has no cells.
+        var problem: String?
+    }
 
     private let file: InputFile
     private let parser: CSVParser
     private var rows: [CSVRow] = []
     private var position = 0
     private var isAtEnd = false
+    /// Where the file stops being CSV, told behind the rows before it.
+    private var fault: Row?
 
     init(_ file: InputFile) throws(ClientError) {
         self.file = file
-        guard let parser = CSVParser() else { throw .input("out of memory") }
+        guard let parser = CSVParser(cellBytesMax: LineReader.bytesMax) else {
+            throw .input("out of memory")
+        }
         self.parser = parser
     }
 
     /// The names of the columns, in the first row.
     func header() throws(ClientError) -> [String]? {
         guard let row = try next() else { return nil }
-        guard row.isUTF8 else {
-            throw .input("\(file.path): line \(row.line) \(Text.notUTF8)")
-        }
+        if let problem = row.problem { throw .input("\(file.path): line \(row.line) \(problem)") }
         return row.cells
     }
 
     func next() throws(ClientError) -> Row? {
         while position >= rows.count {
-            if isAtEnd { return nil }
+            if isAtEnd {
+                defer { fault = nil }
+                return fault
+            }
             position = 0
             let bytes = try file.read()
             isAtEnd = bytes.isEmpty
             do throws(CSVParser.Malformed) {
                 rows = try parser.rows(bytes)
             } catch {
-                throw .input("near line \(error.line): not CSV: a quote stands where none may be")
+                rows = error.rows
+                isAtEnd = true
+                fault = Row(line: error.line, problem: error.isQuoted ? Self.unclosed : Self.stray)
             }
         }
         defer { position += 1 }
-        return rows[position]
+        let row = rows[position]
+        let problem =
+            row.isTooLong ? LineReader.tooLong : row.isUTF8 ? nil : Text.notUTF8
+        return Row(line: row.line, cells: row.cells, problem: problem)
     }
+
+    private static let unclosed =
+        "begins a cell in quotes that does not end where a cell may: close it, " + advice
+    private static let stray =
+        "has a quote in a cell that begins without one: put the cell in quotes, " + advice
+    private static let advice = "and write each quote in it twice. Nothing from here on was read"
 }

@@ -117,10 +117,19 @@ struct Option<Settings>: Sendable {
 }
 
 /// What is wrong with what was asked for: one line per problem, all of them together.
-struct UsageError: Error {
+public struct UsageError: Error {
     var problems: [String]
     /// Whether the help of the verb would help.
     var isUsage = true
+
+    init(problems: [String], isUsage: Bool = true) {
+        (self.problems, self.isUsage) = (problems, isUsage)
+    }
+
+    /// A value that is well formed and cannot be used.
+    public init(option: String, value: String, problem: String) {
+        self.init(problems: ["--\(option) \(value): \(problem)"], isUsage: false)
+    }
 }
 
 /// Checks that several options share.

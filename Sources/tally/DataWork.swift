@@ -31,6 +31,7 @@ internal import TallyCommand
             let whose = place.workspace.map { " of \($0)" } ?? ""
             throw StartFailure(description: "\(folder): there are no snapshots\(whose)")
         }
+        try checkFolder(of: place, outside: folder)
         try await withRedis(place, mayRun: false) { redis in
             let data = DataAccess(place: place, redis: redis, loop: loop)
             try await restore(found, data, isForced, console)
@@ -43,6 +44,32 @@ private struct DataAccess {
     let place: DataPlace
     let redis: RedisConfiguration
     let loop: EventLoop
+}
+
+/// Refuses a data folder within the snapshots: what a service makes in it would be among them.
+private func checkFolder(of place: DataPlace, outside snapshots: String) throws {
+    guard let folder = place.folder, let source = resolved(Array(snapshots.utf8)) else { return }
+    // What is not there is made below the first that is. By bytes: names that look the same may differ.
+    var path = Array(folder.utf8)
+    var target = resolved(path)
+    while target == nil, path != [UInt8(ascii: ".")], path != [UInt8(ascii: "/")] {
+        let slash = path.lastIndex(of: UInt8(ascii: "/"))
+        path =
+            slash.map { $0 == 0 ? [UInt8(ascii: "/")] : Array(path[..<$0]) } ?? [UInt8(ascii: ".")]
+        target = resolved(path)
+    }
+    guard let target, target == source || target.starts(with: source + [UInt8(ascii: "/")]) else {
+        return
+    }
+    throw StartFailure(
+        description: "--data \(folder) lies in the snapshots \(snapshots): name another folder")
+}
+
+/// The full path without links, of what is there.
+private func resolved(_ path: [UInt8]) -> [UInt8]? {
+    guard let full = realpath(path.map { CChar(bitPattern: $0) } + [0], nil) else { return nil }
+    defer { free(full) }
+    return Array(UnsafeRawBufferPointer(start: full, count: strlen(full)))
 }
 
 private func isNamed(_ workspace: WorkspaceID, _ place: DataPlace) -> Bool {

@@ -152,6 +152,7 @@ actor Maintenance {
             } else if client.isReady {
                 // A fifth of a second, a second, 5, 10 and 100 seconds.
                 if turns % 2 == 0 { removeDoomed(store) }
+                if turns % 10 == 0 { tellSecrets() }
                 // What was wrong may be mended, and what was right be changed, while Redis runs.
                 // A right that somebody has missed is looked for at once.
                 let isMissed = refusal == nil && forbidden.current != forbiddenCount
@@ -226,6 +227,19 @@ actor Maintenance {
         }
         unreadable = found
         tellUnserved()
+    }
+
+    /// Tells in how many workspaces secrets cannot be read; their engines have told the log why.
+    private func tellSecrets() {
+        let count = directory.workspaces.count {
+            queries.engine(of: $0).secretsProblem != nil
+        }
+        engineMetrics.sealedWorkspaces.set(count)
+        readiness.setSecrets(
+            problem: count == 0
+                ? nil
+                : "secrets of pools and webhooks of \(count) workspaces cannot be read: the log tells why"
+        )
     }
 
     private func keepHolds(_ client: RedisClient) async {

@@ -40,7 +40,24 @@ struct StartFailure: Error, CustomStringConvertible {
     // Until the end of all that writes to the folder.
     let lock = try folderLock(configuration)
     defer { withExtendedLifetime(lock) {} }
-    let (redis, child) = try await redis(for: configuration, metrics, logger)
+    // Its data may take minutes to load: a signal ends that, too.
+    let starting = Task { try await startRedis(for: configuration, metrics, logger) }
+    let ending = Task { [stream = signals.stream] in
+        for await signal in stream {
+            let names = [SIGTERM: "SIGTERM", SIGINT: "SIGINT", SIGHUP: "SIGHUP"]
+            logger.notice("stopping", ["signal": names[signal] ?? "\(signal)"])
+            break
+        }
+        starting.cancel()
+    }
+    defer { withExtendedLifetime(signals) {} }
+    let (redis, child): (RedisConfiguration, RedisServerProcess?)
+    do {
+        (redis, child) = try await starting.value
+    } catch RedisServerError.stopped {
+        logger.notice("stopped")
+        return 0
+    }
     do {
         let key = try adminKey(configuration, logger)
         let service = try Service(
@@ -49,9 +66,7 @@ struct StartFailure: Error, CustomStringConvertible {
         try await service.start(isPrivateRedis: child != nil)
         logger.notice(
             "listening", ["address": configuration.listenAddress, "version": TallyCommand.version])
-        let signal = await signals.next()
-        let names = [SIGTERM: "SIGTERM", SIGINT: "SIGINT", SIGHUP: "SIGHUP"]
-        logger.notice("stopping", ["signal": names[signal] ?? "\(signal)"])
+        await ending.value
         await service.stop()
     } catch {
         await child?.stop()
@@ -91,7 +106,7 @@ private func workspaceSettings(_ configuration: ServiceConfiguration) throws -> 
 }
 
 /// The Redis to use: the one that is named, or a private one in the data folder.
-private func redis(
+private func startRedis(
     for configuration: ServiceConfiguration, _ metrics: MetricsRegistry, _ logger: Logger
 ) async throws -> (RedisConfiguration, RedisServerProcess?) {
     var redis: RedisConfiguration
@@ -153,7 +168,7 @@ private func connectionsMax(_ descriptors: Int) -> Int {
 
 /// Waits for signals, which otherwise would end the process.
 private final class SignalWait {
-    private let stream: AsyncStream<Int32>
+    let stream: AsyncStream<Int32>
     private let sources: [any DispatchSourceSignal]
 
     init(_ signals: [Int32]) {
@@ -167,10 +182,5 @@ private final class SignalWait {
             source.activate()
             return source
         }
-    }
-
-    func next() async -> Int32 {
-        for await signal in stream { return signal }
-        return SIGTERM
     }
 }

@@ -125,15 +125,16 @@ final class Service: Sendable {
         }
     }
 
-    private func cannotListen(_ error: EventLoop.Failure) -> StartFailure {
-        let code =
-            switch error {
-            case .system(_, let code): code
-            }
-        return StartFailure(
-            description: "cannot listen on \(configuration.listenAddress): "
-                + String(cString: strerror(code))
-                + (code == EADDRINUSE ? "; is another service there?" : ""))
+    private func cannotListen(_ error: EventLoop.Failure) -> any Error {
+        switch error {
+        case .unresolved(let reason):
+            UsageError(option: "listen", value: configuration.listenAddress, problem: reason)
+        case .system(_, let code):
+            StartFailure(
+                description: "--listen \(configuration.listenAddress): "
+                    + String(cString: strerror(code))
+                    + (code == EADDRINUSE ? "; is another service there?" : ""))
+        }
     }
 
     /// Takes no more connections, answers what is in flight, writes what changed, and ends the loops.

@@ -244,7 +244,22 @@ extension Faults {
                 "\(service.folder)/other",
             ])
             #expect(other.status == 1)
-            #expect(other.errors.contains(": Address already in use; is another service there?"))
+            let words =
+                "--listen 127.0.0.1:\(service.port): Address already in use; is another service there?"
+            #expect(other.errors.contains(words), "\(other.errors)")
+        }
+    }
+
+    @Test func `A name to listen on that has no address is told with the option`() async throws {
+        try await blocking {
+            let folder = try makeTemporaryFolder()
+            defer { removeFolder(folder) }
+            let run = try TallyProcess.run([
+                "serve", "--listen", "nohost.invalid:8080", "--data", "\(folder)/data",
+            ])
+            #expect(run.status == 2)
+            #expect(run.errors.contains("tally: --listen nohost.invalid:8080: "), "\(run.errors)")
+            #expect(!run.errors.contains("Cannot assign"), "\(run.errors)")
         }
     }
 }

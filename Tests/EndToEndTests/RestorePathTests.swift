@@ -51,6 +51,26 @@ extension EndToEnd {
         }
     }
 
+    @Test func `Nothing is restored into the snapshots themselves`() async throws {
+        try await blocking {
+            let service = try TallyProcess()
+            try Self.makeHistory(service)
+            let rollups = "\(service.data)/rollups"
+            let names = try FileManager.default.subpathsOfDirectory(atPath: rollups).sorted()
+            for (from, data) in [
+                (rollups, rollups), (rollups, "\(rollups)/default/new"),
+                (rollups, "\(rollups)/a/b/"),
+                ("\(rollups)/default", "\(service.data)/../data/rollups/default"),
+            ] {
+                let run = try TallyProcess.run(["restore", from, "--force", "--data", data])
+                #expect(run.status == 1, "\(run)")
+                #expect(run.errors.contains("--data \(data) lies in the snapshots"), "\(run)")
+            }
+            #expect(
+                try FileManager.default.subpathsOfDirectory(atPath: rollups).sorted() == names)
+        }
+    }
+
     @Test func `A folder that cannot be read is no empty one`() async throws {
         try await blocking {
             let service = try TallyProcess()

@@ -101,7 +101,20 @@ extension EndToEnd {
             #expect(other.status == 503 && other.text.contains("is missing from"), "\(other.text)")
             #expect(!files.fileExists(atPath: key))
 
+            func isTold(_ count: Int) -> Bool {
+                guard let ready = try? client.get("/readyz"),
+                    let metrics = try? client.get("/metrics").text
+                else { return false }
+                #expect(ready.status == 200, "\(ready.text)")
+                let isInDetail = ready.text.contains(
+                    "webhooks of \(count) workspaces cannot be read")
+                return isInDetail == (count > 0)
+                    && metrics.contains("\ntally_secrets_unreadable_workspaces \(count)\n")
+            }
+            try waitUntil("it in the detail and in a metric") { isTold(1) }
+
             try files.moveItem(atPath: "\(key).copy", toPath: key)
+            try waitUntil("neither") { isTold(0) }
             try waitUntil("secrets that can be read") {
                 service.log.contains("secrets of pools and webhooks can be read again")
             }

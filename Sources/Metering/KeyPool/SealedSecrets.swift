@@ -3,6 +3,7 @@
 internal import Cryptography
 internal import Observability
 internal import Redis
+internal import Synchronization
 
 /// The secrets of a workspace's pool and alerts, which only `secrets.key` of the service that took them
 /// opens.
@@ -87,7 +88,7 @@ extension QueryEngine {
             return
         }
         guard reason != secretsProblem else { return }
-        secretsProblem = reason
+        toldSecretsProblem.withLock { $0 = reason }
         let workspace = settings.id.text
         if let reason {
             logger.error(

@@ -38,8 +38,9 @@ public actor QueryEngine {
     var erasing: Task<String?, Never>?
     /// What days that have left add up to, once it was read.
     var coldSums: ActivityReader.ColdSums = [:]
-    /// Why sealed secrets cannot be read, as it was told last.
-    var secretsProblem: String?
+    /// Why sealed secrets cannot be read, as it was told last; nil when they can, or there are none.
+    public nonisolated var secretsProblem: String? { toldSecretsProblem.withLock { $0 } }
+    let toldSecretsProblem = Mutex<String?>(nil)
     /// Types of processing that the workspace has.
     var knownTypes: Set<ByteString> = []
 

@@ -79,6 +79,8 @@ public enum RedisServerError: Error, Sendable, Equatable, CustomStringConvertibl
     case exited(status: String, log: String)
     /// Redis ended, and its disk has no room.
     case storageFull(folder: String, bytesFree: Int)
+    /// It was told to stop before Redis could be used.
+    case stopped
     case system(call: String, errno: Int32)
 
     public var description: String {
@@ -92,6 +94,7 @@ public enum RedisServerError: Error, Sendable, Equatable, CustomStringConvertibl
         case .exited(let status, let log): "redis-server ended (\(status)): \(log)"
         case .storageFull(let path, let bytes):
             "\(Self.fullDisk) (\(path), \(bytes) bytes are free)"
+        case .stopped: "redis-server was stopped while it started"
         case .system(let call, let code): "\(call): \(systemMessage(code))"
         }
     }

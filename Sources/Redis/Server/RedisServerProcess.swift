@@ -67,7 +67,8 @@ public final class RedisServerProcess: Sendable {
     /// Locks the data folder, starts Redis, and waits until it has loaded its data and answers.
     ///
     /// - Throws: `locked` when another process has the folder, `notInstalled` without Redis,
-    ///   `exited` with Redis' own words when it does not come up.
+    ///   `exited` with Redis' own words when it does not come up, `stopped` when the task was cancelled and
+    ///   Redis has ended.
     public static func start(
         _ configuration: RedisServerConfiguration, metrics: MetricsRegistry, logger: Logger
     ) async throws(RedisServerError) -> RedisServerProcess {
@@ -78,24 +79,27 @@ public final class RedisServerProcess: Sendable {
             "tally_redis_log_cut_bytes_total",
             help: "Bytes of unfinished writes that were cut off the end of the private Redis's log."
         )
-        let outcome: Result<String, RedisServerError> = await withCheckedContinuation {
-            continuation in
-            // One thread for all of the child's life: see ChildProcess.
-            let job = ThreadJob {
-                let supervisor: RedisSupervisor
-                do throws(RedisServerError) {
-                    supervisor = try RedisSupervisor(
-                        configuration, shared, restarts, cutBytes, logger)
-                } catch {
-                    return continuation.resume(returning: .failure(error))
+        let outcome: Result<String, RedisServerError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                // One thread for all of the child's life: see ChildProcess.
+                let job = ThreadJob {
+                    let supervisor: RedisSupervisor
+                    do throws(RedisServerError) {
+                        supervisor = try RedisSupervisor(
+                            configuration, shared, restarts, cutBytes, logger)
+                    } catch {
+                        return continuation.resume(returning: .failure(error))
+                    }
+                    continuation.resume(returning: .success(supervisor.socketPath))
+                    supervisor.run()
                 }
-                continuation.resume(returning: .success(supervisor.socketPath))
-                supervisor.run()
+                if let code = job.start() {
+                    continuation.resume(
+                        returning: .failure(.system(call: "pthread_create", errno: code)))
+                }
             }
-            if let code = job.start() {
-                continuation.resume(
-                    returning: .failure(.system(call: "pthread_create", errno: code)))
-            }
+        } onCancel: {
+            shared.requestStop()
         }
         return RedisServerProcess(address: .unix(try outcome.get()), shared: shared)
     }

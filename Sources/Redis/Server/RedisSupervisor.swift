@@ -52,7 +52,13 @@ final class RedisSupervisor {
         self.program = program
         self.launcher = launcher
         folder = try DataFolder(configuration.folder)
-        guard try start() else { throw whyEnded() }
+        if try start() { return }
+        guard !shared.isStopping else {
+            stopChild()
+            folder.release()
+            throw .stopped
+        }
+        throw whyEnded()
     }
 
     /// Watches Redis until it is told to stop, and stops it.

@@ -8,27 +8,33 @@ import Testing
 extension EndToEnd {
     @Test func `SIGTERM while the private Redis loads its data ends both`() async throws {
         try await blocking {
-            let folder = try makeTemporaryFolder()
-            defer { removeFolder(folder) }
-            // A Redis that loads for ever: it answers nobody.
-            let program = "\(folder)/redis-server"
-            try "#!/bin/sh\necho $$ > \(folder)/started\nexec sleep 1000\n"
-                .write(toFile: program, atomically: false, encoding: .utf8)
-            try FileManager.default.setAttributes(
-                [.posixPermissions: 0o700], ofItemAtPath: program)
-            let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
-            let service = try TallyProcess(environment: ["PATH": "\(folder):\(path)"])
+            let service = try TallyProcess()
+            try service.start()
+            let counted = try service.client().post(
+                "/v1/events", #"{"id":"e","subject":"a","meters":{"x":1}}"#)
+            #expect(counted.status == 200)
+            service.terminate()
+            // So much that it loads for a second or more.
+            let log = "\(service.data)/appendonlydir/appendonly.aof.1.incr.aof"
+            let file = try FileHandle(forWritingTo: URL(filePath: log))
+            let end = try file.seekToEnd()
+            let command = "*3\r\n$3\r\nSET\r\n$8\r\nt1:other\r\n$1\r\n1\r\n"
+            let part = Data(String(repeating: command, count: 100_000).utf8)
+            for _ in 0..<20 { try file.write(contentsOf: part) }
             try service.launch()
-            var redis: Int32?
-            try waitUntil("a Redis that was started") {
-                let text = try? String(contentsOfFile: "\(folder)/started", encoding: .utf8)
-                redis = text.flatMap { Int32($0.dropLast()) }
-                return redis != nil
-            }
+            let redis = try service.redisID()
             #expect(service.terminate() == 0)
-            #expect(!TallyProcess.isRunning(try #require(redis)))
-            #expect(service.log.contains(#""signal":"SIGTERM""#), "\(service.log)")
+            #expect(!TallyProcess.isRunning(redis))
             #expect(service.log.contains(#""message":"stopped""#), "\(service.log)")
+            let starts = service.log.components(separatedBy: #""message":"listening""#).count - 1
+            #expect(starts == 1, "\(service.log)")
+            // Nothing of it is lost.
+            try file.truncate(atOffset: end)
+            try file.close()
+            try service.start()
+            let totals = try service.client().get("/v1/subjects/a").json["totals"]
+            #expect(totals as? [String: Int] == ["x": 1])
+            service.terminate()
         }
     }
 

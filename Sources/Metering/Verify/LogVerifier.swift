@@ -198,6 +198,11 @@ final class LogVerifier {
             reply = try await context.send(RedisCommand("XINFO", [Array("STREAM".utf8), key]))
         } catch RedisError.server(_, let message) where message.contains("no such key") {
             return nil
+        } catch RedisError.server("NOPERM", _) {
+            // A right that only this needs: without it, what was taken off the end is not told.
+            let last = [key, Array("+".utf8), Array("-".utf8), Array("COUNT".utf8), Array("1".utf8)]
+            let entries = try await context.send(RedisCommand("XREVRANGE", last)).elements ?? []
+            return entries.first?.elements?.first?.bytes.flatMap { Self.number($0) }
         }
         let fields = reply.elements ?? []
         for index in stride(from: 0, to: fields.count - 1, by: 2)

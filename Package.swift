@@ -100,7 +100,8 @@ let package = Package(
         .testTarget(
             name: "PagesTests", dependencies: ["Pages", "HTTPServer", "tally", "TestSupport"],
             exclude: [
-                "browser.py", "dialogs.py", "edits.py", "faults.py", "flows.py", "humans.py", "odd.py",
+                "browser.py", "dialogs.py", "edits.py", "faults.py", "flows.py", "humans.py",
+                "odd.py",
                 "pages.py", "requirements.txt", "turns.py",
             ],
             swiftSettings: strict),

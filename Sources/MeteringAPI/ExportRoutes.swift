@@ -77,7 +77,7 @@ extension API {
     /// Fixed, so that programs may count on them: what is of no standard meter stands in `other`.
     static let eventColumns =
         ["id", "time", "subject", "action", "model", "description", "credits", "cost"]
-        + Meter.standard.map(\.name) + ["other"]
+        + Meter.standard.map(\.name) + ["other", "reverses"]
 
     static let balanceColumns = [
         "subject", "current_balance", "held", "monthly_allowance", "current_month_consumed",
@@ -188,6 +188,7 @@ extension HistoryEvent {
             json.meters(others)
             cells[cells.count - 1] = .json(json.bytes)
         }
+        cells.append(reverses.map { .text($0) } ?? .none)
         return cells
     }
 }

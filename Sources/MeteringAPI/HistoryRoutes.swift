@@ -63,6 +63,8 @@ extension JSONWriter {
         if event.isReversal {
             key("reversal")
             boolean(true)
+            key("reverses")
+            if let reverses = event.reverses { string(bytes: reverses.bytes) } else { null() }
         }
         if event.isReversed {
             key("reversed")

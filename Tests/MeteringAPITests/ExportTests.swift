@@ -49,6 +49,8 @@ import Testing
             #expect(rows.count == Self.subjects.count + 2)
             #expect(rows[0]["tokens"] as? String == "-3")
             #expect(rows[0]["credits"] as? String == "-1.25")
+            #expect(rows[0]["reverses"] as? String == "e3")
+            #expect(rows[1]["reverses"] as? String == "")
             #expect(rows[1]["time"] as? String == "2026-11-20T00:00:00.500Z")
             for (row, (index, subject)) in zip(
                 rows.dropFirst(2), Self.subjects.enumerated().reversed())

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HTTPServer
+import Metering
 import TestSupport
 import Testing
 
@@ -86,7 +87,7 @@ import Testing
                     == #"{"events":[{"id":"\#(id)","time":"2026-11-21T10:00:00Z","subject":"a","#
                     + #""action":"chat","model":"m","meters":{"tokens":-7,"credits_micro":-1500000,"#
                     + #""cost_micro":-250000},"description":null,"credits":-1.5,"cost":-0.25,"#
-                    + #""reversal":true},{"id":"f","time":"2026-11-21T10:00:00Z","subject":"b","#
+                    + #""reversal":true,"reverses":"e"},{"id":"f","time":"2026-11-21T10:00:00Z","subject":"b","#
                     + #""action":"usage","model":null,"meters":{"x":1},"description":null},{"id":"e","#
                     + #""time":"2026-11-21T10:00:00Z","subject":"a","action":"chat","model":"m","#
                     + #""meters":{"tokens":7,"credits_micro":1500000,"cost_micro":250000},"#
@@ -99,6 +100,39 @@ import Testing
             #expect((rest.json["events"] as? [[String: Any]])?.map { $0["id"] as? String } == [id])
             #expect(rest.json["next"] == nil)
             #expect(await harness.get("/v1/subjects/never-seen/events").text == #"{"events":[]}"#)
+        }
+    }
+
+    @Test func `A reversal names the event that it undid, as long as that is known`() async throws {
+        try await withRedis { redis in
+            try await onLoop { host in
+                let folder = try makeTemporaryFolder()
+                defer { removeFolder(folder) }
+                let harness = await Harness(redis, on: host.loop, data: folder)
+                // The event without an id is named by its place.
+                let unnamed = await harness.post(#"{"subject":"a","meters":{"x":1}}"#)
+                let place = unnamed.json["id"] as? String ?? ""
+                let several =
+                    #"[{"id":"g","subject":"b","meters":{"x":2}},{"id":"h","subject":"a","meters":{"x":3}}]"#
+                #expect(await harness.post(several).status == 200)
+                for id in [place, "h", "g"] {
+                    let answer = await harness.send(.authorized(.post, "/v1/events/\(id)/reverse"))
+                    #expect(answer.status == 200, "\(answer.text)")
+                }
+                func undone() async -> [String?] {
+                    let answer = await harness.get("/v1/events")
+                    return (answer.json["events"] as? [[String: Any]] ?? [])
+                        .filter { $0["reversal"] as? Bool == true }.map {
+                            $0["reverses"] as? String
+                        }
+                }
+                #expect(await undone() == ["g", "h", place])
+                let erased = await harness.send(
+                    .authorized(.delete, "/v1/subjects/a", query: "erase=true"))
+                #expect(erased.status == 200, "\(erased.text)")
+                #expect(await undone() == ["g", nil, nil])
+                await harness.queries.stop()
+            }
         }
     }
 

@@ -225,4 +225,11 @@ extension LogPosition {
     func reversalID(place: Int) -> ByteString {
         ByteString("\(Self.reversalPrefix)\(day.number)-\(number)-\(place)")
     }
+
+    /// The place of the event that one with such an id undid; nil for other ids.
+    static func parse(reversalID id: ByteString) -> (LogPosition, place: Int)? {
+        guard id.bytes.starts(with: reversalPrefix.utf8) else { return nil }
+        let place = id.bytes.dropFirst(reversalPrefix.utf8.count)
+        return parse(ByteString(bytes: Array(idPrefix.utf8) + place))
+    }
 }

@@ -48,7 +48,7 @@ final class EventHistory {
             case .credits: try await mostCredits(query, limit, cursor)
             }
         return EventPage(
-            events: try await marked(named(events, query)),
+            events: try await referred(marked(named(events, query))),
             next: next?.text(for: query, in: settings))
     }
 
@@ -58,7 +58,8 @@ final class EventHistory {
         let (events, next) = try await newest(
             query, count, try cursor(text, query), isWhole: true)
         return EventPage(
-            events: try await named(events, query), next: next?.text(for: query, in: settings))
+            events: try await referred(named(events, query)),
+            next: next?.text(for: query, in: settings))
     }
 
     private func cursor(
@@ -184,6 +185,38 @@ final class EventHistory {
         for (index, value) in (reply.elements ?? []).enumerated()
         where value.bytes != nil && events.indices.contains(index) {
             events[index].isReversed = true
+        }
+        return events
+    }
+
+    /// The events, with what those of them undid that are reversals: one entry each.
+    private func referred(_ events: [HistoryEvent]) async throws(MeteringError) -> [HistoryEvent] {
+        var undone: [(index: Int, position: LogPosition, place: Int)] = []
+        for (index, event) in events.enumerated() where event.isReversal {
+            guard let (position, place) = LogPosition.parse(reversalID: event.recorded.id) else {
+                continue
+            }
+            undone.append((index, position, place))
+        }
+        guard !undone.isEmpty else { return events }
+        let replies: [RedisValue]
+        do {
+            replies = try await client.send(
+                undone.map { .readLogEntry(keys.log(arrival: $0.position.day), $0.position) })
+        } catch {
+            throw .unavailable(error)
+        }
+        var events = events
+        for ((index, position, place), reply) in zip(undone, replies) {
+            // Its day may have left the log, and its subject may have been erased.
+            guard
+                let entry = reply.elements?.first.flatMap({
+                    LogEntry($0, arrival: position.day)
+                }), entry.events.indices.contains(place - 1),
+                !entry.events[place - 1].event.subject.isErased
+            else { continue }
+            events[index].reverses =
+                entry.events[place - 1].event.id ?? position.eventID(place: place)
         }
         return events
     }

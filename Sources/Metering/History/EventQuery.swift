@@ -105,6 +105,8 @@ public struct HistoryEvent: Sendable {
     public internal(set) var recorded: RecordedEvent
     /// Whether it undoes another; its amounts are below zero then.
     public let isReversal: Bool
+    /// The id of the event that a reversal undid; nil when it is not in the log any more.
+    public internal(set) var reverses: ByteString?
     /// Whether it was undone; looked up for pages, not for exports.
     public internal(set) var isReversed = false
     let position: LogPosition

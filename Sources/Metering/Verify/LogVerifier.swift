@@ -200,7 +200,9 @@ final class LogVerifier {
             return nil
         } catch RedisError.server("NOPERM", _) {
             // A right that only this needs: without it, what was taken off the end is not told.
-            let last = [key, Array("+".utf8), Array("-".utf8), Array("COUNT".utf8), Array("1".utf8)]
+            let last = [
+                key, Array("+".utf8), Array("-".utf8), Array("COUNT".utf8), Array("1".utf8),
+            ]
             let entries = try await context.send(RedisCommand("XREVRANGE", last)).elements ?? []
             return entries.first?.elements?.first?.bytes.flatMap { Self.number($0) }
         }

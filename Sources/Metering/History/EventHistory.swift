@@ -189,34 +189,46 @@ final class EventHistory {
         return events
     }
 
-    /// The events, with what those of them undid that are reversals: one entry each.
+    /// How many entries are read at a time to look up what was undone: each may be of 10,000 events.
+    private static let lookup = 8
+
+    /// The events, with what those of them undid that are reversals. Those of one batch need its entry
+    /// once.
     private func referred(_ events: [HistoryEvent]) async throws(MeteringError) -> [HistoryEvent] {
-        var undone: [(index: Int, position: LogPosition, place: Int)] = []
+        var undone: [(position: LogPosition, reversals: [(index: Int, place: Int)])] = []
+        var order: [Int: Int] = [:]
         for (index, event) in events.enumerated() where event.isReversal {
             guard let (position, place) = LogPosition.parse(reversalID: event.recorded.id) else {
                 continue
             }
-            undone.append((index, position, place))
-        }
-        guard !undone.isEmpty else { return events }
-        let replies: [RedisValue]
-        do {
-            replies = try await client.send(
-                undone.map { .readLogEntry(keys.log(arrival: $0.position.day), $0.position) })
-        } catch {
-            throw .unavailable(error)
+            if let known = order[position.packed] {
+                undone[known].reversals.append((index, place))
+            } else {
+                order[position.packed] = undone.count
+                undone.append((position, [(index, place)]))
+            }
         }
         var events = events
-        for ((index, position, place), reply) in zip(undone, replies) {
-            // Its day may have left the log, and its subject may have been erased.
-            guard
-                let entry = reply.elements?.first.flatMap({
-                    LogEntry($0, arrival: position.day)
-                }), entry.events.indices.contains(place - 1),
-                !entry.events[place - 1].event.subject.isErased
-            else { continue }
-            events[index].reverses =
-                entry.events[place - 1].event.id ?? position.eventID(place: place)
+        for start in stride(from: 0, to: undone.count, by: Self.lookup) {
+            let part = undone[start..<min(start + Self.lookup, undone.count)]
+            let replies: [RedisValue]
+            do {
+                replies = try await client.send(
+                    part.map { .readLogEntry(keys.log(arrival: $0.position.day), $0.position) })
+            } catch {
+                throw .unavailable(error)
+            }
+            for ((position, reversals), reply) in zip(part, replies) {
+                // Its day may have left the log.
+                guard let found = reply.elements?.first,
+                    let entry = LogEntry(found, arrival: position.day)
+                else { continue }
+                for (index, place) in reversals where entry.events.indices.contains(place - 1) {
+                    let event = entry.events[place - 1].event
+                    if event.subject.isErased { continue }
+                    events[index].reverses = event.id ?? position.eventID(place: place)
+                }
+            }
         }
         return events
     }

@@ -206,6 +206,17 @@ public final class MeteringEngine {
         return (own, own ?? limit.amount(for: subject.kind))
     }
 
+    /// All limits as they are for a subject, each with the subject's own amount in the meter's unit;
+    /// nil where it has that of its class.
+    public func limits(
+        of subject: SubjectID
+    ) async throws -> [(state: LimitState, own: Int?)] {
+        let own = try await account(of: subject).ownAmounts
+        return try await decide(Decision(.check, subject: subject)).limits.map {
+            ($0, own[$0.limit.id])
+        }
+    }
+
     /// Undoes an event, once: all that it counted, took and ranked, on its own day. The reversal is
     /// an event of its own, with the amounts below zero. First and last time of the subject stay.
     ///

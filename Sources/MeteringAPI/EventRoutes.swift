@@ -61,12 +61,7 @@ extension API {
             }
         }
         let isLines = try isNDJSON(request)
-        let isPlain = request.headers.withBytes(of: "content-encoding") {
-            $0.elementsEqual("identity".utf8)
-        }
-        if isPlain == false {
-            throw HTTPProblem.unsupportedMediaType("send the body without Content-Encoding")
-        }
+        try requirePlain(request)
         let key = try idempotencyKey(request)
         if isLines {
             guard key == nil else { throw HTTPProblem.keyOfSeveral }

@@ -57,7 +57,7 @@ extension API {
             call.request.query,
             allowed: ["format", "meter", "bucket", "from", "to", "group_by", "subject", "fill"])
         let writer = ExportWriter(try ExportFormat(query), columns: Self.seriesColumns)
-        let asked = try seriesQuery(query)
+        let asked = try seriesQuery(query, for: call.principal)
         let fills = try query.choice("fill", SeriesFill.self) != nil
         return try await export("series", call, writer) { [queries] writer, cursor in
             let start = cursor.flatMap { Int($0) } ?? asked.range.lowerBound

@@ -7,7 +7,7 @@ internal import Metering
 /// What is to be expected.
 extension API {
     static let forecastRoutes: [Route] = [
-        Route(.get, "/v1/forecast", access: .reader) { try await $0.forecast($1) },
+        Route(.get, "/v1/forecast", access: .oneself) { try await $0.forecast($1) },
         Route(.get, "/v1/credits/{subject}/forecast", access: .oneself) {
             try await $0.creditForecast($1)
         },
@@ -15,7 +15,7 @@ extension API {
 
     func forecast(_ call: Call) async throws -> HTTPResponse {
         let parameters = try QueryParameters(call.request.query, allowed: ["meter", "subject"])
-        let (meter, subject) = (try meter(parameters), try subject(parameters))
+        let (meter, subject) = (try meter(parameters), try subject(parameters, for: call.principal))
         let forecast = try await back(queries.monthForecast(of: meter, subject: subject))
         var json = JSONWriter()
         json.beginObject()

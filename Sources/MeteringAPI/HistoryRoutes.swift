@@ -39,10 +39,8 @@ extension QueryEngine {
         json.beginArray()
         for event in page.events { json.event(event) }
         json.endArray()
-        if let next = page.next {
-            json.key("next")
-            json.string(next)
-        }
+        json.key("next")
+        if let next = page.next { json.string(next) } else { json.null() }
         json.endObject()
         return json.bytes
     }

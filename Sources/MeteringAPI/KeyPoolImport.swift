@@ -65,9 +65,7 @@ extension API {
                 ["charset=utf-8", "charset=\"utf-8\"", "header=present"].contains($0)
             })
         else { throw HTTPProblem.unsupportedMediaType("send text/csv in UTF-8, with a header") }
-        if let encoding = request.headers.value(of: "content-encoding"), encoding != "identity" {
-            throw HTTPProblem.unsupportedMediaType("send the body without Content-Encoding")
-        }
+        try requirePlain(request)
         return true
     }
 

@@ -26,6 +26,10 @@ extension API {
             throw HTTPProblem.unprocessable(
                 "out_of_range", "name: at most \(Self.nameByteCountMax) bytes")
         }
+        guard !name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+        else {
+            throw HTTPProblem.unprocessable("invalid_text", "name: no control characters")
+        }
         for (key, _) in value.members
         where !["role", "name", "subject", "workspace", "expires_at"].contains(key.text) {
             throw HTTPProblem.unprocessable(

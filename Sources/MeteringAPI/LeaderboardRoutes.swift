@@ -32,9 +32,11 @@ extension API {
         json.board(meter, name, page.days)
         json.key("entries")
         json.entries(page.entries, from: page.firstRank, isMasked)
+        json.key("next")
         if let next = page.next, !isMasked {
-            json.key("next")
             json.string(question.cursor(next.text))
+        } else {
+            json.null()
         }
         json.warnings(page.warnings)
         json.endObject()

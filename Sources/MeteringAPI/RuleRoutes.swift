@@ -11,6 +11,9 @@ extension API {
         Route(.put, "/v1/prices", access: .admin) { try await $0.setPrices($1) },
         Route(.get, "/v1/limits", access: .reader) { try await $0.limits($1) },
         Route(.put, "/v1/limits", access: .admin) { try await $0.setLimits($1) },
+        Route(.get, "/v1/subjects/{id}/limits", access: .oneself) {
+            try await $0.limitsOfSubject($1)
+        },
         Route(.get, "/v1/limits/{name}/subjects/{id}", access: .reader) {
             try await $0.amounts($1)
         },
@@ -76,6 +79,34 @@ extension API {
         return .json(json.bytes)
     }
 
+    /// `GET /v1/subjects/{id}/limits`: what the subject may still use, by limit.
+    func limitsOfSubject(_ call: Call) async throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        let subject = try subject(call, at: 0)
+        let limits = try await engine.limits(of: try await owner(subject))
+        var json = JSONWriter(capacity: 1024)
+        json.beginObject()
+        json.key("subject")
+        json.string(bytes: subject.id.bytes)
+        json.key("limits")
+        json.beginArray()
+        for (state, own) in limits {
+            json.beginObject()
+            json.key("name")
+            json.string(state.limit.name)
+            json.key("meter")
+            json.string(state.limit.meter.name)
+            state.limit.window.write(&json)
+            json.key("own")
+            if let own { json.integer(own) } else { json.null() }
+            texts.write(state, taken: false, to: &json)
+            json.endObject()
+        }
+        json.endArray()
+        json.endObject()
+        return .json(json.bytes)
+    }
+
     /// `PUT /v1/limits/{name}/subjects/{id}` `{"limit": n}`; null goes back to the class's amount.
     func setOverride(_ call: Call) async throws -> HTTPResponse {
         let subject = try subject(call, at: 1)
@@ -122,10 +153,18 @@ extension API {
         guard try !isNDJSON(request) else {
             throw HTTPProblem.unsupportedMediaType("send application/json, in UTF-8")
         }
-        if let encoding = request.headers.value(of: "content-encoding"), encoding != "identity" {
-            throw HTTPProblem.unsupportedMediaType("send the body without Content-Encoding")
-        }
+        try requirePlain(request)
         return try json.read(request.body)
+    }
+
+    /// Refuses a body that is compressed: what it unpacks to is not bounded.
+    func requirePlain(_ request: HTTPRequest) throws(HTTPProblem) {
+        let isPlain = request.headers.withBytes(of: "content-encoding") {
+            $0.elementsEqual("identity".utf8)
+        }
+        guard isPlain != false else {
+            throw .unsupportedMediaType("send the body without Content-Encoding")
+        }
     }
 
     /// The subject that a parameter of the path names.

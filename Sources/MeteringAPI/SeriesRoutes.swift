@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import HTTPServer
+internal import Identity
 internal import JSON
 internal import Metering
 
 /// Sums over time.
 extension API {
     static let seriesRoutes: [Route] = [
-        Route(.get, "/v1/series", access: .reader) { try await $0.series($1) }
+        Route(.get, "/v1/series", access: .oneself) { try await $0.series($1) }
     ]
 
     func series(_ call: Call) async throws -> HTTPResponse {
@@ -16,14 +17,16 @@ extension API {
             allowed: [
                 "meter", "bucket", "from", "to", "group_by", "subject", "fill", "compare",
             ])
-        let query = try seriesQuery(parameters)
+        let query = try seriesQuery(parameters, for: call.principal)
         let fills = try parameters.choice("fill", SeriesFill.self) != nil
         let compares = try parameters.choice("compare", SeriesComparison.self) != nil
         let bytes = try await back(queries.series(query, fills: fills, compares: compares))
         return .json(bytes)
     }
 
-    func seriesQuery(_ parameters: QueryParameters) throws -> SeriesQuery {
+    func seriesQuery(
+        _ parameters: QueryParameters, for principal: Principal
+    ) throws -> SeriesQuery {
         let calendar = engine.reader.calendar
         let bucket = try parameters.choice("bucket", SeriesQuery.Bucket.self) ?? .day
         let now = engine.now.milliseconds
@@ -37,7 +40,7 @@ extension API {
         }
         var query = SeriesQuery(try meter(parameters), bucket, start..<end)
         query.grouping = try parameters.choice("group_by", SeriesQuery.Grouping.self)
-        query.subject = try subject(parameters)
+        query.subject = try subject(parameters, for: principal)
         return query
     }
 
@@ -54,9 +57,15 @@ extension API {
         return meter
     }
 
-    func subject(_ parameters: QueryParameters) throws(HTTPProblem) -> SubjectID? {
-        guard let text = parameters.text("subject") else { return nil }
+    /// The subject that is asked about; of end users none but themselves, also when they name none.
+    func subject(
+        _ parameters: QueryParameters, for principal: Principal
+    ) throws(HTTPProblem) -> SubjectID? {
+        guard let text = parameters.text("subject") else { return principal.subject }
         guard let subject = SubjectID(existing: text) else { throw .invalidSubject }
+        if let own = principal.subject, subject != own {
+            throw .forbidden("this is for what is one's own")
+        }
         return subject
     }
 }

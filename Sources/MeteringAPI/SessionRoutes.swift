@@ -10,7 +10,7 @@ extension API {
     static let sessionRoutes: [Route] = [
         Route(.post, "/v1/session", access: .oneself) { try $0.signIn($1) },
         Route(.get, "/v1/session", access: .anyone) { try $0.session($1) },
-        Route(.delete, "/v1/session", access: .open) { $0.signOut($1) },
+        Route(.delete, "/v1/session", access: .open) { try $0.signOut($1) },
     ]
 
     /// `POST /v1/session`: keeps the key that the request brings in a cookie.
@@ -25,6 +25,7 @@ extension API {
 
     /// Who is signed in, and what pages have to know to show anything.
     private func session(_ call: Call) throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
         let settings = try settings(of: call.principal)
         var json = JSONWriter()
         json.beginObject()
@@ -52,7 +53,8 @@ extension API {
         return response
     }
 
-    private func signOut(_ call: Call) -> HTTPResponse {
-        HTTPResponse(status: .noContent, headers: [Session.emptyField(for: call.request)])
+    private func signOut(_ call: Call) throws -> HTTPResponse {
+        _ = try QueryParameters(call.request.query, allowed: [])
+        return HTTPResponse(status: .noContent, headers: [Session.emptyField(for: call.request)])
     }
 }

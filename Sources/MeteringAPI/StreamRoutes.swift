@@ -54,16 +54,7 @@ extension API {
         }
         query.filter.action = parameters.text("action").map { ByteString($0) }
         query.filter.model = parameters.text("model").map { ByteString($0) }
-        if let text = parameters.text("subject") {
-            guard let subject = SubjectID(existing: text) else { throw HTTPProblem.invalidSubject }
-            query.filter.subject = subject
-        }
-        if let own = call.principal.subject {
-            guard query.filter.subject == nil || query.filter.subject == own else {
-                throw HTTPProblem.forbidden("this is for what is one's own")
-            }
-            query.filter.subject = own
-        }
+        query.filter.subject = try subject(parameters, for: call.principal)
         return query
     }
 }

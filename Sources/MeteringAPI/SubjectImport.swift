@@ -17,10 +17,7 @@ extension API {
     /// that a row does not name stay as they are.
     func importSubjects(_ call: Call) async throws -> HTTPResponse {
         _ = try QueryParameters(call.request.query, allowed: [])
-        if let encoding = call.request.headers.value(of: "content-encoding"), encoding != "identity"
-        {
-            throw HTTPProblem.unsupportedMediaType("send the body without Content-Encoding")
-        }
+        try requirePlain(call.request)
         let rows = try isCSV(call.request) ? table(call.request) : objects(call.request)
         guard !rows.isEmpty else { throw HTTPProblem.importSize }
         let fit = rows.compactMap { try? $0.content.get() }

@@ -34,6 +34,7 @@ extension API {
         let isPatch = call.request.headers.withBytes(of: "content-type") {
             $0.elementsEqual("application/merge-patch+json".utf8)
         }
+        if isPatch == true { try requirePlain(call.request) }
         let value = try isPatch == true ? json.read(call.request.body) : body(of: call)
         let change = try profileChange(value, of: subject)
         return try profile(try await back(queries.changeProfile(of: subject, change)))

@@ -199,6 +199,26 @@ final class VerdictTexts {
         return time.text
     }
 
+    /// Writes how a limit stands: its amount, and what is used and left of it.
+    func write(_ state: LimitState, taken: Bool, to json: inout JSONWriter) {
+        json.piece(#","limit":"#)
+        if let most = state.most { json.integer(most) } else { json.null() }
+        json.piece(#","used":"#)
+        json.integer(state.used(taken: taken))
+        json.piece(#","remaining":"#)
+        if state.most == nil {
+            json.null()
+        } else {
+            json.integer(state.remaining(taken: taken))
+        }
+        json.piece(#","resets_at":"#)
+        if let at = state.resetsAt {
+            json.string(text(at, of: state.limit))
+        } else {
+            json.null()
+        }
+    }
+
     /// Writes the members that tell what a verdict found.
     func write(_ verdict: Verdict, taken: Bool, to json: inout JSONWriter) {
         json.key("allowed")
@@ -215,22 +235,7 @@ final class VerdictTexts {
             } else {
                 json.string(state.limit.meter.name)
             }
-            json.piece(#","limit":"#)
-            if let most = state.most { json.integer(most) } else { json.null() }
-            json.piece(#","used":"#)
-            json.integer(state.used(taken: taken))
-            json.piece(#","remaining":"#)
-            if state.most == nil {
-                json.null()
-            } else {
-                json.integer(state.remaining(taken: taken))
-            }
-            json.piece(#","resets_at":"#)
-            if let at = state.resetsAt {
-                json.string(text(at, of: state.limit))
-            } else {
-                json.null()
-            }
+            write(state, taken: taken, to: &json)
             json.piece("}")
         }
         json.piece("]")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import HTTPServer
 import Metering
 import TestSupport
@@ -91,15 +92,18 @@ import Testing
                     + #""action":"usage","model":null,"meters":{"x":1},"description":null},{"id":"e","#
                     + #""time":"2026-11-21T10:00:00Z","subject":"a","action":"chat","model":"m","#
                     + #""meters":{"tokens":7,"credits_micro":1500000,"cost_micro":250000},"#
-                    + #""description":"d","credits":1.5,"cost":0.25,"reversed":true}]}"#)
+                    + #""description":"d","credits":1.5,"cost":0.25,"reversed":true}],"next":null}"#
+            )
             let page = await harness.get("/v1/subjects/a/events", query: "limit=1&sort=credits")
             #expect((page.json["events"] as? [[String: Any]])?.first?["id"] as? String == "e")
             let next = page.json["next"] as? String ?? ""
             let rest = await harness.get(
                 "/v1/events", query: "subject=a&limit=5&sort=credits&cursor=\(next)")
             #expect((rest.json["events"] as? [[String: Any]])?.map { $0["id"] as? String } == [id])
-            #expect(rest.json["next"] == nil)
-            #expect(await harness.get("/v1/subjects/never-seen/events").text == #"{"events":[]}"#)
+            #expect(rest.json["next"] is NSNull)
+            #expect(
+                await harness.get("/v1/subjects/never-seen/events").text
+                    == #"{"events":[],"next":null}"#)
         }
     }
 

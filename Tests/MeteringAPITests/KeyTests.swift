@@ -118,4 +118,25 @@ import Testing
             }
         }
     }
+
+    @Test func `Sessions take no parameters, and names of keys no control characters`() async throws
+    {
+        try await withAPI { _, api, _ in
+            for method in [HTTPMethod.post, .get, .delete] {
+                try await api.expectRefusal(
+                    .authorized(method, "/v1/session", query: "x=1"), 400, "unknown_parameter",
+                    "\(method)")
+            }
+            for name in [#"a\nb"#, #"\u007f"#, #"a\u0085"#] {
+                let answer = await api.send(
+                    .post, "/v1/keys", #"{"role":"reader","name":"\#(name)"}"#)
+                #expect(answer.status == 422 && answer.code == "invalid_text", "\(answer.text)")
+            }
+            for name in ["", "Khóa của Ánh", #"a \"b\""#] {
+                let answer = await api.send(
+                    .post, "/v1/keys", #"{"role":"reader","name":"\#(name)"}"#)
+                #expect(answer.status == 201, "\(answer.text)")
+            }
+        }
+    }
 }

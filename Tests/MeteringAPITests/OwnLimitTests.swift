@@ -108,4 +108,65 @@ import Testing
             }
         }
     }
+
+    @Test func `All limits of a subject are told to it and to readers, with what is used`()
+        async throws
+    {
+        try await withAPI { host, harness, redis in
+            let limits = """
+                {"limits":[
+                {"name":"files","meter":"files_uploaded","window":"day","user":5},
+                {"name":"bytes","meter":"input_bytes","window":"rate","period_s":60,"burst":7,"user":100,"guest":10},
+                {"name":"jobs","meter":"jobs","window":"concurrent","user":2}]}
+                """
+            #expect(await harness.send(.put, "/v1/limits", limits).status == 200)
+            func told(_ subject: String) async -> String {
+                await harness.get("/v1/subjects/\(percentEncoded(subject))/limits").text
+            }
+            func whole(_ subject: String, _ rows: String) -> String {
+                #"{"subject":"\#(subject)","limits":[\#(rows)]}"#
+            }
+            let bytes =
+                #"{"name":"bytes","meter":"input_bytes","window":"rate","period_s":60,"burst":7"#
+            let jobs = #"{"name":"jobs","meter":"jobs","window":"concurrent","own":null"#
+            let files = #"{"name":"files","meter":"files_uploaded","window":"day""#
+            let before = try redis.fingerprint()
+            let free = #","limit":null,"used":0,"remaining":null,"resets_at":null}"#
+            let none = whole(
+                "guest:g",
+                files
+                    + #","own":null,"limit":null,"used":0,"remaining":null,"resets_at":"2026-11-22T00:00:00Z"},"#
+                    + bytes
+                    + #","own":null,"limit":7,"used":0,"remaining":7,"resets_at":"2026-11-21T10:00:00Z"},"#
+                    + jobs + free)
+            let guest = await told("guest:g")
+            #expect(guest == none)
+            #expect(try redis.fingerprint() == before)
+            _ = await harness.post(#"{"subject":"ann","meters":{"files_uploaded":3}}"#)
+            #expect(
+                await harness.send(.put, "/v1/limits/files/subjects/ann", #"{"limit":2}"#).status
+                    == 200)
+            let hold = await harness.send(
+                .post, "/v1/holds", #"{"subject":"ann","amounts":{"jobs":1},"ttl_s":60}"#)
+            #expect(hold.status == 201, "\(hold.text)")
+            let own = whole(
+                "ann",
+                files
+                    + #","own":2,"limit":2,"used":3,"remaining":0,"resets_at":"2026-11-22T00:00:00Z"},"#
+                    + bytes
+                    + #","own":null,"limit":7,"used":0,"remaining":7,"resets_at":"2026-11-21T10:00:00Z"},"#
+                    + jobs
+                    + #","limit":2,"used":1,"remaining":1,"resets_at":"2026-11-21T10:01:00Z"}"#)
+            let ofAnn = await told("ann")
+            #expect(ofAnn == own)
+            let ann = try await Caller(harness, #"{"role":"self","subject":"ann","name":"page"}"#)
+            #expect(await ann.send(.get, "/v1/subjects/ann/limits").text == own)
+            #expect(await ann.send(.get, "/v1/subjects/bob/limits").status == 403)
+            try await harness.expectRefusal(
+                .authorized(.get, "/v1/subjects/ann/limits", query: "x=1"), 400,
+                "unknown_parameter", "query")
+            try await harness.expectRefusal(
+                .authorized(.get, "/v1/subjects/%00/limits"), 422, "invalid_id", "id")
+        }
+    }
 }

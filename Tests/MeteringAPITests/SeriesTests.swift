@@ -74,6 +74,29 @@ import Testing
         }
     }
 
+    @Test func `End users get what is their own, whether they name themselves or not`() async throws
+    {
+        try await withAPI { _, harness, _ in
+            await Self.post(
+                harness,
+                #"[{"subject":"a","meters":{"tokens":7}},{"subject":"b","meters":{"tokens":4}}]"#)
+            let own = try await Caller(harness, #"{"role":"self","subject":"a","name":"page"}"#)
+            func told(_ path: String, _ query: String) async -> Answer {
+                await harness.send(
+                    .authorized(
+                        .get, path, query: query,
+                        headers: ["Authorization": "Bearer \(own.secret)"]))
+            }
+            for path in ["/v1/series", "/v1/forecast"] {
+                let whole = await harness.get(path, query: "meter=tokens&subject=a")
+                #expect(whole.status == 200)
+                #expect(await told(path, "meter=tokens").text == whole.text)
+                #expect(await told(path, "meter=tokens&subject=a").text == whole.text)
+                #expect(await told(path, "meter=tokens&subject=b").status == 403)
+            }
+        }
+    }
+
     @Test(arguments: [
         ("minute", 60, "2026-10-31T10:00:30Z"), ("hour", 24, "2026-10-31T10:00:30Z"),
         ("day", 30, "2026-01-31"), ("month", 12, "2026-10-31"), ("month", 12, "2027-01-29"),

@@ -146,6 +146,12 @@ import Testing
                         method, path, query: query, headers: json, body: Array(body.utf8)),
                     status, code, "\(method) \(path) \(query ?? "")")
             }
+            let zipped = [
+                "Content-Type": "application/merge-patch+json", "Content-Encoding": "gzip",
+            ]
+            try await harness.expectRefusal(
+                .authorized(.patch, "/v1/subjects/a", headers: zipped, body: Array("{}".utf8)),
+                415, "unsupported_media_type", "a patch that is compressed")
         }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import JSON
+public import JSON
 
 /// The members of one limit, read and checked.
 struct LimitFields: Sendable {
@@ -173,8 +173,26 @@ extension Limit {
         writer.string(name)
         writer.key("meter")
         writer.string(meter.name)
+        window.write(&writer)
+        writer.key("user")
+        if let user { writer.integer(user) } else { writer.null() }
+        writer.key("guest")
+        if let guest { writer.integer(guest) } else { writer.null() }
+        if isStored {
+            writer.key("id")
+            writer.integer(id)
+            writer.key("since_version")
+            writer.integer(since)
+        }
+        writer.endObject()
+    }
+}
+
+extension Limit.Window {
+    /// Writes `window`, and where they are said `period_s` and `burst`.
+    public func write(_ writer: inout JSONWriter) {
         writer.key("window")
-        switch window {
+        switch self {
         case .minute: writer.string("minute" as StaticString)
         case .hour: writer.string("hour" as StaticString)
         case .day: writer.string("day" as StaticString)
@@ -194,16 +212,5 @@ extension Limit {
                 writer.integer(burst)
             }
         }
-        writer.key("user")
-        if let user { writer.integer(user) } else { writer.null() }
-        writer.key("guest")
-        if let guest { writer.integer(guest) } else { writer.null() }
-        if isStored {
-            writer.key("id")
-            writer.integer(id)
-            writer.key("since_version")
-            writer.integer(since)
-        }
-        writer.endObject()
     }
 }

@@ -216,10 +216,8 @@ extension API {
             json.endObject()
         }
         json.endArray()
-        if let next = page.next {
-            json.key("next")
-            json.string(next)
-        }
+        json.key("next")
+        if let next = page.next { json.string(next) } else { json.null() }
         json.endObject()
         return .json(json.bytes)
     }

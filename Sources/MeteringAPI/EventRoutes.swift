@@ -221,6 +221,10 @@ extension API {
             json.piece("}")
         }
         if let hold {
+            if let credits = event.credits {
+                json.piece(#","credits":"#)
+                json.micros(credits)
+            }
             json.piece(#","state":"#)
             json.string(hold.name)
         }

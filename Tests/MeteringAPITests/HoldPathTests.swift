@@ -43,4 +43,31 @@ import Testing
             #expect((listed.json["holds"] as? [Any])?.count == 1)
         }
     }
+
+    @Test func `A commit tells what it was charged, also when it is sent again`() async throws {
+        try await withAPI { _, harness, _ in
+            for (policy, charged) in [("cap", "2"), ("overflow", "3.5")] {
+                let hold = #"{"id":"\#(policy)","subject":"a","credits":2}"#
+                _ = await harness.send(
+                    .post, "/v1/credits/a/grants", #"{"id":"\#(policy)","credits":10}"#)
+                #expect(await harness.send(Self.post("/v1/holds", hold)).status == 201)
+                let commit =
+                    #"{"id":"of-\#(policy)","credits":"3.5","policy":"\#(policy)","meters":{"x":1}}"#
+                for isAgain in [false, true] {
+                    let answer = await harness.send(
+                        Self.post("/v1/holds/\(policy)/commit", commit))
+                    #expect(answer.json["duplicate"] as? Bool == isAgain, "\(answer.text)")
+                    #expect(answer.text.contains(#","credits":\#(charged),"state":"settled"}"#))
+                }
+            }
+            #expect(
+                await harness.send(
+                    Self.post("/v1/holds", #"{"id":"n","subject":"a","amounts":{"x":1}}"#)
+                )
+                .status == 201)
+            let free = await harness.send(
+                Self.post("/v1/holds/n/commit", #"{"id":"free","meters":{"x":1}}"#))
+            #expect(free.status == 200 && free.json["credits"] == nil, "\(free.text)")
+        }
+    }
 }

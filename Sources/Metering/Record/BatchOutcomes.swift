@@ -85,7 +85,8 @@ struct BatchOutcomes {
                 let counted = CountedEvent(
                     id: pending.event.id ?? LogPosition.eventID(prefix, place: index + 1),
                     totals: totals.takeBack(pending.event.amounts, row: row),
-                    balance: verdict?.balance)
+                    balance: verdict?.balance,
+                    credits: pending.event.amounts.amount(of: .creditsMicro))
                 pending.resolve(.counted(counted))
             }
         }

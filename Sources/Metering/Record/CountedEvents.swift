@@ -51,7 +51,7 @@ struct CountedEvents {
         let counted = CountedEvent(
             id: event.id ?? entry.position.eventID(place: place),
             totals: zip(event.amounts, totals[place - 1]).map { ($0.0, $1) },
-            balance: balances[place])
+            balance: balances[place], credits: event.amounts.amount(of: .creditsMicro))
         return (event, counted)
     }
 }

@@ -8,6 +8,9 @@ public struct CountedEvent: Sendable {
     public var totals: [(meter: Meter, total: Int)]
     /// The subject's micro-credits right after it, with what is held; nil when it cost none.
     public var balance: Int?
+    /// What it was charged, in micro-credits: of a commit that was capped no more than was held; nil
+    /// when it cost none, or is not known any more.
+    public var credits: Int?
 }
 
 /// What became of an event that was offered for counting.

@@ -33,12 +33,13 @@ private final class HastyClock: Metering.Clock {
             try await onLoop { host in
                 let bench = await Bench(redis.socketPath, on: host.loop, clock: ManualClock(noon))
                 _ = await bench.record((0..<500).map { event("s\($0)") })
+                _ = await bench.record([event("s0", at: noon - 86_400_000)])
                 let flusher = Flusher(
                     client: bench.client, settings: WorkspaceSettings(), clock: HastyClock(),
                     data: folder, metrics: FlushMetrics(MetricsRegistry()),
                     logger: Logger(level: .notice, descriptor: descriptor))
                 let report = await flusher.flush()
-                #expect(report.problem == nil && report.days.count == 1)
+                #expect(report.problem == nil && report.days.count == 2)
             }
         }
         try handle.close()
@@ -47,5 +48,6 @@ private final class HastyClock: Metering.Clock {
             let line = "writing the day 2026-11-21: \(count) of 500 subjects"
             #expect(told.contains(line), "\(told)")
         }
+        #expect(told.contains("writing snapshots: 1 of 2 days"), "\(told)")
     }
 }

@@ -30,6 +30,8 @@ public final class Flusher {
 
     /// Clocks of other processes may be behind.
     private static let graceMS = 600_000
+    /// How often it is told how far a turn is that takes long.
+    private static let tellingMS = 5_000
 
     private let client: RedisClient
     private let settings: WorkspaceSettings
@@ -82,8 +84,12 @@ public final class Flusher {
             let due = try await dueDays(days.filter { !cold.contains($0.0) }, &report)
             // At the end of a process the days of now come first.
             if due.count > 2, deadlineMS == .max { try await closeDays(deadlineMS) }
-            for (day, isFinal) in due {
+            var toldMS = began
+            for (index, (day, isFinal)) in due.enumerated() {
                 try await flush(day, isFinal, deadlineMS, &report)
+                guard due.count > 1, clock.monotonicMS - toldMS > Self.tellingMS else { continue }
+                toldMS = clock.monotonicMS
+                logger.notice("writing snapshots: \(index + 1) of \(due.count) days")
             }
             var left = cold.count
             for (day, changes) in days where !cold.contains(day) {

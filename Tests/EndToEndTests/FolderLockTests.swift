@@ -62,6 +62,9 @@ extension Faults {
             mkdir("\(service.data)/appendonlydir", 0o700)
             let before = try TallyProcess.run(["verify"] + data)
             #expect(before.status == 69 && before.errors.contains("--redis"), "\(before)")
+            let gone = ["--redis", "unix:///\(service.folder)/none", "--snapshots", service.data]
+            let silent = try TallyProcess.run(["verify"] + gone)
+            #expect(silent.status == 69 && silent.errors.contains("connect: "), "\(silent)")
             Self.end(other)
             let restored = try TallyProcess.run(restore + outside)
             #expect(restored.status == 0, "\(restored)")

@@ -13,7 +13,7 @@ export default {
     "key_not_found": "Không có khóa này.",
     "workspace_not_found": "Không có không gian làm việc này.",
     "unknown_limit": "Không có giới hạn này.",
-    "no_such_limit": "Không có giới hạn này.",
+    "limit_not_found": "Không có giới hạn này.",
     "unknown_meter": "Không có chỉ số này.",
     "precondition_failed": "Dữ liệu đã thay đổi trong lúc đó; chưa có gì được lưu.",
     "email_taken": "Email này đã thuộc về người khác.",

@@ -14,6 +14,7 @@ public final class Readiness: Sendable {
     /// Why Redis does not answer; nil while it does.
     private let silence = Mutex<String?>(nil)
     private let snapshotProblem = Mutex<String?>(nil)
+    private let diskProblem = Mutex<String?>(nil)
     private let directoryProblem = Mutex<String?>(nil)
     private let secretsProblem = Mutex<String?>(nil)
     private let waiting: Atomic<Int>
@@ -54,6 +55,9 @@ public final class Readiness: Sendable {
     /// the service stays ready.
     public func setSnapshots(problem: String?) { snapshotProblem.withLock { $0 = problem } }
 
+    /// Says that the disk of Redis does not keep up; nil when it does. What is counted is counted.
+    public func setDisk(problem: String?) { diskProblem.withLock { $0 = problem } }
+
     /// Says that entries of workspaces cannot be read; nil when all can. Others are served, so the service stays
     /// ready.
     public func setDirectory(problem: String?) { directoryProblem.withLock { $0 = problem } }
@@ -62,10 +66,12 @@ public final class Readiness: Sendable {
     /// ready.
     public func setSecrets(problem: String?) { secretsProblem.withLock { $0 = problem } }
 
-    /// What is amiss in workspaces.
-    var workspaces: String {
-        [directoryProblem.withLock { $0 }, secretsProblem.withLock { $0 }].compactMap(\.self)
-            .joined(separator: "; ")
+    /// What is amiss though the service is ready.
+    var concerns: String {
+        [
+            diskProblem.withLock { $0 }, directoryProblem.withLock { $0 },
+            secretsProblem.withLock { $0 },
+        ].compactMap(\.self).joined(separator: "; ")
     }
 
     var snapshots: String { snapshotProblem.withLock { $0 } ?? "current" }
@@ -94,7 +100,7 @@ extension API {
         let isReady = environment.readiness.isAccepted && silence == nil
         // What Redis said last, before it fell silent, or while it lets nobody in.
         if let silence, detail.isEmpty || durability == "unknown" { detail = silence }
-        if detail.isEmpty { detail = environment.readiness.workspaces }
+        if detail.isEmpty { detail = environment.readiness.concerns }
         let members: [(name: StaticString, value: String)] = [
             (name: "redis", value: silence == nil ? "connected" : "not_connected"),
             (name: "durability", value: durability),

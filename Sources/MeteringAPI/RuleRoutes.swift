@@ -187,7 +187,8 @@ extension JSONWriter {
 }
 
 extension HTTPProblem {
-    fileprivate static let noSuchLimit = HTTPProblem.notFound("there is no limit of this name")
+    fileprivate static let noSuchLimit = HTTPProblem(
+        .notFound, code: "limit_not_found", detail: "there is no limit of this name")
 
     static let invalidSubject = HTTPProblem.unprocessable(
         "invalid_id", "a subject is \(SubjectID.rule)")

@@ -24,6 +24,9 @@ public struct RedisServerReport: Sendable, Equatable {
     /// Whether it starts with a log that was cut in the midst of a write, and leaves the beginning of a
     /// transaction there (`aof-load-truncated`). Nil if untold.
     public var loadsTruncatedLog: Bool?
+    /// How often it went on though the disk had not taken what was written for two seconds, since it
+    /// started (`aof_delayed_fsync`, with `everysec`). Nil if untold.
+    public var delayedSyncCount: Int?
     /// Whether it follows another Redis and refuses writes. Nil if untold.
     public var isReplica: Bool?
     /// Whether it is part of a Redis Cluster. Nil if untold.
@@ -70,6 +73,7 @@ public struct RedisServerReport: Sendable, Equatable {
             case "maxmemory_policy": evictionPolicy = value
             case "role": isReplica = value != "master"
             case "cluster_enabled": isClusterNode = value == "1"
+            case "aof_delayed_fsync": delayedSyncCount = Int(value)
             case "aof_enabled":
                 keepsLog = value == "1"
                 if value == "0" { durability = .none }

@@ -46,6 +46,7 @@ actor Maintenance {
     private var writeProblem: String?
     /// Commands, of whomever, that the user of Redis had no right to.
     private let forbidden: Counter
+    private var disk: DiskWatch
     /// How many they were when rights were last looked at.
     private var forbiddenCount = 0
 
@@ -70,6 +71,7 @@ actor Maintenance {
         self.metrics = metrics
         self.logger = logger
         forbidden = metrics.redisErrors("NOPERM")
+        disk = DiskWatch(metrics, readiness, logger)
     }
 
     func start() {
@@ -316,6 +318,7 @@ actor Maintenance {
             refuse("\(code) \(message)")
             return true
         }
+        disk.look(at: report)
         var problem = report.fault
         if problem == nil { problem = (try? await dataset?.problem()) ?? nil }
         for settings in directory.workspaces where problem == nil {

@@ -28,6 +28,43 @@ extension Faults {
         try await Counting.check(writers, on: service)
     }
 
+    @Test func `With everysec a disk that does not keep up is told of, for as long as it does not`()
+        async throws
+    {
+        let disk = try SlowDisk(milliseconds: 3500)
+        defer { disk.remove() }
+        let service = try TallyProcess(
+            arguments: ["--threads", "1", "--durability", "everysec"],
+            environment: disk.environment)
+        try await blocking {
+            try service.start()
+            let client = service.client()
+            let detail = "the disk of Redis is slow"
+            var count = 0
+            func isTold() throws -> Bool {
+                count += 1
+                let event = #"{"id":"\#(count)","subject":"a","meters":{"tokens":1}}"#
+                #expect(try client.post("/v1/events", event).status == 200)
+                let answer = try client.get("/readyz")
+                #expect(answer.status == 200, "\(answer.text)")
+                return answer.text.contains(detail)
+            }
+            func delays() throws -> Int {
+                try client.get("/metrics").text.split(separator: "\n")
+                    .first { $0.hasPrefix("tally_redis_delayed_fsyncs_total ") }
+                    .flatMap { Int($0.split(separator: " ")[1]) } ?? -1
+            }
+            #expect(try !isTold() && delays() == 0)
+            try disk.slowDown()
+            while try !isTold() { usleep(50_000) }
+            #expect(try delays() > 0)
+            disk.speedUp()
+            while try isTold() { usleep(50_000) }
+            #expect(try client.usage(of: "a").totals["tokens"] == count)
+        }
+        #expect(service.terminate() == 0)
+    }
+
     @Test func `A frozen Redis delays events and spoils none`() async throws {
         let service = try TallyProcess(arguments: ["--threads", "2", "--redis-timeout-ms", "300"])
         try await blocking { try service.start() }
@@ -121,13 +158,14 @@ extension Faults {
 
         /// Compiles what slows it down, and puts a `redis-server` in front of the real one that
         /// loads it: the service hands its own environment to no child.
-        init() throws {
+        init(milliseconds: Int = 1500) throws {
             folder = try makeTemporaryFolder()
             let library = try compileFixture("slow_fsync", into: folder)
             let script = """
                 #!/bin/sh
                 real=$(PATH=/usr/local/bin:/usr/bin:/bin command -v redis-server)
-                export SLOW_FSYNC_FLAG=\(folder)/slow LD_PRELOAD=\(library)
+                export SLOW_FSYNC_FLAG=\(folder)/slow SLOW_FSYNC_MS=\(milliseconds)
+                export LD_PRELOAD=\(library)
                 exec "$real" "$@"
 
                 """

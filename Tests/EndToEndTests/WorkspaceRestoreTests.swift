@@ -29,7 +29,7 @@ extension EndToEnd {
                 for role in ["admin", "reader"] {
                     let made = try Self.ask(
                         service, "POST", "/v1/keys",
-                        #"{"role":"\#(role)","name":"ä\"\n","workspace":"\#(name)"}"#)
+                        #"{"role":"\#(role)","name":"ä\"\\🪙","workspace":"\#(name)"}"#)
                     if role == "admin" { secrets[name] = made["secret"] as? String }
                 }
                 try fill(name, service, &random)

@@ -19,8 +19,10 @@ extension CreditRefusalTests {
 
     private static var unknownNames: [Refusal] {
         var rows: [Refusal] = [
-            send(.put, "/v1/limits/nothing/subjects/a", #"{"limit":5}"#, 404, "not_found"),
-            send(.put, "/v1/limits/FILES_PER_DAY/subjects/a", #"{"limit":5}"#, 404, "not_found"),
+            send(.put, "/v1/limits/nothing/subjects/a", #"{"limit":5}"#, 404, "limit_not_found"),
+            send(
+                .put, "/v1/limits/FILES_PER_DAY/subjects/a", #"{"limit":5}"#, 404, "limit_not_found"
+            ),
         ]
         for name in ["", "X", "1x", "x-y", "é", "*", String(repeating: "x", count: 65)] {
             let body = #"{"subject":"a","amounts":{"\#(name)":1}}"#

@@ -81,7 +81,10 @@ import Testing
             #expect(await harness.get(path).status == 200)
             #expect(try redis.fingerprint() == before)
             for (request, status, code) in [
-                (HTTPRequest.authorized(.get, "/v1/limits/none/subjects/a"), 404, "not_found"),
+                (
+                    HTTPRequest.authorized(.get, "/v1/limits/none/subjects/a"), 404,
+                    "limit_not_found"
+                ),
                 (.authorized(.get, path, query: "x=1"), 400, "unknown_parameter"),
                 (.authorized(.get, "/v1/limits/files_per_day/subjects/%00"), 422, "invalid_id"),
                 (.authorized(.delete, path), 405, "method_not_allowed"),

@@ -38,7 +38,7 @@ public struct AlertBook: Equatable, Sendable {
     /// A webhook that stays keeps its secret; an alert that stays outlasts its limit.
     ///
     /// - Parameter makeSecret: makes one for an alert's id, sealed.
-    /// - Throws: 422 `no_such_limit`, and what `makeSecret` throws.
+    /// - Throws: 422 `unknown_limit`, and what `makeSecret` throws.
     init(
         _ draft: Draft, replacing old: AlertBook, limits: LimitBook,
         makeSecret: (Int) throws -> String
@@ -50,7 +50,7 @@ public struct AlertBook: Equatable, Sendable {
                 known?.tells(as: alert) != true
             {
                 throw EventRejection(
-                    code: "no_such_limit", field: "alerts.\(index).on.limit",
+                    code: "unknown_limit", field: "alerts.\(index).on.limit",
                     detail: "there is no limit of this name")
             }
             if known == nil { next += 1 }

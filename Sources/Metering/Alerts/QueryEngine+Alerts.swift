@@ -17,7 +17,7 @@ extension QueryEngine {
     /// - Parameter tag: the entity tag that the list has to have; nil for any.
     /// - Returns: the list, and the secrets of webhooks that are new, by the names of their alerts:
     ///   they are shown this once.
-    /// - Throws: `EventRejection` (422 `no_such_limit`, 412 `precondition_failed`), `MeteringError`, or
+    /// - Throws: `EventRejection` (422 `unknown_limit`, 412 `precondition_failed`), `MeteringError`, or
     ///   another error when secrets cannot be sealed.
     public func setAlerts(
         _ draft: AlertBook.Draft, ifTag tag: String?

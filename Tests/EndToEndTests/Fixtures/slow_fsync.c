@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Preloaded into redis-server: once the file named by SLOW_FSYNC_FLAG exists, forcing data to the
-// disk takes 1.5 s longer. Each such call adds a byte to that file as it begins.
+// disk takes SLOW_FSYNC_MS longer. Each such call adds a byte to that file as it begins.
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 static char flag[256];
+static long milliseconds;
 
 __attribute__((constructor)) static void begin(void) {
     char name[32] = "";
@@ -21,6 +22,8 @@ __attribute__((constructor)) static void begin(void) {
         // A copy: Redis writes its title over the environment.
         const char *value = getenv("SLOW_FSYNC_FLAG");
         if (value) strncpy(flag, value, sizeof flag - 1);
+        const char *length = getenv("SLOW_FSYNC_MS");
+        if (length) milliseconds = strtol(length, NULL, 10);
     }
     close(descriptor);
 }
@@ -32,7 +35,7 @@ static void slow_down(void) {
     ssize_t written = write(descriptor, "x", 1);
     (void)written;
     close(descriptor);
-    struct timespec rest = {1, 500000000};
+    struct timespec rest = {milliseconds / 1000, milliseconds % 1000 * 1000000};
     while (nanosleep(&rest, &rest) != 0) {}
 }
 

@@ -24,7 +24,7 @@ import Testing
             #""name":"a","on":{"balance":true,"budget":1},"percent":[80],\#(to)"#, 422,
             "invalid_value"),
         of(#""name":"a","on":{"x":1},"percent":[80],\#(to)"#, 400, "unknown_field"),
-        of(#""name":"a","on":{"limit":"nope"},"percent":[80],\#(to)"#, 422, "no_such_limit"),
+        of(#""name":"a","on":{"limit":"nope"},"percent":[80],\#(to)"#, 422, "unknown_limit"),
         of(#""name":"a","on":{"budget":"0"},"percent":[80],\#(to)"#, 422, "out_of_range"),
         of(#""name":"a","on":{"budget":"-1"},"percent":[80],\#(to)"#, 422, "out_of_range"),
         of(
@@ -159,7 +159,7 @@ import Testing
                 alert("gone", files, "80", receiver.url + "2"),
             ] {
                 let answer = await bench.put("\(other),\(changed)")
-                #expect(answer.status == 422 && answer.code == "no_such_limit", "\(answer.text)")
+                #expect(answer.status == 422 && answer.code == "unknown_limit", "\(answer.text)")
             }
             // It tells again when there is one of this name again.
             #expect(await put(limits: limits) == 200)

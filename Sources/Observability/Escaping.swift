@@ -4,8 +4,9 @@
 public enum Escaping {
     /// The text with everything that can steer a terminal or break a line as `\u{..}`.
     ///
-    /// These are the control characters (C0, DEL and C1), the line and paragraph separators, and
-    /// the marks that change the direction of writing. Other text stays as it is.
+    /// These are the control characters (C0, DEL and C1), the line and paragraph separators, the
+    /// marks that change the direction of writing, and the byte order mark, which nobody sees.
+    /// Other text stays as it is.
     public static func text(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: isUnsafe) else { return text }
         var result = ""
@@ -65,7 +66,7 @@ public enum Escaping {
         switch scalar.value {
         case 0x00...0x1f, 0x7f...0x9f: true
         case 0x2028, 0x2029: true
-        case 0x061c, 0x200e, 0x200f, 0x202a...0x202e, 0x2066...0x2069: true
+        case 0x061c, 0xfeff, 0x200e, 0x200f, 0x202a...0x202e, 0x2066...0x2069: true
         default: false
         }
     }

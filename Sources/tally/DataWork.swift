@@ -10,6 +10,7 @@ internal import TallyCommand
 /// Verifies or restores data, with a Redis that runs or one that is started for it.
 @Sendable func work(_ task: DataTask, console: DataConsole) async throws {
     signal(SIGPIPE, SIG_IGN)
+    umask(0o077)
     // One for all workspaces: each loop costs descriptors.
     let loop = try EventLoop()
     loop.start()
@@ -32,6 +33,11 @@ internal import TallyCommand
             throw StartFailure(description: "\(folder): there are no snapshots\(whose)")
         }
         try checkFolder(of: place, outside: folder)
+        // Before the data folder is made, and a Redis started in it.
+        for workspace in found {
+            let name = workspace.workspace.text
+            try await workspace.check { console.show("checking \(name)", done: $0, of: $1) }
+        }
         try await withRedis(place, mayRun: false) { redis in
             let data = DataAccess(place: place, redis: redis, loop: loop)
             try await restore(found, data, isForced, console)
@@ -141,8 +147,8 @@ private func verify(
     }
 }
 
-/// All is checked before anything is written, and nothing counts before all is written: a service
-/// looks at `default` first, which is written first, and all are ended in one step.
+/// The files are whole. All else is checked before anything is written, and nothing counts before all is
+/// written: a service looks at `default` first, which is written first, and all are ended in one step.
 private func restore(
     _ found: [WorkspaceSnapshots], _ data: DataAccess, _ isForced: Bool, _ console: DataConsole
 ) async throws {
@@ -163,11 +169,9 @@ private func restore(
             description: "a service counts on this Redis: stop all services on it before a restore")
     }
     for workspace in order {
-        let name = workspace.workspace.text
         try await withQueries(workspace, data) { queries in
-            try await queries.checkSnapshots(
-                at: workspace.path, into: data.place.folder, isForced: isForced
-            ) { console.show("checking \(name)", done: $0, of: $1) }
+            try await queries.checkPlace(
+                ofSnapshots: workspace.path, into: data.place.folder, isForced: isForced)
         }
     }
     var reports: [RestoreReport] = []

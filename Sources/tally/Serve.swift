@@ -23,6 +23,8 @@ struct StartFailure: Error, CustomStringConvertible {
 /// - Returns: the exit status: 1 when the private Redis lost what it had acknowledged.
 @Sendable func serve(_ configuration: ServiceConfiguration, logger: Logger) async throws -> Int32 {
     signal(SIGPIPE, SIG_IGN)
+    // What is made from here on, by the private Redis too, is nobody else's.
+    umask(0o077)
     let descriptors = raiseDescriptorLimit()
     guard connectionsMax(descriptors) >= configuration.threads else {
         throw StartFailure(
@@ -37,6 +39,8 @@ struct StartFailure: Error, CustomStringConvertible {
     let signals = SignalWait([SIGTERM, SIGINT] + (isHangupIgnored() ? [] : [SIGHUP]))
 
     let settings = try workspaceSettings(configuration)
+    // Before anything is made or loaded, and again when all is ready.
+    try Service.checkAddress(of: configuration)
     // Until the end of all that writes to the folder.
     let lock = try folderLock(configuration)
     defer { withExtendedLifetime(lock) {} }

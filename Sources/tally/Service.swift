@@ -105,11 +105,7 @@ final class Service: Sendable {
     /// Starts the loops and listens. Redis is connected to in the background.
     func start(isPrivateRedis: Bool) async throws {
         let port = UInt16(configuration.port)
-        do throws(EventLoop.Failure) {
-            try HTTPServer.checkIsFree(host: configuration.host, port: port)
-        } catch {
-            throw cannotListen(error)
-        }
+        try Self.checkAddress(of: configuration)
         for loop in loops { loop.start() }
         await maintenance.start()
         await snapshots.start()
@@ -119,13 +115,25 @@ final class Service: Sendable {
             do throws(EventLoop.Failure) {
                 descriptor = try HTTPServer.bind(host: configuration.host, port: port).descriptor
             } catch {
-                throw cannotListen(error)
+                throw Self.cannotListen(error, configuration)
             }
             await server.listen(on: descriptor)
         }
     }
 
-    private func cannotListen(_ error: EventLoop.Failure) -> any Error {
+    /// Throws when another process listens where this one is to.
+    static func checkAddress(of configuration: ServiceConfiguration) throws {
+        do throws(EventLoop.Failure) {
+            try HTTPServer.checkIsFree(
+                host: configuration.host, port: UInt16(configuration.port))
+        } catch {
+            throw cannotListen(error, configuration)
+        }
+    }
+
+    private static func cannotListen(
+        _ error: EventLoop.Failure, _ configuration: ServiceConfiguration
+    ) -> any Error {
         switch error {
         case .unresolved(let reason):
             UsageError(option: "listen", value: configuration.listenAddress, problem: reason)

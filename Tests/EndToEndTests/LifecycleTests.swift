@@ -247,6 +247,26 @@ extension Faults {
             let words =
                 "--listen 127.0.0.1:\(service.port): Address already in use; is another service there?"
             #expect(other.errors.contains(words), "\(other.errors)")
+            #expect(access("\(service.folder)/other", F_OK) != 0)
+        }
+    }
+
+    @Test func `What a service makes is for nobody else`() async throws {
+        let service = try TallyProcess()
+        try await blocking {
+            try service.start()
+            #expect(
+                try service.client().post("/v1/events", #"{"subject":"a","meters":{"x":1}}"#).status
+                    == 200)
+        }
+        #expect(service.terminate() == 0)
+        let names = try FileManager.default.subpathsOfDirectory(atPath: service.data)
+        #expect(names.contains { $0.hasPrefix("appendonlydir/") && $0.hasSuffix(".aof") })
+        #expect(names.contains { $0.hasSuffix(".json") })
+        for name in names {
+            let path = "\(service.data)/\(name)"
+            let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions]
+            #expect((mode as? Int ?? -1) & 0o077 == 0, "\(name)")
         }
     }
 

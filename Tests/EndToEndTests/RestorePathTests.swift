@@ -71,6 +71,30 @@ extension EndToEnd {
         }
     }
 
+    @Test func `A day that does not add up is refused, and nothing is made`() async throws {
+        try await blocking {
+            let service = try TallyProcess()
+            try Self.makeHistory(service)
+            let rollups = "\(service.data)/rollups"
+            let name = try #require(
+                Self.files(rollups).keys.sorted().first { $0.hasPrefix("default/2") })
+            let path = "\(rollups)/\(name)"
+            let whole = try #require(FileManager.default.contents(atPath: path))
+            for member in ["events", "tokens"] {
+                // The first one is of the whole day.
+                try SnapshotReading.forge(path) {
+                    $0.replacing("\"\(member)\":", with: "\"\(member)\":9", maxReplacements: 1)
+                }
+                let data = "\(service.folder)/new"
+                let run = try TallyProcess.run(["restore", rollups, "--data", data])
+                #expect(run.status == 1 && run.output.isEmpty, "\(run)")
+                #expect(run.errors.contains("\(name): \(member) of all "), "\(run)")
+                #expect(access(data, F_OK) != 0, "\(member)")
+                try whole.write(to: URL(filePath: path))
+            }
+        }
+    }
+
     @Test func `A folder that cannot be read is no empty one`() async throws {
         try await blocking {
             let service = try TallyProcess()

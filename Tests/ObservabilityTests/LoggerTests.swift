@@ -6,7 +6,8 @@ import Testing
 @testable import Observability
 
 @Suite struct LoggerTests {
-    private static let hostile = "a\n\u{1b}[2J\u{7f}\u{85}\u{9b}31m\u{2028}\u{2029}\u{202e}\"\\z"
+    private static let hostile =
+        "a\n\u{1b}[2J\u{7f}\u{85}\u{9b}31m\u{2028}\u{2029}\u{202e}\u{feff}\"\\z"
 
     @Test(arguments: [Logger.Form.json, .text])
     func `No value can end a line or steer a terminal`(form: Logger.Form) {
@@ -14,7 +15,7 @@ import Testing
         #expect(line.last == "\n")
         for scalar in line.dropLast().unicodeScalars {
             let isControl = scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
-            #expect(!isControl && ![0x2028, 0x2029, 0x202e].contains(scalar.value))
+            #expect(!isControl && ![0x2028, 0x2029, 0x202e, 0xfeff].contains(scalar.value))
         }
     }
 

@@ -67,21 +67,17 @@ extension QueryEngine {
         return found
     }
 
-    /// Checks all files of this workspace's folder, and whether they may be restored. Changes nothing.
-    /// O(lines of all files).
+    /// Checks whether this workspace's snapshots, which are whole, may be restored here. Changes nothing.
     ///
     /// - Parameters:
     ///   - path: the workspace's folder.
     ///   - data: the folder in whose `rollups` the files are to be; nil leaves them where they are.
     ///   - isForced: whether what Redis and `data` hold of the workspace may be deleted.
-    ///   - progress: called about once per MiB with what is done and what there is to do, in bytes: half
-    ///     of it is for the check.
     /// - Throws: `RestoreError`, `RedisError`, or the fault of a damaged file; all tell in words.
-    public func checkSnapshots(
-        at path: String, into data: String?, isForced: Bool,
-        progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
+    public func checkPlace(
+        ofSnapshots path: String, into data: String?, isForced: Bool
     ) async throws {
-        try await restorer(path, RestoreToken(), progress).check(into: data, isForced: isForced)
+        try await restorer(path, RestoreToken()) { _, _ in }.check(into: data, isForced: isForced)
     }
 
     /// Whether a service counts on this Redis: it writes a key each second that goes by itself when nobody
@@ -103,7 +99,8 @@ extension QueryEngine {
     /// What Redis holds of the workspace is deleted. O(lines of all files); may be begun again at any
     /// time. No service takes the data before `endRestore`.
     ///
-    /// - Parameters: as of `checkSnapshots`.
+    /// - Parameters: as of `checkPlace`; `progress` is called about once per MiB with what is done and
+    ///   what there is to do, in bytes.
     public func writeSnapshots(
         at path: String, into data: String?, isForced: Bool, token: RestoreToken,
         progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
@@ -126,13 +123,15 @@ extension QueryEngine {
 
     /// Checks, writes and ends: for one workspace.
     ///
-    /// - Parameters: as of `checkSnapshots`.
+    /// - Parameters: as of `writeSnapshots`.
     public func restore(
         from path: String, into data: String?, isForced: Bool,
         progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
     ) async throws -> RestoreReport {
         let token = RestoreToken()
-        try await checkSnapshots(at: path, into: data, isForced: isForced, progress: progress)
+        try await WorkspaceSnapshots(path: path, settings: settings, hasSettings: true)
+            .check(progress: progress)
+        try await checkPlace(ofSnapshots: path, into: data, isForced: isForced)
         let report = try await writeSnapshots(
             at: path, into: data, isForced: isForced, token: token, progress: progress)
         try await endRestore([report], token: token)

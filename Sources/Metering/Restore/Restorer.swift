@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A restore reads every file twice: once to know that all of them are whole, before anything is
-// changed, and once to write. Until it has ended `restoring` stands in `meta`: services refuse such
+// Before a restore all files are read, to know that they are whole: `SnapshotSource.check`. Until it has ended `restoring` stands in `meta`: services refuse such
 // data, and the next restore starts over.
 
 internal import Glibc
@@ -55,16 +54,12 @@ final class Restorer {
         writer = RestoreWriter(client, keys, token)
     }
 
-    /// Checks every file, Redis, and the places of the files. Changes nothing.
+    /// Checks Redis, and the places of the files. Changes nothing.
     ///
     /// - Parameters:
     ///   - data: where the files are to be in the end, in `rollups`; nil leaves them where they are.
     ///   - isForced: whether what is there may be taken away.
     func check(into data: String?, isForced: Bool) async throws {
-        try checkTitles()
-        for file in source.files {
-            try await SnapshotLines.check(file.path) { try await advance($0) }
-        }
         if !isForced {
             guard try await writer.isEmpty() else {
                 throw RestoreError.notEmpty(workspace: workspace.id.text)
@@ -78,7 +73,6 @@ final class Restorer {
     ///
     /// - Parameters: as of `check`.
     func write(into data: String?, isForced: Bool) async throws -> Report {
-        doneCount = source.byteCount
         report.meta = keys.meta
         var fence = SnapshotSource.fence(source.path)
         let files = data.map { copy(to: $0, isForced: isForced) }
@@ -129,29 +123,9 @@ final class Restorer {
         SnapshotCopy(from: source, to: "\(data)/rollups/\(workspace.id.text)", isForced: isForced)
     }
 
-    private func checkTitles() throws {
-        guard let first = source.files.first else {
-            throw RestoreError.nothing(folder: source.path)
-        }
-        for file in source.files {
-            guard file.title.workspace == workspace.id.text else {
-                throw RestoreError.mixed(
-                    "\(file.path) is of the workspace \(file.title.workspace), "
-                        + "not \(workspace.id.text)"
-                )
-            }
-            guard file.title.dataset == first.title.dataset else {
-                throw RestoreError.mixed("\(file.path) and \(first.path) are of different data")
-            }
-        }
-        for file in source.zoned where file.title.zone != source.zone {
-            throw RestoreError.mixed("\(file.path) is of another zone than \(source.zone)")
-        }
-    }
-
     private func advance(_ byteCount: Int) async throws {
         doneCount += byteCount
-        await progress(doneCount, 2 * source.byteCount)
+        await progress(doneCount, source.byteCount)
     }
 
     /// Whether a day's detail goes to Redis; of the others their final files are read.

@@ -39,8 +39,8 @@ import Testing
         /// Whether it may be restored by whoever forces nothing.
         func isFree() async throws -> Bool {
             do {
-                try await queries.checkSnapshots(
-                    at: folder, into: nil, isForced: false, progress: { _, _ in })
+                try await queries.checkPlace(
+                    ofSnapshots: folder, into: nil, isForced: false)
                 return true
             } catch RestoreError.notEmpty {
                 return false
